@@ -1,0 +1,132 @@
+/* Producer and consumer: one thread of each pair only allocates, the other only frees, so every free is remote.
+ * Blocks travel in batches through a ring of DEPTH batches, which bounds the memory. With DEPTH 1 the two take
+ * strict turns and the order of all calls is the same in each run; deeper rings let both run at once.
+ *
+ * A ring's batch belongs to the producer until `filled` counts it and to the consumer until `emptied` does.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+
+enum {
+    batch_length = 256,
+    most_depth = 64,
+    most_pairs = 64
+};
+
+typedef struct message {
+    uint32_t size; /* bytes, this header included */
+    uint32_t key;  /* position in the stream, checked by the consumer */
+} message_t;
+
+typedef struct pair {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t filled;  /* batches handed over, under lock */
+    uint64_t emptied; /* batches freed, under lock */
+    uint64_t batches; /* to hand over in all */
+    uint64_t depth;   /* batches in the ring */
+    uint64_t smallest;
+    uint64_t largest;
+    uint64_t state; /* random numbers, the producer's */
+    message_t *ring[most_depth][batch_length];
+} pair_t;
+
+static pair_t pairs[most_pairs];
+
+static void wait_until_room(pair_t *pair, uint64_t batch)
+{
+    pthread_mutex_lock(&pair->lock);
+    while (batch - pair->emptied >= pair->depth) {
+        pthread_cond_wait(&pair->changed, &pair->lock);
+    }
+    pthread_mutex_unlock(&pair->lock);
+}
+
+static void wait_until_filled(pair_t *pair, uint64_t batch)
+{
+    pthread_mutex_lock(&pair->lock);
+    while (pair->filled <= batch) {
+        pthread_cond_wait(&pair->changed, &pair->lock);
+    }
+    pthread_mutex_unlock(&pair->lock);
+}
+
+static void announce(pair_t *pair, uint64_t *counter)
+{
+    pthread_mutex_lock(&pair->lock);
+    ++*counter;
+    pthread_cond_signal(&pair->changed);
+    pthread_mutex_unlock(&pair->lock);
+}
+
+static void *produce(void *context)
+{
+    pair_t *pair = context;
+    for (uint64_t batch = 0; batch < pair->batches; batch++) {
+        wait_until_room(pair, batch);
+        message_t **out = pair->ring[batch % pair->depth];
+        for (uint32_t k = 0; k < batch_length; k++) {
+            size_t size = sizeof(message_t) + bench_between(&pair->state, pair->smallest, pair->largest);
+            out[k] = bench_malloc(size);
+            *out[k] = (message_t){.size = (uint32_t)size, .key = (uint32_t)batch * batch_length + k};
+        }
+        announce(pair, &pair->filled);
+    }
+    return NULL;
+}
+
+static void *consume(void *context)
+{
+    pair_t *pair = context;
+    for (uint64_t batch = 0; batch < pair->batches; batch++) {
+        wait_until_filled(pair, batch);
+        message_t **in = pair->ring[batch % pair->depth];
+        for (uint32_t k = 0; k < batch_length; k++) {
+            if (in[k]->key != (uint32_t)batch * batch_length + k) {
+                bench_fail("message %u arrived with the key %u", (unsigned)batch * batch_length + k,
+                           in[k]->key);
+            }
+            free(in[k]);
+        }
+        announce(pair, &pair->emptied);
+    }
+    return NULL;
+}
+
+static void *produce_or_consume(void *context)
+{
+    size_t index = *(size_t *)context;
+    return index % 2 == 0 ? produce(&pairs[index / 2]) : consume(&pairs[index / 2]);
+}
+
+int main(int argc, char **argv)
+{
+    bench_arg_t args[] = {
+        {.name = "BATCHES", .value = 8000, .min = 1, .max = 1u << 24},
+        {.name = "DEPTH", .value = 16, .min = 1, .max = most_depth},
+        {.name = "PAIRS", .value = 1, .min = 1, .max = most_pairs},
+        {.name = "MIN", .value = 16, .min = 0, .max = 1u << 30},
+        {.name = "MAX", .value = 512, .min = 0, .max = 1u << 30},
+        {.name = "SEED", .value = 7, .max = UINT64_MAX},
+    };
+    bench_parse(argc, argv, "One thread allocates messages in batches of 256, another frees them.", args, 6);
+    if (args[3].value > args[4].value) {
+        bench_usage_error("MIN must not be above MAX");
+    }
+    static size_t index[2 * most_pairs];
+    uint64_t count = args[2].value;
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_init(&pairs[i].lock, NULL);
+        pthread_cond_init(&pairs[i].changed, NULL);
+        pairs[i].batches = args[0].value;
+        pairs[i].depth = args[1].value;
+        pairs[i].smallest = args[3].value;
+        pairs[i].largest = args[4].value;
+        pairs[i].state = args[5].value + i;
+        index[2 * i] = 2 * i;
+        index[2 * i + 1] = 2 * i + 1;
+    }
+    bench_threads(2 * count, produce_or_consume, index, sizeof index[0]);
+    return bench_report(args[0].value * batch_length * count);
+}

@@ -1,0 +1,1 @@
+"""What every tool of the project shares: errors, files, processes, tables, workloads, launching, provenance."""

@@ -1,0 +1,8 @@
+"""Where things are, relative to the root of the clone. Every tool runs with the root as its directory."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+BENCH_PROGRAMS = BUILD / "bench"
+INPUTS = BUILD / "inputs"

@@ -1,0 +1,46 @@
+"""What an artifact was made of. Profiles and measurements carry it, so that a stale one is never used."""
+
+import dataclasses
+import platform
+from dataclasses import dataclass
+
+from common.errors import Failure
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`source` is a digest of what was run or compiled; the other fields name how."""
+    source: str
+    toolchain: str
+    compiler: str       # name and version, one line
+    variant: str
+    stage: str
+    workload: str
+    flags: str
+    machine: str
+
+
+def machine() -> str:
+    """Architecture and C library: what a profile or count depends on. Never the host's name."""
+    return " ".join((platform.machine(), *platform.libc_ver())).strip()
+
+
+def as_dict(provenance: Provenance) -> dict:
+    """For JSON."""
+    return dataclasses.asdict(provenance)
+
+
+def from_dict(fields: dict) -> Provenance:
+    """The inverse of as_dict; keys that it does not know are a Failure."""
+    try:
+        return Provenance(**fields)
+    except TypeError as error:
+        raise Failure(f"not a provenance record: {error}") from None
+
+
+def require_same(have: Provenance, want: Provenance, fields, what="profile", rebuild="ninja pgo"):
+    """Failure when one of the named fields differs: what is stale, how, and what to rebuild."""
+    for name in fields:
+        if getattr(have, name) != getattr(want, name):
+            raise Failure(f"stale {what}: its {name} is '{getattr(have, name)}', not '{getattr(want, name)}': "
+                          f"rebuild with `{rebuild}`")

@@ -1,0 +1,85 @@
+"""The workload table: bench/workloads.toml, and the user's own commands that `configure.py --train` recorded."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import files, tables
+from common.errors import UserError
+
+ROLES = ("train", "holdout")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One program run. `command` is an argv; {bench}, {inputs} and {root} stand for directories."""
+    name: str
+    role: str
+    command: tuple[str, ...]
+    sentence: str
+    weight: int = 1                 # in the profile merge and in geometric means
+    inputs: tuple[str, ...] = ()    # files of build/inputs
+    env: Mapping[str, str] = field(default_factory=dict)
+    package: str = ""               # Debian package that brings the program; "" for the project's own
+    gate: bool = True               # read by the gate when held out
+    wall: bool = False              # part of the wall-clock comparison
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    def programs(self) -> tuple[str, ...]:
+        """Names of the project's own benchmark programs in the command."""
+        return tuple(word.removeprefix("{bench}/") for word in self.command if word.startswith("{bench}/"))
+
+
+@dataclass(frozen=True)
+class Input:
+    """One generated file or directory of build/inputs: `python -m bench.inputs GENERATOR OUT`."""
+    name: str
+    generator: str
+
+
+def _check(row: Workload, where: str) -> Workload:
+    if row.role not in ROLES:
+        raise UserError(f"{where}: workload '{row.name}': role must be one of {', '.join(ROLES)}, not '{row.role}'")
+    if row.weight < 1:
+        raise UserError(f"{where}: workload '{row.name}': weight must be at least 1, not {row.weight}")
+    if not row.command:
+        raise UserError(f"{where}: workload '{row.name}': command is empty")
+    return row
+
+
+def load_table(root) -> tuple:
+    """The rows of bench/workloads.toml alone."""
+    path = Path(root) / "bench" / "workloads.toml"
+    return tuple(_check(row, path) for row in _rows(path, "workload", Workload))
+
+
+def load_inputs(root) -> tuple:
+    """The [[input]] rows of bench/workloads.toml."""
+    return _rows(Path(root) / "bench" / "workloads.toml", "input", Input)
+
+
+def _rows(path, key, cls):
+    for name in tables.parse(path):
+        if name not in ("workload", "input"):
+            raise UserError(f"{path}: unknown table '{name}'; valid tables: input, workload")
+    return tables.load(path, key, cls)
+
+
+def load_workloads(root) -> tuple:
+    """All rows: the table's, then the user's own."""
+    user = Path(root) / "build" / "user_workloads.json"
+    own = files.read_json(user) if user.exists() else []
+    return load_table(root) + tuple(tables.make(Workload, row, f"{user}: row {n}") for n, row in enumerate(own, 1))
+
+
+def select(workloads, names) -> tuple:
+    """The named workloads, in the table's order; every one when `names` is empty."""
+    known = [row.name for row in workloads]
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"unknown workload '{name}'; valid workloads: {', '.join(known)}")
+    return tuple(row for row in workloads if not names or row.name in names)

@@ -2,8 +2,9 @@
  * is the cost of an operation and nothing else.
  *
  * Every pattern exists twice: `pair64` makes the calls, `empty:pair64` runs the same loop, with the same sizes, slots
- * and writes, but takes its pointers from one static block. Subtracting both leaves malloc and free with call and PLT
- * stub. Before the counted loop each pattern warms itself up with a fixed amount of work. One thread.
+ * and writes, but uses one static address as every block; where the call would stand it has an empty statement
+ * that needs the same argument registers and spoils the same others. Subtracting both leaves malloc and free with
+ * call and PLT stub. Before the counted loop each pattern warms itself up with a fixed amount of work. One thread.
  */
 #include "harness.h"
 
@@ -18,67 +19,89 @@ enum {
     steps = 250
 };
 
-typedef enum shape {
-    PAIR,
-    LIFO,
-    FIFO,
-    RANDOM,
-    CALLOC,
-    GROW
-} shape_t;
+typedef struct pattern pattern_t;
 
-typedef struct pattern {
+struct pattern {
     const char *name;
-    shape_t shape;
-    size_t size;  /* bytes; the largest for RANDOM, the step for GROW */
-    size_t small; /* smallest for RANDOM */
+    void (*calls)(const pattern_t *, uint64_t count);
+    void (*empty)(const pattern_t *, uint64_t count);
+    size_t size;  /* bytes; the largest size of random patterns, the step of growing ones */
+    size_t small; /* smallest size of random patterns */
     size_t round; /* iterations come in multiples of this */
-} pattern_t;
-
-#define KIB ((size_t)1024)
-
-/* One row a pattern; RANDOM replaces one of 1024 live blocks, GROW reallocates one block 250 times. */
-static const pattern_t patterns[] = {
-    {"pair64", PAIR, 64, 0, 1},
-    {"lifo64", LIFO, 64, 0, batch},
-    {"fifo64", FIFO, 64, 0, batch},
-    {"random1024", RANDOM, 1024, 16, 1},
-    {"mid32k", RANDOM, 32 * KIB, 1 * KIB, 1},
-    {"pair64k", PAIR, 64 * KIB, 0, 1},
-    {"pair256k", PAIR, 256 * KIB, 0, 1},
-    {"pair2m", PAIR, 2048 * KIB, 0, 1},
-    {"calloc64", CALLOC, 64, 0, 1},
-    {"realloc16", GROW, 16, 0, steps},
 };
 
-enum {
-    pattern_count = sizeof patterns / sizeof patterns[0]
-};
+static void *table[slots]; /* live blocks; the empty twins use its address in place of a block */
 
-static char block[64]; /* what the empty twins use in place of memory */
-static void *table[slots];
+/* Stands for a call with two arguments: no instruction, but the registers of one. */
+INLINE void no_call(uintptr_t first, uintptr_t second)
+{
+#if defined(__x86_64__)
+    __asm__ volatile(""
+                     : "+D"(first), "+S"(second)
+                     :
+                     : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
+#else
+    __asm__ volatile("" : "+r"(first), "+r"(second) : : "memory");
+#endif
+}
+
+/* The same for one argument. */
+INLINE void no_call_1(uintptr_t first)
+{
+#if defined(__x86_64__)
+    __asm__ volatile(""
+                     : "+D"(first)
+                     :
+                     : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+#else
+    __asm__ volatile("" : "+r"(first) : : "memory");
+#endif
+}
 
 INLINE void *take(bool empty, size_t size)
 {
-    size = bench_opaque_size(size);
-    return bench_opaque(empty ? block : malloc(size));
+    if (empty) {
+        no_call_1(size);
+        return table;
+    }
+    return bench_opaque(malloc(size));
+}
+
+INLINE void *take_zeroed(bool empty, size_t size)
+{
+    if (empty) {
+        no_call(1, size);
+        return table;
+    }
+    return bench_opaque(calloc(1, size));
+}
+
+INLINE void *resize(bool empty, void *p, size_t size)
+{
+    if (empty) {
+        no_call((uintptr_t)p, size);
+        return table;
+    }
+    return bench_opaque(realloc(p, size));
 }
 
 INLINE void give(bool empty, void *p)
 {
-    p = bench_opaque(p);
-    if (!empty) {
+    if (empty) {
+        no_call_1((uintptr_t)p);
+    } else {
         free(p);
     }
 }
 
 INLINE void touch(void *p)
 {
-    *(char *)p = 1;
+    *(volatile char *)p = 1;
 }
 
-INLINE void run_pair(bool empty, uint64_t count, size_t size)
+INLINE void run_pair(bool empty, const pattern_t *pattern, uint64_t count)
 {
+    size_t size = pattern->size;
     for (uint64_t i = 0; i < count; i++) {
         void *p = take(empty, size);
         touch(p);
@@ -86,80 +109,138 @@ INLINE void run_pair(bool empty, uint64_t count, size_t size)
     }
 }
 
-INLINE void run_batch(bool empty, uint64_t count, size_t size, bool backwards)
+/* The most recent block of a batch is freed first. */
+INLINE void run_lifo(bool empty, const pattern_t *pattern, uint64_t count)
 {
+    size_t size = pattern->size;
     for (uint64_t i = 0; i < count; i += batch) {
         for (size_t k = 0; k < batch; k++) {
-            table[k] = take(empty, size);
-            touch(table[k]);
+            touch(table[k] = take(empty, size));
         }
-        for (size_t k = 0; k < batch; k++) {
-            give(empty, table[backwards ? batch - 1 - k : k]);
+        for (size_t k = batch; k-- > 0;) {
+            give(empty, table[k]);
         }
     }
 }
 
-INLINE void run_random(bool empty, uint64_t count, size_t small, size_t large)
+/* The oldest block of a batch is freed first. */
+INLINE void run_fifo(bool empty, const pattern_t *pattern, uint64_t count)
+{
+    size_t size = pattern->size;
+    for (uint64_t i = 0; i < count; i += batch) {
+        for (size_t k = 0; k < batch; k++) {
+            touch(table[k] = take(empty, size));
+        }
+        for (size_t k = 0; k < batch; k++) {
+            give(empty, table[k]);
+        }
+    }
+}
+
+/* A linear congruential step whose constants fit into instructions: the loop below must not run out of registers,
+ * or its spills would differ between the twins.
+ */
+INLINE uint64_t next(uint64_t state)
+{
+    return state * 0x5d588b65 + 1;
+}
+
+INLINE size_t size_from(uint64_t state, size_t small, size_t range)
+{
+    return small + (((state >> 32) * range) >> 32);
+}
+
+static __attribute__((noinline)) void fill_table(bool empty, size_t small, size_t range)
 {
     uint64_t state = 1;
     for (size_t k = 0; k < slots; k++) {
-        table[k] = take(empty, bench_between(&state, small, large));
+        state = next(state);
+        table[k] = take(empty, size_from(state, small, range));
     }
-    for (uint64_t i = 0; i < count; i++) {
-        size_t k = bench_random(&state) & (slots - 1);
-        give(empty, table[k]);
-        table[k] = take(empty, bench_between(&state, small, large));
-        touch(table[k]);
-    }
+}
+
+static __attribute__((noinline)) void empty_table(bool empty)
+{
     for (size_t k = 0; k < slots; k++) {
         give(empty, table[k]);
     }
 }
 
-INLINE void run_calloc(bool empty, uint64_t count, size_t size)
+/* Replaces random ones of 1024 live blocks by blocks of random sizes. */
+INLINE void run_random(bool empty, const pattern_t *pattern, uint64_t count)
 {
+    uint64_t state = 2;
+    size_t small = pattern->small;
+    size_t range = pattern->size - small + 1;
+    fill_table(empty, small, range);
+    while (count-- > 0) {
+        state = next(state);
+        void **slot = &table[(state >> 20) & (slots - 1)];
+        give(empty, *slot);
+        touch(*slot = take(empty, size_from(state, small, range)));
+    }
+    empty_table(empty);
+}
+
+INLINE void run_calloc(bool empty, const pattern_t *pattern, uint64_t count)
+{
+    size_t size = pattern->size;
     for (uint64_t i = 0; i < count; i++) {
-        size_t n = bench_opaque_size(size);
-        char *p = bench_opaque(empty ? block : calloc(1, n));
+        void *p = take_zeroed(empty, size);
         touch(p);
         give(empty, p);
     }
 }
 
-INLINE void run_grow(bool empty, uint64_t count, size_t step)
+/* Grows a block 250 times by one step, frees it and starts again. */
+INLINE void run_grow(bool empty, const pattern_t *pattern, uint64_t count)
 {
+    size_t step = pattern->size;
     for (uint64_t i = 0; i < count; i += steps) {
         void *p = NULL;
-        for (size_t k = 1; k <= steps; k++) {
-            size_t n = bench_opaque_size(k * step);
-            p = bench_opaque(empty ? block : realloc(p, n));
+        for (size_t size = step; size <= steps * step; size += step) {
+            p = resize(empty, p, size);
             touch(p);
         }
         give(empty, p);
     }
 }
 
-INLINE void run_shape(bool empty, const pattern_t *pattern, uint64_t count)
-{
-    switch (pattern->shape) {
-    case PAIR: run_pair(empty, count, pattern->size); break;
-    case LIFO: run_batch(empty, count, pattern->size, true); break;
-    case FIFO: run_batch(empty, count, pattern->size, false); break;
-    case RANDOM: run_random(empty, count, pattern->small, pattern->size); break;
-    case CALLOC: run_calloc(empty, count, pattern->size); break;
-    case GROW: run_grow(empty, count, pattern->size); break;
+/* Both twins of a pattern are functions of their own, so that neither disturbs the registers of another. */
+#define TWINS(name)                                                                                          \
+    static __attribute__((noinline)) void name##_calls(const pattern_t *pattern, uint64_t count)             \
+    {                                                                                                        \
+        run_##name(false, pattern, count);                                                                   \
+    }                                                                                                        \
+    static __attribute__((noinline)) void name##_empty(const pattern_t *pattern, uint64_t count)             \
+    {                                                                                                        \
+        run_##name(true, pattern, count);                                                                    \
     }
-}
+TWINS(pair)
+TWINS(lifo)
+TWINS(fifo)
+TWINS(random)
+TWINS(calloc)
+TWINS(grow)
 
-static __attribute__((noinline)) void run_empty(const pattern_t *pattern, uint64_t count)
-{
-    run_shape(true, pattern, count);
-}
+#define KIB ((size_t)1024)
 
-static __attribute__((noinline)) void run_calls(const pattern_t *pattern, uint64_t count)
-{
-    run_shape(false, pattern, count);
-}
+static const pattern_t patterns[] = {
+    {"pair64", pair_calls, pair_empty, 64, 0, 1},
+    {"lifo64", lifo_calls, lifo_empty, 64, 0, batch},
+    {"fifo64", fifo_calls, fifo_empty, 64, 0, batch},
+    {"random1024", random_calls, random_empty, 1024, 16, 1},
+    {"mid32k", random_calls, random_empty, 32 * KIB, 1 * KIB, 1},
+    {"pair64k", pair_calls, pair_empty, 64 * KIB, 0, 1},
+    {"pair256k", pair_calls, pair_empty, 256 * KIB, 0, 1},
+    {"pair2m", pair_calls, pair_empty, 2048 * KIB, 0, 1},
+    {"calloc64", calloc_calls, calloc_empty, 64, 0, 1},
+    {"realloc16", grow_calls, grow_empty, 16, 0, steps},
+};
+
+enum {
+    pattern_count = sizeof patterns / sizeof patterns[0]
+};
 
 int main(int argc, char **argv)
 {
@@ -173,23 +254,18 @@ int main(int argc, char **argv)
     }
     bench_arg_t args[] = {
         {.name = "PATTERN", .value = 0, .words = words},
-        {.name = "ITERATIONS", .value = 10000000, .min = 0, .max = 1000000000000u},
+        {.name = "ITERATIONS", .value = 20000000, .min = 0, .max = 1000000000000u},
     };
     bench_parse(argc, argv, "Repeats one allocation pattern; empty:PATTERN runs its loop without the calls.",
                 args, 2);
     size_t chosen = args[0].value;
-    bool empty = chosen >= pattern_count;
-    const pattern_t *pattern = &patterns[empty ? chosen - pattern_count : chosen];
+    const pattern_t *pattern = &patterns[chosen % pattern_count];
     uint64_t iterations = args[1].value;
     if (iterations % pattern->round != 0) {
         bench_usage_error("ITERATIONS of %s must be a multiple of %zu", pattern->name, pattern->round);
     }
-    if (empty) {
-        run_empty(pattern, warm_up);
-        run_empty(pattern, iterations);
-    } else {
-        run_calls(pattern, warm_up);
-        run_calls(pattern, iterations);
-    }
+    void (*run)(const pattern_t *, uint64_t) = chosen < pattern_count ? pattern->calls : pattern->empty;
+    run(pattern, warm_up);
+    run(pattern, iterations);
     return bench_report(iterations);
 }

@@ -43,7 +43,8 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=600, keep=None) 
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes
     LD_PRELOAD=./libhakmem.so, and the variable is then left out of the wrapper's own environment, for
-    wrappers that would be preloaded too (`strace -E {preload}`). `keep(scratch)` is called after a run that
+    wrappers that would be preloaded too (`strace -E {preload}`). "{scratch}" in a value of `extra_env` becomes
+    the run's directory. `keep(scratch)` is called after a run that
     succeeded, before the directory goes, to take files out. The program's stdout is in its file "stdout".
     """
     with Scratch() as scratch:
@@ -51,7 +52,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=600, keep=None) 
             _copy(paths.INPUTS / name, scratch / name)
         argv = [_local_word(word, scratch) for word in workload.command]
         environment = {**PINNED_ENV, **{key: _local_word(value, scratch) for key, value in workload.env.items()},
-                       **(extra_env or {})}
+                       **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
         preload = ""
         if so is not None:
             _copy(Path(so).resolve(), scratch / LIBRARY)

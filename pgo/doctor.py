@@ -1,0 +1,146 @@
+"""Show every tool, its version, what it is needed for and how to get it; install what is missing."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from common import proc, workloads
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from pgo import tools as discovery
+
+INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq"]
+APT_TIMEOUT = 1800
+EXAMPLE = """example: python3 -m pgo.doctor                      show the table
+         python3 -m pgo.doctor --install --group build   install what `make pgo` lacks (as root)"""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing the machine must have, and where it is ("" when missing)."""
+    name: str
+    found: str
+    need: str
+    package: str
+    consequence: str = ""
+
+    @property
+    def lacking(self) -> bool:
+        """True when work stops without it."""
+        return not self.found and not self.consequence
+
+
+def workload_needs(rows) -> list:
+    """The programs that the workloads run, one Need a package and program."""
+    seen = {}
+    for row in rows:
+        if row.package:
+            program = row.command[0]
+            need = Need(os.path.basename(program), shutil.which(program) or "", "", row.package)
+            seen.setdefault((need.name, row.package), (need, []))[1].append(row.name)
+    return [Need(need.name, need.found, f"runs the workload{'s' if len(names) > 1 else ''} {', '.join(names)}",
+                 need.package) for need, names in seen.values()]
+
+
+def gather(groups) -> list:
+    """All needs of the groups."""
+    table = discovery.load_tools()
+    needs = [Need(tool.name, discovery.find(tool.name, table), tool.need, tool.package, tool.consequence)
+             for tool in table.values() if tool.group in groups]
+    return needs + workload_needs(workloads.load_table(ROOT))
+
+
+def version_of(need: Need) -> str:
+    """The first line of `--version` that has a digit, the module's version, or what is known without running."""
+    if not need.found:
+        return "missing"
+    if os.path.isabs(need.found) and os.access(need.found, os.X_OK):
+        try:
+            output = proc.run([need.found, "--version"], timeout=20, check=False)
+        except (Failure, UserError):
+            return "does not run"
+        lines = (output.stdout + output.stderr).splitlines()
+        return next((line.strip() for line in lines if any(c.isdigit() for c in line)), "present")[:48]
+    if os.path.isabs(need.found):
+        return "present"
+    module = __import__(need.found)
+    return str(getattr(module, "__version__", "present"))
+
+
+def print_table(needs, stream):
+    """tool, version, what it is for, and the package where it is missing."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        versions = list(pool.map(version_of, needs))
+    widths = max(len(need.name) for need in needs), max(len(version) for version in versions)
+    for need, version in zip(needs, versions):
+        line = f"{need.name:{widths[0]}}  {version:{widths[1]}}  {need.need}"
+        if not need.found:
+            line += f" [apt-get install {need.package}]"
+            if need.consequence:
+                line += f" (optional: without it, {need.consequence})"
+        print(line, file=stream)
+
+
+def _apt(argv, label):
+    print(f"doctor: {label}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=APT_TIMEOUT, text=True, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{argv[0]} {argv[1]} did not end within {APT_TIMEOUT} s") from None
+    return done.returncode, done.stdout
+
+
+def install(packages):
+    """apt-get install, with one apt-get update when a package is not known yet."""
+    command = f"apt-get install --no-install-recommends {' '.join(packages)}"
+    if shutil.which("apt-get") is None:
+        raise UserError(f"this machine has no apt-get; install what provides: {', '.join(packages)}")
+    if os.geteuid() != 0:
+        raise UserError(f"missing packages; run: sudo {command}")
+    status, output = _apt([*INSTALL, *packages], f"installing {len(packages)} packages: {' '.join(packages)}")
+    if status != 0:
+        _apt(["apt-get", "update", "-qq"], "apt-get update")
+        status, output = _apt([*INSTALL, *packages], "installing again")
+    if status != 0:
+        raise Failure(f"`{command}` failed with exit {status}{proc.tail(output)}")
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="pgo.doctor", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--check", action="store_true", help="say nothing when all is there, else list what is not")
+    parser.add_argument("--install", action="store_true", help="install what is missing (root), or print the command")
+    parser.add_argument("--group", action="append", choices=discovery.GROUPS, default=None,
+                        help="only the tools of this group (repeatable; all)")
+    return parser.parse_args(argv)
+
+
+def main(argv) -> int:
+    """0 when every required tool is there; --install makes it so."""
+    arguments = parse(argv)
+    groups = arguments.group or discovery.GROUPS
+    needs = gather(groups)
+    if not (arguments.check or arguments.install):
+        print_table(needs, sys.stdout)
+    lacking = [need for need in needs if need.lacking]
+    if arguments.install and lacking:
+        install(sorted({need.package for need in lacking}))
+        lacking = [need for need in gather(groups) if need.lacking]
+        if lacking:
+            raise Failure(f"still missing after the installation: {', '.join(need.name for need in lacking)}")
+    if lacking:
+        packages = " ".join(sorted({need.package for need in lacking}))
+        raise UserError(f"missing: {', '.join(need.name for need in lacking)}; "
+                        f"run: apt-get install --no-install-recommends {packages}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""gcc's profiles: one .gcda a translation unit, kept as a deterministic tar whose names are those of the sources."""
+
+import io
+import re
+import tarfile
+from pathlib import Path
+
+from common import proc
+from common.errors import Failure
+from common.scratch import Scratch
+from pgo import tools
+
+SUFFIX = "gcda.tar"
+PREFIX = "gcov"     # in the scratch; also the directory of the build tree that both compiles name with -dumpbase
+ENVIRONMENT = {"GCOV_PREFIX": "{scratch}/gcov"}
+
+_FUNCTION = re.compile(r"FUNCTION ident=(\d+)")
+_NAMED = re.compile(r"FUNCTION ident=(\d+), .*`([^']+)'")
+_ROW = re.compile(r"^\s+\d+: ((?:-?\d+ ?)+)$")
+
+
+def pack(directory: Path) -> bytes:
+    """A tar of the directory's .gcda files; equal files are equal bytes."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted(directory.rglob("*.gcda")):
+            member = tarfile.TarInfo(str(path.relative_to(directory)))
+            member.size = path.stat().st_size
+            archive.addfile(member, io.BytesIO(path.read_bytes()))
+    return stream.getvalue()
+
+
+def unpack(archive: Path, directory: Path):
+    """Write the files of a tar under a directory."""
+    with tarfile.open(archive) as source:
+        for member in source.getmembers():
+            target = directory / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.extractfile(member).read())
+
+
+def collect(scratch: Path, so: Path) -> bytes:
+    """The run's files lie under GCOV_PREFIX at <absolute build tree>/gcov/<source>.gcda: keep <source>.gcda."""
+    tree = scratch / PREFIX / so.resolve().parent.parent.relative_to("/") / PREFIX
+    if not any(tree.rglob("*.gcda")):
+        raise Failure("the run left no .gcda file: the library was not preloaded, or the program was killed")
+    return pack(tree)
+
+
+def merge(weighted, scratch: Path) -> bytes:
+    """Scale each profile by its integer weight and add them one after the other: adding is not commutative."""
+    tool = tools.require("gcov-tool")
+    merged = None
+    for number, (path, weight) in enumerate(weighted):
+        raw, scaled = scratch / f"raw{number}", scratch / f"scaled{number}"
+        unpack(path, raw)
+        proc.run([tool, "rewrite", "-s", str(weight), "-o", scaled, raw])
+        if merged is not None:
+            added = scratch / f"added{number}"
+            proc.run([tool, "merge", "-w", "1,1", "-o", added, merged, scaled])
+            scaled = added
+        merged = scaled
+    return pack(merged)
+
+
+def _counts(dump: str):
+    """(ident, sum of counters) of each function in a gcov-dump listing."""
+    ident, found = None, {}
+    for line in dump.splitlines():
+        line = line.rpartition(".gcda:")[2]
+        if match := _FUNCTION.search(line):
+            ident = match[1]
+            found[ident] = 0
+        elif ident and (match := _ROW.match(line)):
+            found[ident] += sum(int(word) for word in match[1].split())
+    return found
+
+
+def _dump(paths) -> str:
+    return proc.run([tools.require("gcov-dump"), "-l", *paths]).stdout if paths else ""
+
+
+def functions(path, notes=None) -> dict:
+    """Function name -> the sum of its arc counts. Names are in the .gcno files of the directory `notes`."""
+    counts = {}
+    with Scratch() as scratch:
+        unpack(Path(path), scratch)
+        for data in sorted(scratch.rglob("*.gcda")):
+            note = Path(notes) / data.relative_to(scratch).with_suffix(".gcno") if notes else None
+            names = dict(_NAMED.findall(_dump([note]))) if note and note.exists() else {}
+            for ident, count in _counts(_dump([data])).items():
+                name = names.get(ident, ident)
+                counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def total(path) -> int:
+    """The sum of all counts: how long the run was."""
+    return sum(functions(path).values())

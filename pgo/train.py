@@ -1,0 +1,48 @@
+"""Run one workload under the instrumented library and keep its profile."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import files, workloads
+from common.errors import Failure, guard
+from common.launch import launch
+from common.paths import ROOT
+from pgo import kinds
+
+EXAMPLE = ("example: python3 -m pgo.train --workload python --toolchain clang --variant bench_minimal "
+           "--so build/clang-bench_minimal/train/libhakmem.so "
+           "-o build/clang-bench_minimal/train/python.profdata")
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="pgo.train", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--workload", required=True, help="a row of bench/workloads.toml, or one of your own (user1)")
+    parser.add_argument("--so", required=True, type=Path, help="the instrumented library")
+    parser.add_argument("--toolchain", required=True, help="clang or gcc")
+    parser.add_argument("--variant", default="", help="for the record beside the profile")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds (default 600)")
+    parser.add_argument("-o", dest="out", required=True, type=Path, help="the profile; OUT.json stands beside it")
+    return parser.parse_args(argv)
+
+
+def main(argv) -> int:
+    """Train on one workload."""
+    arguments = parse(argv)
+    kind = kinds.kind_of(arguments.toolchain)
+    workload = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])[0]
+    kept = []
+    launch(workload, arguments.so, extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
+           keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
+    files.write_atomic(arguments.out, kept[0])
+    if kind.total(arguments.out) == 0:
+        raise Failure(f"the profile of workload '{workload.name}' is empty: the program called nothing of {arguments.so}")
+    record = kinds.make_record(arguments.toolchain, arguments.variant, workload.name, arguments.so)
+    files.write_json(kinds.record_path(arguments.out), record)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

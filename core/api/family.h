@@ -1,0 +1,103 @@
+/* family.h: what the malloc family, the C++ operators and the hak_ names have in common: the fast paths, with the
+ * checks of the variants that have them. */
+#ifndef HAK_API_FAMILY_H
+#define HAK_API_FAMILY_H
+
+#include "mem/check.h"
+#include "mem/front.h"
+#include "obs/counters.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Exported under its standard name. */
+#define HAK_EXPORT __attribute__((visibility("default")))
+
+/* The block of `size` requested bytes is p (or NULL): what the caller gets. */
+HAK_INLINE void *hak_hand_out(void *p)
+{
+    if (!HAK_CHECKS || p == NULL) return p;
+    return hak_check_taken(p, hak_block_size(p));
+}
+
+/* Requests so large that the canary would overflow are too large anyhow. */
+HAK_INLINE size_t hak_with_canary(size_t size)
+{
+    return HAK_CHECKS && size < HAK_REQUEST_MAX ? size + HAK_CANARY_BYTES : size;
+}
+
+HAK_INLINE void *hak_family_malloc(size_t size)
+{
+    hak_histogram_add(size);
+    return hak_hand_out(hak_malloc_front(hak_with_canary(size)));
+}
+
+HAK_INLINE void hak_family_free(void *p)
+{
+    if (HAK_CHECKS && p != NULL) hak_check_given(p);
+    hak_free_front(p);
+}
+
+HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
+{
+    hak_histogram_add(size);
+    return hak_hand_out(hak_malloc_aligned(align, hak_with_canary(size)));
+}
+
+#define HAK_ZERO_INLINE ((size_t)256) /* bytes; above it memset is faster */
+
+/* Zeroes a tiny block: 16 bytes at a time, in line, because the call of memset costs more than the work. */
+HAK_INLINE void hak_zero_tiny(void *block, size_t size)
+{
+    typedef long long line __attribute__((vector_size(16), may_alias));
+    char *at = block;
+    char *end = at + ((size + 15) & ~(size_t)15);
+    do {
+        *(line *)(void *)at = (line){0, 0};
+        at += 16;
+        __asm__("" : "+r"(at)); /* keeps the compiler from making it a call of memset again */
+    } while (at < end);
+}
+
+HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
+{
+    size_t size;
+    if (hak_unlikely(__builtin_mul_overflow(count, each, &size))) size = SIZE_MAX;
+    hak_histogram_add(size);
+    if (HAK_CHECKS) {
+        void *p = hak_family_malloc(size);
+        return p != NULL ? memset(p, 0, size) : NULL;
+    }
+    if (hak_unlikely(size > HAK_ZERO_INLINE)) return hak_calloc_slow(size);
+    hak_bin_t *bin = hak_bin_at((size + 15) & ~(size_t)15);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL)) return hak_calloc_slow(size);
+    hak_bin_pop(bin, block);
+    hak_zero_tiny(block, size);
+    return block;
+}
+
+HAK_INLINE size_t hak_family_usable(const void *p)
+{
+    size_t size = hak_block_size(p);
+    return size != 0 ? size - HAK_CANARY_BYTES : 0;
+}
+
+HAK_INLINE void *hak_family_realloc(void *p, size_t size)
+{
+    if (p == NULL) return hak_family_malloc(size);
+    if (size == 0) { /* as glibc does: C leaves it open */
+        hak_family_free(p);
+        return NULL;
+    }
+    hak_histogram_add(size);
+    if (!HAK_CHECKS) return hak_realloc(p, size);
+    /* With checks every realloc moves, so that stale pointers show. */
+    void *target = hak_family_malloc(size);
+    if (target == NULL) return NULL;
+    memcpy(target, p, hak_min(hak_family_usable(p), size));
+    hak_family_free(p);
+    return target;
+}
+
+#endif

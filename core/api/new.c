@@ -1,0 +1,98 @@
+/* new.c: the C++ operators, under their mangled names, without a C++ runtime: a C program that preloads the library
+ * must not pay for one. Where new has to call the new_handler or throw, the program's own C++ runtime is asked. */
+#define _GNU_SOURCE
+#include "api/family.h"
+
+#if HAK_OVERRIDE
+
+#include <dlfcn.h>
+
+typedef void (*handler_t)(void);
+
+/* std::get_new_handler() and std::__throw_bad_alloc(): of the runtime the program is linked with, else NULL. */
+extern handler_t _ZSt15get_new_handlerv(void) __attribute__((weak));
+extern _Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+
+typedef struct runtime {
+    handler_t (*get_handler)(void);
+    void (*throw_bad_alloc)(void);
+} runtime_t;
+
+/* The C++ runtime of the code at `caller`: a plug-in may have brought its own, in a scope of its own. */
+static runtime_t runtime_of(void *caller)
+{
+    runtime_t runtime = {_ZSt15get_new_handlerv, _ZSt17__throw_bad_allocv};
+    if (runtime.throw_bad_alloc != NULL) return runtime;
+    Dl_info object;
+    if (dladdr(caller, &object) == 0) return runtime;
+    void *scope = dlopen(object.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (scope == NULL) return runtime;
+    *(void **)&runtime.get_handler = dlsym(scope, "_ZSt15get_new_handlerv");
+    *(void **)&runtime.throw_bad_alloc = dlsym(scope, "_ZSt17__throw_bad_allocv");
+    if (runtime.throw_bad_alloc == NULL) /* libc++ */
+        *(void **)&runtime.throw_bad_alloc = dlsym(scope, "_ZNSt3__117__throw_bad_allocEv");
+    dlclose(scope); /* the caller is running in it: it stays */
+    return runtime;
+}
+
+/* As the standard has it: the handler is called until there is memory or no handler. A handler may throw. */
+static HAK_COLD void *new_slow(size_t align, size_t size, bool may_throw, void *caller)
+{
+    runtime_t runtime = runtime_of(caller);
+    for (;;) {
+        handler_t handler = runtime.get_handler != NULL ? runtime.get_handler() : NULL;
+        if (handler == NULL) break;
+        handler();
+        void *p = hak_family_aligned(align, size);
+        if (p != NULL) return p;
+    }
+    if (may_throw && runtime.throw_bad_alloc != NULL) runtime.throw_bad_alloc();
+    return NULL;
+}
+
+#define NEW(name, parameters, align, allocation, may_throw)                                                            \
+    HAK_EXPORT void *name parameters;                                                                                  \
+    void *name parameters                                                                                              \
+    {                                                                                                                  \
+        void *p = allocation;                                                                                          \
+        return hak_likely(p != NULL) ? p : new_slow(align, size, may_throw, __builtin_return_address(0));              \
+    }
+
+#define DELETE(name, parameters)                                                                                       \
+    HAK_EXPORT void name parameters;                                                                                   \
+    void name parameters                                                                                               \
+    {                                                                                                                  \
+        hak_family_free(p);                                                                                            \
+    }
+
+#define UNUSED __attribute__((unused))
+#define PLAIN (size_t size)
+#define PLAIN_NOTHROW (size_t size, const void *nothrow UNUSED)
+#define ALIGNED (size_t size, size_t align)
+#define ALIGNED_NOTHROW (size_t size, size_t align, const void *nothrow UNUSED)
+
+NEW(_Znwm, PLAIN, HAK_ALIGN, hak_family_malloc(size), true)
+NEW(_Znam, PLAIN, HAK_ALIGN, hak_family_malloc(size), true)
+NEW(_ZnwmRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), false)
+NEW(_ZnamRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), false)
+NEW(_ZnwmSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), true)
+NEW(_ZnamSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), true)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), false)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), false)
+
+DELETE(_ZdlPv, (void *p))
+DELETE(_ZdaPv, (void *p))
+DELETE(_ZdlPvm, (void *p, size_t size UNUSED))
+DELETE(_ZdaPvm, (void *p, size_t size UNUSED))
+DELETE(_ZdlPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED))
+DELETE(_ZdaPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED))
+DELETE(_ZdlPvSt11align_val_t, (void *p, size_t align UNUSED))
+DELETE(_ZdaPvSt11align_val_t, (void *p, size_t align UNUSED))
+DELETE(_ZdlPvmSt11align_val_t, (void *p, size_t size UNUSED, size_t align UNUSED))
+DELETE(_ZdaPvmSt11align_val_t, (void *p, size_t size UNUSED, size_t align UNUSED))
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align UNUSED, const void *nothrow UNUSED))
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align UNUSED, const void *nothrow UNUSED))
+
+#else
+typedef int hak_nothing_here; /* a translation unit is not empty in C */
+#endif

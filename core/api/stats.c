@@ -1,0 +1,92 @@
+/* stats.c: the statistics page, generated from the option and counter tables. */
+#include "api/stats.h"
+
+#include "base/message.h"
+#include "base/options.h"
+#include "mem/big.h"
+#include "mem/heap.h"
+
+/* A page under construction: lines go out one by one. */
+typedef struct page {
+    int fd;
+    bool json;
+    bool first; /* no member of the object yet */
+} page_t;
+
+static void line(page_t *page, const char *name, uint64_t value, const char *unit, const char *sentence)
+{
+    hak_text_t text = {.length = 0};
+    if (page->json)
+        hak_text_format(&text, "%s\"%s\": %u", page->first ? "{" : ", ", name, value);
+    else
+        hak_text_format(&text, "%s = %u%s%s  (%s)\n", name, value, *unit != 0 ? " " : "", unit, sentence);
+    page->first = false;
+    hak_text_write(&text, page->fd);
+}
+
+static void write_options(page_t *page)
+{
+    static const char *const origins[] = {"default", "mode", "environment"};
+    for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
+        hak_option_view_t view = hak_options_view(i);
+        line(page, view.name, view.value, view.words != NULL ? view.words : view.unit, origins[view.origin]);
+    }
+}
+
+static void write_memory(page_t *page)
+{
+    hak_pool_view_t pool = hak_pool_view();
+    hak_big_view_t big = hak_big_view();
+    line(page, "reserved", pool.reserved, "bytes", "address space of the pool");
+    line(page, "used", pool.used, "bytes", "in slabs and large blocks");
+    line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
+    line(page, "purged", pool.purged, "bytes", "given back so far");
+    line(page, "purges", pool.purges, "", "system calls that did it");
+    line(page, "big_live", big.live, "bytes", "in blocks above 2 MiB");
+    line(page, "big_cached", big.cached, "bytes", "freed ones kept for reuse");
+    line(page, "big_taken", big.taken, "", "blocks above 2 MiB so far");
+    line(page, "big_from_cache", big.from_cache, "", "of these, from the cache");
+}
+
+static void write_counters(page_t *page)
+{
+    uint32_t heaps = hak_heap_count();
+    line(page, "heaps", heaps, "", "threads at the same time, at most");
+    for (unsigned counter = 0; HAK_STATS && counter < HAK_COUNTERS; counter++) {
+        uint64_t sum = 0;
+        for (uint32_t owner = 1; owner <= heaps; owner++)
+            sum += atomic_load_explicit(&hak_heap_by_owner(owner)->counters.count[counter], memory_order_relaxed);
+        line(page, hak_counter_names[counter], sum, "", hak_counter_sentences[counter]);
+    }
+}
+
+static void write_histogram(page_t *page)
+{
+    for (unsigned bits = 0; HAK_HISTOGRAM && bits < HAK_HISTOGRAM_BINS; bits++) {
+        uint64_t n = atomic_load_explicit(&hak_histogram[bits], memory_order_relaxed);
+        if (n == 0) continue;
+        hak_text_t name = {.length = 0};
+        hak_text_format(&name, "requests_below_%u", (uint64_t)1 << bits);
+        name.bytes[name.length] = 0;
+        line(page, name.bytes, n, "", "requests of this size in bytes, at least half of it");
+    }
+}
+
+void hak_stats_write(int fd, bool json)
+{
+    page_t page = {.fd = fd, .json = json, .first = true};
+    if (!json) {
+        hak_text_t title = {.length = 0};
+        hak_text_format(&title, "hakmem %s, mode %s\n", HAK_VARIANT, hak_options_mode());
+        hak_text_write(&title, fd);
+    }
+    write_options(&page);
+    write_memory(&page);
+    write_counters(&page);
+    write_histogram(&page);
+    if (json) {
+        hak_text_t end = {.length = 0};
+        hak_text_string(&end, "}\n");
+        hak_text_write(&end, fd);
+    }
+}

@@ -1,0 +1,10 @@
+/* stats.h: the statistics page. Any thread; other threads' counters may be a few events behind. */
+#ifndef HAK_API_STATS_H
+#define HAK_API_STATS_H
+
+#include <stdbool.h>
+
+/* Writes options, memory and counters to a file descriptor, as text or as one JSON object. Allocates nothing. */
+void hak_stats_write(int fd, bool json);
+
+#endif

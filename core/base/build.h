@@ -1,0 +1,34 @@
+/* build.h: what was compiled in. The only place that asks the preprocessor about features.
+ *
+ * Every feature is a 0/1 macro that the build passes explicitly (the table is variants/features.toml), so that
+ * code says `if (HAK_STATS)` and both branches always compile. */
+#ifndef HAK_BASE_BUILD_H
+#define HAK_BASE_BUILD_H
+
+#if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||           \
+    !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_CHECKS)
+#error "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
+#endif
+
+#if HAK_HISTOGRAM && !HAK_STATS
+#error "HAK_HISTOGRAM prints through the statistics: a variant with histogram = true needs stats = true"
+#endif
+
+/* Name of the variant and its default mode, for messages and the statistics page. */
+#ifndef HAK_VARIANT
+#define HAK_VARIANT "unnamed"
+#endif
+#ifndef HAK_DEFAULT_MODE
+#define HAK_DEFAULT_MODE "balanced"
+#endif
+
+/* 1: define malloc, free and the rest under their standard names. 0 (unit tests): only the hak_ names. */
+#ifndef HAK_OVERRIDE
+#define HAK_OVERRIDE 1
+#endif
+
+#if !defined(__linux__) || !defined(__LP64__)
+#error "hakmem needs Linux on a 64-bit machine with at most 47 bits of user address space"
+#endif
+
+#endif

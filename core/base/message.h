@@ -1,0 +1,32 @@
+/* message.h: text without malloc and without stdio. Any thread; a message is one write(2). */
+#ifndef HAK_BASE_MESSAGE_H
+#define HAK_BASE_MESSAGE_H
+
+#include "base/types.h"
+
+/* A line under construction on the caller's stack. Too long a text is cut, never overrun. */
+typedef struct hak_text {
+    char bytes[480];
+    size_t length; /* bytes used */
+} hak_text_t;
+
+void hak_text_string(hak_text_t *text, const char *string);
+void hak_text_number(hak_text_t *text, uint64_t number);
+void hak_text_hex(hak_text_t *text, uint64_t number);
+/* Appends by a format that knows %s (string), %u (uint64_t), %x (uint64_t as 0x...) and nothing else. */
+void hak_text_format(hak_text_t *text, const char *format, ...);
+void hak_text_write(const hak_text_t *text, int fd);
+
+/* "hakmem: warning: ..." on stderr; the caller sees to saying it once. */
+HAK_COLD void hak_warn(const char *format, ...);
+/* "hakmem: fatal: ..." on stderr, then abort(). Only for what the caller of malloc or free did wrong. */
+HAK_COLD _Noreturn void hak_fatal(const char *format, ...);
+
+/* Internal invariant; compiled to nothing unless the variant has checks. */
+#define hak_assert(condition)                                                                                          \
+    do {                                                                                                               \
+        if (HAK_CHECKS && hak_unlikely(!(condition)))                                                                  \
+            hak_fatal("assertion failed: %s (%s:%u)", #condition, __FILE__, (uint64_t)__LINE__);                       \
+    } while (0)
+
+#endif

@@ -1,0 +1,173 @@
+/* options.c: environment -> policy. Precedence: default < mode < single option. Single thread, before the first
+ * allocation; read-only afterwards. */
+#include "base/options.h"
+
+#include "base/message.h"
+
+#include <string.h>
+
+hak_policy_t hak_policy_live = {
+#define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
+#define CHOICE(field, name, words, value, sentence) .field = (value),
+#include "base/options.def"
+#undef OPTION
+#undef CHOICE
+};
+
+typedef struct option {
+    const char *name;
+    const char *words; /* of a choice, joined by '|'; NULL for a number */
+    const char *unit;
+    const char *sentence;
+    size_t field; /* offset in hak_policy_t */
+    uint32_t low, high;
+} option_t;
+
+static const option_t options[] = {
+#define OPTION(field, name, low, high, value, unit, sentence)                                                          \
+    {name, NULL, unit, sentence, offsetof(hak_policy_t, field), low, high},
+#define CHOICE(field, name, words, value, sentence)                                                                    \
+    {name, words, "", sentence, offsetof(hak_policy_t, field), 0, 0},
+#include "base/options.def"
+#undef OPTION
+#undef CHOICE
+};
+#define OPTIONS (sizeof options / sizeof options[0])
+
+static hak_origin_t origins[OPTIONS];
+
+/* What a mode changes, and which variant has what it asks for. */
+typedef struct mode {
+    const char *name;
+    bool compiled_in;
+    const char *variant; /* that has it */
+    bool giving_back, big_cache, counting;
+} mode_t;
+
+static const mode_t modes[] = {
+    {"minimal", true, "minimal", false, false, false},
+    {"fast", true, "bench_minimal", true, true, false},
+    {"balanced", true, "balanced", true, true, false},
+    {"learning", HAK_STATS, "learning", true, true, true},
+    {"research", HAK_HISTOGRAM, "research", true, true, true},
+};
+#define MODES (sizeof modes / sizeof modes[0])
+
+static const char *mode_name = HAK_DEFAULT_MODE;
+
+static uint32_t *value_of(size_t index)
+{
+    return (uint32_t *)(void *)((char *)&hak_policy_live + options[index].field);
+}
+
+static void set_by_mode(const char *name, uint32_t value)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (strcmp(options[i].name, name) != 0) continue;
+        *value_of(i) = value;
+        origins[i] = HAK_FROM_MODE;
+    }
+}
+
+static void apply_mode(const mode_t *mode)
+{
+    mode_name = mode->name;
+    if (!mode->giving_back) {
+        set_by_mode("HAKMEM_PURGE_DELAY_MS", 3600000);
+        set_by_mode("HAKMEM_RETAIN_MB", 1048576);
+    }
+    if (!mode->big_cache) set_by_mode("HAKMEM_DISABLE_BIGCACHE", 1);
+    if (mode->counting) set_by_mode("HAKMEM_STATS", 1);
+}
+
+static void read_mode(const char *wanted)
+{
+    if (wanted == NULL) return;
+    for (size_t i = 0; i < MODES; i++) {
+        if (strcmp(modes[i].name, wanted) != 0) continue;
+        if (modes[i].compiled_in)
+            apply_mode(&modes[i]);
+        else
+            hak_warn("HAKMEM_MODE=%s: this library is the variant %s, which has no such mode; the variant %s has it; "
+                     "using %s",
+                     wanted, HAK_VARIANT, modes[i].variant, mode_name);
+        return;
+    }
+    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, research; using %s", wanted, mode_name);
+}
+
+/* A decimal number, all of `text`; false otherwise or above UINT32_MAX. */
+static bool parse_number(const char *text, uint32_t *number)
+{
+    uint64_t value = 0;
+    if (*text == 0) return false;
+    for (; *text != 0; text++) {
+        if (*text < '0' || *text > '9') return false;
+        value = value * 10 + (uint64_t)(*text - '0');
+        if (value > UINT32_MAX) return false;
+    }
+    *number = (uint32_t)value;
+    return true;
+}
+
+/* The index of `text` among `words`; false when it is none of them. */
+static bool parse_choice(const char *text, const char *words, uint32_t *choice)
+{
+    size_t length = strlen(text);
+    uint32_t index = 0;
+    for (const char *word = words; word != NULL; index++) {
+        const char *end = strchr(word, '|');
+        size_t n = end != NULL ? (size_t)(end - word) : strlen(word);
+        if (n == length && strncmp(word, text, n) == 0) {
+            *choice = index;
+            return true;
+        }
+        word = end != NULL ? end + 1 : NULL;
+    }
+    return false;
+}
+
+static void read_option(size_t index, const char *text)
+{
+    const option_t *option = &options[index];
+    uint32_t value = 0;
+    if (text == NULL) return;
+    if (option->words != NULL && !parse_choice(text, option->words, &value)) {
+        hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words, (uint64_t)*value_of(index));
+    } else if (option->words == NULL &&
+               (!parse_number(text, &value) || value < option->low || value > option->high)) {
+        hak_warn("%s=%s: not a number from %u to %u; using %u", option->name, text, (uint64_t)option->low,
+                 (uint64_t)option->high, (uint64_t)*value_of(index));
+    } else {
+        *value_of(index) = value;
+        origins[index] = HAK_FROM_ENVIRONMENT;
+    }
+}
+
+void hak_options_read(const char *(*lookup)(const char *name))
+{
+    read_mode(lookup("HAKMEM_MODE"));
+    for (size_t i = 0; i < OPTIONS; i++)
+        read_option(i, lookup(options[i].name));
+}
+
+const char *hak_options_mode(void)
+{
+    return mode_name;
+}
+
+size_t hak_options_count(void)
+{
+    return OPTIONS;
+}
+
+hak_option_view_t hak_options_view(size_t index)
+{
+    const option_t *option = &options[index];
+    return (hak_option_view_t){.name = option->name,
+                               .words = option->words,
+                               .unit = option->unit,
+                               .sentence = option->sentence,
+                               .value = *value_of(index),
+                               .origin = origins[index]};
+}

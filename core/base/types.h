@@ -1,0 +1,80 @@
+/* types.h: the vocabulary of the allocator. Read this first.
+ *
+ *   block    what malloc returns; no header in front of it.
+ *   class    1..128: blocks of one size (classes.h). Class 0 does not exist.
+ *   slice    64 KiB of address space, aligned; the unit of the map and of slabs.
+ *   chunk    4 MiB of address space, aligned: 64 slices, of which the first holds the descriptors of the others.
+ *   run      adjacent slices of one chunk.
+ *   slab     a run cut into blocks of one class.
+ *   large    a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
+ *   big      a block with a mapping of its own, above HAK_LARGE_MAX bytes.
+ *   heap     the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
+ *   owner    a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
+ *   bin      a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.
+ *   clean    said of a slice whose bytes are known to be zero; otherwise it is dirty.
+ *   purge    give the pages of dirty free slices back to the system, which makes them clean. */
+#ifndef HAK_BASE_TYPES_H
+#define HAK_BASE_TYPES_H
+
+#include "base/build.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HAK_ALIGN ((size_t)16) /* bytes; what malloc promises on every 64-bit ABI */
+#define HAK_OS_PAGE ((size_t)4096) /* bytes; the system's page */
+#define HAK_CACHE_LINE ((size_t)64) /* bytes */
+#define HAK_SLICE_SHIFT 16
+#define HAK_SLICE ((size_t)1 << HAK_SLICE_SHIFT)
+#define HAK_CHUNK_SLICES 64u
+#define HAK_CHUNK (HAK_SLICE * HAK_CHUNK_SLICES)
+#define HAK_ADDRESS_BITS 47 /* user address space on x86-64 and arm64 without opt-in */
+#define HAK_LARGE_MAX ((size_t)2 << 20) /* bytes; above it a block is big */
+
+/* No request above this can be met; also keeps every later rounding free of overflow. */
+#define HAK_REQUEST_MAX ((size_t)1 << (HAK_ADDRESS_BITS - 1))
+
+#define hak_likely(x) __builtin_expect(!!(x), 1)
+#define hak_unlikely(x) __builtin_expect(!!(x), 0)
+#define HAK_NOINLINE __attribute__((noinline))
+#define HAK_INLINE static inline __attribute__((always_inline))
+/* On a variable that another file defines: it is in the same library, so no GOT is needed to reach it. */
+#define HAK_HIDDEN __attribute__((visibility("hidden")))
+#define HAK_COLD __attribute__((noinline, cold))
+
+/* Rounds up to a multiple of `to`, a power of two. The caller has checked that x + to does not overflow. */
+static inline size_t hak_round_up(size_t x, size_t to)
+{
+    return (x + to - 1) & ~(to - 1);
+}
+
+/* Tells the core that this is a waiting loop. */
+static inline void hak_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+static inline bool hak_is_power_of_two(size_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
+
+static inline size_t hak_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t hak_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* map.h: pointer -> (owner, class) in one load, for every pointer a program can hold.
+ *
+ * The map is one array over the whole user address space with an entry for each 64 KiB slice, 8 GiB of address space
+ * that is mapped read-only and costs no memory until it is covered (made writable), 4 GiB of addresses at a time.
+ * NULL, stack, static and foreign pointers read an entry of zero, so free() needs no range compare.
+ *
+ * Under an address-space limit (ulimit -v) 8 GiB cannot be had. Then the array is a hole in the address space in
+ * which only the parts are mapped that pointers can lead to: the windows of NULL, of the program, its stack, its
+ * libraries, and of every mapping of the allocator's own. Only a pointer into nowhere would fault there.
+ *
+ * An entry is 0 (not ours), or HAK_ENTRY_BIG | record, or owner << 12 | low, where low is the class times 16, that is
+ * the offset of the class's bin, or HAK_ENTRY_LARGE. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset
+ * if the block is its own, and at least HAK_ENTRY_LIMIT otherwise.
+ *
+ * Who writes: the owner of the slices, before a block is handed out and after the last one is back. Entries are
+ * relaxed atomics: whoever holds a pointer got it from a thread that had seen the entry written. */
+#ifndef HAK_MAP_MAP_H
+#define HAK_MAP_MAP_H
+
+#include "base/classes.h"
+
+#define HAK_ENTRY_BIG 0x80000000u
+#define HAK_ENTRY_OWNER_SHIFT 12
+#define HAK_ENTRY_LOW 0xfffu
+#define HAK_ENTRY_LARGE 0xff0u
+#define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
+#define HAK_OWNERS (1u << 17) /* owners are 1..HAK_OWNERS-1 */
+#define HAK_NO_OWNER 0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
+
+static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_LARGE, "a large block must not look like a class");
+static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_OWNER_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
+
+/* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */
+extern _Atomic uint32_t *hak_map HAK_HIDDEN;
+
+/* Sets the map up. Once, before any other call here. False if not even the small form can be mapped. */
+bool hak_map_init(void);
+
+/* Makes the entries of [address, address + size) writable. Any thread; to be called for each new mapping. */
+bool hak_map_cover(const void *address, size_t size);
+
+HAK_INLINE uint32_t hak_map_get(const void *p)
+{
+    return atomic_load_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], memory_order_relaxed);
+}
+
+HAK_INLINE void hak_map_set(const void *p, uint32_t entry)
+{
+    atomic_store_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], entry, memory_order_relaxed);
+}
+
+#endif

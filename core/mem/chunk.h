@@ -1,0 +1,71 @@
+/* chunk.h: the pool of slices: runs of 64 KiB slices out of 4 MiB chunks, shared by all threads under one lock.
+ *
+ * The first slice of a chunk holds 64 descriptors of 64 bytes. Descriptor 0 describes the chunk itself, descriptor i
+ * the run that begins at slice i; those in the middle of a run say how far back its first one is. From any pointer into
+ * a chunk the descriptor is found by arithmetic alone, and the descriptors of 4 MiB share one page. */
+#ifndef HAK_MEM_CHUNK_H
+#define HAK_MEM_CHUNK_H
+
+#include "base/types.h"
+
+typedef struct hak_heap hak_heap_t;
+
+/* A run in use. Written by the thread that owns `heap`, except where it says otherwise. */
+typedef struct hak_slab {
+    void *free; /* list of blocks that are neither handed out nor in a bin */
+    struct hak_slab *next, *prev; /* in the heap's list of slabs of this class that have room; NULL-ended */
+    hak_heap_t *heap; /* owner; NULL for a large block */
+    uint32_t free_count; /* blocks in `free` */
+    uint32_t carved; /* blocks that have ever been handed out: those behind were never touched */
+    uint32_t capacity; /* blocks that fit */
+    uint32_t size; /* bytes in a block; of a large block at most HAK_LARGE_MAX */
+    uint16_t class; /* 1..128; 0 for a large block */
+    uint8_t slices; /* in the run */
+    uint8_t back; /* slices back to the first one of the run; written by the pool */
+    bool listed; /* in the heap's list */
+    bool clean; /* what was never carved is zero */
+    uint8_t unused[10];
+} hak_slab_t;
+
+static_assert(sizeof(hak_slab_t) == HAK_CACHE_LINE, "64 descriptors fill the first page of a chunk");
+
+/* The descriptor of the run that p lies in. p is inside a chunk, at or behind its second slice. */
+HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
+{
+    uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
+    uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
+    hak_slab_t *slab = (hak_slab_t *)(chunk + index * sizeof(hak_slab_t)); /* NOLINT(performance-no-int-to-ptr) */
+    return slab - slab->back;
+}
+
+/* The first byte of a run. */
+HAK_INLINE char *hak_slab_base(const hak_slab_t *slab)
+{
+    uintptr_t chunk = (uintptr_t)slab & ~(HAK_CHUNK - 1);
+    uintptr_t index = ((uintptr_t)slab - chunk) / sizeof(hak_slab_t);
+    return (char *)(chunk + (index << HAK_SLICE_SHIFT)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* Takes a run of 1..63 slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. NULL when the
+ * system has no more memory. Any thread. */
+hak_slab_t *hak_run_take(unsigned slices);
+/* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Purges
+ * what the policy says is due. Any thread. */
+void hak_run_give(hak_slab_t *run, unsigned touched);
+/* Purges all free slices. Any thread. Returns the bytes given back. */
+size_t hak_pool_purge_all(void);
+/* In a forked child: repairs what another thread was in the middle of. */
+void hak_pool_after_fork(void);
+
+/* A snapshot for the statistics page; bytes. */
+typedef struct hak_pool_view {
+    size_t reserved; /* address space of all chunks */
+    size_t used; /* in runs that are taken */
+    size_t dirty; /* free and not yet purged */
+    size_t purged; /* given back so far, sum */
+    size_t purges; /* system calls that did it */
+} hak_pool_view_t;
+
+hak_pool_view_t hak_pool_view(void);
+
+#endif

@@ -1,0 +1,60 @@
+/* front.h: the fast paths. malloc and free of blocks that have a class are what is in this file; every exceptional
+ * exit is one branch to a _slow function. The golden table (bench/golden.toml) counts the instructions. */
+#ifndef HAK_MEM_FRONT_H
+#define HAK_MEM_FRONT_H
+
+#include "map/map.h"
+#include "mem/heap.h"
+
+/* What the fast path of malloc leaves: an empty bin, a request without a class, no memory. Sets errno on failure. */
+HAK_NOINLINE void *hak_malloc_slow(size_t size);
+/* A request above HAK_TINY_MAX. */
+HAK_NOINLINE void *hak_malloc_mid(size_t size);
+/* What the fast path of free leaves: NULL, blocks of other threads, large and big ones, pointers that are not ours. */
+HAK_NOINLINE void hak_free_slow(void *p);
+/* Memory that is aligned to a power of two, any size. */
+void *hak_malloc_aligned(size_t align, size_t size);
+/* Zeroed memory, the slow way. */
+HAK_NOINLINE void *hak_calloc_slow(size_t size);
+void *hak_realloc(void *p, size_t size);
+/* Bytes in the block that p begins, canary included; 0 if p is not ours. */
+size_t hak_block_size(const void *p);
+/* Gives back whatever can be. True if any memory was. */
+bool hak_trim_all(void);
+
+/* The bin at a class's offset (class times 16). */
+HAK_INLINE hak_bin_t *hak_bin_at(size_t offset)
+{
+    return (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
+}
+
+/* Takes the first block; the caller has seen that there is one. */
+HAK_INLINE void *hak_bin_pop(hak_bin_t *bin, void *block)
+{
+    bin->head = *(void **)block;
+    return block;
+}
+
+HAK_INLINE void *hak_malloc_front(size_t size)
+{
+    if (hak_unlikely(size > HAK_TINY_MAX)) return hak_malloc_mid(size);
+    hak_bin_t *bin = hak_bin_at((size + 15) & ~(size_t)15);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL)) return hak_malloc_slow(size);
+    return hak_bin_pop(bin, block);
+}
+
+HAK_INLINE void hak_free_front(void *p)
+{
+    size_t offset = hak_map_get(p) ^ hak_thread.self;
+    if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
+        hak_free_slow(p);
+        return;
+    }
+    hak_bin_t *bin = hak_bin_at(offset);
+    *(void **)p = bin->head;
+    bin->head = p;
+    if (hak_unlikely(--bin->room == 0)) hak_bin_full(offset);
+}
+
+#endif

@@ -1,0 +1,467 @@
+/* heap.c: heaps: slabs in and out of the bins, blocks to and from other threads, the life of a heap.
+ *
+ * `heaps_lock` guards the table's growth and the list of orphans. A heap's own fields belong to the thread that has
+ * it LIVE or BUSY, but for `inbox` and `state`. */
+#include "mem/heap.h"
+
+#include "base/message.h"
+#include "base/options.h"
+#include "map/map.h"
+#include "mem/check.h"
+#include "obs/trace.h"
+#include "os/os.h"
+
+#include <pthread.h>
+
+#define ENDINGS_MOST 3u /* libc tells a thread up to four times that it ends; after the third nobody listens */
+#define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
+
+_Thread_local hak_thread_t hak_thread = {.self = HAK_NO_OWNER};
+
+static hak_os_lock_t heaps_lock;
+static hak_heap_t *heaps[HAK_OWNERS]; /* by owner; written once, before the owner's number is in any map entry */
+static _Atomic uint32_t heap_count; /* the highest owner so far */
+static hak_heap_t *orphans;
+static char *meta, *meta_end;
+static pthread_key_t thread_key;
+static bool ready;
+
+/* Frees until a bin is full: as many as make 32 KiB, within reason. */
+static uint32_t room_of(unsigned class)
+{
+    size_t blocks = ((size_t)32 << 10) / hak_class_size(class);
+    return (uint32_t)hak_min(hak_max(blocks, 4), 128);
+}
+
+static uint32_t entry_of(const hak_heap_t *heap, unsigned class)
+{
+    return heap->owner << HAK_ENTRY_OWNER_SHIFT | class * 16;
+}
+
+static void *next_of(void *block)
+{
+    return *(void **)block;
+}
+
+static void set_next(void *block, void *next)
+{
+    *(void **)block = next;
+}
+
+/* --- slabs ------------------------------------------------------------------------------------------------------ */
+
+static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
+{
+    hak_slab_t **list = &heap->class[slab->class].slabs;
+    slab->prev = NULL;
+    slab->next = *list;
+    if (slab->next != NULL) slab->next->prev = slab;
+    *list = slab;
+    slab->listed = true;
+}
+
+static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab)
+{
+    if (slab->next != NULL) slab->next->prev = slab->prev;
+    *(slab->prev != NULL ? &slab->prev->next : &heap->class[slab->class].slabs) = slab->next;
+    slab->listed = false;
+}
+
+static hak_slab_t *make_slab(hak_heap_t *heap, unsigned class)
+{
+    hak_slab_t *slab = hak_run_take(hak_class_slices(class));
+    if (slab == NULL) return NULL;
+    slab->free = NULL;
+    slab->heap = heap;
+    slab->free_count = 0;
+    slab->carved = 0;
+    slab->capacity = hak_class_capacity(class);
+    slab->size = (uint32_t)hak_class_size(class);
+    slab->class = (uint16_t)class;
+    char *base = hak_slab_base(slab);
+    for (unsigned i = 0; i < slab->slices; i++)
+        hak_map_set(base + i * HAK_SLICE, entry_of(heap, class));
+    list_slab(heap, slab);
+    hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
+    return slab;
+}
+
+static void release_slab(hak_heap_t *heap, hak_slab_t *slab)
+{
+    unlist_slab(heap, slab);
+    char *base = hak_slab_base(slab);
+    for (unsigned i = 0; i < slab->slices; i++)
+        hak_map_set(base + i * HAK_SLICE, 0);
+    size_t touched = (size_t)slab->carved * slab->size;
+    hak_count_add(&heap->counters, HAK_COUNTER_slabs_released, 1);
+    hak_run_give(slab, (unsigned)((touched + HAK_SLICE - 1) >> HAK_SLICE_SHIFT));
+}
+
+static bool is_empty(const hak_slab_t *slab)
+{
+    return slab->free_count == slab->carved;
+}
+
+/* Puts a block back. An empty slab is released unless it is the only one of its class that a live heap has. */
+static void put_block(hak_heap_t *heap, void *block)
+{
+    hak_slab_t *slab = hak_slab_of(block);
+    hak_assert(slab->heap == heap && slab->free_count < slab->carved);
+    set_next(block, slab->free);
+    slab->free = block;
+    slab->free_count++;
+    if (!slab->listed) list_slab(heap, slab);
+    if (!is_empty(slab)) return;
+    bool only = slab->next == NULL && slab->prev == NULL;
+    bool live = atomic_load_explicit(&heap->state, memory_order_relaxed) == HAK_HEAP_LIVE;
+    if (!only || !live || slab->capacity == 1) release_slab(heap, slab);
+}
+
+static void put_list(hak_heap_t *heap, void *list)
+{
+    uint64_t n = 0;
+    for (void *next; list != NULL; list = next, n++) {
+        next = next_of(list);
+        put_block(heap, list);
+    }
+    hak_count_add(&heap->counters, HAK_COUNTER_blocks_flushed, n);
+}
+
+/* Blocks that were never handed out: as many as lie in one page of memory, at least one. */
+static void *carve(hak_slab_t *slab)
+{
+    size_t n = hak_min(hak_max(HAK_OS_PAGE / slab->size, 1), slab->capacity - slab->carved);
+    char *first = hak_slab_base(slab) + (size_t)slab->carved * slab->size;
+    char *block = first;
+    for (size_t i = 1; i < n; i++, block += slab->size) {
+        set_next(block, block + slab->size);
+        hak_check_mark_free(block);
+    }
+    set_next(block, NULL);
+    hak_check_mark_free(block);
+    slab->carved += (uint32_t)n;
+    return first;
+}
+
+/* A list of at least one block of the class, or NULL when memory is out. */
+static void *take_blocks(hak_heap_t *heap, unsigned class)
+{
+    hak_slab_t *slab = heap->class[class].slabs;
+    if (slab == NULL && (slab = make_slab(heap, class)) == NULL) return NULL;
+    void *list = slab->free;
+    if (list == NULL) list = carve(slab);
+    slab->free = NULL;
+    slab->free_count = 0;
+    if (slab->carved == slab->capacity) unlist_slab(heap, slab);
+    return list;
+}
+
+/* --- blocks from and to other threads ---------------------------------------------------------------------------- */
+
+static void *take_inbox(hak_heap_t *heap)
+{
+    /* acquire: pairs with the release in push_inbox; the links are visible */
+    return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+}
+
+/* Puts what is in an orphan's inbox into its slabs, if nobody else is at it. */
+static void tend_orphan(hak_heap_t *heap)
+{
+    while (atomic_load(&heap->inbox) != NULL) {
+        uint32_t orphan = HAK_HEAP_ORPHAN;
+        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_BUSY)) return;
+        put_list(heap, take_inbox(heap));
+        /* Sequentially consistent, like the push: either we see a later push or the pusher sees the orphan. */
+        atomic_store(&heap->state, HAK_HEAP_ORPHAN);
+    }
+}
+
+static void push_inbox(hak_heap_t *heap, void *first, void *last)
+{
+    void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
+    do
+        set_next(last, head);
+    while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
+    if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN) tend_orphan(heap);
+}
+
+static void send_parcel(hak_heap_t *heap, hak_parcel_t *parcel)
+{
+    if (parcel->count == 0) return;
+    hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
+    push_inbox(heaps[parcel->owner], parcel->first, parcel->last);
+    *parcel = (hak_parcel_t){0};
+}
+
+static void send_parcels(hak_heap_t *heap)
+{
+    for (unsigned i = 0; i < HAK_PARCELS; i++)
+        send_parcel(heap, &heap->parcels[i]);
+}
+
+void hak_heap_send(void *p, uint32_t entry)
+{
+    uint32_t owner = entry >> HAK_ENTRY_OWNER_SHIFT;
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    if (heap == NULL || !HAK_REMOTE_BATCH) {
+        push_inbox(heaps[owner], p, p);
+        return;
+    }
+    hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
+    hak_parcel_t *parcel = &heap->parcels[owner % HAK_PARCELS];
+    if (parcel->owner != owner) {
+        send_parcel(heap, parcel);
+        *parcel = (hak_parcel_t){.owner = owner, .last = p};
+    }
+    set_next(p, parcel->first);
+    parcel->first = p;
+    if (++parcel->count >= HAK_PARCEL_BLOCKS || (entry & HAK_ENTRY_LOW) > hak_class_of_mid(HAK_OS_PAGE) * 16)
+        send_parcel(heap, parcel);
+}
+
+/* Takes what other threads have freed into the calling thread's bins. */
+static void drain_inbox(hak_thread_t *thread, hak_heap_t *heap)
+{
+    uint64_t n = 0;
+    void *block = take_inbox(heap);
+    for (void *next; block != NULL; block = next, n++) {
+        next = next_of(block);
+        uint32_t offset = hak_map_get(block) & HAK_ENTRY_LOW;
+        hak_bin_t *bin = &thread->bins[offset / 16];
+        hak_assert(hak_map_get(block) >> HAK_ENTRY_OWNER_SHIFT == heap->owner);
+        set_next(block, bin->head);
+        bin->head = block;
+        if (--bin->room == 0) hak_bin_full(offset);
+    }
+    hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
+}
+
+/* --- the bins ---------------------------------------------------------------------------------------------------- */
+
+void hak_bin_full(size_t offset)
+{
+    unsigned class = (unsigned)(offset / 16);
+    hak_heap_t *heap = hak_thread.heap;
+    hak_bin_t *bin = &hak_thread.bins[class];
+    void *stale = heap->class[class].stash;
+    heap->class[class].stash = bin->head;
+    bin->head = NULL;
+    bin->room = room_of(class);
+    put_list(heap, stale);
+}
+
+/* For a thread that is past its end: one block by way of a heap that is given up again at once. */
+static hak_heap_t *take_heap(void);
+static void give_up_heap(hak_heap_t *heap);
+
+static void *take_by_borrowing(unsigned class)
+{
+    hak_heap_t *heap = take_heap();
+    if (heap == NULL) return NULL;
+    void *block = take_blocks(heap, class);
+    if (block != NULL) put_list(heap, next_of(block));
+    give_up_heap(heap);
+    return block;
+}
+
+void *hak_heap_refill(unsigned class)
+{
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    if (heap == NULL) return take_by_borrowing(class);
+    hak_bin_t *bin = &hak_thread.bins[class];
+    hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
+    if (heap->class[class].stash != NULL) {
+        hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
+        bin->head = heap->class[class].stash;
+        heap->class[class].stash = NULL;
+    } else {
+        if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL) drain_inbox(&hak_thread, heap);
+        if (bin->head == NULL && (bin->head = take_blocks(heap, class)) == NULL) return NULL;
+    }
+    bin->room = room_of(class);
+    void *block = bin->head;
+    bin->head = next_of(block);
+    return block;
+}
+
+/* Everything in bins, stashes and parcels goes where it belongs. */
+static void empty_thread(hak_thread_t *thread, hak_heap_t *heap)
+{
+    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
+        put_list(heap, thread->bins[class].head);
+        put_list(heap, heap->class[class].stash);
+        thread->bins[class].head = NULL;
+        heap->class[class].stash = NULL;
+    }
+    send_parcels(heap);
+    put_list(heap, take_inbox(heap));
+}
+
+static void release_empty_slabs(hak_heap_t *heap)
+{
+    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
+        hak_slab_t *next;
+        for (hak_slab_t *slab = heap->class[class].slabs; slab != NULL; slab = next) {
+            next = slab->next;
+            if (is_empty(slab)) release_slab(heap, slab);
+        }
+    }
+}
+
+/* --- the life of a heap ------------------------------------------------------------------------------------------ */
+
+static void thread_ends(void *unused)
+{
+    (void)unused;
+    hak_thread.endings++;
+    if (hak_thread.heap != NULL) hak_heap_detach();
+}
+
+/* Once per process, before the first block. Under the lock. */
+static bool prepare_process(void)
+{
+    if (!hak_map_init()) return false;
+    if (HAK_OPTIONS) hak_options_read(hak_os_environment);
+    ready = pthread_key_create(&thread_key, thread_ends) == 0;
+    return ready;
+}
+
+static hak_heap_t *new_heap_locked(void)
+{
+    uint32_t owner = atomic_load_explicit(&heap_count, memory_order_relaxed) + 1;
+    if (owner == HAK_OWNERS) return NULL;
+    if ((size_t)(meta_end - meta) < sizeof(hak_heap_t)) {
+        char *piece = hak_os_map(META_BYTES, HAK_OS_PAGE);
+        if (piece == NULL) return NULL;
+        meta = piece;
+        meta_end = piece + META_BYTES;
+    }
+    hak_heap_t *heap = (hak_heap_t *)(void *)meta;
+    meta += hak_round_up(sizeof(hak_heap_t), HAK_CACHE_LINE);
+    heap->owner = owner;
+    heaps[owner] = heap;
+    atomic_store_explicit(&heap_count, owner, memory_order_release);
+    return heap;
+}
+
+static hak_heap_t *adopt_orphan_locked(void)
+{
+    for (hak_heap_t **at = &orphans; *at != NULL; at = &(*at)->next_orphan) {
+        hak_heap_t *heap = *at;
+        uint32_t orphan = HAK_HEAP_ORPHAN;
+        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_LIVE)) continue;
+        *at = heap->next_orphan;
+        return heap;
+    }
+    return NULL;
+}
+
+/* A heap for the caller alone: an orphan, else a new one. */
+static hak_heap_t *take_heap(void)
+{
+    hak_os_lock(&heaps_lock);
+    hak_heap_t *heap = NULL;
+    if (ready || prepare_process()) {
+        heap = adopt_orphan_locked();
+        if (heap == NULL) heap = new_heap_locked();
+    }
+    hak_os_unlock(&heaps_lock);
+    return heap;
+}
+
+static void give_up_heap(hak_heap_t *heap)
+{
+    hak_os_lock(&heaps_lock);
+    heap->next_orphan = orphans;
+    orphans = heap;
+    atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see tend_orphan */
+    hak_os_unlock(&heaps_lock);
+    tend_orphan(heap);
+}
+
+hak_heap_t *hak_heap_attach(void)
+{
+    hak_thread_t *thread = &hak_thread;
+    if (thread->endings >= ENDINGS_MOST) return NULL;
+    hak_heap_t *heap = take_heap();
+    if (heap == NULL) return NULL;
+    thread->heap = heap;
+    thread->self = hak_policy()->safe_free ? HAK_NO_OWNER : heap->owner << HAK_ENTRY_OWNER_SHIFT;
+    for (unsigned class = 1; class < HAK_CLASSES; class ++)
+        thread->bins[class].room = room_of(class);
+    /* May call calloc, which by now finds the heap. If it fails, the heap is lost with the thread, not corrupted. */
+    pthread_setspecific(thread_key, heap);
+    return heap;
+}
+
+void hak_heap_detach(void)
+{
+    hak_thread_t *thread = &hak_thread;
+    hak_heap_t *heap = thread->heap;
+    empty_thread(thread, heap);
+    release_empty_slabs(heap);
+    thread->heap = NULL;
+    thread->self = HAK_NO_OWNER;
+    hak_trace("heap orphaned", heap, heap->owner);
+    give_up_heap(heap);
+}
+
+void hak_heap_trim(void)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap != NULL) {
+        empty_thread(&hak_thread, heap);
+        release_empty_slabs(heap);
+    }
+    uint32_t count = hak_heap_count();
+    for (uint32_t owner = 1; owner <= count; owner++)
+        tend_orphan(heaps[owner]);
+}
+
+void hak_heaps_after_fork(void)
+{
+    uint32_t count = hak_heap_count();
+    bool was_held = hak_os_lock_reset(&heaps_lock);
+    if (was_held) orphans = NULL;
+    for (uint32_t owner = 1; owner <= count; owner++) {
+        hak_heap_t *heap = heaps[owner];
+        if (heap == NULL || heap == hak_thread.heap) continue;
+        /* The threads of LIVE and BUSY heaps do not exist here, and may have been in the midst of anything: their
+         * blocks stay readable, what is freed to them waits in the inbox for ever. */
+        if (was_held && atomic_load(&heap->state) == HAK_HEAP_ORPHAN) {
+            heap->next_orphan = orphans;
+            orphans = heap;
+        }
+    }
+}
+
+uint32_t hak_heap_count(void)
+{
+    return atomic_load_explicit(&heap_count, memory_order_acquire);
+}
+
+const hak_heap_t *hak_heap_by_owner(uint32_t owner)
+{
+    return heaps[owner];
+}
+
+void hak_heap_check(const hak_heap_t *heap)
+{
+    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
+        const hak_slab_t *prev = NULL;
+        for (const hak_slab_t *slab = heap->class[class].slabs; slab != NULL; prev = slab, slab = slab->next) {
+            const char *base = hak_slab_base(slab);
+            uint32_t n = 0;
+            for (void *block = slab->free; block != NULL; block = next_of(block), n++) {
+                size_t at = (size_t)((char *)block - base);
+                if (n > slab->carved || at % slab->size != 0 || at / slab->size >= slab->carved)
+                    hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)base,
+                              (uint64_t)(uintptr_t)block, (uint64_t)class);
+            }
+            if (n != slab->free_count || slab->carved > slab->capacity || slab->class != class || !slab->listed ||
+                slab->prev != prev || slab->heap != heap || hak_map_get(base) != entry_of(heap, class))
+                hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u", (uint64_t)(uintptr_t)base,
+                          (uint64_t)class, (uint64_t)n, (uint64_t)slab->free_count);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+/* os_linux.c: the system calls. They go through syscall(2) rather than libc's wrappers, because programs and tools
+ * interpose mmap and allocate in their interposer. No state. */
+#define _GNU_SOURCE
+#include "os/os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* A system call that leaves errno alone; -1 on failure. */
+static long call(long number, unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e,
+                 unsigned long f)
+{
+    int saved = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    errno = saved;
+    return result;
+}
+
+static void *map_memory(void *address, size_t size, int protection, int flags)
+{
+    long result = call(SYS_mmap, (unsigned long)address, size, (unsigned long)protection,
+                       (unsigned long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags), (unsigned long)-1, 0);
+    return result == -1 ? NULL : (void *)result; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+void *hak_os_map(size_t size, size_t align)
+{
+    char *at = map_memory(NULL, size, PROT_READ | PROT_WRITE, 0);
+    if (at == NULL || ((uintptr_t)at & (align - 1)) == 0) return at;
+    /* The kernel places mappings one below the other: mapped again with room to cut, the next ones are aligned. */
+    hak_os_unmap(at, size);
+    size_t slack = align - HAK_OS_PAGE;
+    at = map_memory(NULL, size + slack, PROT_READ | PROT_WRITE, 0);
+    if (at == NULL) return NULL;
+    size_t before = hak_round_up((uintptr_t)at, align) - (uintptr_t)at;
+    if (before != 0) hak_os_unmap(at, before);
+    if (before != slack) hak_os_unmap(at + before + size, slack - before);
+    return at + before;
+}
+
+void *hak_os_map_at(void *address, size_t size, bool writable)
+{
+    void *at = map_memory(address, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED_NOREPLACE);
+    if (at != NULL && at != address) { /* a kernel before 4.17 takes the address as a hint */
+        hak_os_unmap(at, size);
+        return NULL;
+    }
+    return at;
+}
+
+void *hak_os_map_readonly(size_t size)
+{
+    return map_memory(NULL, size, PROT_READ, 0);
+}
+
+bool hak_os_make_writable(void *address, size_t size)
+{
+    return call(SYS_mprotect, (unsigned long)address, size, PROT_READ | PROT_WRITE, 0, 0, 0) == 0;
+}
+
+void hak_os_unmap(void *address, size_t size)
+{
+    call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0);
+}
+
+bool hak_os_discard(void *address, size_t size)
+{
+    return call(SYS_madvise, (unsigned long)address, size, MADV_DONTNEED, 0, 0, 0) == 0;
+}
+
+bool hak_os_resize(void *address, size_t old_size, size_t new_size)
+{
+    return call(SYS_mremap, (unsigned long)address, old_size, new_size, 0, 0, 0) != -1;
+}
+
+bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
+{
+    return call(SYS_mremap, (unsigned long)address, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED,
+                (unsigned long)target, 0) != -1;
+}
+
+void hak_os_huge_pages(void *address, size_t size, bool on)
+{
+    call(SYS_madvise, (unsigned long)address, size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
+}
+
+uint64_t hak_os_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+const char *hak_os_environment(const char *name)
+{
+    size_t length = strlen(name);
+    for (char **at = environ; at != NULL && *at != NULL; at++)
+        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=') return *at + length + 1;
+    return NULL;
+}
+
+const void *hak_os_program(void)
+{
+    return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+void hak_os_lock_slow(hak_os_lock_t *lock)
+{
+    /* A holder is done within a few hundred instructions unless it is off its core: try a little, then sleep. */
+    for (int i = 0; i < 64; i++) {
+        uint32_t unlocked = 0;
+        if (atomic_compare_exchange_weak_explicit(&lock->word, &unlocked, 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return;
+        hak_pause();
+    }
+    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+        call(SYS_futex, (unsigned long)&lock->word, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
+}
+
+void hak_os_unlock_slow(hak_os_lock_t *lock)
+{
+    call(SYS_futex, (unsigned long)&lock->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}

@@ -1,0 +1,187 @@
+"""Measure one workload under one library: exact counts by callgrind, then a plain run and a traced run.
+
+Writes OUT.json (metrics) and OUT.cg.gz (callgrind's output, from which order, BOLT profile and heatmap are made).
+The callgrind output is rid of what differs from run to run (process id, scratch directory), so that an unchanged
+library measures to an unchanged file and ninja prunes what follows.
+"""
+
+import argparse
+import gzip
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files, provenance, workloads
+from common.errors import Failure, UserError, guard
+from common.launch import launch
+from common.paths import ROOT
+from layout import callgrind, elf, flow
+
+SCHEMA = 1
+LINE_BYTES, PAGE_BYTES = 64, 4096
+HOT_SHARE = 0.99
+OUTPUT = "callgrind.out"
+USAGE, TRACE = "usage", "syscalls"
+MEMORY_CALLS = frozenset(("mmap", "munmap", "mremap", "madvise", "mprotect", "brk"))
+_STRACE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)\s*$")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured."""
+    library: Path
+    stage: str
+    toolchain: str
+    variant: str
+
+
+def valgrind() -> str:
+    """The valgrind program itself: Debian's `valgrind` is a shell script, which must not be preloaded."""
+    for name in ("valgrind.bin", "valgrind"):
+        found = shutil.which(name, path="/usr/bin:/usr/local/bin")
+        if found:
+            return found
+    raise UserError("valgrind is missing; it counts instructions: apt-get install valgrind")
+
+
+def callgrind_output(workload, library, timeout=600) -> str:
+    """Callgrind's output of one run, without the process id and with the scratch directory as '.'."""
+    kept = {}
+
+    def keep(scratch):
+        text = (scratch / OUTPUT).read_text(errors="replace").replace(f"{scratch}/", "./")
+        kept["text"] = re.sub(r"^pid: \d+$", "pid: 0", text, count=1, flags=re.MULTILINE)
+
+    wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={OUTPUT}"]
+    launch(workload, library, wrapper=wrapper, keep=keep, timeout=timeout)
+    return kept["text"]
+
+
+def covering(counts, unit: int, share: float = HOT_SHARE) -> int:
+    """How many aligned units of so many bytes hold that share of all executions, hottest first."""
+    by_unit = {}
+    for address, times in counts.items():
+        by_unit[address // unit] = by_unit.get(address // unit, 0) + times
+    needed, held = share * sum(by_unit.values()), 0
+    for used, times in enumerate(sorted(by_unit.values(), reverse=True)):
+        if held >= needed:
+            return used
+        held += times
+    return len(by_unit)
+
+
+def text_bytes(library) -> int:
+    """Bytes of executable sections, but for the old text that BOLT leaves in the file and never runs."""
+    return sum(section.size for section in library.sections
+               if section.flags & elf.SHF_EXECINSTR and not section.name.startswith(".bolt.org"))
+
+
+def count_metrics(profile, library, instructions) -> dict:
+    """The metrics that come from callgrind; see docs/pipeline.md for each."""
+    exported = {symbol.address for symbol in library.exported}
+    calls = {}
+    for name, entry in profile.entries.items():
+        if entry.address in exported:
+            calls[name] = entry.count
+    if not calls:
+        raise Failure(f"the program never called {library.path}: is it preloaded, and are its exports unversioned?")
+    instructions_here = profile.event("Ir")
+    taken = sum(profile.branches.values()) + sum(profile.jumps.values()) + sum(profile.calls.values()) + \
+        flow.returns(instructions, profile.counts)
+    return {
+        "ir_total": profile.program_event("Ir"),
+        "ir_alloc": instructions_here,
+        "calls": calls,
+        "ir_per_op": instructions_here / sum(calls.values()),
+        "i1_miss_alloc": profile.event("I1mr"),
+        "d1_miss_alloc": profile.event("D1mr") + profile.event("D1mw"),
+        "branch_miss_alloc": profile.event("Bcm") + profile.event("Bim"),
+        "taken_branches_alloc": taken,
+        "lines99": covering(profile.counts, LINE_BYTES),
+        "pages99": covering(profile.counts, PAGE_BYTES),
+        "text_bytes": text_bytes(library),
+    }
+
+
+def usage_metrics(workload, library) -> dict:
+    """Page faults and peak resident memory of a plain run; None without /usr/bin/time."""
+    nothing = {"page_faults": None, "peak_rss_kib": None}
+    program = shutil.which("time", path="/usr/bin:/bin")
+    if not program:
+        return nothing
+    kept = {}
+    launch(workload, library, wrapper=[program, "-q", "-f", "%R %F %M", "-o", USAGE, "/usr/bin/env", "{preload}"],
+           keep=lambda scratch: kept.update(text=(scratch / USAGE).read_text()))
+    minor, major, peak = kept["text"].split()
+    return {"page_faults": int(minor) + int(major), "peak_rss_kib": int(peak)}
+
+
+def parse_strace(text: str) -> dict:
+    """System call name -> times, from `strace -c` output."""
+    return {match[2]: int(match[1]) for match in map(_STRACE.match, text.splitlines())
+            if match and match[2] != "total"}
+
+
+def syscall_metrics(workload, library) -> dict:
+    """System calls of the whole program, and those about memory; None where strace is missing or not permitted."""
+    nothing = {"syscalls": None, "memory_syscalls": None}
+    program = shutil.which("strace", path="/usr/bin:/bin")
+    if not program:
+        return nothing
+    kept = {}
+    try:
+        launch(workload, library, wrapper=[program, "-f", "-c", "-o", TRACE, "-E", "{preload}"],
+               keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()))
+    except Failure:
+        return nothing      # ptrace is often forbidden in containers; the plain run has shown that the program works
+    calls = parse_strace(kept["text"])
+    return {"syscalls": sum(calls.values()),
+            "memory_syscalls": sum(times for name, times in calls.items() if name in MEMORY_CALLS)}
+
+
+def record(subject, workload, metrics) -> dict:
+    """The measurement as it is written."""
+    origin = provenance.Provenance(
+        source=files.sha256(subject.library), toolchain=subject.toolchain, compiler=subject.toolchain,
+        variant=subject.variant, stage=subject.stage, workload=workload.name, flags=" ".join(callgrind.FLAGS),
+        machine=provenance.machine())
+    return {"schema": SCHEMA, "kind": "measure", "provenance": provenance.as_dict(origin), "workload": workload.name,
+            "role": workload.role, "weight": workload.weight, "gate": workload.gate, "stage": subject.stage,
+            "metrics": metrics}
+
+
+def measure(subject, workload, *, counts_only=False) -> tuple:
+    """(record, callgrind output) of one workload."""
+    library = elf.read(subject.library)
+    text = callgrind_output(workload, subject.library)
+    metrics = count_metrics(callgrind.parse(text), library, flow.disassemble(subject.library))
+    if not counts_only:
+        metrics.update(usage_metrics(workload, subject.library))
+        metrics.update(syscall_metrics(workload, subject.library))
+    return record(subject, workload, metrics), text
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bench.measure", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m bench.measure --workload python --so B/base/libhakmem.so --stage base "
+                    "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
+    parser.add_argument("--workload", required=True)
+    parser.add_argument("--so", type=Path, required=True)
+    parser.add_argument("--stage", default="base")
+    parser.add_argument("--toolchain", default="")
+    parser.add_argument("--variant", default="")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the .cg.gz is written beside it")
+    arguments = parser.parse_args(argv)
+    (workload,) = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])
+    subject = Subject(arguments.so, arguments.stage, arguments.toolchain, arguments.variant)
+    result, text = measure(subject, workload)
+    files.write_atomic(arguments.output.with_suffix(".cg.gz"), gzip.compress(text.encode(), 6, mtime=0))
+    files.write_json(arguments.output, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Run llvm-bolt on the library with exact counts, and refuse a result whose hot functions it did not profile.
+
+BOLT skips a function that it cannot analyse without failing, and a skipped malloc is a stage that did nothing.
+So it also writes the profile as it understood it (-w), and each of malloc, free, calloc, realloc must be there.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from common import files, proc
+from common.errors import Failure, UserError, guard
+from layout import elf
+from layout.fdata import REQUIRED
+from pgo import tools
+
+# Why each: docs/pipeline.md. No -hugify and no -use-gnu-stack; -icf=safe keeps function pointers distinct.
+FLAGS = ("-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",
+         "-icf=safe", "--no-huge-pages", "--align-text=64", "-update-debug-sections", "--bolt-info=0", "-dyno-stats")
+_FUNCTION = re.compile(r"^  - name:\s+'?([^'\s]+)'?$.*?^    exec:\s+(\d+)$", re.MULTILINE | re.DOTALL)
+
+
+def profiled(yaml: str) -> dict:
+    """Function name -> times entered, from the profile that BOLT writes back."""
+    return {name: int(times) for name, times in _FUNCTION.findall(yaml)}
+
+
+def check_input(library: elf.Elf):
+    """Failure when BOLT could not do its work on this library, or would do it silently wrong."""
+    if not any(section.name == ".rela.text" for section in library.sections):
+        raise Failure(f"{library.path} has no relocations for its text: link it with -Wl,--emit-relocs")
+    if library.tag(elf.DT_INIT) is None and library.tag(elf.DT_INIT_ARRAY) is None:
+        raise Failure(f"{library.path} has neither DT_INIT nor DT_INIT_ARRAY: link it with the compiler's start files")
+
+
+def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
+    """Write the optimised library and its log; content-stable."""
+    if not fdata.exists():
+        raise UserError(f"{fdata} is missing: make it with `python -m layout.fdata`")
+    check_input(elf.read(source))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="hakmem-bolt.") as scratch:
+        made, profile = Path(scratch) / "out.so", Path(scratch) / "profile.yaml"
+        proc.run([tools.require("llvm-bolt"), str(source), "-data", str(fdata), "-w", str(profile), "-o", str(made),
+                  *flags], log=output.with_suffix(".log"), timeout=120)
+        counted = profiled(profile.read_text())
+        missing = [name for name in REQUIRED if not counted.get(name)]
+        if missing:
+            raise Failure(f"BOLT has no counts for {', '.join(missing)} of {source}: build its input without sibling "
+                          f"calls and without -fno-plt; log: {output.with_suffix('.log')}")
+        files.write_atomic(output, made.read_bytes())
+        os.chmod(output, 0o755)
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="layout.bolt", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m layout.bolt --in B/bolt/input.so --fdata B/bolt/profile.fdata "
+                    "-o B/bolt/libhakmem.so\n\nOptimise a library with BOLT, and check that it was profiled.")
+    parser.add_argument("--in", dest="source", type=Path, required=True, help="library linked with --emit-relocs")
+    parser.add_argument("--fdata", type=Path, required=True, help="profile of layout.fdata")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    optimise(arguments.source, arguments.fdata, arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

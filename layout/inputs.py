@@ -1,0 +1,43 @@
+"""What order and fdata share: which profiles, of which library, with which weights."""
+
+import argparse
+from pathlib import Path
+
+from common import workloads
+from common.errors import UserError
+from common.paths import ROOT
+from bench import tree
+from layout import callgrind, flow
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """--build, or --so with --profile."""
+    parser.add_argument("--build", type=Path, metavar="B",
+                        help="build tree: the training profiles of the compile stage that the gate selected")
+    parser.add_argument("--so", type=Path, help="library that the profiles were measured on")
+    parser.add_argument("--profile", nargs="+", type=Path, default=[], metavar="CG",
+                        help="callgrind outputs; a file named after a workload gets that workload's weight, else 1")
+
+
+def weight_of(path: Path, rows) -> int:
+    """Weight of the workload that a profile's file name says, 1 when it names none."""
+    name = path.name.split(".")[0]
+    return next((row.weight for row in rows if row.name == name), 1)
+
+
+def load_flow(arguments) -> flow.Flow:
+    """The weighted Flow that the arguments ask for."""
+    if arguments.build:
+        place = tree.Tree(arguments.build)
+        stage = place.chosen("compile")
+        library = place.library(stage)
+        pairs = tree.profiles(place, stage, workloads.load_workloads(ROOT))
+    elif arguments.so and arguments.profile:
+        rows = workloads.load_workloads(ROOT) if (ROOT / "bench" / "workloads.toml").exists() else ()
+        library = arguments.so
+        pairs = tuple((path, weight_of(path, rows)) for path in arguments.profile)
+    else:
+        raise UserError("give --build B, or --so SO and --profile CG...; see --help")
+    if not pairs:
+        raise UserError("there is no training workload: a row of bench/workloads.toml needs role = \"train\"")
+    return flow.merge(library, [(callgrind.load(path), weight) for path, weight in pairs])

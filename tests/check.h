@@ -1,0 +1,124 @@
+// What the small test programs share: one check macro, a pattern to recognise contents by, a generator, resident memory.
+//
+// A program returns 0 when its promise holds, 1 with one line on stderr when it does not, and 77 when this
+// machine or allocator cannot show it (the runner counts that as skipped). Nothing here allocates.
+#ifndef TESTS_CHECK_H
+#define TESTS_CHECK_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define TEST_SKIPPED 77
+
+#define CHECK(condition, ...)                                                                                \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                       \
+        }                                                                                                    \
+    } while (0)
+
+// Writes by dprintf, not stdio: a failure inside malloc or in a forked child must still be seen. 2 may be closed.
+__attribute__((noreturn, format(printf, 4, 5))) static inline void
+check_failed(const char *file, int line, const char *condition, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    dprintf(2, "%s:%d: not so: %s: %s\n", file, line, condition, text);
+    _exit(1);
+}
+
+// The generator of the tests: xorshift64*, seeded by the caller, so that each failure repeats.
+static inline uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 2685821657736338717ull;
+}
+
+// A size as programs ask for it: mostly small, some mid, few large; at most `limit` bytes.
+static inline size_t random_size(uint64_t *state, size_t limit)
+{
+    const uint64_t value = next_random(state);
+    const unsigned bits = 4 + (unsigned)(value % 13) * (value & 0x100000 ? 1 : 2) / 2;
+    const size_t size = (size_t)((value >> 24) & ((1ull << bits) - 1));
+    return size <= limit ? size : size % (limit + 1);
+}
+
+// Fills a block with bytes that depend on `seed` and the position, so that a shifted or foreign copy is seen.
+static inline void fill(void *block, size_t size, uint64_t seed)
+{
+    unsigned char *bytes = (unsigned char *)block;
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)(seed + i * 131 + (i >> 8) * 7);
+    }
+}
+
+// The first position at which the block differs from what fill() wrote, or `size` when it is intact.
+static inline size_t first_difference(const void *block, size_t size, uint64_t seed)
+{
+    const unsigned char *bytes = (const unsigned char *)block;
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != (unsigned char)(seed + i * 131 + (i >> 8) * 7)) {
+            return i;
+        }
+    }
+    return size;
+}
+
+static inline int is_filled(const void *block, size_t size, uint64_t seed)
+{
+    return first_difference(block, size, seed) == size;
+}
+
+static inline int is_zero(const void *block, size_t size)
+{
+    const unsigned char *bytes = (const unsigned char *)block;
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+// Resident memory in KiB, read without stdio so that reading it allocates nothing.
+static inline long resident_kib(void)
+{
+    char text[128];
+    const int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    if (length <= 0) {
+        exit(TEST_SKIPPED);
+    }
+    text[length] = 0;
+    const char *second = strchr(text, ' ');
+    return second == NULL ? 0 : strtol(second, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop.
+static inline size_t opaque(size_t value)
+{
+    __asm__ volatile("" : "+r"(value));
+    return value;
+}
+
+static inline void *escape(void *block)
+{
+    __asm__ volatile("" : "+r"(block) : : "memory");
+    return block;
+}
+
+#endif

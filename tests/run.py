@@ -1,0 +1,88 @@
+"""Run all tests and end with one line: `N passed, N failed`.
+
+    /usr/bin/python3 -m tests.run                          all tests
+    /usr/bin/python3 -m tests.run tests/test_c.py -k fork  what pytest would select
+    HAK_SO=dist/libhakmem.so /usr/bin/python3 -m tests.run tests/test_c.py
+
+Every case of a C program counts as one. Exit 0: all passed; 1: some failed; 2: nothing to test, or wrong usage.
+"""
+
+import argparse
+import sys
+
+import pytest
+
+from common.errors import UserError, guard
+from common.paths import ROOT
+from tests.support import ctests, libraries, program_of
+
+
+class Counter:
+    """A pytest plug-in: counts the cases inside an item where it tells them, else the item; prints progress."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.skipped = []
+
+    def pytest_runtest_logreport(self, report):
+        """Called for each phase of each item."""
+        cases = dict(report.user_properties).get("cases")
+        name = report.nodeid.removeprefix("tests/")
+        if report.when == "call" or report.outcome != "passed":
+            if report.when == "call" and cases:
+                self.passed, self.failed = self.passed + cases[0], self.failed + cases[1]
+            elif report.outcome == "passed":
+                self.passed += 1
+            elif report.outcome == "failed":
+                self.failed += 1
+            if report.outcome == "skipped":
+                self.skipped.append((name, _reason(report)))
+            inside = f" ({sum(cases)} cases)" if cases and sum(cases) > 1 else ""
+            print(f"{report.outcome:8}{name}{inside} {report.duration:.1f} s", flush=True)
+
+    def pytest_collectreport(self, report):
+        """A file that cannot be imported is a failure, not an absence."""
+        if report.failed:
+            self.failed += 1
+            print(f"failed  {report.nodeid}: cannot be collected", flush=True)
+
+
+def _reason(report) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def check_built():
+    """Say what to build when there is nothing to test yet."""
+    if not libraries():
+        raise UserError("there is no libhakmem.so to test: run `make`, or name one in HAK_SO")
+    missing = [row.name for row in ctests() if not program_of(row).exists() and row.kind != "plugin"]
+    if missing:
+        raise UserError(f"{len(missing)} test programs are not built ({missing[0]}, ...): run `make tests`")
+
+
+def main(argv) -> int:
+    """Parse, run pytest with the counter, print the closing line."""
+    parser = argparse.ArgumentParser(prog="tests.run", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pytest", nargs=argparse.REMAINDER,
+                        help="files and options for pytest; all of tests/ when none")
+    chosen = parser.parse_args(argv).pytest
+    if not chosen:
+        check_built()
+        chosen = ["tests"]
+    counter = Counter()
+    options = ["--rootdir", str(ROOT), "--tb=short", "-q", "--no-header", "-p", "no:cacheprovider",
+               "-o", "console_output_style=none"]
+    status = pytest.main([*options, *chosen], plugins=[counter])
+    for name, reason in counter.skipped:
+        print(f"skipped {name}: {reason}")
+    print(f"{counter.passed} passed, {counter.failed} failed", flush=True)
+    if counter.failed:
+        return 1
+    return 0 if status == pytest.ExitCode.OK else 2
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""What the Python tests share: where things are, the libraries under test, running a program under one of them."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from common.paths import BUILD, ROOT
+from common.proc import run
+from common.tables import load
+
+PROGRAMS = BUILD / "tests"
+SONAME = "libhakmem.so.0"
+
+
+@dataclass(frozen=True)
+class CTest:
+    """One row of tests/tests.toml: how a C program is built and how it is run."""
+    name: str
+    sources: tuple[str, ...]
+    kind: str
+    sentence: str
+    libs: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    variant: str = ""
+    sanitize: str = ""
+    args: tuple[str, ...] = ()
+    program: str = ""
+    timeout: int = 30
+
+
+def ctests() -> tuple:
+    """All rows of the table."""
+    return load(ROOT / "tests" / "tests.toml", "ctest", CTest)
+
+
+def program_of(row: CTest) -> Path:
+    """The built program of a row; several rows may run one program with other arguments."""
+    return PROGRAMS / (row.program or row.name)
+
+
+def libraries() -> list[Path]:
+    """The libraries under test: $HAK_SO (separated by ':'), else every plain build and the shipped one."""
+    named = os.environ.get("HAK_SO", "")
+    if named:
+        return [Path(word).resolve() for word in named.split(":") if word]
+    found = sorted(BUILD.glob("*/base/libhakmem.so"))
+    shipped = ROOT / "dist" / "libhakmem.so"
+    return found + ([shipped] if shipped.exists() else [])
+
+
+def main_library() -> Path:
+    """The library that real programs run with: the shipped one where there is one, else the first build."""
+    found = libraries()
+    if not found:
+        pytest.skip("no libhakmem.so yet: run `make`")
+    shipped = ROOT / "dist" / "libhakmem.so"
+    preferred = [so for so in found if so == shipped] or [so for so in found if "bench_minimal" in str(so)] or found
+    return preferred[0]
+
+
+def label(so: Path) -> str:
+    """A short name of a library for test ids: `dist`, `clang-balanced/base`, or the path."""
+    parts = so.parts
+    if so.parent == ROOT / "dist":
+        return "dist"
+    if BUILD in so.parents:
+        return "/".join(so.relative_to(BUILD).parts[:-1])
+    return "/".join(parts[-2:])
+
+
+class Preloaded:
+    """A directory whose path has neither space nor colon (LD_PRELOAD splits at both), holding a link to the library."""
+
+    def __init__(self, so: Path):
+        self.directory = Path(tempfile.mkdtemp(prefix="hakmem."))
+        for name in ("libhakmem.so", SONAME):
+            (self.directory / name).symlink_to(so)
+
+    def environment(self, **extra) -> dict:
+        """The environment for a program that runs on this library."""
+        return {**os.environ, "LD_PRELOAD": str(self.directory / "libhakmem.so"), **extra}
+
+    def linked_environment(self, **extra) -> dict:
+        """The environment for a program that was linked with the library."""
+        return {**os.environ, "LD_LIBRARY_PATH": str(self.directory), **extra}
+
+    def close(self):
+        """Remove the directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def needs(program: str, package: str) -> str:
+    """The path of a program, or a skip that says how to get it."""
+    path = shutil.which(program, path="/usr/bin:/bin:/usr/sbin:/sbin:/usr/games")
+    if path is None:
+        pytest.skip(f"{program} is not installed: apt-get install {package}")
+    return path
+
+
+def copy_of_sources(to: Path) -> Path:
+    """The files of the project that git would track, copied: a clean clone with the changes of this tree."""
+    listed = run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            target = to / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    return to

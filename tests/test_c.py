@@ -1,0 +1,161 @@
+"""The C programs of tests/tests.toml: each under every library, the unit programs by themselves."""
+
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from common.proc import describe_status
+from tests.support import ROOT, Preloaded, ctests, label, libraries, program_of
+
+SKIPPED = 77
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:allocator_may_return_null=1",
+}
+# cmocka 1.1.7 writes a skipped case as "not ok N # SKIP name".
+CASE = re.compile(r"^(ok|not ok) (\d+)(?: - | # SKIP )(.*)$")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one program said: its cases by result, and all it wrote."""
+    passed: int
+    failed: int
+    skipped: int
+    text: str
+
+
+def read_outcome(returncode: int, text: str, expired: bool) -> Outcome:
+    """Count cmocka's cases; a program without them is one case."""
+    passed, failed, skipped = 0, 0, 0
+    planned = 0
+    for line in text.splitlines():
+        case = CASE.match(line)
+        if case and " # SKIP " in line:
+            skipped += 1
+        elif case:
+            passed, failed = passed + (case[1] == "ok"), failed + (case[1] == "not ok")
+        elif re.fullmatch(r"1\.\.\d+", line):
+            planned = int(line[3:])
+    if planned == 0:
+        if returncode == SKIPPED and not expired:
+            return Outcome(0, 0, 1, text)
+        good = returncode == 0 and not expired
+        return Outcome(int(good), int(not good), 0, text)
+    # A crash leaves cases unsaid: they did not pass.
+    missing = planned - passed - failed - skipped
+    failed += max(missing, 1 if (returncode != 0 or expired) and failed == 0 else 0)
+    return Outcome(passed, failed, skipped, text)
+
+
+def execute(row, so) -> Outcome:
+    """Run one program with no input; its whole process group ends with it."""
+    program = program_of(row)
+    words = [str(program), *row.args]
+    settings = {"CMOCKA_MESSAGE_OUTPUT": "TAP"}
+    if row.sanitize == "thread":
+        # ThreadSanitizer of gcc 12 cannot start under the high address randomisation of newer kernels.
+        words = ["/usr/bin/setarch", "-R", *words]
+    if so is None:
+        return _run(row, words, {**os.environ, **SANITIZERS, **settings})
+    with Preloaded(so) as preloaded:
+        if row.kind == "linked":
+            return _run(row, words, preloaded.linked_environment(**settings))
+        return _run(row, ["/usr/bin/env", f"LD_PRELOAD={preloaded.directory}/libhakmem.so", *words],
+                    {**os.environ, **settings})
+
+
+def _run(row, words, environment) -> Outcome:
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=row.timeout)
+        expired = False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        output, _ = process.communicate()
+        expired = True
+    text = output.decode(errors="replace")
+    if expired:
+        text += f"\n{row.name} did not end within {row.timeout} s\n"
+    elif process.returncode not in (0, SKIPPED):
+        text += f"\n{row.name}: {describe_status(process.returncode)}\n"
+    return read_outcome(process.returncode, text, expired)
+
+
+def planned_runs() -> list:
+    """Every (row, library) that is to run; unit programs carry the allocator in themselves and run once."""
+    runs = []
+    for row in ctests():
+        if row.kind == "unit":
+            runs.append((row, None))
+        elif row.kind in ("preload", "linked"):
+            runs.extend((row, so) for so in libraries())
+    return runs
+
+
+def name_of(row, so) -> str:
+    """The id of a run."""
+    return f"{row.name}-{label(so)}" if so else row.name
+
+
+RUNS = planned_runs()
+
+
+@pytest.fixture(scope="module")
+def outcomes(request):
+    """All selected programs, run side by side; each test waits for its own."""
+    chosen = {item.callspec.id: item.callspec.params["run"] for item in request.session.items
+              if item.fspath == request.fspath and hasattr(item, "callspec") and "run" in item.callspec.params}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        futures = {name: pool.submit(execute, *run) for name, run in chosen.items() if program_of(run[0]).exists()}
+        yield futures
+        for future in futures.values():
+            future.cancel()
+
+
+@pytest.mark.parametrize("run", RUNS, ids=[name_of(*run) for run in RUNS])
+def test_program(run, outcomes, request, record_property):
+    """The program keeps its promise under this library."""
+    row, _ = run
+    if request.node.callspec.id not in outcomes:
+        pytest.fail(f"{program_of(row)} is not built: run `make tests`", pytrace=False)
+    outcome = outcomes[request.node.callspec.id].result()
+    record_property("cases", (outcome.passed, outcome.failed, outcome.skipped))
+    if outcome.failed:
+        pytest.fail(f"{row.sentence}\n{outcome.text}", pytrace=False)
+    if not outcome.passed:
+        pytest.skip(outcome.text.strip().splitlines()[-1] if outcome.text.strip() else "not shown on this machine")
+
+
+def test_there_is_a_library_to_test():
+    """A run without any library must not look like a success."""
+    assert libraries(), "no libhakmem.so: run `make`, or name one in HAK_SO"
+
+
+def test_rows_name_sources_that_exist():
+    """Every source of the table is there, and every test source is in the table."""
+    listed = {source for row in ctests() for source in row.sources}
+    missing = sorted(source for source in listed if not (ROOT / source).is_file())
+    assert not missing
+    written = {str(path.relative_to(ROOT)) for folder in ("api", "life", "stress", "unit", "plugin")
+               for path in (ROOT / "tests" / folder).glob("*.c*")}
+    assert written - listed == set(), "sources without a row in tests/tests.toml"
+
+
+def test_outcome_of_tap():
+    """The parser of cmocka's output: passed, skipped, failed and lost cases."""
+    assert read_outcome(0, "1..3\nok 1 - a\nnot ok 2 # SKIP b\nok 3 - c\n# ok - tests\n", False) == Outcome(
+        2, 0, 1, "1..3\nok 1 - a\nnot ok 2 # SKIP b\nok 3 - c\n# ok - tests\n")
+    crashed = read_outcome(-11, "1..4\nok 1 - a\n", False)
+    assert (crashed.passed, crashed.failed) == (1, 3)
+    late = read_outcome(-6, "1..1\nok 1 - a\n", False)
+    assert (late.passed, late.failed) == (1, 1)
+    assert read_outcome(0, "", False).passed == 1
+    assert read_outcome(SKIPPED, "", False).skipped == 1
+    assert read_outcome(0, "", True).failed == 1

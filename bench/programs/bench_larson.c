@@ -1,32 +1,30 @@
 /* Larson's server simulation: each thread owns an array of blocks and replaces random ones; after CHUNKS * ROUNDS
- * replacements it starts a successor that inherits the array, and exits. So blocks are freed by threads that did not
- * allocate them, and heaps of finished threads must be reused.
+ * replacements it exits and a successor inherits the array. So blocks are freed by threads that did not allocate
+ * them, and heaps of finished threads must be reused.
  *
- * Without -n a lane (a chain of successors) ends when SECONDS are over. With -n the first argument counts
- * generations instead, so that the amount of work is the same in each run. A lane's state is used by one thread at a
- * time: the predecessor writes, pthread_create publishes, the successor reads.
+ * Without -n each thread starts its own successor, and a lane (a chain of successors) ends when SECONDS are over.
+ * With -n the first argument counts generations, and main starts each generation when the one before has ended, so
+ * that the amount of work, and with one lane the order of all calls, is the same in each run. A lane's state is used
+ * by one thread at a time; thread creation and joining pass it on.
  */
 #include "harness.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <string.h>
 
 enum {
     most_lanes = 256
 };
 
 typedef struct lane {
-    void **block;         /* CHUNKS live blocks */
-    uint32_t *size;       /* their sizes in bytes */
-    uint64_t chunks;      /* length of both arrays */
-    uint64_t rounds;      /* a generation replaces chunks * rounds blocks */
-    uint64_t generations; /* still to run; UINT64_MAX when time decides */
-    uint64_t smallest;    /* bytes */
-    uint64_t largest;     /* bytes */
-    uint64_t state;       /* random numbers */
-    uint64_t operations;  /* replacements so far */
-    double deadline;      /* when a lane without a count ends */
+    void **block;        /* CHUNKS live blocks */
+    uint32_t *size;      /* their sizes in bytes */
+    uint64_t chunks;     /* length of both arrays */
+    uint64_t rounds;     /* a generation replaces chunks * rounds blocks */
+    uint64_t smallest;   /* bytes */
+    uint64_t largest;    /* bytes */
+    uint64_t state;      /* random numbers */
+    uint64_t operations; /* replacements so far */
+    double deadline;     /* when a lane that starts its own successors ends */
 } lane_t;
 
 static lane_t lanes[most_lanes];
@@ -60,10 +58,16 @@ static void *generation(void *context)
         lane->block[k] = bench_new(lane->size[k]);
     }
     lane->operations += lane->chunks * lane->rounds;
-    bool more = lane->generations != UINT64_MAX ? --lane->generations > 0 : bench_now() < lane->deadline;
-    if (more) {
+    return NULL;
+}
+
+static void *generation_and_successor(void *context)
+{
+    lane_t *lane = context;
+    generation(lane);
+    if (bench_now() < lane->deadline) {
         unsigned long successor;
-        bench_thread_start(&successor, generation, lane);
+        bench_thread_start(&successor, generation_and_successor, lane);
         pthread_detach((pthread_t)successor);
     } else {
         lane_done();
@@ -71,17 +75,30 @@ static void *generation(void *context)
     return NULL;
 }
 
-static void start_lane(lane_t *lane)
+static void make_lane(lane_t *lane)
 {
-    unsigned long first;
     lane->block = calloc(lane->chunks, sizeof *lane->block);
     lane->size = calloc(lane->chunks, sizeof *lane->size);
     if (lane->block == NULL || lane->size == NULL) {
         bench_fail("no memory for %llu chunks", (unsigned long long)lane->chunks);
     }
     fill(lane);
-    bench_thread_start(&first, generation, lane);
-    pthread_detach((pthread_t)first);
+}
+
+static void run_for_seconds(uint64_t count, double seconds)
+{
+    lanes_left = count;
+    for (uint64_t i = 0; i < count; i++) {
+        unsigned long first;
+        lanes[i].deadline = bench_now() + seconds;
+        bench_thread_start(&first, generation_and_successor, &lanes[i]);
+        pthread_detach((pthread_t)first);
+    }
+    pthread_mutex_lock(&done_lock);
+    while (lanes_left > 0) {
+        pthread_cond_wait(&done_signal, &done_lock);
+    }
+    pthread_mutex_unlock(&done_lock);
 }
 
 static void empty_lane(lane_t *lane)
@@ -131,26 +148,26 @@ int main(int argc, char **argv)
     if (args[1].value > args[2].value) {
         bench_usage_error("MIN must not be above MAX");
     }
-    lanes_left = args[6].value;
-    for (uint64_t i = 0; i < args[6].value; i++) {
+    uint64_t count = args[6].value;
+    for (uint64_t i = 0; i < count; i++) {
         lanes[i] = (lane_t){
             .chunks = args[3].value,
             .rounds = args[4].value,
-            .generations = counted ? args[0].value : UINT64_MAX,
             .smallest = args[1].value,
             .largest = args[2].value,
             .state = args[5].value + i,
-            .deadline = bench_now() + (double)args[0].value,
         };
-        start_lane(&lanes[i]);
+        make_lane(&lanes[i]);
     }
-    pthread_mutex_lock(&done_lock);
-    while (lanes_left > 0) {
-        pthread_cond_wait(&done_signal, &done_lock);
+    if (counted) {
+        for (uint64_t g = 0; g < args[0].value; g++) {
+            bench_threads(count, generation, lanes, sizeof lanes[0]);
+        }
+    } else {
+        run_for_seconds(count, (double)args[0].value);
     }
-    pthread_mutex_unlock(&done_lock);
     uint64_t operations = 0;
-    for (uint64_t i = 0; i < args[6].value; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         operations += lanes[i].operations;
         empty_lane(&lanes[i]);
     }

@@ -2,11 +2,14 @@
  * Blocks travel in batches through a ring of DEPTH batches, which bounds the memory. With DEPTH 1 the two take
  * strict turns and the order of all calls is the same in each run; deeper rings let both run at once.
  *
- * A ring's batch belongs to the producer until `filled` counts it and to the consumer until `emptied` does.
+ * A ring's batch belongs to the producer until it posts `filled` and to the consumer until it posts `emptied`. Both
+ * are eventfd semaphores rather than pthread ones: a read costs the same instructions whether it had to wait or not,
+ * so that counts repeat exactly.
  */
 #include "harness.h"
 
-#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum {
     batch_length = 256,
@@ -20,10 +23,8 @@ typedef struct message {
 } message_t;
 
 typedef struct pair {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint64_t filled;  /* batches handed over, under lock */
-    uint64_t emptied; /* batches freed, under lock */
+    int filled;       /* semaphore: batches the consumer may take */
+    int emptied;      /* semaphore: batches the producer may fill */
     uint64_t batches; /* to hand over in all */
     uint64_t depth;   /* batches in the ring */
     uint64_t smallest;
@@ -34,44 +35,43 @@ typedef struct pair {
 
 static pair_t pairs[most_pairs];
 
-static void wait_until_room(pair_t *pair, uint64_t batch)
+static int semaphore(uint64_t count)
 {
-    pthread_mutex_lock(&pair->lock);
-    while (batch - pair->emptied >= pair->depth) {
-        pthread_cond_wait(&pair->changed, &pair->lock);
+    int fd = eventfd((unsigned)count, EFD_SEMAPHORE | EFD_CLOEXEC);
+    if (fd < 0) {
+        bench_fail("cannot make an eventfd");
     }
-    pthread_mutex_unlock(&pair->lock);
+    return fd;
 }
 
-static void wait_until_filled(pair_t *pair, uint64_t batch)
+static void wait_for(int fd)
 {
-    pthread_mutex_lock(&pair->lock);
-    while (pair->filled <= batch) {
-        pthread_cond_wait(&pair->changed, &pair->lock);
+    uint64_t one;
+    if (read(fd, &one, sizeof one) != sizeof one) {
+        bench_fail("cannot read an eventfd");
     }
-    pthread_mutex_unlock(&pair->lock);
 }
 
-static void announce(pair_t *pair, uint64_t *counter)
+static void post(int fd)
 {
-    pthread_mutex_lock(&pair->lock);
-    ++*counter;
-    pthread_cond_signal(&pair->changed);
-    pthread_mutex_unlock(&pair->lock);
+    uint64_t one = 1;
+    if (write(fd, &one, sizeof one) != sizeof one) {
+        bench_fail("cannot write an eventfd");
+    }
 }
 
 static void *produce(void *context)
 {
     pair_t *pair = context;
     for (uint64_t batch = 0; batch < pair->batches; batch++) {
-        wait_until_room(pair, batch);
+        wait_for(pair->emptied);
         message_t **out = pair->ring[batch % pair->depth];
         for (uint32_t k = 0; k < batch_length; k++) {
             size_t size = sizeof(message_t) + bench_between(&pair->state, pair->smallest, pair->largest);
             out[k] = bench_malloc(size);
             *out[k] = (message_t){.size = (uint32_t)size, .key = (uint32_t)batch * batch_length + k};
         }
-        announce(pair, &pair->filled);
+        post(pair->filled);
     }
     return NULL;
 }
@@ -80,7 +80,7 @@ static void *consume(void *context)
 {
     pair_t *pair = context;
     for (uint64_t batch = 0; batch < pair->batches; batch++) {
-        wait_until_filled(pair, batch);
+        wait_for(pair->filled);
         message_t **in = pair->ring[batch % pair->depth];
         for (uint32_t k = 0; k < batch_length; k++) {
             if (in[k]->key != (uint32_t)batch * batch_length + k) {
@@ -89,7 +89,7 @@ static void *consume(void *context)
             }
             free(in[k]);
         }
-        announce(pair, &pair->emptied);
+        post(pair->emptied);
     }
     return NULL;
 }
@@ -117,8 +117,8 @@ int main(int argc, char **argv)
     static size_t index[2 * most_pairs];
     uint64_t count = args[2].value;
     for (size_t i = 0; i < count; i++) {
-        pthread_mutex_init(&pairs[i].lock, NULL);
-        pthread_cond_init(&pairs[i].changed, NULL);
+        pairs[i].filled = semaphore(0);
+        pairs[i].emptied = semaphore(args[1].value);
         pairs[i].batches = args[0].value;
         pairs[i].depth = args[1].value;
         pairs[i].smallest = args[3].value;

@@ -27,6 +27,14 @@
 #define HAK_OVERRIDE 1
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define HAK_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAK_THREAD_SANITIZER
+#endif
+#endif
+
 #if !defined(__linux__) || !defined(__LP64__)
 #error "hakmem needs Linux on a 64-bit machine with at most 47 bits of user address space"
 #endif

@@ -47,7 +47,7 @@ typedef struct mode {
 static const mode_t modes[] = {
     {"minimal", true, "minimal", false, false, false},
     {"fast", true, "bench_minimal", true, true, false},
-    {"balanced", true, "balanced", true, true, false},
+    {"balanced", HAK_STATS, "balanced", true, true, true},
     {"learning", HAK_STATS, "learning", true, true, true},
     {"research", HAK_HISTOGRAM, "research", true, true, true},
 };
@@ -77,7 +77,7 @@ static void apply_mode(const mode_t *mode)
         set_by_mode("HAKMEM_RETAIN_MB", 1048576);
     }
     if (!mode->big_cache) set_by_mode("HAKMEM_DISABLE_BIGCACHE", 1);
-    if (mode->counting) set_by_mode("HAKMEM_STATS", 1);
+    set_by_mode("HAKMEM_STATS", mode->counting);
 }
 
 static void read_mode(const char *wanted)

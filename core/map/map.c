@@ -1,21 +1,30 @@
-/* map.c: sets the map up and covers parts of it. Any thread; `lock` guards `covered`. */
+/* map.c: sets the map up and covers windows of it. Any thread; `lock` guards `covered`. */
 #include "map/map.h"
 
 #include "os/os.h"
 
-#define ENTRIES ((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT))
-#define MAP_BYTES (ENTRIES * sizeof(uint32_t))
+#define MAP_BYTES (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
 #define WINDOW_SHIFT 32 /* covering goes by windows of 4 GiB of addresses: 256 KiB of map */
 #define WINDOWS ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
 #define WINDOW_BYTES (MAP_BYTES / WINDOWS)
+#define LIBRARY_WINDOWS ((size_t)64) /* readable below the libraries, where the system puts mappings */
+
+/* Where to look for a hole: far from programs, libraries and stacks. ThreadSanitizer lets a program use little else
+ * than the first TiB. */
+#ifdef HAK_THREAD_SANITIZER
+#define HOLE_FIRST ((uintptr_t)0x40 << 32)
+#define HOLE_STEP ((uintptr_t)4 << 32)
+#else
+#define HOLE_FIRST ((uintptr_t)0x20 << 40)
+#define HOLE_STEP ((uintptr_t)1 << 40)
+#endif
+#define HOLES ((size_t)32)
 
 static _Atomic uint32_t nothing[4]; /* slices of the lowest addresses, of which the system maps none */
 _Atomic uint32_t *hak_map = nothing;
 
 static hak_os_lock_t lock;
-static bool sparse; /* the map is a hole in which windows are mapped one by one */
 static _Atomic uint64_t covered[WINDOWS / 64]; /* a bit for each window that is writable; set under the lock */
-static uint64_t readable[WINDOWS / 64]; /* sparse only: windows mapped for reading; under the lock */
 
 static bool bit(const _Atomic uint64_t *set, size_t i)
 {
@@ -32,10 +41,10 @@ static char *window_of(size_t window)
 static bool cover_window(size_t window)
 {
     if (bit(covered, window)) return true;
-    bool mapped = !sparse || (readable[window / 64] >> (window % 64) & 1) != 0;
-    bool done = mapped ? hak_os_make_writable(window_of(window), WINDOW_BYTES)
-                       : hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL;
-    if (!done) return false;
+    /* It is there for reading already, or not at all. */
+    if (!hak_os_make_writable(window_of(window), WINDOW_BYTES) &&
+        hak_os_map_at(window_of(window), WINDOW_BYTES, true) == NULL)
+        return false;
     hak_os_huge_pages(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
     atomic_fetch_or_explicit(&covered[window / 64], (uint64_t)1 << (window % 64), memory_order_release);
     return true;
@@ -55,41 +64,26 @@ bool hak_map_cover(const void *address, size_t size)
     return true;
 }
 
-/* Sparse only, before there are threads. */
-static void make_readable(uintptr_t address)
+/* Maps the windows from `first` on for reading. False if there is something already, or no room. */
+static bool make_readable(size_t first, size_t windows)
 {
-    size_t window = address >> WINDOW_SHIFT;
-    size_t word = window / 64;
-    uint64_t mask = (uint64_t)1 << (window % 64);
-    if (window >= WINDOWS || (readable[word] & mask) != 0) return;
-    if (hak_os_map_at(window_of(window), WINDOW_BYTES, false) != NULL) readable[word] |= mask;
-}
-
-static bool init_sparse(void)
-{
-    /* Candidates for the hole: far from where the system puts programs, libraries and stacks. */
-    for (uintptr_t top = 0x20; top < 0x50; top++) {
-        uintptr_t at = top << 40;
-        hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
-        make_readable(0);
-        if ((readable[0] & 1) == 0) continue;
-        sparse = true;
-        uintptr_t library = (uintptr_t)&lock;
-        make_readable((uintptr_t)__builtin_frame_address(0));
-        make_readable((uintptr_t)hak_os_program());
-        make_readable(library);
-        make_readable(library - ((uintptr_t)1 << WINDOW_SHIFT));
-        make_readable(library + ((uintptr_t)1 << WINDOW_SHIFT));
-        return true;
-    }
-    hak_map = nothing;
-    return false;
+    return hak_os_map_at(window_of(first), windows * WINDOW_BYTES, false) != NULL;
 }
 
 bool hak_map_init(void)
 {
-    void *map = hak_os_map_readonly(MAP_BYTES);
-    if (map == NULL) return init_sparse();
-    hak_map = map;
-    return true;
+    size_t library = (uintptr_t)&lock >> WINDOW_SHIFT;
+    size_t below = hak_min(LIBRARY_WINDOWS, library);
+    for (size_t i = 0; i < HOLES; i++) {
+        uintptr_t at = HOLE_FIRST + i * HOLE_STEP;
+        hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
+        if (!make_readable(0, 1)) continue;
+        /* Whatever fails here is there already, or is not needed to run. */
+        make_readable(library - below, below + 1);
+        make_readable((uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
+        make_readable((uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
+        return true;
+    }
+    hak_map = nothing;
+    return false;
 }

@@ -1,12 +1,13 @@
 /* map.h: pointer -> (owner, class) in one load, for every pointer a program can hold.
  *
- * The map is one array over the whole user address space with an entry for each 64 KiB slice, 8 GiB of address space
- * that is mapped read-only and costs no memory until it is covered (made writable), 4 GiB of addresses at a time.
- * NULL, stack, static and foreign pointers read an entry of zero, so free() needs no range compare.
+ * The map is one array over the whole user address space with an entry for each 64 KiB slice, so that free() needs no
+ * range compare. It would be 8 GiB long; what there is of it are windows of 256 KiB, each for 4 GiB of addresses, mapped
+ * in a hole of the address space: writable ones for what the allocator has mapped itself (hak_map_cover), read-only
+ * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, its stack, and
+ * the 256 GiB below its libraries. Only the free of a pointer into nowhere would fault.
  *
- * Under an address-space limit (ulimit -v) 8 GiB cannot be had. Then the array is a hole in the address space in
- * which only the parts are mapped that pointers can lead to: the windows of NULL, of the program, its stack, its
- * libraries, and of every mapping of the allocator's own. Only a pointer into nowhere would fault there.
+ * Rejected: mapping all of the 8 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
+ * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
  * An entry is 0 (not ours), or HAK_ENTRY_BIG | record, or owner << 12 | low, where low is the class times 16, that is
  * the offset of the class's bin, or HAK_ENTRY_LARGE. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset
@@ -33,7 +34,7 @@ static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_OWNER_SHIFT | HAK_ENTRY_LOW) < HAK_
 /* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */
 extern _Atomic uint32_t *hak_map HAK_HIDDEN;
 
-/* Sets the map up. Once, before any other call here. False if not even the small form can be mapped. */
+/* Sets the map up. Once, before any other call here. False if there is no room for it. */
 bool hak_map_init(void);
 
 /* Makes the entries of [address, address + size) writable. Any thread; to be called for each new mapping. */

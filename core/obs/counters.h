@@ -4,6 +4,7 @@
 #define HAK_OBS_COUNTERS_H
 
 #include "base/classes.h"
+#include "base/options.h"
 
 typedef enum hak_counter {
 #define COUNTER(name, sentence) HAK_COUNTER_##name,
@@ -21,7 +22,7 @@ extern const char *const hak_counter_sentences[HAK_COUNTERS];
 
 HAK_INLINE void hak_count_add(hak_counters_t *counters, hak_counter_t counter, uint64_t n)
 {
-    if (!HAK_STATS) return;
+    if (!HAK_STATS || !hak_policy()->stats) return;
     /* one writer: a load and a store lose nothing */
     uint64_t before = atomic_load_explicit(&counters->count[counter], memory_order_relaxed);
     atomic_store_explicit(&counters->count[counter], before + n, memory_order_relaxed);

@@ -11,8 +11,6 @@
 void *hak_os_map(size_t size, size_t align);
 /* The same at exactly `address`, or NULL when something is there already. `writable` false: reads as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);
-/* The same anywhere, for reading only: it can be huge, for it counts neither as data nor as committed memory. */
-void *hak_os_map_readonly(size_t size);
 bool hak_os_make_writable(void *address, size_t size);
 void hak_os_unmap(void *address, size_t size);
 /* Gives the pages back; they read as zero afterwards. False when the system refuses: the bytes are as they were. */

@@ -56,11 +56,6 @@ void *hak_os_map_at(void *address, size_t size, bool writable)
     return at;
 }
 
-void *hak_os_map_readonly(size_t size)
-{
-    return map_memory(NULL, size, PROT_READ, 0);
-}
-
 bool hak_os_make_writable(void *address, size_t size)
 {
     return call(SYS_mprotect, (unsigned long)address, size, PROT_READ | PROT_WRITE, 0, 0, 0) == 0;

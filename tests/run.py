@@ -41,6 +41,11 @@ class Counter:
             inside = f" ({sum(cases)} cases)" if cases and sum(cases) > 1 else ""
             print(f"{report.outcome:8}{name}{inside} {report.duration:.1f} s", flush=True)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report):
+        """No dots between our lines."""
+        return report.outcome if report.when == "call" or report.outcome != "passed" else "", "", ""
+
     def pytest_collectreport(self, report):
         """A file that cannot be imported is a failure, not an absence."""
         if report.failed:
@@ -73,7 +78,7 @@ def main(argv) -> int:
         check_built()
         chosen = ["tests"]
     counter = Counter()
-    options = ["--rootdir", str(ROOT), "--tb=short", "-q", "--no-header", "-p", "no:cacheprovider",
+    options = ["--rootdir", str(ROOT), "--tb=short", "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",
                "-o", "console_output_style=none"]
     status = pytest.main([*options, *chosen], plugins=[counter])
     for name, reason in counter.skipped:

@@ -16,7 +16,8 @@
 /* The block of `size` requested bytes is p (or NULL): what the caller gets. */
 HAK_INLINE void *hak_hand_out(void *p)
 {
-    if (!HAK_CHECKS || p == NULL) return p;
+    if (!HAK_CHECKS || p == NULL)
+        return p;
     return hak_check_taken(p, hak_block_size(p));
 }
 
@@ -34,7 +35,8 @@ HAK_INLINE void *hak_family_malloc(size_t size)
 
 HAK_INLINE void hak_family_free(void *p)
 {
-    if (HAK_CHECKS && p != NULL) hak_check_given(p);
+    if (HAK_CHECKS && p != NULL)
+        hak_check_given(p);
     hak_free_front(p);
 }
 
@@ -62,16 +64,19 @@ HAK_INLINE void hak_zero_tiny(void *block, size_t size)
 HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
 {
     size_t size;
-    if (hak_unlikely(__builtin_mul_overflow(count, each, &size))) size = SIZE_MAX;
+    if (hak_unlikely(__builtin_mul_overflow(count, each, &size)))
+        size = SIZE_MAX;
     hak_histogram_add(size);
     if (HAK_CHECKS) {
         void *p = hak_family_malloc(size);
         return p != NULL ? memset(p, 0, size) : NULL;
     }
-    if (hak_unlikely(size > HAK_ZERO_INLINE)) return hak_calloc_slow(size);
+    if (hak_unlikely(size > HAK_ZERO_INLINE))
+        return hak_calloc_slow(size);
     hak_bin_t *bin = hak_bin_at((size + 15) & ~(size_t)15);
     void *block = bin->head;
-    if (hak_unlikely(block == NULL)) return hak_calloc_slow(size);
+    if (hak_unlikely(block == NULL))
+        return hak_calloc_slow(size);
     hak_bin_pop(bin, block);
     hak_zero_tiny(block, size);
     return block;
@@ -85,16 +90,19 @@ HAK_INLINE size_t hak_family_usable(const void *p)
 
 HAK_INLINE void *hak_family_realloc(void *p, size_t size)
 {
-    if (p == NULL) return hak_family_malloc(size);
+    if (p == NULL)
+        return hak_family_malloc(size);
     if (size == 0) { /* as glibc does: C leaves it open */
         hak_family_free(p);
         return NULL;
     }
     hak_histogram_add(size);
-    if (!HAK_CHECKS) return hak_realloc(p, size);
+    if (!HAK_CHECKS)
+        return hak_realloc(p, size);
     /* With checks every realloc moves, so that stale pointers show. */
     void *target = hak_family_malloc(size);
-    if (target == NULL) return NULL;
+    if (target == NULL)
+        return NULL;
     memcpy(target, p, hak_min(hak_family_usable(p), size));
     hak_family_free(p);
     return target;

@@ -79,7 +79,8 @@ static void dump_trace(int signal)
 
 __attribute__((constructor)) static void library_loaded(void)
 {
-    if (hak_thread.heap == NULL) hak_heap_attach(); /* reads the options: what is wrong with them shows at once */
+    if (hak_thread.heap == NULL)
+        hak_heap_attach(); /* reads the options: what is wrong with them shows at once */
     pthread_atfork(NULL, NULL, after_fork_in_child);
     if (HAK_TRACE) {
         struct sigaction before;
@@ -90,5 +91,6 @@ __attribute__((constructor)) static void library_loaded(void)
 
 __attribute__((destructor)) static void library_unloaded(void)
 {
-    if (HAK_STATS && hak_policy()->stats_dump) hak_stats_write(STDERR_FILENO, false);
+    if (HAK_STATS && hak_policy()->stats_dump)
+        hak_stats_write(STDERR_FILENO, false);
 }

@@ -89,11 +89,13 @@ void *memalign(size_t align, size_t size)
 
 int posix_memalign(void **out, size_t align, size_t size)
 {
-    if (!hak_is_power_of_two(align) || align % sizeof(void *) != 0) return EINVAL;
+    if (!hak_is_power_of_two(align) || align % sizeof(void *) != 0)
+        return EINVAL;
     int saved = errno; /* the result is the return value: errno is left alone */
     void *p = hak_family_aligned(align, size);
     errno = saved;
-    if (p == NULL) return ENOMEM;
+    if (p == NULL)
+        return ENOMEM;
     *out = p;
     return 0;
 }

@@ -22,11 +22,14 @@ typedef struct runtime {
 static runtime_t runtime_of(void *caller)
 {
     runtime_t runtime = {_ZSt15get_new_handlerv, _ZSt17__throw_bad_allocv};
-    if (runtime.throw_bad_alloc != NULL) return runtime;
+    if (runtime.throw_bad_alloc != NULL)
+        return runtime;
     Dl_info object;
-    if (dladdr(caller, &object) == 0) return runtime;
+    if (dladdr(caller, &object) == 0)
+        return runtime;
     void *scope = dlopen(object.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    if (scope == NULL) return runtime;
+    if (scope == NULL)
+        return runtime;
     *(void **)&runtime.get_handler = dlsym(scope, "_ZSt15get_new_handlerv");
     *(void **)&runtime.throw_bad_alloc = dlsym(scope, "_ZSt17__throw_bad_allocv");
     if (runtime.throw_bad_alloc == NULL) /* libc++ */
@@ -41,34 +44,37 @@ static HAK_COLD void *new_slow(size_t align, size_t size, bool may_throw, void *
     runtime_t runtime = runtime_of(caller);
     for (;;) {
         handler_t handler = runtime.get_handler != NULL ? runtime.get_handler() : NULL;
-        if (handler == NULL) break;
+        if (handler == NULL)
+            break;
         handler();
         void *p = hak_family_aligned(align, size);
-        if (p != NULL) return p;
+        if (p != NULL)
+            return p;
     }
-    if (may_throw && runtime.throw_bad_alloc != NULL) runtime.throw_bad_alloc();
+    if (may_throw && runtime.throw_bad_alloc != NULL)
+        runtime.throw_bad_alloc();
     return NULL;
 }
 
-#define NEW(name, parameters, align, allocation, may_throw)                                                            \
-    HAK_EXPORT void *name parameters;                                                                                  \
-    void *name parameters                                                                                              \
-    {                                                                                                                  \
-        void *p = allocation;                                                                                          \
-        return hak_likely(p != NULL) ? p : new_slow(align, size, may_throw, __builtin_return_address(0));              \
+#define NEW(name, parameters, align, allocation, may_throw)                                                  \
+    HAK_EXPORT void *name parameters;                                                                        \
+    void *name parameters                                                                                    \
+    {                                                                                                        \
+        void *p = allocation;                                                                                \
+        return hak_likely(p != NULL) ? p : new_slow(align, size, may_throw, __builtin_return_address(0));    \
     }
 
-#define DELETE(name, parameters)                                                                                       \
-    HAK_EXPORT void name parameters;                                                                                   \
-    void name parameters                                                                                               \
-    {                                                                                                                  \
-        hak_family_free(p);                                                                                            \
+#define DELETE(name, parameters)                                                                             \
+    HAK_EXPORT void name parameters;                                                                         \
+    void name parameters                                                                                     \
+    {                                                                                                        \
+        hak_family_free(p);                                                                                  \
     }
 
-#define UNUSED __attribute__((unused))
-#define PLAIN (size_t size)
-#define PLAIN_NOTHROW (size_t size, const void *nothrow UNUSED)
-#define ALIGNED (size_t size, size_t align)
+#define UNUSED          __attribute__((unused))
+#define PLAIN           (size_t size)
+#define PLAIN_NOTHROW   (size_t size, const void *nothrow UNUSED)
+#define ALIGNED         (size_t size, size_t align)
 #define ALIGNED_NOTHROW (size_t size, size_t align, const void *nothrow UNUSED)
 
 NEW(_Znwm, PLAIN, HAK_ALIGN, hak_family_malloc(size), true)

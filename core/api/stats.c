@@ -55,7 +55,8 @@ static void write_counters(page_t *page)
     for (unsigned counter = 0; HAK_STATS && counter < HAK_COUNTERS; counter++) {
         uint64_t sum = 0;
         for (uint32_t owner = 1; owner <= heaps; owner++)
-            sum += atomic_load_explicit(&hak_heap_by_owner(owner)->counters.count[counter], memory_order_relaxed);
+            sum += atomic_load_explicit(&hak_heap_by_owner(owner)->counters.count[counter],
+                                        memory_order_relaxed);
         line(page, hak_counter_names[counter], sum, "", hak_counter_sentences[counter]);
     }
 }
@@ -64,7 +65,8 @@ static void write_histogram(page_t *page)
 {
     for (unsigned bits = 0; HAK_HISTOGRAM && bits < HAK_HISTOGRAM_BINS; bits++) {
         uint64_t n = atomic_load_explicit(&hak_histogram[bits], memory_order_relaxed);
-        if (n == 0) continue;
+        if (n == 0)
+            continue;
         hak_text_t name = {.length = 0};
         hak_text_format(&name, "requests_below_%u", (uint64_t)1 << bits);
         name.bytes[name.length] = 0;

@@ -5,9 +5,10 @@
 #ifndef HAK_BASE_BUILD_H
 #define HAK_BASE_BUILD_H
 
-#if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||           \
+#if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_CHECKS)
-#error "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
+#error                                                                                                       \
+    "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
 
 #if HAK_HISTOGRAM && !HAK_STATS

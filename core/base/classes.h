@@ -11,11 +11,11 @@
 
 #include "base/types.h"
 
-#define HAK_TINY_MAX ((size_t)1024) /* bytes; the largest size of the first kind */
+#define HAK_TINY_MAX     ((size_t)1024) /* bytes; the largest size of the first kind */
 #define HAK_TINY_CLASSES 64u
-#define HAK_CLASSES 129u /* class numbers are 1..128 */
-#define HAK_CLASS_MAX ((size_t)256 << 10) /* bytes; the largest size that has a class */
-#define HAK_MID_MAX ((size_t)32 << 10) /* bytes; above it a slab holds a single block */
+#define HAK_CLASSES      129u                /* class numbers are 1..128 */
+#define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
+#define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
 
 /* The class of a request of 1..HAK_TINY_MAX bytes. */
 HAK_INLINE unsigned hak_class_of_tiny(size_t size)
@@ -35,33 +35,35 @@ HAK_INLINE unsigned hak_class_of_mid(size_t size)
 /* The class of a request of 0..HAK_CLASS_MAX bytes; a request of nothing gets the smallest block. */
 static inline unsigned hak_class_of(size_t size)
 {
-    if (size > HAK_TINY_MAX) return hak_class_of_mid(size);
+    if (size > HAK_TINY_MAX)
+        return hak_class_of_mid(size);
     return size == 0 ? 1 : hak_class_of_tiny(size);
 }
 
 /* Bytes in a block of a class 1..128. */
-static inline size_t hak_class_size(unsigned class)
+static inline size_t hak_class_size(unsigned cls)
 {
-    if (class <= HAK_TINY_CLASSES) return (size_t)class * 16;
-    unsigned step = (class - HAK_TINY_CLASSES - 1) & 7;
-    unsigned doubling = (class - HAK_TINY_CLASSES - 1) >> 3;
+    if (cls <= HAK_TINY_CLASSES)
+        return (size_t)cls * 16;
+    unsigned step = (cls - HAK_TINY_CLASSES - 1) & 7;
+    unsigned doubling = (cls - HAK_TINY_CLASSES - 1) >> 3;
     return (size_t)(9 + step) << (7 + doubling);
 }
 
 /* Slices in a slab of a class: one for tiny blocks, room for eight up to 32 KiB, a single block above. What a slab
  * does not use of its last slice is address space, not memory: it is never touched. */
-static inline unsigned hak_class_slices(unsigned class)
+static inline unsigned hak_class_slices(unsigned cls)
 {
-    size_t size = hak_class_size(class);
+    size_t size = hak_class_size(cls);
     size_t bytes = size > HAK_MID_MAX ? size : hak_max(8 * size, HAK_SLICE);
     return (unsigned)((bytes + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
 }
 
 /* Blocks in a slab of a class. */
-static inline unsigned hak_class_capacity(unsigned class)
+static inline unsigned hak_class_capacity(unsigned cls)
 {
-    size_t size = hak_class_size(class);
-    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(class) * HAK_SLICE / size);
+    size_t size = hak_class_size(cls);
+    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(cls) * HAK_SLICE / size);
 }
 
 #endif

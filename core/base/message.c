@@ -68,7 +68,8 @@ void hak_text_write(const hak_text_t *text, int fd)
     size_t done = 0;
     while (done < text->length) {
         ssize_t n = write(fd, text->bytes + done, text->length - done);
-        if (n <= 0) return; /* a message that cannot be written harms nobody */
+        if (n <= 0)
+            return; /* a message that cannot be written harms nobody */
         done += (size_t)n;
     }
 }
@@ -78,7 +79,8 @@ static void say(const char *kind, const char *format, va_list arguments)
     hak_text_t text = {.length = 0};
     hak_text_format(&text, "hakmem: %s: ", kind);
     text_arguments(&text, format, arguments);
-    if (text.length == sizeof text.bytes) text.length--;
+    if (text.length == sizeof text.bytes)
+        text.length--;
     hak_text_string(&text, "\n");
     hak_text_write(&text, STDERR_FILENO);
 }

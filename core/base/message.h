@@ -23,10 +23,10 @@ HAK_COLD void hak_warn(const char *format, ...);
 HAK_COLD _Noreturn void hak_fatal(const char *format, ...);
 
 /* Internal invariant; compiled to nothing unless the variant has checks. */
-#define hak_assert(condition)                                                                                          \
-    do {                                                                                                               \
-        if (HAK_CHECKS && hak_unlikely(!(condition)))                                                                  \
-            hak_fatal("assertion failed: %s (%s:%u)", #condition, __FILE__, (uint64_t)__LINE__);                       \
+#define hak_assert(condition)                                                                                \
+    do {                                                                                                     \
+        if (HAK_CHECKS && hak_unlikely(!(condition)))                                                        \
+            hak_fatal("assertion failed: %s (%s:%u)", #condition, __FILE__, (uint64_t)__LINE__);             \
     } while (0)
 
 #endif

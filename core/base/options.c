@@ -8,7 +8,7 @@
 
 hak_policy_t hak_policy_live = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
-#define CHOICE(field, name, words, value, sentence) .field = (value),
+#define CHOICE(field, name, words, value, sentence)           .field = (value),
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -24,9 +24,9 @@ typedef struct option {
 } option_t;
 
 static const option_t options[] = {
-#define OPTION(field, name, low, high, value, unit, sentence)                                                          \
+#define OPTION(field, name, low, high, value, unit, sentence)                                                \
     {name, NULL, unit, sentence, offsetof(hak_policy_t, field), low, high},
-#define CHOICE(field, name, words, value, sentence)                                                                    \
+#define CHOICE(field, name, words, value, sentence)                                                          \
     {name, words, "", sentence, offsetof(hak_policy_t, field), 0, 0},
 #include "base/options.def"
 #undef OPTION
@@ -63,7 +63,8 @@ static uint32_t *value_of(size_t index)
 static void set_by_mode(const char *name, uint32_t value)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
-        if (strcmp(options[i].name, name) != 0) continue;
+        if (strcmp(options[i].name, name) != 0)
+            continue;
         *value_of(i) = value;
         origins[i] = HAK_FROM_MODE;
     }
@@ -76,35 +77,43 @@ static void apply_mode(const mode_t *mode)
         set_by_mode("HAKMEM_PURGE_DELAY_MS", 3600000);
         set_by_mode("HAKMEM_RETAIN_MB", 1048576);
     }
-    if (!mode->big_cache) set_by_mode("HAKMEM_DISABLE_BIGCACHE", 1);
+    if (!mode->big_cache)
+        set_by_mode("HAKMEM_DISABLE_BIGCACHE", 1);
     set_by_mode("HAKMEM_STATS", mode->counting);
 }
 
 static void read_mode(const char *wanted)
 {
-    if (wanted == NULL) return;
+    if (wanted == NULL)
+        return;
     for (size_t i = 0; i < MODES; i++) {
-        if (strcmp(modes[i].name, wanted) != 0) continue;
+        if (strcmp(modes[i].name, wanted) != 0)
+            continue;
         if (modes[i].compiled_in)
             apply_mode(&modes[i]);
         else
-            hak_warn("HAKMEM_MODE=%s: this library is the variant %s, which has no such mode; the variant %s has it; "
-                     "using %s",
-                     wanted, HAK_VARIANT, modes[i].variant, mode_name);
+            hak_warn(
+                "HAKMEM_MODE=%s: this library is the variant %s, which has no such mode; the variant %s has it; "
+                "using %s",
+                wanted, HAK_VARIANT, modes[i].variant, mode_name);
         return;
     }
-    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, research; using %s", wanted, mode_name);
+    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, research; using %s", wanted,
+             mode_name);
 }
 
 /* A decimal number, all of `text`; false otherwise or above UINT32_MAX. */
 static bool parse_number(const char *text, uint32_t *number)
 {
     uint64_t value = 0;
-    if (*text == 0) return false;
+    if (*text == 0)
+        return false;
     for (; *text != 0; text++) {
-        if (*text < '0' || *text > '9') return false;
+        if (*text < '0' || *text > '9')
+            return false;
         value = value * 10 + (uint64_t)(*text - '0');
-        if (value > UINT32_MAX) return false;
+        if (value > UINT32_MAX)
+            return false;
     }
     *number = (uint32_t)value;
     return true;
@@ -131,9 +140,11 @@ static void read_option(size_t index, const char *text)
 {
     const option_t *option = &options[index];
     uint32_t value = 0;
-    if (text == NULL) return;
+    if (text == NULL)
+        return;
     if (option->words != NULL && !parse_choice(text, option->words, &value)) {
-        hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words, (uint64_t)*value_of(index));
+        hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words,
+                 (uint64_t)*value_of(index));
     } else if (option->words == NULL &&
                (!parse_number(text, &value) || value < option->low || value > option->high)) {
         hak_warn("%s=%s: not a number from %u to %u; using %u", option->name, text, (uint64_t)option->low,

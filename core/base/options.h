@@ -8,17 +8,21 @@
 
 typedef struct hak_policy {
 #define OPTION(field, name, low, high, value, unit, sentence) uint32_t field;
-#define CHOICE(field, name, words, value, sentence) uint32_t field;
+#define CHOICE(field, name, words, value, sentence)           uint32_t field;
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
 } hak_policy_t;
 
-enum { HAK_THP_OFF, HAK_THP_AUTO, HAK_THP_ON };
+enum {
+    HAK_THP_OFF,
+    HAK_THP_AUTO,
+    HAK_THP_ON
+};
 
 static const hak_policy_t hak_policy_default = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
-#define CHOICE(field, name, words, value, sentence) .field = (value),
+#define CHOICE(field, name, words, value, sentence)           .field = (value),
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -32,7 +36,11 @@ HAK_INLINE const hak_policy_t *hak_policy(void)
 }
 
 /* How an option got its value; printed beside it. */
-typedef enum hak_origin { HAK_FROM_DEFAULT, HAK_FROM_MODE, HAK_FROM_ENVIRONMENT } hak_origin_t;
+typedef enum hak_origin {
+    HAK_FROM_DEFAULT,
+    HAK_FROM_MODE,
+    HAK_FROM_ENVIRONMENT
+} hak_origin_t;
 
 /* One option as the statistics page shows it. */
 typedef struct hak_option_view {

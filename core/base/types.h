@@ -25,26 +25,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HAK_ALIGN ((size_t)16) /* bytes; what malloc promises on every 64-bit ABI */
-#define HAK_OS_PAGE ((size_t)4096) /* bytes; the system's page */
-#define HAK_CACHE_LINE ((size_t)64) /* bytes */
-#define HAK_SLICE_SHIFT 16
-#define HAK_SLICE ((size_t)1 << HAK_SLICE_SHIFT)
+#define HAK_ALIGN        ((size_t)16)   /* bytes; what malloc promises on every 64-bit ABI */
+#define HAK_OS_PAGE      ((size_t)4096) /* bytes; the system's page */
+#define HAK_CACHE_LINE   ((size_t)64)   /* bytes */
+#define HAK_SLICE_SHIFT  16
+#define HAK_SLICE        ((size_t)1 << HAK_SLICE_SHIFT)
 #define HAK_CHUNK_SLICES 64u
-#define HAK_CHUNK (HAK_SLICE * HAK_CHUNK_SLICES)
-#define HAK_ADDRESS_BITS 47 /* user address space on x86-64 and arm64 without opt-in */
-#define HAK_LARGE_MAX ((size_t)2 << 20) /* bytes; above it a block is big */
+#define HAK_CHUNK        (HAK_SLICE * HAK_CHUNK_SLICES)
+#define HAK_ADDRESS_BITS 47                /* user address space on x86-64 and arm64 without opt-in */
+#define HAK_LARGE_MAX    ((size_t)2 << 20) /* bytes; above it a block is big */
 
 /* No request above this can be met; also keeps every later rounding free of overflow. */
 #define HAK_REQUEST_MAX ((size_t)1 << (HAK_ADDRESS_BITS - 1))
 
-#define hak_likely(x) __builtin_expect(!!(x), 1)
+#define hak_likely(x)   __builtin_expect(!!(x), 1)
 #define hak_unlikely(x) __builtin_expect(!!(x), 0)
-#define HAK_NOINLINE __attribute__((noinline))
-#define HAK_INLINE static inline __attribute__((always_inline))
+#define HAK_NOINLINE    __attribute__((noinline))
+#define HAK_INLINE      static inline __attribute__((always_inline))
 /* On a variable that another file defines: it is in the same library, so no GOT is needed to reach it. */
 #define HAK_HIDDEN __attribute__((visibility("hidden")))
-#define HAK_COLD __attribute__((noinline, cold))
+#define HAK_COLD   __attribute__((noinline, cold))
 
 /* Rounds up to a multiple of `to`, a power of two. The caller has checked that x + to does not overflow. */
 static inline size_t hak_round_up(size_t x, size_t to)

@@ -3,20 +3,20 @@
 
 #include "os/os.h"
 
-#define MAP_BYTES (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
-#define WINDOW_SHIFT 32 /* covering goes by windows of 4 GiB of addresses: 256 KiB of map */
-#define WINDOWS ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
-#define WINDOW_BYTES (MAP_BYTES / WINDOWS)
+#define MAP_BYTES       (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
+#define WINDOW_SHIFT    32 /* covering goes by windows of 4 GiB of addresses: 256 KiB of map */
+#define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
+#define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)64) /* readable below the libraries, where the system puts mappings */
 
 /* Where to look for a hole: far from programs, libraries and stacks. ThreadSanitizer lets a program use little else
  * than the first TiB. */
 #ifdef HAK_THREAD_SANITIZER
 #define HOLE_FIRST ((uintptr_t)0x40 << 32)
-#define HOLE_STEP ((uintptr_t)4 << 32)
+#define HOLE_STEP  ((uintptr_t)4 << 32)
 #else
 #define HOLE_FIRST ((uintptr_t)0x20 << 40)
-#define HOLE_STEP ((uintptr_t)1 << 40)
+#define HOLE_STEP  ((uintptr_t)1 << 40)
 #endif
 #define HOLES ((size_t)32)
 
@@ -24,7 +24,8 @@ static _Atomic uint32_t nothing[4]; /* slices of the lowest addresses, of which 
 _Atomic uint32_t *hak_map = nothing;
 
 static hak_os_lock_t lock;
-static _Atomic uint64_t covered[WINDOWS / 64]; /* a bit for each window that is writable; set under the lock */
+static _Atomic uint64_t
+    covered[WINDOWS / 64]; /* a bit for each window that is writable; set under the lock */
 
 static bool bit(const _Atomic uint64_t *set, size_t i)
 {
@@ -40,7 +41,8 @@ static char *window_of(size_t window)
 /* Under the lock. */
 static bool cover_window(size_t window)
 {
-    if (bit(covered, window)) return true;
+    if (bit(covered, window))
+        return true;
     /* It is there for reading already, or not at all. */
     if (!hak_os_make_writable(window_of(window), WINDOW_BYTES) &&
         hak_os_map_at(window_of(window), WINDOW_BYTES, true) == NULL)
@@ -55,11 +57,13 @@ bool hak_map_cover(const void *address, size_t size)
     size_t first = (uintptr_t)address >> WINDOW_SHIFT;
     size_t last = ((uintptr_t)address + size - 1) >> WINDOW_SHIFT;
     for (size_t window = first; window <= last; window++) {
-        if (bit(covered, window)) continue;
+        if (bit(covered, window))
+            continue;
         hak_os_lock(&lock);
         bool done = cover_window(window);
         hak_os_unlock(&lock);
-        if (!done) return false;
+        if (!done)
+            return false;
     }
     return true;
 }
@@ -77,7 +81,8 @@ bool hak_map_init(void)
     for (size_t i = 0; i < HOLES; i++) {
         uintptr_t at = HOLE_FIRST + i * HOLE_STEP;
         hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
-        if (!make_readable(0, 1)) continue;
+        if (!make_readable(0, 1))
+            continue;
         /* Whatever fails here is there already, or is not needed to run. */
         make_readable(library - below, below + 1);
         make_readable((uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);

@@ -20,16 +20,18 @@
 
 #include "base/classes.h"
 
-#define HAK_ENTRY_BIG 0x80000000u
+#define HAK_ENTRY_BIG         0x80000000u
 #define HAK_ENTRY_OWNER_SHIFT 12
-#define HAK_ENTRY_LOW 0xfffu
-#define HAK_ENTRY_LARGE 0xff0u
-#define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
-#define HAK_OWNERS (1u << 17) /* owners are 1..HAK_OWNERS-1 */
-#define HAK_NO_OWNER 0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
+#define HAK_ENTRY_LOW         0xfffu
+#define HAK_ENTRY_LARGE       0xff0u
+#define HAK_ENTRY_LIMIT       (HAK_CLASSES * 16)
+#define HAK_OWNERS            (1u << 17) /* owners are 1..HAK_OWNERS-1 */
+#define HAK_NO_OWNER                                                                                         \
+    0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
 static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_LARGE, "a large block must not look like a class");
-static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_OWNER_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
+static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_OWNER_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER,
+              "owners fit the entry");
 
 /* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */
 extern _Atomic uint32_t *hak_map HAK_HIDDEN;

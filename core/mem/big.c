@@ -6,12 +6,13 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
-#define RECORDS (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
+#define RECORDS                                                                                              \
+    (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
 #define CACHE_SLOTS 16u
 
 typedef struct record {
-    char *base; /* first byte; NULL in a free record */
-    size_t size; /* bytes mapped */
+    char *base;         /* first byte; NULL in a free record */
+    size_t size;        /* bytes mapped */
     uint32_t next_free; /* index of the next free record; 0 ends the list */
     uint32_t cached_ms; /* when it went into the cache; the low bits of the clock */
 } record_t;
@@ -20,7 +21,7 @@ static hak_os_lock_t lock;
 static record_t *records; /* [0] is not used */
 static uint32_t records_used, free_record;
 static uint32_t cache[CACHE_SLOTS]; /* records, oldest first */
-static uint32_t cached; /* slots in use */
+static uint32_t cached;             /* slots in use */
 static hak_big_view_t totals;
 
 static uint32_t index_of(uint32_t entry)
@@ -35,7 +36,8 @@ static uint32_t new_record_locked(void)
         free_record = records[index].next_free;
         return index;
     }
-    if (records == NULL && (records = hak_os_map(RECORDS * sizeof(record_t), HAK_OS_PAGE)) == NULL) return 0;
+    if (records == NULL && (records = hak_os_map(RECORDS * sizeof(record_t), HAK_OS_PAGE)) == NULL)
+        return 0;
     return records_used + 1 < RECORDS ? ++records_used : 0;
 }
 
@@ -62,7 +64,8 @@ static uint32_t evict_locked(size_t budget, bool due, record_t out[CACHE_SLOTS])
     while (cached != 0) {
         uint32_t index = cache[0];
         bool old = due && now - records[index].cached_ms >= hak_policy()->purge_delay_ms;
-        if (totals.cached <= budget && cached < CACHE_SLOTS && !old) break;
+        if (totals.cached <= budget && cached < CACHE_SLOTS && !old)
+            break;
         uncache_locked(0);
         out[n++] = records[index];
         drop_record_locked(index);
@@ -82,11 +85,14 @@ static uint32_t find_cached_locked(size_t size, size_t align)
     uint32_t best = CACHE_SLOTS;
     for (uint32_t slot = 0; slot < cached; slot++) {
         const record_t *record = &records[cache[slot]];
-        if (record->size < size || record->size - size > size / 8 || ((uintptr_t)record->base & (align - 1)) != 0)
+        if (record->size < size || record->size - size > size / 8 ||
+            ((uintptr_t)record->base & (align - 1)) != 0)
             continue;
-        if (best == CACHE_SLOTS || record->size < records[cache[best]].size) best = slot;
+        if (best == CACHE_SLOTS || record->size < records[cache[best]].size)
+            best = slot;
     }
-    if (best == CACHE_SLOTS) return 0;
+    if (best == CACHE_SLOTS)
+        return 0;
     uint32_t index = cache[best];
     uncache_locked(best);
     return index;
@@ -95,12 +101,14 @@ static uint32_t find_cached_locked(size_t size, size_t align)
 static void *map_new(size_t size, size_t align)
 {
     char *base = hak_os_map(size, align);
-    if (base == NULL) return NULL;
+    if (base == NULL)
+        return NULL;
     if (!hak_map_cover(base, HAK_SLICE)) {
         hak_os_unmap(base, size);
         return NULL;
     }
-    if (hak_policy()->thp != HAK_THP_AUTO) hak_os_huge_pages(base, size, hak_policy()->thp == HAK_THP_ON);
+    if (hak_policy()->thp != HAK_THP_AUTO)
+        hak_os_huge_pages(base, size, hak_policy()->thp == HAK_THP_ON);
     return base;
 }
 
@@ -111,11 +119,14 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     hak_os_lock(&lock);
     uint32_t index = HAK_BIGCACHE ? find_cached_locked(size, align) : 0;
     bool from_cache = index != 0;
-    if (!from_cache) index = new_record_locked();
+    if (!from_cache)
+        index = new_record_locked();
     hak_os_unlock(&lock);
-    if (index == 0) return NULL;
+    if (index == 0)
+        return NULL;
     record_t *record = &records[index]; /* ours alone from here on */
-    if (!from_cache) *record = (record_t){.base = map_new(size, align), .size = size};
+    if (!from_cache)
+        *record = (record_t){.base = map_new(size, align), .size = size};
     char *base = record->base;
 
     hak_os_lock(&lock);
@@ -127,7 +138,8 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
         totals.from_cache += from_cache;
     }
     hak_os_unlock(&lock);
-    if (base == NULL) return NULL;
+    if (base == NULL)
+        return NULL;
     hak_map_set(base, HAK_ENTRY_BIG | index);
     hak_trace("big taken", base, record->size);
     *zero = !from_cache;
@@ -138,10 +150,12 @@ bool hak_big_give(void *p, uint32_t entry)
 {
     uint32_t index = index_of(entry);
     record_t *record = &records[index];
-    if (record->base != p) return false;
+    if (record->base != p)
+        return false;
     hak_map_set(p, 0);
     hak_trace("big given", p, record->size);
-    size_t budget = HAK_BIGCACHE && !hak_policy()->disable_bigcache ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
+    size_t budget =
+        HAK_BIGCACHE && !hak_policy()->disable_bigcache ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
     record_t out[CACHE_SLOTS];
     hak_os_lock(&lock);
     totals.live -= record->size;
@@ -166,10 +180,12 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
     size_t before = record->size;
     size = hak_round_up(size, HAK_OS_PAGE);
     char *base = p;
-    if (size == before) return p;
+    if (size == before)
+        return p;
     if (!hak_os_resize(base, before, size)) {
         base = map_new(size, HAK_SLICE);
-        if (base == NULL) return NULL;
+        if (base == NULL)
+            return NULL;
         if (!hak_os_move(p, before, base, size)) {
             hak_os_unmap(base, size);
             return NULL;
@@ -204,7 +220,8 @@ size_t hak_big_trim(void)
 
 void hak_big_after_fork(void)
 {
-    if (!hak_os_lock_reset(&lock)) return;
+    if (!hak_os_lock_reset(&lock))
+        return;
     /* Another thread was moving records about: forget the cache and the free records rather than trust them. */
     cached = 0;
     totals.cached = 0;

@@ -18,8 +18,8 @@ size_t hak_big_trim(void);
 void hak_big_after_fork(void);
 
 typedef struct hak_big_view {
-    size_t live; /* bytes in blocks that are in use */
-    size_t cached; /* bytes in the cache */
+    size_t live;                /* bytes in blocks that are in use */
+    size_t cached;              /* bytes in the cache */
     uint64_t taken, from_cache; /* blocks so far */
 } hak_big_view_t;
 

@@ -24,27 +24,31 @@ void hak_check_start(const void *p, uint32_t entry)
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
     if (at % slab->size != 0 || at / slab->size >= slab->carved)
-        hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
-                  (uint64_t)(uintptr_t)p, (uint64_t)(entry & HAK_ENTRY_LOW) / 16, (uint64_t)slab->size,
-                  (uint64_t)(at % slab->size));
+        hak_fatal(
+            "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
+            (uint64_t)(uintptr_t)p, (uint64_t)(entry & HAK_ENTRY_LOW) / 16, (uint64_t)slab->size,
+            (uint64_t)(at % slab->size));
 }
 
 void hak_check_given(void *p)
 {
     uint32_t entry = hak_map_get(p);
-    if (entry == 0) hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
+    if (entry == 0)
+        hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     bool in_slab = (entry & HAK_ENTRY_BIG) == 0 && (entry & HAK_ENTRY_LOW) < HAK_ENTRY_LIMIT;
     if (in_slab) {
         hak_check_start(p, entry);
         if (((uint64_t *)p)[1] == hak_check_key(p))
-            hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, (uint64_t)(entry & HAK_ENTRY_LOW) / 16);
+            hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p,
+                      (uint64_t)(entry & HAK_ENTRY_LOW) / 16);
     }
     size_t size = hak_block_size(p);
     uint64_t expected = ~hak_check_key(p);
     uint64_t found = *canary_of(p, size);
     if (found != expected)
-        hak_fatal("overrun of %x (block of %u bytes): canary %x, expected %x", (uint64_t)(uintptr_t)p, (uint64_t)size,
-                  found, expected);
+        hak_fatal("overrun of %x (block of %u bytes): canary %x, expected %x", (uint64_t)(uintptr_t)p,
+                  (uint64_t)size, found, expected);
     memset(p, 0xdb, size);
-    if (in_slab) hak_check_mark_free(p);
+    if (in_slab)
+        hak_check_mark_free(p);
 }

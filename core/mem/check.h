@@ -17,7 +17,8 @@ HAK_INLINE uint64_t hak_check_key(const void *p)
 
 HAK_INLINE void hak_check_mark_free(void *p)
 {
-    if (HAK_CHECKS) ((uint64_t *)p)[1] = hak_check_key(p);
+    if (HAK_CHECKS)
+        ((uint64_t *)p)[1] = hak_check_key(p);
 }
 
 /* Marks a block of `size` bytes (canary included) as in use and fills it with 0xa5. Returns p. */

@@ -8,27 +8,27 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
-#define REGION_FIRST ((size_t)64 << 20) /* bytes of address space reserved at first; then doubled */
-#define REGION_MOST ((size_t)1 << 30)
+#define REGION_FIRST    ((size_t)64 << 20) /* bytes of address space reserved at first; then doubled */
+#define REGION_MOST     ((size_t)1 << 30)
 #define GIVES_PER_CLOCK 16u /* the clock is read once in so many returned runs */
 
 /* Descriptor 0 of a chunk. */
 typedef struct chunk {
-    uint64_t free; /* bit i: slice i is free; bit 0 never */
-    uint64_t dirty; /* bit i: slice i may hold something other than zero */
-    struct chunk *next, *prev; /* of those whose longest free run is as long */
+    uint64_t free;                 /* bit i: slice i is free; bit 0 never */
+    uint64_t dirty;                /* bit i: slice i may hold something other than zero */
+    struct chunk *next, *prev;     /* of those whose longest free run is as long */
     struct chunk *older, *younger; /* of those that have slices to purge */
-    struct chunk *before; /* of all chunks */
-    uint32_t longest; /* slices in the longest free run */
-    uint32_t dirty_ms; /* when it got the first slice to purge; the low bits of the clock */
+    struct chunk *before;          /* of all chunks */
+    uint32_t longest;              /* slices in the longest free run */
+    uint32_t dirty_ms;             /* when it got the first slice to purge; the low bits of the clock */
 } chunk_t;
 
 static_assert(sizeof(chunk_t) == sizeof(hak_slab_t), "the chunk's own descriptor is one of the 64");
 
 static hak_os_lock_t lock;
 static chunk_t *by_longest[HAK_CHUNK_SLICES]; /* lists of chunks; [0] holds the full ones */
-static uint64_t lists; /* bit n: by_longest[n] is not empty */
-static chunk_t *oldest, *youngest; /* the queue of chunks with slices to purge */
+static uint64_t lists;                        /* bit n: by_longest[n] is not empty */
+static chunk_t *oldest, *youngest;            /* the queue of chunks with slices to purge */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
 static size_t region_size = REGION_FIRST;
@@ -63,13 +63,15 @@ static unsigned longest_run(uint64_t set)
 {
     unsigned length = 0;
     for (unsigned step = HAK_CHUNK_SLICES / 2; step != 0; step /= 2)
-        if (runs_of(set, length + step) != 0) length += step;
+        if (runs_of(set, length + step) != 0)
+            length += step;
     return length;
 }
 
 static void unlink_chunk(chunk_t *chunk)
 {
-    if (chunk->next != NULL) chunk->next->prev = chunk->prev;
+    if (chunk->next != NULL)
+        chunk->next->prev = chunk->prev;
     if (chunk->prev != NULL)
         chunk->prev->next = chunk->next;
     else if ((by_longest[chunk->longest] = chunk->next) == NULL)
@@ -81,7 +83,8 @@ static void link_chunk(chunk_t *chunk)
     chunk->longest = longest_run(chunk->free);
     chunk->prev = NULL;
     chunk->next = by_longest[chunk->longest];
-    if (chunk->next != NULL) chunk->next->prev = chunk;
+    if (chunk->next != NULL)
+        chunk->next->prev = chunk;
     by_longest[chunk->longest] = chunk;
     lists |= (uint64_t)1 << chunk->longest;
 }
@@ -90,7 +93,8 @@ static void set_free(chunk_t *chunk, uint64_t free)
 {
     chunk->free = free;
     unsigned longest = longest_run(free);
-    if (longest == chunk->longest) return;
+    if (longest == chunk->longest)
+        return;
     unlink_chunk(chunk);
     link_chunk(chunk);
 }
@@ -116,21 +120,25 @@ static void note_dirty(chunk_t *chunk, uint64_t before)
     uint64_t after = chunk->free & chunk->dirty;
     dirty_slices += bits(after);
     dirty_slices -= bits(before);
-    if (before == 0 && after != 0) queue_chunk(chunk);
-    if (before != 0 && after == 0) unqueue_chunk(chunk);
+    if (before == 0 && after != 0)
+        queue_chunk(chunk);
+    if (before != 0 && after == 0)
+        unqueue_chunk(chunk);
 }
 
 static bool reserve_region(void)
 {
     for (size_t size = region_size; size >= HAK_CHUNK; size /= 2) {
         char *at = hak_os_map(size, HAK_CHUNK);
-        if (at == NULL) continue;
+        if (at == NULL)
+            continue;
         if (!hak_map_cover(at, size)) {
             hak_os_unmap(at, size);
             continue;
         }
         /* A huge page behind a few used slices would cost more memory than it saves time. */
-        if (hak_policy()->thp != HAK_THP_ON) hak_os_huge_pages(at, size, false);
+        if (hak_policy()->thp != HAK_THP_ON)
+            hak_os_huge_pages(at, size, false);
         region = at;
         region_end = at + size;
         region_size = hak_min(size * 2, REGION_MOST);
@@ -142,7 +150,8 @@ static bool reserve_region(void)
 
 static bool add_chunk(void)
 {
-    if (region == region_end && !reserve_region()) return false;
+    if (region == region_end && !reserve_region())
+        return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
     chunk->free = ~(uint64_t)1;
@@ -195,7 +204,8 @@ static void purge_chunk_locked(chunk_t *chunk)
         uint64_t above = ~(rest >> first);
         unsigned slices = above == 0 ? HAK_CHUNK_SLICES : (unsigned)__builtin_ctzll(above);
         uint64_t mask = mask_of(first, slices);
-        if (hak_os_discard((char *)chunk + ((size_t)first << HAK_SLICE_SHIFT), slices * HAK_SLICE)) done |= mask;
+        if (hak_os_discard((char *)chunk + ((size_t)first << HAK_SLICE_SHIFT), slices * HAK_SLICE))
+            done |= mask;
         calls++;
         rest &= ~mask;
     }
@@ -217,14 +227,17 @@ static void purge_due_locked(void)
     if (++gives % GIVES_PER_CLOCK == 0) {
         uint32_t now = (uint32_t)hak_os_now_ms();
         /* Each chunk once: one whose pages the system refuses to take goes to the end of the queue. */
-        for (chunk_t *last = youngest; oldest != NULL && now - oldest->dirty_ms >= hak_policy()->purge_delay_ms;) {
+        for (chunk_t *last = youngest;
+             oldest != NULL && now - oldest->dirty_ms >= hak_policy()->purge_delay_ms;) {
             chunk_t *chunk = oldest;
             purge_chunk_locked(chunk);
-            if (chunk == last) break;
+            if (chunk == last)
+                break;
         }
     }
     if (dirty_slices > retained)
-        for (uint64_t rounds = dirty_slices; oldest != NULL && dirty_slices > retained / 2 && rounds != 0; rounds--)
+        for (uint64_t rounds = dirty_slices; oldest != NULL && dirty_slices > retained / 2 && rounds != 0;
+             rounds--)
             purge_chunk_locked(oldest);
 }
 
@@ -237,11 +250,13 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_os_lock(&lock);
     hak_assert((chunk->free & mask_of(first, slices)) == 0);
     uint64_t to_purge = chunk->free & chunk->dirty;
-    if (touched != 0) chunk->dirty |= mask_of(first, touched);
+    if (touched != 0)
+        chunk->dirty |= mask_of(first, touched);
     set_free(chunk, chunk->free | mask_of(first, slices));
     note_dirty(chunk, to_purge);
     used_slices -= slices;
-    if (HAK_PURGE) purge_due_locked();
+    if (HAK_PURGE)
+        purge_due_locked();
     hak_os_unlock(&lock);
 }
 
@@ -258,7 +273,8 @@ size_t hak_pool_purge_all(void)
 
 void hak_pool_after_fork(void)
 {
-    if (!hak_os_lock_reset(&lock)) return;
+    if (!hak_os_lock_reset(&lock))
+        return;
     /* Another thread was at work. What each chunk has free is always true (one store); lists and sums are derived
      * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
     lists = 0;

@@ -12,18 +12,18 @@ typedef struct hak_heap hak_heap_t;
 
 /* A run in use. Written by the thread that owns `heap`, except where it says otherwise. */
 typedef struct hak_slab {
-    void *free; /* list of blocks that are neither handed out nor in a bin */
+    void *free;                   /* list of blocks that are neither handed out nor in a bin */
     struct hak_slab *next, *prev; /* in the heap's list of slabs of this class that have room; NULL-ended */
-    hak_heap_t *heap; /* owner; NULL for a large block */
-    uint32_t free_count; /* blocks in `free` */
-    uint32_t carved; /* blocks that have ever been handed out: those behind were never touched */
-    uint32_t capacity; /* blocks that fit */
-    uint32_t size; /* bytes in a block; of a large block at most HAK_LARGE_MAX */
-    uint16_t class; /* 1..128; 0 for a large block */
-    uint8_t slices; /* in the run */
-    uint8_t back; /* slices back to the first one of the run; written by the pool */
-    bool listed; /* in the heap's list */
-    bool clean; /* what was never carved is zero */
+    hak_heap_t *heap;             /* owner; NULL for a large block */
+    uint32_t free_count;          /* blocks in `free` */
+    uint32_t carved;              /* blocks that have ever been handed out: those behind were never touched */
+    uint32_t capacity;            /* blocks that fit */
+    uint32_t size;                /* bytes in a block; of a large block at most HAK_LARGE_MAX */
+    uint16_t cls;                 /* 1..128; 0 for a large block */
+    uint8_t slices;               /* in the run */
+    uint8_t back;                 /* slices back to the first one of the run; written by the pool */
+    bool listed;                  /* in the heap's list */
+    bool clean;                   /* what was never carved is zero */
     uint8_t unused[10];
 } hak_slab_t;
 
@@ -34,7 +34,8 @@ HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
 {
     uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
     uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
-    hak_slab_t *slab = (hak_slab_t *)(chunk + index * sizeof(hak_slab_t)); /* NOLINT(performance-no-int-to-ptr) */
+    hak_slab_t *slab =
+        (hak_slab_t *)(chunk + index * sizeof(hak_slab_t)); /* NOLINT(performance-no-int-to-ptr) */
     return slab - slab->back;
 }
 
@@ -60,10 +61,10 @@ void hak_pool_after_fork(void);
 /* A snapshot for the statistics page; bytes. */
 typedef struct hak_pool_view {
     size_t reserved; /* address space of all chunks */
-    size_t used; /* in runs that are taken */
-    size_t dirty; /* free and not yet purged */
-    size_t purged; /* given back so far, sum */
-    size_t purges; /* system calls that did it */
+    size_t used;     /* in runs that are taken */
+    size_t dirty;    /* free and not yet purged */
+    size_t purged;   /* given back so far, sum */
+    size_t purges;   /* system calls that did it */
 } hak_pool_view_t;
 
 hak_pool_view_t hak_pool_view(void);

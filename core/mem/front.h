@@ -37,10 +37,12 @@ HAK_INLINE void *hak_bin_pop(hak_bin_t *bin, void *block)
 
 HAK_INLINE void *hak_malloc_front(size_t size)
 {
-    if (hak_unlikely(size > HAK_TINY_MAX)) return hak_malloc_mid(size);
+    if (hak_unlikely(size > HAK_TINY_MAX))
+        return hak_malloc_mid(size);
     hak_bin_t *bin = hak_bin_at((size + 15) & ~(size_t)15);
     void *block = bin->head;
-    if (hak_unlikely(block == NULL)) return hak_malloc_slow(size);
+    if (hak_unlikely(block == NULL))
+        return hak_malloc_slow(size);
     return hak_bin_pop(bin, block);
 }
 
@@ -54,7 +56,8 @@ HAK_INLINE void hak_free_front(void *p)
     hak_bin_t *bin = hak_bin_at(offset);
     *(void **)p = bin->head;
     bin->head = p;
-    if (hak_unlikely(--bin->room == 0)) hak_bin_full(offset);
+    if (hak_unlikely(--bin->room == 0))
+        hak_bin_full(offset);
 }
 
 #endif

@@ -13,13 +13,15 @@
 
 #include <pthread.h>
 
-#define ENDINGS_MOST 3u /* libc tells a thread up to four times that it ends; after the third nobody listens */
+#define ENDINGS_MOST                                                                                         \
+    3u /* libc tells a thread up to four times that it ends; after the third nobody listens */
 #define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
 
 _Thread_local hak_thread_t hak_thread = {.self = HAK_NO_OWNER};
 
 static hak_os_lock_t heaps_lock;
-static hak_heap_t *heaps[HAK_OWNERS]; /* by owner; written once, before the owner's number is in any map entry */
+static hak_heap_t
+    *heaps[HAK_OWNERS]; /* by owner; written once, before the owner's number is in any map entry */
 static _Atomic uint32_t heap_count; /* the highest owner so far */
 static hak_heap_t *orphans;
 static char *meta, *meta_end;
@@ -27,15 +29,15 @@ static pthread_key_t thread_key;
 static bool ready;
 
 /* Frees until a bin is full: as many as make 32 KiB, within reason. */
-static uint32_t room_of(unsigned class)
+static uint32_t room_of(unsigned cls)
 {
-    size_t blocks = ((size_t)32 << 10) / hak_class_size(class);
+    size_t blocks = ((size_t)32 << 10) / hak_class_size(cls);
     return (uint32_t)hak_min(hak_max(blocks, 4), 128);
 }
 
-static uint32_t entry_of(const hak_heap_t *heap, unsigned class)
+static uint32_t entry_of(const hak_heap_t *heap, unsigned cls)
 {
-    return heap->owner << HAK_ENTRY_OWNER_SHIFT | class * 16;
+    return heap->owner << HAK_ENTRY_OWNER_SHIFT | cls * 16;
 }
 
 static void *next_of(void *block)
@@ -52,35 +54,38 @@ static void set_next(void *block, void *next)
 
 static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
 {
-    hak_slab_t **list = &heap->class[slab->class].slabs;
+    hak_slab_t **list = &heap->cls[slab->cls].slabs;
     slab->prev = NULL;
     slab->next = *list;
-    if (slab->next != NULL) slab->next->prev = slab;
+    if (slab->next != NULL)
+        slab->next->prev = slab;
     *list = slab;
     slab->listed = true;
 }
 
 static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab)
 {
-    if (slab->next != NULL) slab->next->prev = slab->prev;
-    *(slab->prev != NULL ? &slab->prev->next : &heap->class[slab->class].slabs) = slab->next;
+    if (slab->next != NULL)
+        slab->next->prev = slab->prev;
+    *(slab->prev != NULL ? &slab->prev->next : &heap->cls[slab->cls].slabs) = slab->next;
     slab->listed = false;
 }
 
-static hak_slab_t *make_slab(hak_heap_t *heap, unsigned class)
+static hak_slab_t *make_slab(hak_heap_t *heap, unsigned cls)
 {
-    hak_slab_t *slab = hak_run_take(hak_class_slices(class));
-    if (slab == NULL) return NULL;
+    hak_slab_t *slab = hak_run_take(hak_class_slices(cls));
+    if (slab == NULL)
+        return NULL;
     slab->free = NULL;
     slab->heap = heap;
     slab->free_count = 0;
     slab->carved = 0;
-    slab->capacity = hak_class_capacity(class);
-    slab->size = (uint32_t)hak_class_size(class);
-    slab->class = (uint16_t)class;
+    slab->capacity = hak_class_capacity(cls);
+    slab->size = (uint32_t)hak_class_size(cls);
+    slab->cls = (uint16_t)cls;
     char *base = hak_slab_base(slab);
     for (unsigned i = 0; i < slab->slices; i++)
-        hak_map_set(base + i * HAK_SLICE, entry_of(heap, class));
+        hak_map_set(base + i * HAK_SLICE, entry_of(heap, cls));
     list_slab(heap, slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
     return slab;
@@ -110,11 +115,14 @@ static void put_block(hak_heap_t *heap, void *block)
     set_next(block, slab->free);
     slab->free = block;
     slab->free_count++;
-    if (!slab->listed) list_slab(heap, slab);
-    if (!is_empty(slab)) return;
+    if (!slab->listed)
+        list_slab(heap, slab);
+    if (!is_empty(slab))
+        return;
     bool only = slab->next == NULL && slab->prev == NULL;
     bool live = atomic_load_explicit(&heap->state, memory_order_relaxed) == HAK_HEAP_LIVE;
-    if (!only || !live || slab->capacity == 1) release_slab(heap, slab);
+    if (!only || !live || slab->capacity == 1)
+        release_slab(heap, slab);
 }
 
 static void put_list(hak_heap_t *heap, void *list)
@@ -144,15 +152,18 @@ static void *carve(hak_slab_t *slab)
 }
 
 /* A list of at least one block of the class, or NULL when memory is out. */
-static void *take_blocks(hak_heap_t *heap, unsigned class)
+static void *take_blocks(hak_heap_t *heap, unsigned cls)
 {
-    hak_slab_t *slab = heap->class[class].slabs;
-    if (slab == NULL && (slab = make_slab(heap, class)) == NULL) return NULL;
+    hak_slab_t *slab = heap->cls[cls].slabs;
+    if (slab == NULL && (slab = make_slab(heap, cls)) == NULL)
+        return NULL;
     void *list = slab->free;
-    if (list == NULL) list = carve(slab);
+    if (list == NULL)
+        list = carve(slab);
     slab->free = NULL;
     slab->free_count = 0;
-    if (slab->carved == slab->capacity) unlist_slab(heap, slab);
+    if (slab->carved == slab->capacity)
+        unlist_slab(heap, slab);
     return list;
 }
 
@@ -169,7 +180,8 @@ static void tend_orphan(hak_heap_t *heap)
 {
     while (atomic_load(&heap->inbox) != NULL) {
         uint32_t orphan = HAK_HEAP_ORPHAN;
-        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_BUSY)) return;
+        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_BUSY))
+            return;
         put_list(heap, take_inbox(heap));
         /* Sequentially consistent, like the push: either we see a later push or the pusher sees the orphan. */
         atomic_store(&heap->state, HAK_HEAP_ORPHAN);
@@ -182,12 +194,14 @@ static void push_inbox(hak_heap_t *heap, void *first, void *last)
     do
         set_next(last, head);
     while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
-    if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN) tend_orphan(heap);
+    if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN)
+        tend_orphan(heap);
 }
 
 static void send_parcel(hak_heap_t *heap, hak_parcel_t *parcel)
 {
-    if (parcel->count == 0) return;
+    if (parcel->count == 0)
+        return;
     hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
     push_inbox(heaps[parcel->owner], parcel->first, parcel->last);
     *parcel = (hak_parcel_t){0};
@@ -231,7 +245,8 @@ static void drain_inbox(hak_thread_t *thread, hak_heap_t *heap)
         hak_assert(hak_map_get(block) >> HAK_ENTRY_OWNER_SHIFT == heap->owner);
         set_next(block, bin->head);
         bin->head = block;
-        if (--bin->room == 0) hak_bin_full(offset);
+        if (--bin->room == 0)
+            hak_bin_full(offset);
     }
     hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
 }
@@ -240,13 +255,13 @@ static void drain_inbox(hak_thread_t *thread, hak_heap_t *heap)
 
 void hak_bin_full(size_t offset)
 {
-    unsigned class = (unsigned)(offset / 16);
+    unsigned cls = (unsigned)(offset / 16);
     hak_heap_t *heap = hak_thread.heap;
-    hak_bin_t *bin = &hak_thread.bins[class];
-    void *stale = heap->class[class].stash;
-    heap->class[class].stash = bin->head;
+    hak_bin_t *bin = &hak_thread.bins[cls];
+    void *stale = heap->cls[cls].stash;
+    heap->cls[cls].stash = bin->head;
     bin->head = NULL;
-    bin->room = room_of(class);
+    bin->room = room_of(cls);
     put_list(heap, stale);
 }
 
@@ -254,31 +269,36 @@ void hak_bin_full(size_t offset)
 static hak_heap_t *take_heap(void);
 static void give_up_heap(hak_heap_t *heap);
 
-static void *take_by_borrowing(unsigned class)
+static void *take_by_borrowing(unsigned cls)
 {
     hak_heap_t *heap = take_heap();
-    if (heap == NULL) return NULL;
-    void *block = take_blocks(heap, class);
-    if (block != NULL) put_list(heap, next_of(block));
+    if (heap == NULL)
+        return NULL;
+    void *block = take_blocks(heap, cls);
+    if (block != NULL)
+        put_list(heap, next_of(block));
     give_up_heap(heap);
     return block;
 }
 
-void *hak_heap_refill(unsigned class)
+void *hak_heap_refill(unsigned cls)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
-    if (heap == NULL) return take_by_borrowing(class);
-    hak_bin_t *bin = &hak_thread.bins[class];
+    if (heap == NULL)
+        return take_by_borrowing(cls);
+    hak_bin_t *bin = &hak_thread.bins[cls];
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
-    if (heap->class[class].stash != NULL) {
+    if (heap->cls[cls].stash != NULL) {
         hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-        bin->head = heap->class[class].stash;
-        heap->class[class].stash = NULL;
+        bin->head = heap->cls[cls].stash;
+        heap->cls[cls].stash = NULL;
     } else {
-        if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL) drain_inbox(&hak_thread, heap);
-        if (bin->head == NULL && (bin->head = take_blocks(heap, class)) == NULL) return NULL;
+        if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
+            drain_inbox(&hak_thread, heap);
+        if (bin->head == NULL && (bin->head = take_blocks(heap, cls)) == NULL)
+            return NULL;
     }
-    bin->room = room_of(class);
+    bin->room = room_of(cls);
     void *block = bin->head;
     bin->head = next_of(block);
     return block;
@@ -287,11 +307,11 @@ void *hak_heap_refill(unsigned class)
 /* Everything in bins, stashes and parcels goes where it belongs. */
 static void empty_thread(hak_thread_t *thread, hak_heap_t *heap)
 {
-    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
-        put_list(heap, thread->bins[class].head);
-        put_list(heap, heap->class[class].stash);
-        thread->bins[class].head = NULL;
-        heap->class[class].stash = NULL;
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        put_list(heap, thread->bins[cls].head);
+        put_list(heap, heap->cls[cls].stash);
+        thread->bins[cls].head = NULL;
+        heap->cls[cls].stash = NULL;
     }
     send_parcels(heap);
     put_list(heap, take_inbox(heap));
@@ -299,11 +319,12 @@ static void empty_thread(hak_thread_t *thread, hak_heap_t *heap)
 
 static void release_empty_slabs(hak_heap_t *heap)
 {
-    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
         hak_slab_t *next;
-        for (hak_slab_t *slab = heap->class[class].slabs; slab != NULL; slab = next) {
+        for (hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; slab = next) {
             next = slab->next;
-            if (is_empty(slab)) release_slab(heap, slab);
+            if (is_empty(slab))
+                release_slab(heap, slab);
         }
     }
 }
@@ -314,14 +335,17 @@ static void thread_ends(void *unused)
 {
     (void)unused;
     hak_thread.endings++;
-    if (hak_thread.heap != NULL) hak_heap_detach();
+    if (hak_thread.heap != NULL)
+        hak_heap_detach();
 }
 
 /* Once per process, before the first block. Under the lock. */
 static bool prepare_process(void)
 {
-    if (!hak_map_init()) return false;
-    if (HAK_OPTIONS) hak_options_read(hak_os_environment);
+    if (!hak_map_init())
+        return false;
+    if (HAK_OPTIONS)
+        hak_options_read(hak_os_environment);
     ready = pthread_key_create(&thread_key, thread_ends) == 0;
     return ready;
 }
@@ -329,10 +353,12 @@ static bool prepare_process(void)
 static hak_heap_t *new_heap_locked(void)
 {
     uint32_t owner = atomic_load_explicit(&heap_count, memory_order_relaxed) + 1;
-    if (owner == HAK_OWNERS) return NULL;
+    if (owner == HAK_OWNERS)
+        return NULL;
     if ((size_t)(meta_end - meta) < sizeof(hak_heap_t)) {
         char *piece = hak_os_map(META_BYTES, HAK_OS_PAGE);
-        if (piece == NULL) return NULL;
+        if (piece == NULL)
+            return NULL;
         meta = piece;
         meta_end = piece + META_BYTES;
     }
@@ -349,7 +375,8 @@ static hak_heap_t *adopt_orphan_locked(void)
     for (hak_heap_t **at = &orphans; *at != NULL; at = &(*at)->next_orphan) {
         hak_heap_t *heap = *at;
         uint32_t orphan = HAK_HEAP_ORPHAN;
-        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_LIVE)) continue;
+        if (!atomic_compare_exchange_strong(&heap->state, &orphan, HAK_HEAP_LIVE))
+            continue;
         *at = heap->next_orphan;
         return heap;
     }
@@ -363,7 +390,8 @@ static hak_heap_t *take_heap(void)
     hak_heap_t *heap = NULL;
     if (ready || prepare_process()) {
         heap = adopt_orphan_locked();
-        if (heap == NULL) heap = new_heap_locked();
+        if (heap == NULL)
+            heap = new_heap_locked();
     }
     hak_os_unlock(&heaps_lock);
     return heap;
@@ -382,13 +410,15 @@ static void give_up_heap(hak_heap_t *heap)
 hak_heap_t *hak_heap_attach(void)
 {
     hak_thread_t *thread = &hak_thread;
-    if (thread->endings >= ENDINGS_MOST) return NULL;
+    if (thread->endings >= ENDINGS_MOST)
+        return NULL;
     hak_heap_t *heap = take_heap();
-    if (heap == NULL) return NULL;
+    if (heap == NULL)
+        return NULL;
     thread->heap = heap;
     thread->self = hak_policy()->safe_free ? HAK_NO_OWNER : heap->owner << HAK_ENTRY_OWNER_SHIFT;
-    for (unsigned class = 1; class < HAK_CLASSES; class ++)
-        thread->bins[class].room = room_of(class);
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
+        thread->bins[cls].room = room_of(cls);
     /* May call calloc, which by now finds the heap. If it fails, the heap is lost with the thread, not corrupted. */
     pthread_setspecific(thread_key, heap);
     return heap;
@@ -422,10 +452,12 @@ void hak_heaps_after_fork(void)
 {
     uint32_t count = hak_heap_count();
     bool was_held = hak_os_lock_reset(&heaps_lock);
-    if (was_held) orphans = NULL;
+    if (was_held)
+        orphans = NULL;
     for (uint32_t owner = 1; owner <= count; owner++) {
         hak_heap_t *heap = heaps[owner];
-        if (heap == NULL || heap == hak_thread.heap) continue;
+        if (heap == NULL || heap == hak_thread.heap)
+            continue;
         /* The threads of LIVE and BUSY heaps do not exist here, and may have been in the midst of anything: their
          * blocks stay readable, what is freed to them waits in the inbox for ever. */
         if (was_held && atomic_load(&heap->state) == HAK_HEAP_ORPHAN) {
@@ -447,21 +479,21 @@ const hak_heap_t *hak_heap_by_owner(uint32_t owner)
 
 void hak_heap_check(const hak_heap_t *heap)
 {
-    for (unsigned class = 1; class < HAK_CLASSES; class ++) {
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
         const hak_slab_t *prev = NULL;
-        for (const hak_slab_t *slab = heap->class[class].slabs; slab != NULL; prev = slab, slab = slab->next) {
+        for (const hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; prev = slab, slab = slab->next) {
             const char *base = hak_slab_base(slab);
             uint32_t n = 0;
             for (void *block = slab->free; block != NULL; block = next_of(block), n++) {
                 size_t at = (size_t)((char *)block - base);
                 if (n > slab->carved || at % slab->size != 0 || at / slab->size >= slab->carved)
                     hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)base,
-                              (uint64_t)(uintptr_t)block, (uint64_t)class);
+                              (uint64_t)(uintptr_t)block, (uint64_t)cls);
             }
-            if (n != slab->free_count || slab->carved > slab->capacity || slab->class != class || !slab->listed ||
-                slab->prev != prev || slab->heap != heap || hak_map_get(base) != entry_of(heap, class))
-                hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u", (uint64_t)(uintptr_t)base,
-                          (uint64_t)class, (uint64_t)n, (uint64_t)slab->free_count);
+            if (n != slab->free_count || slab->carved > slab->capacity || slab->cls != cls || !slab->listed ||
+                slab->prev != prev || slab->heap != heap || hak_map_get(base) != entry_of(heap, cls))
+                hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
+                          (uint64_t)(uintptr_t)base, (uint64_t)cls, (uint64_t)n, (uint64_t)slab->free_count);
         }
     }
 }

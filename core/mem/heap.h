@@ -19,7 +19,7 @@
 
 /* The fast path's list of one class. 16 bytes: a class times 16 is its bin's offset. */
 typedef struct hak_bin {
-    void *head; /* first free block, linked through their first words; NULL when empty */
+    void *head;    /* first free block, linked through their first words; NULL when empty */
     uint32_t room; /* frees until hak_bin_full; at least 1 */
     uint32_t unused;
 } hak_bin_t;
@@ -27,7 +27,7 @@ typedef struct hak_bin {
 /* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
 typedef struct hak_thread {
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
-    uint32_t self; /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
+    uint32_t self;    /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
     uint32_t endings; /* how often the thread has been told that it ends */
     hak_heap_t *heap;
 } hak_thread_t;
@@ -41,27 +41,32 @@ typedef struct hak_parcel {
     void *first, *last;
 } hak_parcel_t;
 
-#define HAK_PARCELS 8u /* a power of two; owners share them by their low bits */
+#define HAK_PARCELS       8u  /* a power of two; owners share them by their low bits */
 #define HAK_PARCEL_BLOCKS 64u /* sent when so many are in it */
 
-typedef enum hak_heap_state { HAK_HEAP_LIVE, HAK_HEAP_ORPHAN, HAK_HEAP_BUSY } hak_heap_state_t;
+typedef enum hak_heap_state {
+    HAK_HEAP_LIVE,
+    HAK_HEAP_ORPHAN,
+    HAK_HEAP_BUSY
+} hak_heap_state_t;
 
 struct hak_heap {
     struct {
-        void *stash; /* blocks of an earlier bin, linked; NULL if none */
+        void *stash;       /* blocks of an earlier bin, linked; NULL if none */
         hak_slab_t *slabs; /* those with free or never carved blocks; the first is in use */
-    } class[HAK_CLASSES];
+    } cls[HAK_CLASSES];
     hak_parcel_t parcels[HAK_PARCELS];
     hak_counters_t counters;
     uint32_t owner;
-    _Atomic uint32_t state; /* hak_heap_state_t */
+    _Atomic uint32_t state;  /* hak_heap_state_t */
     hak_heap_t *next_orphan; /* under the list's lock */
-    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks freed by other threads, linked: they push, the owner takes */
+    alignas(HAK_CACHE_LINE) _Atomic(void *)
+        inbox; /* blocks freed by other threads, linked: they push, the owner takes */
 };
 
 /* A block of the class for the calling thread, after its bin was found empty. NULL when memory is out (errno is the
  * caller's business). */
-void *hak_heap_refill(unsigned class);
+void *hak_heap_refill(unsigned cls);
 /* The bin at this offset has no room left. */
 void hak_bin_full(size_t offset);
 /* Frees a block of another owner's slab: entry is its map entry. */

@@ -14,14 +14,16 @@
 static void *take_large(size_t size, bool *zero)
 {
     hak_slab_t *run = hak_run_take((unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT));
-    if (run == NULL) return NULL;
+    if (run == NULL)
+        return NULL;
     run->heap = NULL;
-    run->class = 0;
+    run->cls = 0;
     run->size = (uint32_t)hak_round_up(size, HAK_OS_PAGE);
     *zero = run->clean;
     char *base = hak_slab_base(run);
     hak_map_set(base, HAK_ENTRY_LARGE);
-    if (hak_thread.heap != NULL) hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_large_blocks, 1);
+    if (hak_thread.heap != NULL)
+        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_large_blocks, 1);
     return base;
 }
 
@@ -38,9 +40,12 @@ static void give_large(void *p)
 static void *take_any(size_t size, bool *zero)
 {
     *zero = false;
-    if (size <= HAK_CLASS_MAX) return hak_heap_refill(hak_class_of(size));
-    if (size <= HAK_LARGE_MAX) return take_large(size, zero);
-    if (size > HAK_REQUEST_MAX) return NULL;
+    if (size <= HAK_CLASS_MAX)
+        return hak_heap_refill(hak_class_of(size));
+    if (size <= HAK_LARGE_MAX)
+        return take_large(size, zero);
+    if (size > HAK_REQUEST_MAX)
+        return NULL;
     return hak_big_take(size, HAK_SLICE, zero);
 }
 
@@ -49,7 +54,8 @@ static void *take_or_fail(size_t size, bool *zero)
 {
     int saved = errno;
     void *p = take_any(size, zero);
-    if (p == NULL && size <= HAK_REQUEST_MAX && hak_trim_all()) p = take_any(size, zero);
+    if (p == NULL && size <= HAK_REQUEST_MAX && hak_trim_all())
+        p = take_any(size, zero);
     errno = p != NULL ? saved : ENOMEM;
     return p;
 }
@@ -62,10 +68,12 @@ void *hak_malloc_slow(size_t size)
 
 void *hak_malloc_mid(size_t size)
 {
-    if (hak_unlikely(size > HAK_CLASS_MAX)) return hak_malloc_slow(size);
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return hak_malloc_slow(size);
     hak_bin_t *bin = hak_bin_at((size_t)hak_class_of_mid(size) * 16);
     void *block = bin->head;
-    if (hak_unlikely(block == NULL)) return hak_malloc_slow(size);
+    if (hak_unlikely(block == NULL))
+        return hak_malloc_slow(size);
     return hak_bin_pop(bin, block);
 }
 
@@ -83,7 +91,8 @@ void *hak_calloc_slow(size_t size)
 
 void *hak_malloc_aligned(size_t align, size_t size)
 {
-    if (align <= HAK_ALIGN) return hak_malloc_front(size);
+    if (align <= HAK_ALIGN)
+        return hak_malloc_front(size);
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX) {
         errno = ENOMEM;
         return NULL;
@@ -91,16 +100,18 @@ void *hak_malloc_aligned(size_t align, size_t size)
     /* A slab begins at a slice: blocks whose size is a multiple of the alignment are aligned. */
     size_t padded = hak_round_up(hak_max(size, 1), align);
     if (align <= HAK_SLICE && padded <= HAK_CLASS_MAX) {
-        unsigned class = hak_class_of(padded);
-        while (hak_class_size(class) <= HAK_MID_MAX && hak_class_size(class) % align != 0)
-            class ++;
-        return hak_malloc_front(hak_class_size(class));
+        unsigned cls = hak_class_of(padded);
+        while (hak_class_size(cls) <= HAK_MID_MAX && hak_class_size(cls) % align != 0)
+            cls++;
+        return hak_malloc_front(hak_class_size(cls));
     }
-    if (align <= HAK_SLICE) return hak_malloc_slow(padded);
+    if (align <= HAK_SLICE)
+        return hak_malloc_slow(padded);
     bool zero;
     int saved = errno;
     void *p = hak_big_take(hak_max(size, 1), align, &zero);
-    if (p == NULL && hak_trim_all()) p = hak_big_take(hak_max(size, 1), align, &zero);
+    if (p == NULL && hak_trim_all())
+        p = hak_big_take(hak_max(size, 1), align, &zero);
     errno = p != NULL ? saved : ENOMEM;
     return p;
 }
@@ -111,7 +122,8 @@ static void refuse(void *p)
 {
     if (HAK_CHECKS || hak_policy()->safe_free)
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
-    if (hak_thread.heap != NULL) hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
+    if (hak_thread.heap != NULL)
+        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
 }
 
 /* Only with safe_free do a thread's own blocks come this way. */
@@ -125,16 +137,19 @@ static void free_checked(void *p, uint32_t entry)
     hak_bin_t *bin = hak_bin_at(entry & HAK_ENTRY_LOW);
     *(void **)p = bin->head;
     bin->head = p;
-    if (--bin->room == 0) hak_bin_full(entry & HAK_ENTRY_LOW);
+    if (--bin->room == 0)
+        hak_bin_full(entry & HAK_ENTRY_LOW);
 }
 
 void hak_free_slow(void *p)
 {
-    if (p == NULL) return;
+    if (p == NULL)
+        return;
     int saved = errno;
     uint32_t entry = hak_map_get(p);
     if ((entry & HAK_ENTRY_BIG) != 0) {
-        if (!hak_big_give(p, entry)) refuse(p);
+        if (!hak_big_give(p, entry))
+            refuse(p);
     } else if (entry == HAK_ENTRY_LARGE) {
         if (((uintptr_t)p & (HAK_SLICE - 1)) == 0)
             give_large(p);
@@ -155,9 +170,12 @@ void hak_free_slow(void *p)
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    if (entry == 0) return 0;
-    if ((entry & HAK_ENTRY_BIG) != 0) return hak_big_size(entry);
-    if (entry == HAK_ENTRY_LARGE) return hak_slab_of(p)->size;
+    if (entry == 0)
+        return 0;
+    if ((entry & HAK_ENTRY_BIG) != 0)
+        return hak_big_size(entry);
+    if (entry == HAK_ENTRY_LARGE)
+        return hak_slab_of(p)->size;
     return hak_class_size((entry & HAK_ENTRY_LOW) / 16);
 }
 
@@ -170,14 +188,17 @@ void *hak_realloc(void *p, size_t size)
         return NULL;
     }
     /* In place while it fits and at least half of the block stays in use. */
-    if (size <= before && (size >= before / 2 || before <= 64)) return p;
+    if (size <= before && (size >= before / 2 || before <= 64))
+        return p;
     uint32_t entry = hak_map_get(p);
     if ((entry & HAK_ENTRY_BIG) != 0 && size > HAK_LARGE_MAX && size <= HAK_REQUEST_MAX) {
         void *moved = hak_big_resize(p, entry, size);
-        if (moved != NULL) return moved;
+        if (moved != NULL)
+            return moved;
     }
     void *target = hak_malloc_front(size);
-    if (target == NULL) return size <= before ? p : NULL; /* a block can always be shrunk, by doing nothing */
+    if (target == NULL)
+        return size <= before ? p : NULL; /* a block can always be shrunk, by doing nothing */
     memcpy(target, p, hak_min(before, size));
     hak_free_front(p);
     return target;

@@ -23,7 +23,8 @@ void hak_trace_write(int fd)
     uint32_t end = atomic_load_explicit(&next, memory_order_relaxed);
     for (uint32_t i = 0; HAK_TRACE && i < HAK_TRACE_EVENTS; i++) {
         const event_t *event = &ring[(end + i) % HAK_TRACE_EVENTS];
-        if (event->name == NULL) continue;
+        if (event->name == NULL)
+            continue;
         hak_text_t line = {.length = 0};
         hak_text_format(&line, "hakmem: trace: %s %x %u\n", event->name, (uint64_t)(uintptr_t)event->address,
                         event->number);

@@ -15,7 +15,8 @@ void hak_trace_write(int fd);
 
 HAK_INLINE void hak_trace(const char *event, const void *address, uint64_t number)
 {
-    if (HAK_TRACE) hak_trace_add(event, address, number);
+    if (HAK_TRACE)
+        hak_trace_add(event, address, number);
 }
 
 #endif

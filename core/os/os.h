@@ -49,7 +49,8 @@ static inline void hak_os_lock(hak_os_lock_t *lock)
 static inline void hak_os_unlock(hak_os_lock_t *lock)
 {
     /* release: what the holder wrote is seen by the next one */
-    if (hak_unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2)) hak_os_unlock_slow(lock);
+    if (hak_unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+        hak_os_unlock_slow(lock);
 }
 
 /* True if the lock was held: in a forked child, by a thread that does not exist there. */

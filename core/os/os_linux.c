@@ -15,8 +15,8 @@
 extern char **environ;
 
 /* A system call that leaves errno alone; -1 on failure. */
-static long call(long number, unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e,
-                 unsigned long f)
+static long call(long number, unsigned long a, unsigned long b, unsigned long c, unsigned long d,
+                 unsigned long e, unsigned long f)
 {
     int saved = errno;
     long result = syscall(number, a, b, c, d, e, f);
@@ -26,23 +26,28 @@ static long call(long number, unsigned long a, unsigned long b, unsigned long c,
 
 static void *map_memory(void *address, size_t size, int protection, int flags)
 {
-    long result = call(SYS_mmap, (unsigned long)address, size, (unsigned long)protection,
-                       (unsigned long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags), (unsigned long)-1, 0);
+    long result =
+        call(SYS_mmap, (unsigned long)address, size, (unsigned long)protection,
+             (unsigned long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags), (unsigned long)-1, 0);
     return result == -1 ? NULL : (void *)result; /* NOLINT(performance-no-int-to-ptr) */
 }
 
 void *hak_os_map(size_t size, size_t align)
 {
     char *at = map_memory(NULL, size, PROT_READ | PROT_WRITE, 0);
-    if (at == NULL || ((uintptr_t)at & (align - 1)) == 0) return at;
+    if (at == NULL || ((uintptr_t)at & (align - 1)) == 0)
+        return at;
     /* The kernel places mappings one below the other: mapped again with room to cut, the next ones are aligned. */
     hak_os_unmap(at, size);
     size_t slack = align - HAK_OS_PAGE;
     at = map_memory(NULL, size + slack, PROT_READ | PROT_WRITE, 0);
-    if (at == NULL) return NULL;
+    if (at == NULL)
+        return NULL;
     size_t before = hak_round_up((uintptr_t)at, align) - (uintptr_t)at;
-    if (before != 0) hak_os_unmap(at, before);
-    if (before != slack) hak_os_unmap(at + before + size, slack - before);
+    if (before != 0)
+        hak_os_unmap(at, before);
+    if (before != slack)
+        hak_os_unmap(at + before + size, slack - before);
     return at + before;
 }
 
@@ -98,7 +103,8 @@ const char *hak_os_environment(const char *name)
 {
     size_t length = strlen(name);
     for (char **at = environ; at != NULL && *at != NULL; at++)
-        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=') return *at + length + 1;
+        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
+            return *at + length + 1;
     return NULL;
 }
 

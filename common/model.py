@@ -1,0 +1,135 @@
+"""The data that configure.py plans from: variants, features, sources, C tests. Parsed once, then never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import tables
+from common.errors import UserError
+
+TOOLCHAINS = ("clang", "gcc")
+MODES = ("minimal", "fast", "balanced", "learning", "research")
+TEST_KINDS = ("preload", "linked", "unit", "plugin")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A switch that variants set: a 0/1 (or integer) macro that is always passed."""
+    name: str
+    macro: str
+    default: bool | int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Extra compile flags of a variant."""
+    common: tuple[str, ...] = ()
+    clang: tuple[str, ...] = ()
+    gcc: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One file of variants/, completed with the features' defaults."""
+    name: str
+    sentence: str
+    mode: str
+    features: Mapping[str, int]
+    flags: Flags
+    macros: tuple[str, ...]
+
+    def optimize(self, toolchain: str) -> str:
+        """Its own compile flags."""
+        return " ".join(self.flags.common + getattr(self.flags, toolchain))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """core/sources.toml: the translation units of the library."""
+    c: tuple[str, ...]
+    cxx: tuple[str, ...] = ()
+    cxx_flags: tuple[str, ...] = ()
+    libs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CTest:
+    """A row of tests/tests.toml."""
+    name: str
+    sources: tuple[str, ...]
+    kind: str
+    sentence: str = ""
+    libs: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    variant: str = ""
+    sanitize: str = ""
+    timeout: int = 30
+    args: tuple[str, ...] = ()
+    program: str = ""       # the row whose program this one runs; nothing is built for it then
+
+
+@dataclass(frozen=True)
+class _VariantFile:
+    sentence: str
+    mode: str
+    features: Mapping[str, bool | int] = field(default_factory=dict)
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def load_features(root) -> tuple:
+    """variants/features.toml"""
+    return tables.load(Path(root) / "variants" / "features.toml", "feature", Feature)
+
+
+def load_variants(root) -> dict:
+    """name -> Variant, for every file of variants/."""
+    features = load_features(root)
+    found = sorted(path for path in (Path(root) / "variants").glob("*.toml") if path.name != "features.toml")
+    if not found:
+        raise UserError(f"{Path(root) / 'variants'} holds no variant (NAME.toml)")
+    return {path.stem: _load_variant(path, features) for path in found}
+
+
+def _load_variant(path, features) -> Variant:
+    row = tables.make(_VariantFile, tables.parse(path), str(path))
+    if row.mode not in MODES:
+        raise UserError(f"{path}: unknown mode '{row.mode}'; valid modes: {', '.join(MODES)}")
+    known = {feature.name: feature for feature in features}
+    for name in row.features:
+        if name not in known:
+            raise UserError(f"{path}: unknown feature '{name}'; valid features: {', '.join(known)}")
+    values = {name: int(row.features.get(name, feature.default)) for name, feature in known.items()}
+    macros = tuple(f"-D{known[name].macro}={value}" for name, value in values.items())
+    macros += (f"-DHAK_VARIANT='\"{path.stem}\"'", f"-DHAK_DEFAULT_MODE='\"{row.mode}\"'")
+    return Variant(path.stem, row.sentence, row.mode, values, tables.make(Flags, _lists(row.flags), f"{path}: [flags]"),
+                   macros)
+
+
+def _lists(flags) -> dict:
+    return {name: list(words) for name, words in flags.items()}
+
+
+def load_sources(root) -> Sources:
+    """core/sources.toml; every file it names must exist."""
+    path = Path(root) / "core" / "sources.toml"
+    sources = tables.make(Sources, tables.parse(path).get("sources", {}), f"{path}: [sources]")
+    for name in sources.c + sources.cxx:
+        if not (Path(root) / name).is_file():
+            raise UserError(f"{path}: [sources]: {name} does not exist")
+    return sources
+
+
+def load_tests(root, variants) -> tuple:
+    """The rows of tests/tests.toml that are built; nothing where a source tree has no tests."""
+    path = Path(root) / "tests" / "tests.toml"
+    if not path.exists():
+        return ()
+    rows = tables.load(path, "ctest", CTest)
+    for row in rows:
+        if row.kind not in TEST_KINDS:
+            raise UserError(f"{path}: test '{row.name}': kind must be one of {', '.join(TEST_KINDS)}")
+        if row.variant and row.variant not in variants:
+            raise UserError(f"{path}: test '{row.name}': unknown variant '{row.variant}'; "
+                            f"valid variants: {', '.join(variants)}")
+    return tuple(row for row in rows if not row.program)

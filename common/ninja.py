@@ -1,0 +1,54 @@
+"""Write ninja edges: escaping, and nothing that ninja itself can do."""
+
+import io
+from dataclasses import dataclass, field
+
+
+def escape(path) -> str:
+    """A path in a build line."""
+    return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+
+def escape_value(value) -> str:
+    """A variable's value that shall not be expanded."""
+    return str(value).replace("$", "$$")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One build statement."""
+    outputs: tuple
+    rule: str
+    inputs: tuple = ()
+    implicit: tuple = ()
+    order_only: tuple = ()
+    implicit_outputs: tuple = ()
+    variables: dict = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The statement in ninja's syntax. Values are ninja text: `$name` in them is expanded."""
+        out = io.StringIO()
+        out.write(f"build {' '.join(map(escape, self.outputs))}")
+        _part(out, "|", self.implicit_outputs)
+        out.write(f": {self.rule}")
+        _part(out, "", self.inputs)
+        _part(out, "|", self.implicit)
+        _part(out, "||", self.order_only)
+        out.write("\n")
+        for name, value in self.variables.items():
+            out.write(f"  {name} = {value}\n")
+        return out.getvalue()
+
+
+def _part(out, mark, paths):
+    if paths:
+        out.write(f" {mark}" if mark else "")
+        out.write("".join(f" {escape(path)}" for path in paths))
+
+
+def render(template: str, values: dict, edges) -> str:
+    """The template with its @names@ filled in and the edges in place of @edges@."""
+    text = template
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text.replace("@edges@", "\n".join(edge.text() for edge in edges))

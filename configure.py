@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""Write build.ninja: load the tables, plan the edges, then write atomically. It builds and runs nothing."""
+
+import argparse
+import dataclasses
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from common import files, model, ninja, plan, workloads  # noqa: E402
+from common.errors import UserError, guard  # noqa: E402
+from common.paths import ROOT  # noqa: E402
+from pgo import tools  # noqa: E402
+
+TEMPLATE = "build.ninja.in"
+EXAMPLE = """example: ./configure.py --variant=bench_minimal                    one variant, clang
+         ./configure.py --variant=minimal,debug --toolchain=all     two variants, both compilers
+         ./configure.py --variant=bench_minimal --train 'redis-server --version'"""
+# What the graph is made from: when one changes, ninja runs configure.py again before anything else.
+INPUT_PATTERNS = ("configure.py", TEMPLATE, "common/model.py", "common/ninja.py", "common/plan.py",
+                  "common/workloads.py", "pgo/tools.toml", "variants", "variants/*.toml", "core/sources.toml",
+                  "bench/workloads.toml", "bench/gates.toml", "bench/programs", "tests/tests.toml")
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="configure.py", usage=f"{EXAMPLE}\n\n       %(prog)s [options]", description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--variant", action="append", metavar="NAME", default=[],
+                        help="a file of variants/ (repeatable, or a comma list, or `all`; balanced if none is given)")
+    parser.add_argument("--toolchain", default="clang", metavar="clang|gcc|all", help="compilers, or a comma list")
+    parser.add_argument("--train", action="append", metavar="CMD", default=[],
+                        help="a command of your own to train on, run without a shell (repeatable)")
+    parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
+    parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
+    parser.add_argument("--profile", default="", metavar="DIR",
+                        help="a shipped dist/profile to build with, in place of training, measuring and gating")
+    return parser.parse_args(argv)
+
+
+def choose(words, valid, what) -> tuple:
+    """Names out of comma lists; `all` is every one; an unknown one is an error that lists the valid ones."""
+    names = [name for word in words for name in word.split(",") if name]
+    for name in names:
+        if name not in valid and name != "all":
+            raise UserError(f"unknown {what} '{name}'; valid {what}s: {', '.join(valid)}, all")
+    return tuple(valid) if "all" in names else tuple(dict.fromkeys(names))
+
+
+def own_workload(number, command, weight) -> workloads.Workload:
+    """A row for `--train`. Files are named absolutely, because a run has a directory of its own."""
+    words = shlex.split(command)
+    program = shutil.which(words[0]) if words else None
+    if program is None:
+        raise UserError(f"--train '{command}': no such program; give a command that runs from here, without a shell")
+    arguments = [os.path.abspath(word) if os.path.exists(word) else word for word in words[1:]]
+    return workloads.Workload(name=f"user{number}", role="train", weight=weight, wall=True,
+                              command=(os.path.abspath(program), *arguments), sentence=f"your own command: {command}")
+
+
+def all_workloads(arguments) -> tuple:
+    """(rows of the table, own rows). Together the own rows weigh as much as all others that train."""
+    table = workloads.load_table(ROOT)
+    chosen = workloads.select(table, [name for name in arguments.workloads.split(",") if name])
+    others = sum(row.weight for row in chosen if row.role == "train")
+    share = max(1, -(-others // len(arguments.train))) if arguments.train else 1
+    own = tuple(own_workload(number, command, share) for number, command in enumerate(arguments.train, 1))
+    if not any(row.role == "train" for row in chosen + own):
+        raise UserError("--workloads leaves nothing to train on; add a row with role \"train\" of bench/workloads.toml")
+    return chosen, own
+
+
+def given_profile(directory, configs) -> str:
+    """An absolute profile directory that is of this one configuration."""
+    if not directory:
+        return ""
+    path = Path(directory).resolve()
+    if not (path / "profile.json").is_file():
+        raise UserError(f"--profile {directory}: it holds no profile.json; give the profile/ directory of a dist/")
+    of = files.read_json(path / "profile.json")
+    label = f"{of['toolchain']}-{of['variant']}"
+    if [f"{config.toolchain}-{config.variant}" for config in configs] != [label]:
+        raise UserError(f"--profile {directory}: it is of {label}; configure exactly --variant={of['variant']} "
+                        f"--toolchain={of['toolchain']}")
+    return str(path)
+
+
+def load(arguments):
+    """(Project, configurations, the user's own rows)"""
+    variants = model.load_variants(ROOT)
+    names = choose(arguments.variant or ["balanced"], variants, "variant")
+    toolchains = choose([arguments.toolchain], model.TOOLCHAINS, "toolchain")
+    configs = tuple(plan.Config(toolchain, name) for toolchain in toolchains for name in names)
+    chosen, own = all_workloads(arguments)
+    needed = {name for row in chosen for name in row.inputs}
+    inputs = workloads.load_inputs(ROOT)
+    for name in sorted(needed - {row.name for row in inputs}):
+        raise UserError(f"bench/workloads.toml: no [[input]] makes '{name}'; valid inputs: "
+                        f"{', '.join(row.name for row in inputs)}")
+    programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c*")))
+    project = plan.Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + own, inputs=inputs,
+                           programs=programs, tests=model.load_tests(ROOT, variants),
+                           profile=given_profile(arguments.profile, configs))
+    return project, configs, own
+
+
+def template_values(project, argv) -> dict:
+    """What the template's @names@ stand for. A missing tool keeps its bare name: its first use says so."""
+    table = tools.load_tools()
+    clang = tools.find("clang", table) or "clang-22"
+    return {
+        "root": ninja.escape_value(ROOT), "python": sys.executable, "ninja": tools.find("ninja", table) or "ninja",
+        "clang": clang, "clangxx": f"{clang} --driver-mode=g++", "gcc": tools.find("gcc", table) or "gcc",
+        "gxx": tools.find("g++", table) or "g++", "llvm_bin": str(Path(clang).resolve().parent),
+        "launcher": ninja.escape_value(parse(argv).launcher), "exports": plan.EXPORTS,
+        "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{plan.flag_lines(project)}",
+    }
+
+
+def graph_inputs() -> tuple:
+    """Files and directories whose change makes a new build.ninja."""
+    return tuple(sorted(str(path.relative_to(ROOT)) for pattern in INPUT_PATTERNS for path in ROOT.glob(pattern)))
+
+
+def written_files(project, configs, own) -> dict:
+    """Small files of the build tree that follow from the configuration: name -> object."""
+    made = {f"build/workload/{row.name}.json": row.as_dict() for row in project.workloads}
+    made[workloads.CHOICE] = {"selected": [row.name for row in project.workloads if row not in own],
+                              "own": [row.as_dict() for row in own]}
+    made["build/configured.json"] = [dataclasses.asdict(config) | {"tree": config.tree} for config in configs]
+    return made
+
+
+def main(argv) -> int:
+    """Configure. Options are kept in build.ninja, which calls this with the same ones."""
+    arguments = parse(argv)
+    project, configs, own = load(arguments)
+    made = written_files(project, configs, own)
+    edges = [ninja.Edge(("build.ninja",), "configure", implicit=graph_inputs(), implicit_outputs=tuple(made)),
+             *plan.plan(project, configs)]
+    text = ninja.render((ROOT / TEMPLATE).read_text(), template_values(project, argv), edges)
+    for name, value in made.items():
+        files.write_json(ROOT / name, value)
+    files.write_atomic(ROOT / "build.ninja", text + "default all\n")
+    return 0
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(guard(main, sys.argv[1:]))

@@ -9,6 +9,7 @@ from common import files, tables
 from common.errors import UserError
 
 ROLES = ("train", "holdout")
+CHOICE = "build/workloads.json"    # what configure.py was told: {"selected": names, "own": rows}
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,13 @@ def _rows(path, key, cls):
 
 
 def load_workloads(root) -> tuple:
-    """All rows: the table's, then the user's own."""
-    user = Path(root) / "build" / "user_workloads.json"
-    own = files.read_json(user) if user.exists() else []
-    return load_table(root) + tuple(tables.make(Workload, row, f"{user}: row {n}") for n, row in enumerate(own, 1))
+    """The rows of this configuration: those of the table that were selected, then the user's own."""
+    path = Path(root) / CHOICE
+    choice = files.read_json(path) if path.exists() else {"selected": [], "own": []}
+    known = load_table(root)
+    selected = [name for name in choice["selected"] if name in {row.name for row in known}]
+    return select(known, selected) + tuple(tables.make(Workload, row, f"{path}: row {number}")
+                                           for number, row in enumerate(choice["own"], 1))
 
 
 def select(workloads, names) -> tuple:

@@ -7,7 +7,7 @@
 #define WINDOW_SHIFT    32 /* covering goes by windows of 4 GiB of addresses: 256 KiB of map */
 #define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
-#define LIBRARY_WINDOWS ((size_t)64) /* readable below the libraries, where the system puts mappings */
+#define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
 
 /* Where to look for a hole: far from programs, libraries and stacks. ThreadSanitizer lets a program use little else
  * than the first TiB. */

@@ -4,7 +4,7 @@
  * range compare. It would be 8 GiB long; what there is of it are windows of 256 KiB, each for 4 GiB of addresses, mapped
  * in a hole of the address space: writable ones for what the allocator has mapped itself (hak_map_cover), read-only
  * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, its stack, and
- * the 256 GiB below its libraries. Only the free of a pointer into nowhere would fault.
+ * the 64 GiB below its libraries. Only the free of a pointer into nowhere would fault.
  *
  * Rejected: mapping all of the 8 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.

@@ -8,9 +8,11 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
-#define REGION_FIRST    ((size_t)64 << 20) /* bytes of address space reserved at first; then doubled */
+#define REGION_LEAST                                                                                         \
+    ((size_t)8 << 20) /* bytes of address space reserved at a time, or a quarter of what there is */
 #define REGION_MOST     ((size_t)1 << 30)
-#define GIVES_PER_CLOCK 16u /* the clock is read once in so many returned runs */
+#define ALL_FREE        (~(uint64_t)1) /* the free slices of a chunk without runs */
+#define GIVES_PER_CLOCK 16u            /* the clock is read once in so many returned runs */
 
 /* Descriptor 0 of a chunk. */
 typedef struct chunk {
@@ -31,8 +33,7 @@ static uint64_t lists;                        /* bit n: by_longest[n] is not emp
 static chunk_t *oldest, *youngest;            /* the queue of chunks with slices to purge */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
-static size_t region_size = REGION_FIRST;
-static uint64_t dirty_slices; /* free and dirty, in all chunks */
+static uint64_t dirty_slices;     /* free and dirty, in all chunks */
 static uint64_t used_slices;
 static uint32_t gives;
 static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
@@ -128,7 +129,9 @@ static void note_dirty(chunk_t *chunk, uint64_t before)
 
 static bool reserve_region(void)
 {
-    for (size_t size = region_size; size >= HAK_CHUNK; size /= 2) {
+    size_t quarter = hak_round_up(totals.reserved / 4, HAK_CHUNK);
+    size_t wanted = hak_min(hak_max(quarter, REGION_LEAST), REGION_MOST);
+    for (size_t size = wanted; size >= HAK_CHUNK; size = size / 2 & ~(HAK_CHUNK - 1)) {
         char *at = hak_os_map(size, HAK_CHUNK);
         if (at == NULL)
             continue;
@@ -141,7 +144,6 @@ static bool reserve_region(void)
             hak_os_huge_pages(at, size, false);
         region = at;
         region_end = at + size;
-        region_size = hak_min(size * 2, REGION_MOST);
         totals.reserved += size;
         return true;
     }
@@ -154,7 +156,7 @@ static bool add_chunk(void)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    chunk->free = ~(uint64_t)1;
+    chunk->free = ALL_FREE;
     chunk->before = all;
     all = chunk;
     link_chunk(chunk);
@@ -269,6 +271,35 @@ size_t hak_pool_purge_all(void)
     size_t purged = totals.purged - before;
     hak_os_unlock(&lock);
     return purged;
+}
+
+size_t hak_pool_unmap(void)
+{
+    hak_os_lock(&lock);
+    size_t before = totals.reserved;
+    if (region != region_end) {
+        totals.reserved -= (size_t)(region_end - region);
+        hak_os_unmap(region, (size_t)(region_end - region));
+        region = region_end;
+    }
+    for (chunk_t **at = &all; *at != NULL;) {
+        chunk_t *chunk = *at;
+        if (chunk->free != ALL_FREE) {
+            at = &chunk->before;
+            continue;
+        }
+        *at = chunk->before;
+        unlink_chunk(chunk);
+        if ((chunk->free & chunk->dirty) != 0) {
+            dirty_slices -= bits(chunk->free & chunk->dirty);
+            unqueue_chunk(chunk);
+        }
+        totals.reserved -= HAK_CHUNK;
+        hak_os_unmap(chunk, HAK_CHUNK);
+    }
+    size_t unmapped = before - totals.reserved;
+    hak_os_unlock(&lock);
+    return unmapped;
 }
 
 void hak_pool_after_fork(void)

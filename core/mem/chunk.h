@@ -55,6 +55,9 @@ hak_slab_t *hak_run_take(unsigned slices);
 void hak_run_give(hak_slab_t *run, unsigned touched);
 /* Purges all free slices. Any thread. Returns the bytes given back. */
 size_t hak_pool_purge_all(void);
+/* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it. Any
+ * thread. Returns the bytes of address space given back. */
+size_t hak_pool_unmap(void);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_pool_after_fork(void);
 

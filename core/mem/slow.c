@@ -36,6 +36,13 @@ static void give_large(void *p)
 
 /* --- malloc ------------------------------------------------------------------------------------------------------- */
 
+/* Memory is out: what is cached or reserved goes back to the system. False if that was nothing. */
+static bool give_up_everything(void)
+{
+    hak_heap_trim();
+    return (hak_big_trim() + hak_pool_unmap()) != 0;
+}
+
 /* A block of any size above 0, or NULL without errno. */
 static void *take_any(size_t size, bool *zero)
 {
@@ -54,7 +61,7 @@ static void *take_or_fail(size_t size, bool *zero)
 {
     int saved = errno;
     void *p = take_any(size, zero);
-    if (p == NULL && size <= HAK_REQUEST_MAX && hak_trim_all())
+    if (p == NULL && size <= HAK_REQUEST_MAX && give_up_everything())
         p = take_any(size, zero);
     errno = p != NULL ? saved : ENOMEM;
     return p;
@@ -110,7 +117,7 @@ void *hak_malloc_aligned(size_t align, size_t size)
     bool zero;
     int saved = errno;
     void *p = hak_big_take(hak_max(size, 1), align, &zero);
-    if (p == NULL && hak_trim_all())
+    if (p == NULL && give_up_everything())
         p = hak_big_take(hak_max(size, 1), align, &zero);
     errno = p != NULL ? saved : ENOMEM;
     return p;

@@ -254,7 +254,7 @@ int main(int argc, char **argv)
     }
     bench_arg_t args[] = {
         {.name = "PATTERN", .value = 0, .words = words},
-        {.name = "ITERATIONS", .value = 20000000, .min = 0, .max = 1000000000000u},
+        {.name = "ITERATIONS", .value = 30000000, .min = 0, .max = 1000000000000u},
     };
     bench_parse(argc, argv, "Repeats one allocation pattern; empty:PATTERN runs its loop without the calls.",
                 args, 2);

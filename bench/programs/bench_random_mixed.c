@@ -11,7 +11,7 @@ enum {
 int main(int argc, char **argv)
 {
     bench_arg_t args[] = {
-        {.name = "ITERATIONS", .value = 4000000, .min = 1, .max = 1000000000000u},
+        {.name = "ITERATIONS", .value = 10000000, .min = 1, .max = 1000000000000u},
         {.name = "WORKING_SET", .value = 4096, .min = 1, .max = 1u << 28},
         {.name = "SEED", .value = 42, .max = UINT64_MAX},
     };

@@ -1,6 +1,7 @@
 /* Implements harness.h. The statics below are written by main before any benchmark thread starts and are only
  * read afterwards.
  */
+#define _GNU_SOURCE /* program_invocation_short_name */
 #include "harness.h"
 
 #include <errno.h>
@@ -12,13 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *program_name = "bench";
 static bool verbose;
 static double started;
 
 static void complain(const char *format, va_list list)
 {
-    fprintf(stderr, "%s: ", program_name);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, list);
     fputc('\n', stderr);
 }
@@ -41,15 +41,9 @@ void bench_fail(const char *format, ...)
     exit(1);
 }
 
-static void learn_name(char **argv)
-{
-    const char *slash = strrchr(argv[0], '/');
-    program_name = slash != NULL ? slash + 1 : argv[0];
-}
-
 static void print_help(const char *sentence, const bench_arg_t *args, size_t count)
 {
-    printf("usage: %s [-v]", program_name);
+    printf("usage: %s [-v]", program_invocation_short_name);
     for (size_t i = 0; i < count; i++) {
         printf(" [%s]", args[i].name);
     }
@@ -102,7 +96,6 @@ static void read_number(bench_arg_t *arg, const char *text)
 void bench_parse(int argc, char **argv, const char *sentence, bench_arg_t *args, size_t count)
 {
     size_t next = 0;
-    learn_name(argv);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-v") == 0) {
             verbose = true;
@@ -133,7 +126,6 @@ static void remove_arguments(int *argc, char **argv, int at, int count)
 
 bool bench_flag(int *argc, char **argv, const char *flag)
 {
-    learn_name(argv);
     for (int i = 1; i < *argc; i++) {
         if (strcmp(argv[i], flag) == 0) {
             remove_arguments(argc, argv, i, 1);
@@ -146,7 +138,6 @@ bool bench_flag(int *argc, char **argv, const char *flag)
 const char *bench_option(int *argc, char **argv, const char *name)
 {
     size_t length = strlen(name);
-    learn_name(argv);
     for (int i = 1; i < *argc; i++) {
         if (strcmp(argv[i], name) == 0) {
             if (i + 1 == *argc) {
@@ -191,7 +182,7 @@ int bench_report(uint64_t operations)
 {
     double seconds = bench_now() - started;
     if (verbose) {
-        printf("%s ops=%llu seconds=%.6f ops_per_sec=%.0f peak_rss_kib=%llu\n", program_name,
+        printf("%s ops=%llu seconds=%.6f ops_per_sec=%.0f peak_rss_kib=%llu\n", program_invocation_short_name,
                (unsigned long long)operations, seconds, (double)operations / (seconds > 0 ? seconds : 1e-9),
                (unsigned long long)bench_peak_rss_kib());
     }

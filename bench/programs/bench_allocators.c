@@ -1,0 +1,211 @@
+/* Allocators against scenarios: a scenario allocates, writes and frees blocks of fixed sizes, so many a run, over
+ * several runs after one to warm up; the result is one CSV row. Which allocator serves it is decided by LD_PRELOAD:
+ * with --allocator the program starts itself again under that library, so that one command names what it measures.
+ * One thread.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define KIB ((size_t)1024)
+
+enum {
+    most_runs = 1000
+};
+
+typedef struct allocator {
+    const char *name;
+    const char *library; /* what LD_PRELOAD gets; NULL: the C library's own malloc */
+    const char *mode;    /* HAKMEM_MODE, or NULL */
+} allocator_t;
+
+/* The library of the project's own rows can be changed by --library. */
+static const allocator_t allocators[] = {
+    {"system", NULL, NULL},
+    {"hakmem-baseline", "libhakmem.so.0", "minimal"},
+    {"hakmem-evolving", "libhakmem.so.0", "learning"},
+    {"jemalloc", "libjemalloc.so.2", NULL},
+    {"mimalloc", "libmimalloc.so.2", NULL},
+    {"tcmalloc", "libtcmalloc_minimal.so.4", NULL},
+};
+
+enum {
+    allocator_count = sizeof allocators / sizeof allocators[0]
+};
+
+typedef struct part {
+    size_t smallest; /* bytes */
+    size_t largest;  /* bytes */
+    size_t blocks;   /* a run */
+} part_t;
+
+typedef struct scenario {
+    const char *name;
+    part_t parts[3]; /* unused ones have no blocks */
+} scenario_t;
+
+static const part_t json_part = {64 * KIB, 64 * KIB, 1000};
+static const part_t mir_part = {256 * KIB, 512 * KIB, 100};
+static const part_t vm_part = {2048 * KIB, 2048 * KIB, 10};
+
+static uint64_t run_part(const part_t *part, uint64_t *state)
+{
+    for (size_t i = 0; i < part->blocks; i++) {
+        size_t size = bench_between(state, part->smallest, part->largest);
+        unsigned char *block = bench_malloc(size);
+        memset(block, (int)(i & 0xff), size);
+        bench_opaque(block);
+        if (block[size - 1] != (unsigned char)(i & 0xff)) {
+            bench_fail("a block of %zu bytes lost its contents", size);
+        }
+        free(block);
+    }
+    return part->blocks;
+}
+
+static uint64_t run_scenario(const scenario_t *scenario)
+{
+    uint64_t state = 1;
+    uint64_t operations = 0;
+    for (size_t i = 0; i < 3; i++) {
+        operations += run_part(&scenario->parts[i], &state);
+    }
+    return operations;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static long page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* True when a mapped file's path contains the library's name: ld.so only warns when a preload fails. */
+static bool is_loaded(const char *library)
+{
+    static char maps[1 << 16];
+    const char *slash = strrchr(library, '/');
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    for (ssize_t n = 1; fd >= 0 && n > 0 && used < sizeof maps - 1; used += (size_t)n) {
+        n = read(fd, maps + used, sizeof maps - 1 - used);
+        if (n < 0) {
+            break;
+        }
+    }
+    close(fd);
+    return strstr(maps, slash != NULL ? slash + 1 : library) != NULL;
+}
+
+static const allocator_t *find_allocator(const char *name)
+{
+    for (size_t i = 0; i < allocator_count; i++) {
+        if (strcmp(allocators[i].name, name) == 0) {
+            return &allocators[i];
+        }
+    }
+    bench_usage_error(
+        "--allocator must be one of system hakmem-baseline hakmem-evolving jemalloc mimalloc tcmalloc, "
+        "not \"%s\"",
+        name);
+}
+
+/* Starts this program again with the library preloaded; the environment variable tells the second start. */
+static void become(const allocator_t *allocator, const char *library, char **original)
+{
+    if (getenv("BENCH_ALLOCATORS_PRELOADED") != NULL) {
+        if (library != NULL && !is_loaded(library)) {
+            bench_usage_error(
+                "%s could not be loaded; install the package that has it or name its path by --library",
+                library);
+        }
+        return;
+    }
+    setenv("BENCH_ALLOCATORS_PRELOADED", "1", 1);
+    if (library != NULL) {
+        setenv("LD_PRELOAD", library, 1);
+    } else {
+        unsetenv("LD_PRELOAD");
+    }
+    if (allocator->mode != NULL) {
+        setenv("HAKMEM_MODE", allocator->mode, 1);
+    }
+    execv("/proc/self/exe", original);
+    bench_fail("cannot start itself again");
+}
+
+int main(int argc, char **argv)
+{
+    static const scenario_t scenarios[] = {
+        {"json", {json_part}},
+        {"mir", {mir_part}},
+        {"vm", {vm_part}},
+        {"mixed", {json_part, mir_part, vm_part}},
+    };
+    static const char *const names[] = {"json", "mir", "vm", "mixed", NULL};
+    char *original[32] = {NULL};
+    for (int i = 0; i < argc && i < 31; i++) {
+        original[i] = argv[i];
+    }
+    bool csv = bench_flag(&argc, argv, "--csv");
+    bool header = bench_flag(&argc, argv, "--header");
+    const char *allocator_name = bench_option(&argc, argv, "--allocator");
+    const char *library = bench_option(&argc, argv, "--library");
+    const char *chosen = bench_option(&argc, argv, "--scenario");
+    bench_arg_t args[] = {
+        {.name = "SCENARIO", .value = 3, .words = names},
+        {.name = "RUNS", .value = 50, .min = 1, .max = most_runs},
+    };
+    if (chosen != NULL) { /* the option stands for the first argument */
+        char *words[] = {argv[0], (char *)(uintptr_t)chosen};
+        bench_parse(2, words, "", args, 1);
+    }
+    bench_arg_t *rest = chosen != NULL ? args + 1 : args;
+    bench_parse(
+        argc, argv,
+        "Writes blocks of 64 KiB (json), 256-512 KiB (mir), 2 MiB (vm) or all. Options: --scenario NAME, "
+        "--allocator NAME, --library PATH, --csv, --header.",
+        rest, chosen != NULL ? 1 : 2);
+    const char *label = "preloaded";
+    if (allocator_name != NULL) {
+        const allocator_t *allocator = find_allocator(allocator_name);
+        label = allocator->name;
+        become(allocator, allocator->library != NULL && library != NULL ? library : allocator->library,
+               original);
+    } else if (library != NULL) {
+        bench_usage_error("--library needs --allocator");
+    }
+
+    const scenario_t *scenario = &scenarios[args[0].value];
+    static double seconds[most_runs];
+    uint64_t runs = args[1].value;
+    uint64_t operations = run_scenario(scenario);
+    long faults = page_faults();
+    for (uint64_t i = 0; i < runs; i++) {
+        double start = bench_now();
+        run_scenario(scenario);
+        seconds[i] = bench_now() - start;
+    }
+    faults = page_faults() - faults;
+    qsort(seconds, runs, sizeof seconds[0], compare);
+    if (header) {
+        printf("allocator,scenario,runs,blocks_per_run,median_us,p95_us,page_faults_per_run,peak_rss_kib\n");
+    }
+    if (csv) {
+        printf("%s,%s,%llu,%llu,%.1f,%.1f,%.1f,%llu\n", label, scenario->name, (unsigned long long)runs,
+               (unsigned long long)operations, seconds[runs / 2] * 1e6, seconds[runs * 95 / 100] * 1e6,
+               (double)faults / (double)runs, (unsigned long long)bench_peak_rss_kib());
+    }
+    return bench_report(operations * (runs + 1));
+}

@@ -86,6 +86,11 @@ def gcc_names(config, source) -> str:
     return f"-dumpbase {config.tree}/gcov/{source} -dumpbase-ext {suffix}"
 
 
+def seed(config, source) -> str:
+    """gcc draws random numbers for its profile stamps and symbols, unless it is told what to start from."""
+    return f"-frandom-seed={source} " if config.toolchain == "gcc" else ""
+
+
 def compile_edges(project, config, stage, extra=None) -> list:
     """One compile a source. `extra(source)` gives (flags, implicit inputs, implicit outputs)."""
     edges = []
@@ -95,7 +100,7 @@ def compile_edges(project, config, stage, extra=None) -> list:
         more, needs, makes = extra(source) if extra else ("", (), ())
         edges.append(Edge((target,), "compile", (source,), implicit=needs, implicit_outputs=makes, variables={
             "cc": compiler(config.toolchain, language),
-            "flags": f"${flags_name(config, language)} {more}".strip()}))
+            "flags": f"${flags_name(config, language)} {seed(config, source)}{more}".strip()}))
     return edges
 
 
@@ -186,19 +191,17 @@ def given_edges(project, config) -> list:
 
 def pgo_edges(project, config) -> list:
     """Stage pgo: the same sources with the checked profile."""
-    tree, profile, sources = config.tree, config.profile(), project.sources
+    tree, profile = config.tree, config.profile()
     checked = f"{tree}/pgo/checked.json"
-    edges = []
+    edges, unpacked = [], f"{tree}/gcov/unpacked.json"
     if config.toolchain == "gcc":
-        names = [str(PurePosixPath(name).with_suffix(".gcda")) for name in sources.c + sources.cxx]
-        edges.append(Edge(tuple(f"{tree}/gcov/{name}" for name in names), "unpack", (profile,),
-                          variables={"directory": f"{tree}/gcov", "names": " ".join(names)}))
+        edges.append(Edge((unpacked,), "unpack", (profile,), implicit=("pgo/unpack.py",),
+                          variables={"directory": f"{tree}/gcov"}))
 
     def profiled(source):
         if config.toolchain == "clang":
             return f"$pgo_clang -fprofile-use={profile}", (profile, checked), ()
-        data = f"{tree}/gcov/{PurePosixPath(source).with_suffix('.gcda')}"
-        return f"$pgo_gcc {gcc_names(config, source)}", (data, checked), ()
+        return f"$pgo_gcc {gcc_names(config, source)}", (unpacked, checked), ()
 
     return edges + [*compile_edges(project, config, "pgo", profiled), link_edge(project, config, "pgo")]
 

@@ -38,7 +38,7 @@ def main(argv) -> int:
            keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
     files.write_atomic(arguments.out, kept[0])
     if kind.total(arguments.out) == 0:
-        raise Failure(f"the profile of workload '{workload.name}' is empty: the program called nothing of {arguments.so}")
+        raise Failure(f"the profile of '{workload.name}' is empty: the run called nothing of {arguments.so}")
     record = kinds.make_record(arguments.toolchain, arguments.variant, workload.name, arguments.so)
     files.write_json(kinds.record_path(arguments.out), record)
     return 0

@@ -1,36 +1,39 @@
 """Unpack a merged gcc profile: each source's .gcda to where its compile looks for it, unchanged files untouched."""
 
 import argparse
+import hashlib
 import sys
 import tarfile
 from pathlib import Path
 
 from common import files
-from common.errors import Failure, guard
+from common.errors import guard
 
-EXAMPLE = "example: python3 -m pgo.unpack --into build/gcc-bench_minimal/gcov merged.gcda.tar core/base/message.gcda"
+EXAMPLE = ("example: python3 -m pgo.unpack --into build/gcc-bench_minimal/gcov "
+           "-o build/gcc-bench_minimal/gcov/unpacked.json build/gcc-bench_minimal/pgo/merged.gcda.tar")
 
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.unpack", usage=f"{EXAMPLE}\n\n       %(prog)s [options] TAR NAME...",
+    parser = argparse.ArgumentParser(prog="pgo.unpack", usage=f"{EXAMPLE}\n\n       %(prog)s [options] TAR",
                                      description=__doc__)
     parser.add_argument("--into", required=True, type=Path)
+    parser.add_argument("-o", dest="out", required=True, type=Path, help="JSON: the digest of each file")
     parser.add_argument("archive", type=Path)
-    parser.add_argument("names", nargs="+", help="what must be in it")
     return parser.parse_args(argv)
 
 
 def main(argv) -> int:
-    """Unpack."""
+    """Unpack. A source without functions has no .gcda, and must not find that of an earlier version of itself."""
     arguments = parse(argv)
     with tarfile.open(arguments.archive) as archive:
         held = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}
-    missing = [name for name in arguments.names if name not in held]
-    if missing:
-        raise Failure(f"{arguments.archive} lacks {', '.join(missing)}: train again with `ninja pgo`")
-    for name in arguments.names:
-        files.write_atomic(arguments.into / name, held[name])
+    for path in arguments.into.rglob("*.gcda"):
+        if str(path.relative_to(arguments.into)) not in held:
+            path.unlink()
+    for name, content in held.items():
+        files.write_atomic(arguments.into / name, content)
+    files.write_json(arguments.out, {name: hashlib.sha256(content).hexdigest() for name, content in held.items()})
     return 0
 
 

@@ -78,7 +78,8 @@ def main(argv) -> int:
         check_built()
         chosen = ["tests"]
     counter = Counter()
-    options = ["--rootdir", str(ROOT), "--tb=short", "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",
+    options = ["--rootdir", str(ROOT), "--tb=short", "--continue-on-collection-errors",
+               "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",
                "-o", "console_output_style=none"]
     status = pytest.main([*options, *chosen], plugins=[counter])
     for name, reason in counter.skipped:

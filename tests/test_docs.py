@@ -1,0 +1,135 @@
+"""What the documents promise: each command of a ```sh block works or at least exists, each relative link resolves.
+
+A command is judged by its first word. Quick ones are run in this tree; `make` goals are looked up in the Makefile
+(`help` and `doctor` are run); `python3 -m` modules must answer --help and know each long option that is named.
+"""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from common.proc import run
+from tests.support import ROOT, copy_of_sources, libraries
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+PYTHON = "/usr/bin/python3"
+RUN_GOALS = ("help",)
+# Words that change the reader's machine or shell; nothing of ours to test.
+READER = ("git", "cd", "sudo", "apt-get", "apt", "export", "cp", "install")
+
+
+def documents() -> list[Path]:
+    """README and all of docs/."""
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def commands(text: str) -> list[str]:
+    """The commands of all ```sh blocks, continued lines joined, comments and prompts dropped."""
+    found = []
+    for block in BLOCK.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            line = re.sub(r"(^|\s+)#\s.*$", "", line).strip().removeprefix("$ ")
+            found.extend(part.strip() for part in line.split(" && ") if part.strip())
+    return found
+
+
+def split(command: str) -> tuple[dict, list[str]]:
+    """Leading assignments and the words of a command."""
+    words = shlex.split(command)
+    settings = {}
+    while words and ASSIGNMENT.match(words[0]):
+        name, value = words.pop(0).split("=", 1)
+        settings[name] = value
+    return settings, words
+
+
+ALL = [(path, command) for path in documents() for command in commands(path.read_text())]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the sources, so that a documented ./configure.py does not reconfigure this tree."""
+    return copy_of_sources(tmp_path_factory.mktemp("docs"))
+
+
+def check_make(words):
+    """Every goal is a target of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text()
+    goals = [word for word in words if not word.startswith("-") and "=" not in word]
+    for goal in goals:
+        assert re.search(rf"^([\w. -]*\s)?{re.escape(goal)}(\s[\w. -]*)?:", makefile, re.MULTILINE), f"no target {goal}"
+        if goal in RUN_GOALS:
+            run(["make", goal], cwd=ROOT, timeout=60)
+
+
+def check_module(words):
+    """python3 -m room.module: answers --help, and the help names each long option that the document uses."""
+    shown = run([PYTHON, "-m", words[2], "--help"], cwd=ROOT, timeout=60).stdout
+    for word in words[3:]:
+        option = word.split("=")[0]
+        if option.startswith("--"):
+            assert option in shown, f"{words[2]} has no option {option}"
+
+
+def check_preloaded(settings, words):
+    """LD_PRELOAD=... program: runs, when the library that the document names can be had."""
+    if not libraries():
+        pytest.skip("no libhakmem.so yet: run `make`")
+    named = ROOT / settings["LD_PRELOAD"]
+    so = named if named.exists() else libraries()[0]
+    environment = [f"{name}={value}" for name, value in {**settings, "LD_PRELOAD": so}.items()]
+    result = subprocess.run(["/usr/bin/env", *environment, *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=60)
+    if result.returncode == 127 and not (ROOT / words[0]).exists():
+        pytest.skip(f"{words[0]} is the reader's own program")
+    assert result.returncode == 0, result.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize("path, command", ALL, ids=[f"{path.name}: {command}" for path, command in ALL])
+def test_command(path, command, clone):
+    """A documented command works."""
+    settings, words = split(command)
+    if not words or words[0] in READER:
+        return
+    if words[0] == "make":
+        check_make(words[1:])
+    elif words[0].endswith("configure.py"):
+        run([PYTHON, "configure.py", *words[1:]], cwd=clone, timeout=60)
+    elif words[0] in ("python3", PYTHON) and words[1:2] == ["-m"]:
+        check_module([PYTHON, *words[1:]])
+    elif "LD_PRELOAD" in settings:
+        check_preloaded(settings, words)
+    elif words[0] == "ninja":
+        assert (ROOT / "build.ninja.in").exists()
+    else:
+        path_of_tool = ROOT / words[0]
+        assert path_of_tool.exists(), f"{path.name} names {words[0]}, which this test does not know"
+
+
+@pytest.mark.parametrize("path", documents(), ids=[path.name for path in documents()])
+def test_links_resolve(path):
+    """Relative links lead to files of the project."""
+    missing = []
+    for target in LINK.findall(path.read_text()):
+        if re.match(r"[a-z]+:", target) or target.startswith("#"):
+            continue
+        if not (path.parent / target.split("#")[0]).exists():
+            missing.append(target)
+    assert missing == []
+
+
+def test_there_is_a_readme():
+    """Parametrised tests of nothing pass; a missing README must not."""
+    assert (ROOT / "README.md").exists()
+
+
+def test_the_reader_of_blocks():
+    """Continuations, comments, prompts, several commands in a line, blocks of other languages."""
+    text = "```sh\n$ make pgo  # all of it\nLD_PRELOAD=a.so \\\n  prog x && cd y\n# only this\n```\n```\nnot sh\n```\n"
+    assert commands(text) == ["make pgo", "LD_PRELOAD=a.so    prog x", "cd y"]
+    assert split("A=1 B='x y' prog 'an argument'") == ({"A": "1", "B": "x y"}, ["prog", "an argument"])

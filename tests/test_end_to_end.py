@@ -1,0 +1,74 @@
+"""The whole pipeline once, in a copy of the sources: configure, train, build, lay out, measure, gate, ship."""
+
+import json
+
+import pytest
+
+from common.proc import run
+from common.workloads import load_workloads
+from tests.support import ROOT, copy_of_sources, needs
+
+PYTHON = "/usr/bin/python3"
+MINUTES = 15 * 60
+
+
+def reduced_workloads() -> str:
+    """One training and one held-out workload: the first of each role that is gated."""
+    rows = load_workloads(ROOT)
+    train = next(row.name for row in rows if row.role == "train")
+    holdout = next(row.name for row in rows if row.role == "holdout" and row.gate)
+    return f"{train},{holdout}"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A copy of the project after its pipeline has run."""
+    for tool, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("llvm-bolt-22", "bolt-22"),
+                          ("valgrind", "valgrind")):
+        needs(tool, package)
+    clone = copy_of_sources(tmp_path_factory.mktemp("clone"))
+    run([PYTHON, "configure.py", "--variant=bench_minimal", "--workloads", reduced_workloads()], cwd=clone)
+    run(["ninja", "pgo"], cwd=clone, timeout=MINUTES, log=clone / "pgo.log")
+    return clone
+
+
+def test_pipeline_is_complete(shipped):
+    """A second run finds nothing to do."""
+    again = run(["ninja", "pgo"], cwd=shipped, timeout=MINUTES)
+    assert "no work to do" in again.stdout
+
+
+def test_every_stage_was_judged(shipped):
+    """One verdict a stage, and a choice of what ships."""
+    build = shipped / "build" / "clang-bench_minimal"
+    for stage in ("pgo", "layout", "bolt"):
+        verdict = json.loads((build / "gate" / f"{stage}.json").read_text())
+        assert verdict
+    choice = json.loads((build / "select" / "ship.json").read_text())
+    assert choice["stage"] in ("base", "pgo", "layout", "bolt")
+    assert (shipped / choice["so"]).exists()
+
+
+def test_shipped_library_runs_programs(shipped):
+    """What came out of the last stage runs a real program."""
+    choice = json.loads((shipped / "build" / "clang-bench_minimal" / "select" / "ship.json").read_text())
+    words = ["/usr/bin/env", f"LD_PRELOAD={shipped / choice['so']}", PYTHON, "-c",
+             "import json; print(json.dumps([1] * 3))"]
+    assert run(words, cwd=shipped).stdout == "[1, 1, 1]\n"
+
+
+@pytest.mark.parametrize("words, valid", [
+    (["--variant=nonsense"], "bench_minimal"),
+    (["--toolchain=nonsense"], "clang"),
+    (["--workloads=nonsense"], "random_mixed"),
+])
+def test_wrong_names_are_one_sentence(tmp_path, words, valid):
+    """An unknown name: exit 2, one line that lists the valid ones, the old build.ninja untouched."""
+    clone = copy_of_sources(tmp_path)
+    run([PYTHON, "configure.py", "--variant=bench_minimal"], cwd=clone)
+    before = (clone / "build.ninja").read_bytes()
+    result = run([PYTHON, "configure.py", *words], cwd=clone, check=False)
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "nonsense" in result.stderr and valid in result.stderr
+    assert (clone / "build.ninja").read_bytes() == before

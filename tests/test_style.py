@@ -1,0 +1,64 @@
+"""House style held by tools: clang-format over all C and C++, clang-tidy over the allocator, flake8 over all Python."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from common.proc import run
+from tests.support import ROOT, needs
+
+ROOMS = ("core", "include", "bench", "tests", "pgo")
+
+
+def sources(*suffixes) -> list[str]:
+    """Our own files of some kinds, in the rooms that hold code."""
+    return sorted(str(path.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("*")
+                  if path.suffix in suffixes and path.is_file())
+
+
+def test_c_is_formatted():
+    """clang-format would change nothing."""
+    tool = needs("clang-format", "clang-format")
+    result = run([tool, "--dry-run", "-Werror", "--ferror-limit=3", *sources(".c", ".h", ".cc")], cwd=ROOT, check=False)
+    files = sorted({line.split(":")[0] for line in result.stderr.splitlines() if "error:" in line})
+    assert not files, f"run: clang-format -i {' '.join(files)}"
+
+
+def test_python_is_clean():
+    """flake8 has nothing to say."""
+    tool = needs("flake8", "flake8")
+    result = run([tool, "."], cwd=ROOT, check=False)
+    assert result.stdout == ""
+
+
+def compile_commands() -> Path:
+    """The compile commands, at the root or in the build directory."""
+    for path in (ROOT / "compile_commands.json", ROOT / "build" / "compile_commands.json"):
+        if path.exists():
+            return path
+    pytest.skip("no compile_commands.json: run ./configure.py")
+
+
+def test_core_has_no_clang_tidy_findings(tmp_path):
+    """clang-tidy over each source of the allocator, once, with the flags of its plain clang build."""
+    tool = needs("clang-tidy", "clang-tidy")
+    commands = {}
+    for entry in json.loads(compile_commands().read_text()):
+        file = os.path.relpath(os.path.join(entry["directory"], entry["file"]), ROOT)
+        words = entry.get("command", "")
+        if file.startswith("core/") and "/base/" in entry.get("output", words) and "clang" in words.split(" ")[0]:
+            commands.setdefault(file, entry)
+    if not commands:
+        pytest.skip("compile_commands.json has no plain clang build of core/")
+    (tmp_path / "compile_commands.json").write_text(json.dumps(list(commands.values())))
+
+    def check(file):
+        result = run([tool, "--quiet", "-p", str(tmp_path), file], cwd=ROOT, check=False, timeout=300)
+        return [line for line in result.stdout.splitlines() if "error:" in line or "warning:" in line]
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        findings = [line for lines in pool.map(check, sorted(commands)) for line in lines]
+    assert findings == []

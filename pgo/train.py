@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common import files, workloads
-from common.errors import Failure, guard
+from common import files, proc, workloads
+from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import ROOT
 from pgo import kinds
@@ -13,6 +13,19 @@ from pgo import kinds
 EXAMPLE = ("example: python3 -m pgo.train --workload python --toolchain clang --variant bench_minimal "
            "--so build/clang-bench_minimal/train/libhakmem.so "
            "-o build/clang-bench_minimal/train/python.profdata")
+
+
+FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
+
+
+def wrapper() -> list:
+    """Run at fixed addresses, since a few of the allocator's paths depend on them and equal runs shall give equal
+    profiles. Where the machine forbids it, the profile is as good but differs a little each time."""
+    try:
+        permitted = proc.run([*FIXED_ADDRESSES, "/bin/true"], check=False).returncode == 0
+    except UserError:
+        permitted = False
+    return [*FIXED_ADDRESSES, "/usr/bin/env", "{preload}"] if permitted else []
 
 
 def parse(argv):
@@ -34,7 +47,7 @@ def main(argv) -> int:
     kind = kinds.kind_of(arguments.toolchain)
     workload = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])[0]
     kept = []
-    launch(workload, arguments.so, extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
+    launch(workload, arguments.so, wrapper=wrapper(), extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
            keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
     files.write_atomic(arguments.out, kept[0])
     if kind.total(arguments.out) == 0:

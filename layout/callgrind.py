@@ -31,7 +31,7 @@ _PLAIN, _CALL, _JUMP = range(3)
 
 @dataclass(frozen=True)
 class Entries:
-    """Calls into one function of the library from the rest of the process."""
+    """Calls of one function across the object's border."""
     address: int
     count: int
     inclusive: tuple        # events of those calls, everything that they called included
@@ -49,7 +49,8 @@ class Profile:
     executed: dict          # source -> executions of a conditional branch that was taken at least once
     jumps: dict             # (source, target) -> times, unconditional
     calls: dict             # (source, target) -> times; target is an address of the library, or a function's name
-    entries: dict           # function name -> Entries
+    entries: dict           # function name -> Entries, calls into the object
+    outgoing: dict          # function name -> Entries, calls out of the object (PLT stubs not included)
     functions: dict         # function name -> events of its own instructions
 
     def event(self, name: str) -> int:
@@ -97,7 +98,7 @@ class _Reader:
         self.branches, self.executed = defaultdict(int), defaultdict(int)
         self.jumps, self.calls = defaultdict(int), defaultdict(int)
         self.conditional = set()
-        self.entries = {}
+        self.entries, self.outgoing = {}, {}
         self.bc = self.bi = self.dw = None
         self.after_call = None          # address of the call whose PLT stub may be charged next
 
@@ -224,13 +225,14 @@ class _Reader:
         self.after_call = address
         if self.active:
             self.calls[address, target if into else callee] += count
-        elif into:
+        if self.active != into:
+            table = self.entries if into else self.outgoing
             inclusive = self.pad(line.split()[self.width:])
-            held = self.entries.get(callee)
+            held = table.get(callee)
             if held is not None:
                 count += held.count
                 inclusive = tuple(a + b for a, b in zip(inclusive, held.inclusive))
-            self.entries[callee] = Entries(target, count, inclusive)
+            table[callee] = Entries(target, count, inclusive)
 
 
 def parse(text: str, library: str = LIBRARY) -> Profile:
@@ -242,7 +244,8 @@ def parse(text: str, library: str = LIBRARY) -> Profile:
     totals = tuple(sum(column) for column in zip(*reader.self_cost.values())) or (0,) * len(reader.events)
     return Profile(reader.events, reader.program or (0,) * len(reader.events), totals, dict(reader.counts),
                    frozenset(reader.conditional), dict(reader.branches), dict(reader.executed), dict(reader.jumps),
-                   dict(reader.calls), reader.entries, {name: tuple(row) for name, row in reader.self_cost.items()})
+                   dict(reader.calls), reader.entries, reader.outgoing,
+                   {name: tuple(row) for name, row in reader.self_cost.items()})
 
 
 def load(path, library: str = LIBRARY) -> Profile:

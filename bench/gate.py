@@ -1,0 +1,288 @@
+"""Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of bench/gates.toml, every figure shown."""
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files, tables, workloads
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from bench import stats
+from bench.tree import Tree
+
+GATES = ROOT / "bench" / "gates.toml"
+GO, NEUTRAL, NO_GO = "GO", "NEUTRAL", "NO-GO"
+EXIT = {GO: 0, NEUTRAL: 1, NO_GO: 2}
+SCOPES = ("holdout", "train", "micro", "wall")
+ROLES = ("primary", "guard")
+NEEDS = ("any", "all")
+POOLED = frozenset(("i1_miss_alloc", "d1_miss_alloc", "branch_miss_alloc", "lines99", "pages99"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How the primary rows of one stage combine."""
+    name: str
+    needs: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One criterion; the head of gates.toml explains the keys."""
+    stage: str
+    metric: str
+    scope: str
+    role: str
+    noise: float
+    reason: str
+    go: float | None = None
+    nogo: float | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything measured of one stage: measure records by workload, golden figures by pattern, a time ratio."""
+    measures: dict
+    golden: dict
+    time: stats.Estimate | None = None      # of after against before; only on the after side
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row with its figures. `change` is None when a side lacks the metric."""
+    row: Row
+    before: float | None
+    after: float | None
+    change: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict of a stage. `overfit` is the gain on trained minus the gain on held-out workloads."""
+    stage: str
+    verdict: str
+    findings: tuple
+    overfit: float | None
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict != NO_GO
+
+
+def load_gates(path=GATES) -> tuple:
+    """({stage name: Stage}, rows), checked."""
+    stages = {row.name: row for row in tables.load(path, "stage", Stage)}
+    rows = tables.load(path, "gate", Row)
+    for stage in stages.values():
+        if stage.needs not in NEEDS:
+            raise UserError(f"{path}: stage '{stage.name}': needs must be one of {', '.join(NEEDS)}")
+    for number, row in enumerate(rows, 1):
+        where = f"{path}: [[gate]] row {number}"
+        for key, valid in (("stage", stages), ("scope", SCOPES), ("role", ROLES)):
+            if getattr(row, key) not in valid:
+                raise UserError(f"{where}: {key} must be one of {', '.join(valid)}, not '{getattr(row, key)}'")
+        if row.nogo is None or (row.role == "primary") != (row.go is not None):
+            raise UserError(f"{where}: a primary row needs go and nogo, a guard row only nogo")
+        if row.go is not None and row.go > row.nogo:
+            raise UserError(f"{where}: go ({row.go}) must not be above nogo ({row.nogo})")
+    return stages, rows
+
+
+def read_measures(paths) -> dict:
+    """workload -> record, of measure JSON files."""
+    found = {}
+    for path in paths:
+        try:
+            record = files.read_json(path)
+            found[record["workload"]] = record
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: measure first") from None
+        except (ValueError, KeyError, TypeError):
+            raise Failure(f"{path} is not a measurement: delete it and measure again") from None
+    return found
+
+
+def evidence_of(tree: Tree, stage: str, names) -> Evidence:
+    """What the build tree holds of a stage, for the named workloads that were measured in it."""
+    measures = read_measures(path for path in (tree.measure(stage, name) for name in names) if path.exists())
+    have = files.sha256(tree.library(stage))
+    for record in measures.values():
+        if record["provenance"]["source"] != have:
+            raise Failure(f"the measurement of {record['workload']} is of another {tree.library(stage)}: "
+                          f"delete {tree.measure(stage, record['workload'])} and build again")
+    golden = files.read_json(tree.golden(stage))["patterns"] if tree.golden(stage).exists() else {}
+    return Evidence(measures, golden)
+
+
+def evidence_from(paths) -> Evidence:
+    """Evidence of explicit JSON files, measurements and golden figures mixed."""
+    measures, golden = [], {}
+    for path in paths:
+        record = files.read_json(path)
+        if record.get("kind") == "golden":
+            golden = record["patterns"]
+        else:
+            measures.append(path)
+    return Evidence(read_measures(measures), golden)
+
+
+def _in_scope(record, scope):
+    return record["role"] == scope and (scope != "holdout" or record.get("gate", True))
+
+
+def compare(before: Evidence, after: Evidence, metric: str, scope: str):
+    """(before, after, ratio) of a metric over a scope; None when it was not measured on both sides.
+
+    Instructions are geometric means over workloads. Misses and lines are sums: their counts are small in some
+    programs, where a ratio of two of them would be noise.
+    """
+    if scope == "wall":
+        if after.time is None:
+            return None
+        return 1.0, after.time.ratio, after.time.ratio if after.time.decided else 1.0
+    if scope == "micro":
+        pairs = [(row[metric], after.golden[name][metric], 1) for name, row in sorted(before.golden.items())
+                 if name in after.golden and metric in row]
+    else:
+        pairs = [(record["metrics"].get(metric), after.measures[name]["metrics"].get(metric), record["weight"])
+                 for name, record in sorted(before.measures.items())
+                 if name in after.measures and _in_scope(record, scope)]
+    pairs = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+    if not pairs:
+        return None
+    if metric in POOLED or min(min(pair[:2]) for pair in pairs) <= 0:
+        old = sum(weight * value for value, _other, weight in pairs)
+        new = sum(weight * value for _other, value, weight in pairs)
+        return old, new, new / old if old else (1.0 if not new else math.inf)
+    weights = [weight for _old, _new, weight in pairs]
+    return (stats.geometric_mean([pair[0] for pair in pairs], weights),
+            stats.geometric_mean([pair[1] for pair in pairs], weights),
+            stats.geometric_mean([pair[1] / pair[0] for pair in pairs], weights))
+
+
+def judge_row(row: Row, before: Evidence, after: Evidence) -> Finding:
+    """One row's figures and verdict. What was not measured decides nothing."""
+    figures = compare(before, after, row.metric, row.scope)
+    if figures is None:
+        return Finding(row, None, None, None, NEUTRAL)
+    old, new, ratio = figures
+    change = ratio - 1
+    if change > row.nogo:
+        verdict = NO_GO
+    elif row.go is not None and change <= row.go:
+        verdict = GO
+    else:
+        verdict = NEUTRAL
+    return Finding(row, old, new, change, verdict)
+
+
+def overfit(before: Evidence, after: Evidence, metric="ir_alloc"):
+    """Gain on trained minus gain on held-out workloads, as a share; None without both."""
+    train, holdout = (compare(before, after, metric, scope) for scope in ("train", "holdout"))
+    if train is None or holdout is None:
+        return None
+    return (1 - train[2]) - (1 - holdout[2])
+
+
+def judge(stage: str, before: Evidence, after: Evidence, gates) -> Judgement:
+    """The verdict on a stage."""
+    stages, rows = gates
+    if stage not in stages:
+        raise UserError(f"unknown stage '{stage}'; stages with gates: {', '.join(stages)}")
+    findings = tuple(judge_row(row, before, after) for row in rows if row.stage == stage)
+    if all(finding.change is None for finding in findings):
+        raise Failure(f"nothing that the gate of stage {stage} reads was measured on both sides")
+    primary = [finding.verdict == GO for finding in findings if finding.row.role == "primary"]
+    if any(finding.verdict == NO_GO for finding in findings):
+        verdict = NO_GO
+    elif all(primary) if stages[stage].needs == "all" else any(primary):
+        verdict = GO
+    else:
+        verdict = NEUTRAL
+    return Judgement(stage, verdict, findings, overfit(before, after))
+
+
+def percent(change) -> str:
+    """`-3.21 %`; exactly equal figures print as `0`."""
+    if change is None:
+        return "not measured"
+    if change == 0:
+        return "0"
+    return f"{change * 100:+.2f} %" if abs(change) >= 5e-5 else f"{change * 100:+.1e} %"
+
+
+def sentence(judgement: Judgement) -> str:
+    """The verdict and the figures behind it in one line."""
+    deciding = [finding for finding in judgement.findings if finding.verdict == judgement.verdict] \
+        if judgement.verdict != NEUTRAL else [f for f in judgement.findings if f.row.role == "primary"]
+    figures = ", ".join(f"{f.row.metric} ({f.row.scope}) {percent(f.change)}" for f in deciding)
+    fit = f"; over-fit {judgement.overfit * 100:+.2f} points" if judgement.overfit is not None else ""
+    return f"{judgement.verdict}: {figures}{fit}"
+
+
+def as_dict(judgement: Judgement, before_stage: str) -> dict:
+    """For JSON."""
+    rows = [{"metric": f.row.metric, "scope": f.row.scope, "role": f.row.role, "before": f.before, "after": f.after,
+             "change": f.change, "go": f.row.go, "nogo": f.row.nogo, "noise": f.row.noise, "verdict": f.verdict,
+             "reason": f.row.reason} for f in judgement.findings]
+    return {"schema": 1, "kind": "gate", "stage": judgement.stage, "before": before_stage,
+            "verdict": judgement.verdict, "accepted": judgement.accepted, "sentence": sentence(judgement),
+            "overfit": judgement.overfit, "rows": rows}
+
+
+def table(judgement: Judgement) -> str:
+    """Every figure for a terminal."""
+    lines = [f"{'metric':22} {'scope':8} {'role':8} {'before':>14} {'after':>14} {'change':>12} {'go':>8} {'no-go':>8}"
+             "  verdict"]
+    for f in judgement.findings:
+        figures = ("-", "-") if f.change is None else (f"{f.before:,.2f}", f"{f.after:,.2f}")
+        limits = ["" if limit is None else f"{limit * 100:+.1f} %" for limit in (f.row.go, f.row.nogo)]
+        lines.append(f"{f.row.metric:22} {f.row.scope:8} {f.row.role:8} {figures[0]:>14} {figures[1]:>14} "
+                     f"{percent(f.change):>12} {limits[0]:>8} {limits[1]:>8}  {f.verdict}")
+    if judgement.overfit is not None:
+        lines.append(f"over-fit (gain on trained minus gain on held-out): {judgement.overfit * 100:+.2f} points")
+    lines.append(f"{judgement.stage}: {judgement.verdict}")
+    return "\n".join(lines)
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bench.gate", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m bench.gate --stage pgo --build build/clang-bench_minimal\n\n"
+                    "Judge a stage against the one before it. Exit 0 when a verdict was reached; with --strict\n"
+                    "0 GO, 1 NEUTRAL, 2 NO-GO.")
+    parser.add_argument("--stage", required=True, help="a stage of bench/gates.toml")
+    parser.add_argument("--build", type=Path, metavar="B", help="build tree to read both sides from")
+    parser.add_argument("--before", nargs="+", type=Path, default=[], metavar="JSON",
+                        help="measurements and golden figures")
+    parser.add_argument("--after", nargs="+", type=Path, default=[], metavar="JSON")
+    parser.add_argument("--gates", type=Path, default=GATES)
+    parser.add_argument("--strict", action="store_true", help="exit by verdict")
+    parser.add_argument("-o", "--output", type=Path, help="JSON; without it the table is printed")
+    arguments = parser.parse_args(argv)
+    gates = load_gates(arguments.gates)
+    if arguments.build:
+        tree = Tree(arguments.build)
+        before_stage = tree.before(arguments.stage)
+        names = [row.name for row in workloads.load_workloads(ROOT)]
+        before = evidence_of(tree, before_stage, names)
+        after = evidence_of(tree, arguments.stage, names)
+    elif arguments.before and arguments.after:
+        before_stage = "before"
+        before, after = evidence_from(arguments.before), evidence_from(arguments.after)
+    else:
+        raise UserError("give --build B, or --before and --after; see --help")
+    judgement = judge(arguments.stage, before, after, gates)
+    if arguments.output:
+        files.write_json(arguments.output, as_dict(judgement, before_stage))
+    else:
+        print(table(judgement))
+    return EXIT[judgement.verdict] if arguments.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

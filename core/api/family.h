@@ -73,7 +73,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
         return hak_calloc_slow(size);
-    hak_bin_t *bin = hak_bin_at((size + 15) & ~(size_t)15);
+    hak_bin_ref_t bin = hak_bin_at((size + 15) & ~(size_t)15);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_calloc_slow(size);

@@ -77,7 +77,7 @@ void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return hak_malloc_slow(size);
-    hak_bin_t *bin = hak_bin_at((size_t)hak_class_of_mid(size) * 16);
+    hak_bin_ref_t bin = hak_bin_at((size_t)hak_class_of_mid(size) * 16);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);
@@ -141,7 +141,7 @@ static void free_checked(void *p, uint32_t entry)
         hak_heap_send(p, entry);
         return;
     }
-    hak_bin_t *bin = hak_bin_at(entry & HAK_ENTRY_LOW);
+    hak_bin_ref_t bin = hak_bin_at(entry & HAK_ENTRY_LOW);
     *(void **)p = bin->head;
     bin->head = p;
     if (--bin->room == 0)

@@ -6,18 +6,21 @@ library measures to an unchanged file and ninja prunes what follows.
 """
 
 import argparse
+import contextlib
 import gzip
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, provenance, workloads
+from common import files, proc, provenance, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import ROOT
 from layout import callgrind, elf, flow
+from pgo import tools
 
 SCHEMA = 1
 LINE_BYTES, PAGE_BYTES = 64, 4096
@@ -46,6 +49,18 @@ def valgrind() -> str:
     raise UserError("valgrind is missing; it counts instructions: apt-get install valgrind")
 
 
+@contextlib.contextmanager
+def without_debug(library):
+    """The library's path in a copy without DWARF, which valgrind 3.19 cannot read when clang 22 wrote it."""
+    if library is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="hakmem-so.") as directory:
+        copy = Path(directory) / callgrind.LIBRARY
+        proc.run([tools.require("llvm-strip"), "--strip-debug", str(library), "-o", str(copy)])
+        yield copy
+
+
 def callgrind_output(workload, library, timeout=600) -> str:
     """Callgrind's output of one run, without the process id and with the scratch directory as '.'."""
     kept = {}
@@ -55,7 +70,8 @@ def callgrind_output(workload, library, timeout=600) -> str:
         kept["text"] = re.sub(r"^pid: \d+$", "pid: 0", text, count=1, flags=re.MULTILINE)
 
     wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={OUTPUT}"]
-    launch(workload, library, wrapper=wrapper, keep=keep, timeout=timeout)
+    with without_debug(library) as subject:
+        launch(workload, subject, wrapper=wrapper, keep=keep, timeout=timeout)
     return kept["text"]
 
 

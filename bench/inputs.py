@@ -172,7 +172,7 @@ static unsigned work_{n}(struct node *node, int limit)
 def c_unit() -> str:
     """A translation unit that includes nothing, as the preprocessor would leave it: many functions and one table."""
     numbers = Sequence(3)
-    functions = 12
+    functions = 6
     fields = "\n".join(f"    int {word}[8];" for word in WORDS)
     table = ", ".join(f"work_{n}" for n in range(functions))
     return ("struct node {\n    struct node *next;\n" + fields + "\n};\n\n"
@@ -244,7 +244,7 @@ def orders_json() -> str:
     """Orders with nested lines and tags, for the jq program."""
     numbers = Sequence(5)
     orders = []
-    for n in range(330):
+    for n in range(190):
         lines = [{"item": numbers.word(), "price": numbers.below(9999) / 100, "count": 1 + numbers.below(9)}
                  for _ in range(1 + numbers.below(4))]
         orders.append({"id": n, "name": numbers.words(2), "city": numbers.word(), "lines": lines,
@@ -286,7 +286,7 @@ def lua_mix() -> str:
 def text() -> str:
     """Plain text of a small vocabulary, for compressors."""
     numbers = Sequence(7)
-    return "\n".join(numbers.words(4 + numbers.below(12)) for _ in range(6000)) + "\n"
+    return "\n".join(numbers.words(4 + numbers.below(12)) for _ in range(2500)) + "\n"
 
 
 PS_MIX = '''\
@@ -314,16 +314,25 @@ def ps_mix() -> str:
     return PS_MIX.replace("__WORDS__", Sequence(8).words(60))
 
 
-def redis_commands() -> str:
-    """Commands for redis-cli's standard input: strings, lists, hashes, sets, deletions."""
+def _redis_command(*words: str) -> str:
+    """One command in redis's wire format, which is also that of its append-only file."""
+    return f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+
+
+def redis_log() -> str:
+    """An append-only file: redis-server replays it at start, and its last command ends the server."""
     numbers = Sequence(9)
-    lines = []
-    for n in range(6000):
+    lines = [_redis_command("SELECT", "0")]
+    for n in range(120000):
         key = f"{numbers.word()}:{numbers.below(900)}"
-        lines.append((f"SET {key} {'x' * (8 + numbers.below(400))}", f"LPUSH list:{key} {numbers.word()}",
-                      f"HSET hash:{key} {numbers.word()} {n}", f"SADD set:{key} {numbers.word()}", f"DEL {key}",
-                      f"GET {key}", f"APPEND {key} {numbers.word()}", f"LRANGE list:{key} 0 9")[numbers.below(8)])
-    return "\n".join(lines) + "\n"
+        lines.append(_redis_command(*(
+            ("SET", key, "x" * (8 + numbers.below(400))), ("RPUSH", f"list:{key}", numbers.word()),
+            ("HSET", f"hash:{key}", numbers.word(), str(n)), ("SADD", f"set:{key}", numbers.word()),
+            ("DEL", key, f"list:{key}"), ("SETRANGE", f"text:{key}", str(numbers.below(300)), numbers.word()),
+            ("ZADD", f"order:{key}", str(numbers.below(1000)), numbers.word()),
+            ("INCRBY", f"count:{key}", str(n)))[numbers.below(8)]))
+    lines.append(_redis_command("SHUTDOWN", "NOSAVE", "NOW"))
+    return "".join(lines)
 
 
 def _git_stream() -> Iterator[str]:
@@ -385,7 +394,7 @@ GENERATORS = {
     "perl_mix": Generator(perl_mix),
     "ps_mix": Generator(ps_mix),
     "py_mix": Generator(py_mix),
-    "redis_commands": Generator(redis_commands),
+    "redis_log": Generator(redis_log),
     "sqlite_mix": Generator(sqlite_mix),
     "text": Generator(text),
 }

@@ -143,7 +143,7 @@ int main(int argc, char **argv)
         args, 7);
     if (args[0].value == 0) { /* no argument given: a fixed amount of work */
         counted = true;
-        args[0].value = 40;
+        args[0].value = 60;
     }
     if (args[1].value > args[2].value) {
         bench_usage_error("MIN must not be above MAX");

@@ -103,7 +103,7 @@ static void *produce_or_consume(void *context)
 int main(int argc, char **argv)
 {
     bench_arg_t args[] = {
-        {.name = "BATCHES", .value = 8000, .min = 1, .max = 1u << 24},
+        {.name = "BATCHES", .value = 16000, .min = 1, .max = 1u << 24},
         {.name = "DEPTH", .value = 16, .min = 1, .max = most_depth},
         {.name = "PAIRS", .value = 1, .min = 1, .max = most_pairs},
         {.name = "MIN", .value = 16, .min = 0, .max = 1u << 30},

@@ -43,6 +43,21 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Material:
+    """Which workloads say anything: those in which the allocator executes at least so many instructions."""
+    instructions: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gates:
+    """gates.toml."""
+    stages: dict
+    rows: tuple
+    material: Material
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything measured of one stage: measure records by workload, golden figures by pattern, a time ratio."""
     measures: dict
@@ -73,8 +88,8 @@ class Judgement:
         return self.verdict != NO_GO
 
 
-def load_gates(path=GATES) -> tuple:
-    """({stage name: Stage}, rows), checked."""
+def load_gates(path=GATES) -> Gates:
+    """The table, checked."""
     stages = {row.name: row for row in tables.load(path, "stage", Stage)}
     rows = tables.load(path, "gate", Row)
     for stage in stages.values():
@@ -89,7 +104,10 @@ def load_gates(path=GATES) -> tuple:
             raise UserError(f"{where}: a primary row needs go and nogo, a guard row only nogo")
         if row.go is not None and row.go > row.nogo:
             raise UserError(f"{where}: go ({row.go}) must not be above nogo ({row.nogo})")
-    return stages, rows
+    material = tables.load(path, "material", Material)
+    if len(material) != 1:
+        raise UserError(f"{path}: there must be one [[material]] row, not {len(material)}")
+    return Gates(stages, rows, material[0])
 
 
 def read_measures(paths) -> dict:
@@ -130,11 +148,20 @@ def evidence_from(paths) -> Evidence:
     return Evidence(read_measures(measures), golden)
 
 
-def _in_scope(record, scope):
-    return record["role"] == scope and (scope != "holdout" or record.get("gate", True))
+def check_same_workloads(before: Evidence, after: Evidence):
+    """Failure when a workload's program or input changed between the two sides."""
+    for name, record in sorted(before.measures.items()):
+        other = after.measures.get(name)
+        if other is not None and record["digest"] != other["digest"]:
+            raise Failure(f"workload '{name}' changed between the two measurements: measure both again")
 
 
-def compare(before: Evidence, after: Evidence, metric: str, scope: str):
+def _in_scope(record, scope, material):
+    return record["role"] == scope and (scope != "holdout" or record.get("gate", True)) and \
+        record["metrics"]["ir_alloc"] >= material.instructions
+
+
+def compare(before: Evidence, after: Evidence, metric: str, scope: str, material: Material):
     """(before, after, ratio) of a metric over a scope; None when it was not measured on both sides.
 
     Instructions are geometric means over workloads. Misses and lines are sums: their counts are small in some
@@ -150,7 +177,7 @@ def compare(before: Evidence, after: Evidence, metric: str, scope: str):
     else:
         pairs = [(record["metrics"].get(metric), after.measures[name]["metrics"].get(metric), record["weight"])
                  for name, record in sorted(before.measures.items())
-                 if name in after.measures and _in_scope(record, scope)]
+                 if name in after.measures and _in_scope(record, scope, material)]
     pairs = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
     if not pairs:
         return None
@@ -164,9 +191,9 @@ def compare(before: Evidence, after: Evidence, metric: str, scope: str):
             stats.geometric_mean([pair[1] / pair[0] for pair in pairs], weights))
 
 
-def judge_row(row: Row, before: Evidence, after: Evidence) -> Finding:
+def judge_row(row: Row, before: Evidence, after: Evidence, material: Material) -> Finding:
     """One row's figures and verdict. What was not measured decides nothing."""
-    figures = compare(before, after, row.metric, row.scope)
+    figures = compare(before, after, row.metric, row.scope, material)
     if figures is None:
         return Finding(row, None, None, None, NEUTRAL)
     old, new, ratio = figures
@@ -180,30 +207,30 @@ def judge_row(row: Row, before: Evidence, after: Evidence) -> Finding:
     return Finding(row, old, new, change, verdict)
 
 
-def overfit(before: Evidence, after: Evidence, metric="ir_alloc"):
+def overfit(before: Evidence, after: Evidence, material: Material, metric="ir_alloc"):
     """Gain on trained minus gain on held-out workloads, as a share; None without both."""
-    train, holdout = (compare(before, after, metric, scope) for scope in ("train", "holdout"))
+    train, holdout = (compare(before, after, metric, scope, material) for scope in ("train", "holdout"))
     if train is None or holdout is None:
         return None
     return (1 - train[2]) - (1 - holdout[2])
 
 
-def judge(stage: str, before: Evidence, after: Evidence, gates) -> Judgement:
+def judge(stage: str, before: Evidence, after: Evidence, gates: Gates) -> Judgement:
     """The verdict on a stage."""
-    stages, rows = gates
-    if stage not in stages:
-        raise UserError(f"unknown stage '{stage}'; stages with gates: {', '.join(stages)}")
-    findings = tuple(judge_row(row, before, after) for row in rows if row.stage == stage)
+    if stage not in gates.stages:
+        raise UserError(f"unknown stage '{stage}'; stages with gates: {', '.join(gates.stages)}")
+    check_same_workloads(before, after)
+    findings = tuple(judge_row(row, before, after, gates.material) for row in gates.rows if row.stage == stage)
     if all(finding.change is None for finding in findings):
         raise Failure(f"nothing that the gate of stage {stage} reads was measured on both sides")
     primary = [finding.verdict == GO for finding in findings if finding.row.role == "primary"]
     if any(finding.verdict == NO_GO for finding in findings):
         verdict = NO_GO
-    elif all(primary) if stages[stage].needs == "all" else any(primary):
+    elif all(primary) if gates.stages[stage].needs == "all" else any(primary):
         verdict = GO
     else:
         verdict = NEUTRAL
-    return Judgement(stage, verdict, findings, overfit(before, after))
+    return Judgement(stage, verdict, findings, overfit(before, after, gates.material))
 
 
 def percent(change) -> str:

@@ -8,6 +8,7 @@ library measures to an unchanged file and ninja prunes what follows.
 import argparse
 import contextlib
 import gzip
+import hashlib
 import re
 import shutil
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from common import files, proc, provenance, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
-from common.paths import ROOT
+from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
 from layout import callgrind, elf, flow
 from pgo import tools
 
@@ -157,6 +158,16 @@ def syscall_metrics(workload, library) -> dict:
             "memory_syscalls": sum(times for name, times in calls.items() if name in MEMORY_CALLS)}
 
 
+def workload_digest(workload) -> str:
+    """What is run: command, environment, inputs and program. Measurements compare only when it is the same."""
+    digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode())
+    for top in [INPUTS / name for name in workload.inputs] + [BENCH_PROGRAMS / name for name in workload.programs()]:
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file():
+                digest.update(f"{path.relative_to(top.parent)}\0{files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def record(subject, workload, metrics) -> dict:
     """The measurement as it is written."""
     origin = provenance.Provenance(
@@ -164,6 +175,7 @@ def record(subject, workload, metrics) -> dict:
         variant=subject.variant, stage=subject.stage, workload=workload.name, flags=" ".join(callgrind.FLAGS),
         machine=provenance.machine())
     return {"schema": SCHEMA, "kind": "measure", "provenance": provenance.as_dict(origin), "workload": workload.name,
+            "digest": workload_digest(workload),
             "role": workload.role, "weight": workload.weight, "gate": workload.gate, "stage": subject.stage,
             "metrics": metrics}
 

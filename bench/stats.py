@@ -73,14 +73,33 @@ def of_ratios(ratios: Sequence[float], floor: float = 0.0) -> Estimate:
     """Estimate of ratios, one a round."""
     if not ratios or min(ratios) <= 0:
         raise ValueError("ratios must be positive")
-    warnings = []
-    if len(ratios) < FEW_ROUNDS:
-        warnings.append(f"only {len(ratios)} rounds: the interval is too narrow")
-    middle = statistics.median(ratios)
     low, high = bootstrap(ratios)
+    return Estimate(statistics.median(ratios), low, high, len(ratios), floor, _warnings(len(ratios), low, high))
+
+
+def stratified(groups, weights=None, floor: float = 0.0) -> Estimate:
+    """Estimate over several workloads: geometric mean of each one's median ratio, rounds resampled within each."""
+    groups = [list(group) for group in groups]
+    if not groups or any(not group or min(group) <= 0 for group in groups):
+        raise ValueError("every workload needs at least one positive ratio")
+    weights = list(weights) if weights is not None else [1.0] * len(groups)
+    generator = random.Random(SEED)
+    drawn = sorted(geometric_mean([statistics.median(generator.choices(group, k=len(group))) for group in groups],
+                                  weights) for _ in range(RESAMPLES))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = quantile(drawn, tail), quantile(drawn, 1 - tail)
+    rounds = min(len(group) for group in groups)
+    return Estimate(geometric_mean([statistics.median(group) for group in groups], weights), low, high,
+                    sum(len(group) for group in groups), floor, _warnings(rounds, low, high))
+
+
+def _warnings(rounds, low, high) -> tuple:
+    found = []
+    if rounds < FEW_ROUNDS:
+        found.append(f"only {rounds} rounds: the interval is too narrow")
     if high / low > 1.10:
-        warnings.append("the interval is wider than 10 %: the machine was busy")
-    return Estimate(middle, low, high, len(ratios), floor, tuple(warnings))
+        found.append("the interval is wider than 10 %: the machine was busy")
+    return tuple(found)
 
 
 def noise_floor(estimate: Estimate) -> float:

@@ -23,8 +23,9 @@ from pathlib import Path
 from common.errors import Failure, UserError, guard
 
 LIBRARY = "libhakmem.so"
-FLAGS = ("--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--collect-jumps=yes", "--cache-sim=yes", "--branch-sim=yes",
-         "--I1=32768,8,64", "--D1=32768,8,64", "--LL=33554432,16,64")
+# --fair-sched repeats the order in which threads run; the cache sizes are fixed so that machines compare.
+FLAGS = ("--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--collect-jumps=yes", "--cache-sim=yes",
+         "--branch-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=33554432,16,64")
 _COMPRESSED = re.compile(r"\((\d+)\)(?: (.*))?$")
 _PLAIN, _CALL, _JUMP = range(3)
 

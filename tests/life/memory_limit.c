@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     if (argc > 2) {
         return under_limit(strtoul(argv[2], NULL, 10) << 20);
     }
-    static char *levels[] = {"64", "96", "128", "200", "512", "1024"};
+    static char *levels[] = {"64", "96", "128", "200", "512"};
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const pid_t child = fork();
         if (child == 0) {

@@ -1,0 +1,39 @@
+// Included before everything else (-include) in programs that are built with the allocator's objects inside, without
+// its malloc: the standard names mean the hak_ ones, so that one source serves preloaded and sanitized builds.
+#ifndef TESTS_HAK_NAMES_H
+#define TESTS_HAK_NAMES_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hakmem.h"
+
+static inline void *hak_names_resize_array(void *block, size_t count, size_t each)
+{
+    size_t size;
+    if (__builtin_mul_overflow(count, each, &size)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_resize(block, size);
+}
+
+#define malloc              hak_alloc
+#define free                hak_free
+#define calloc              hak_alloc_zeroed
+#define realloc             hak_resize
+#define reallocarray        hak_names_resize_array
+#define aligned_alloc       hak_alloc_aligned
+#define memalign            hak_alloc_aligned
+#define malloc_usable_size  hak_usable_size
+#define malloc_trim(unused) hak_trim()
+
+#endif

@@ -1,0 +1,59 @@
+// Size classes: every size has one, it holds the size, no smaller one does, and the waste stays within its bound.
+#include "suite.h"
+
+#include "base/classes.h"
+
+static void test_class_holds_its_sizes(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size <= HAK_CLASS_MAX; size++) {
+        const unsigned cls = hak_class_of(size);
+        assert_in_range(cls, 1, HAK_CLASSES - 1);
+        assert_true(hak_class_size(cls) >= size);
+        assert_true(cls == 1 || hak_class_size(cls - 1) < size);
+    }
+}
+
+static void test_waste_is_bounded(void **state)
+{
+    (void)state;
+    for (size_t size = 129; size <= HAK_CLASS_MAX; size++) {
+        const size_t waste = hak_class_size(hak_class_of(size)) - size;
+        if (waste * 8 > hak_class_size(hak_class_of(size))) {
+            fail_msg("%zu of a block for %zu bytes are waste", waste, size);
+        }
+    }
+}
+
+static void test_classes_are_aligned_and_ascend(void **state)
+{
+    (void)state;
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        assert_int_equal(hak_class_size(cls) % HAK_ALIGN, 0);
+        assert_true(cls == 1 || hak_class_size(cls) > hak_class_size(cls - 1));
+        assert_int_equal(hak_class_of(hak_class_size(cls)), cls);
+    }
+    assert_int_equal(hak_class_size(HAK_CLASSES - 1), HAK_CLASS_MAX);
+}
+
+static void test_slabs_hold_their_capacity(void **state)
+{
+    (void)state;
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        const size_t bytes = (size_t)hak_class_slices(cls) * HAK_SLICE;
+        assert_true(hak_class_capacity(cls) >= 1);
+        assert_true(hak_class_capacity(cls) * hak_class_size(cls) <= bytes);
+        assert_true(hak_class_slices(cls) < HAK_CHUNK_SLICES);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_class_holds_its_sizes),
+        cmocka_unit_test(test_waste_is_bounded),
+        cmocka_unit_test(test_classes_are_aligned_and_ascend),
+        cmocka_unit_test(test_slabs_hold_their_capacity),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,74 @@
+// The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0.
+#include "suite.h"
+
+#include "map/map.h"
+#include "os/os.h"
+
+static int in_image;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return hak_map_init() ? 0 : -1;
+}
+
+static void test_pointers_that_are_not_ours(void **state)
+{
+    (void)state;
+    int on_stack = 0;
+    assert_int_equal(hak_map_get(NULL), 0);
+    assert_int_equal(hak_map_get((void *)(uintptr_t)1), 0);
+    assert_int_equal(hak_map_get((void *)(uintptr_t)4096), 0);
+    assert_int_equal(hak_map_get(&in_image), 0);
+    assert_int_equal(hak_map_get(&on_stack), 0);
+    assert_int_equal(hak_map_get((void *)(uintptr_t)printf), 0);
+}
+
+static void test_covered_entries_are_kept(void **state)
+{
+    (void)state;
+    char *area = hak_os_map(64 * HAK_SLICE, HAK_SLICE);
+    assert_non_null(area);
+    assert_true(hak_map_cover(area, 64 * HAK_SLICE));
+    for (uint32_t i = 0; i < 64; i++) {
+        assert_int_equal(hak_map_get(area + i * HAK_SLICE), 0);
+        hak_map_set(area + i * HAK_SLICE, i + 1000);
+    }
+    for (uint32_t i = 0; i < 64; i++) {
+        assert_int_equal(hak_map_get(area + i * HAK_SLICE), i + 1000);
+        assert_int_equal(hak_map_get(area + i * HAK_SLICE + HAK_SLICE - 1), i + 1000);
+        hak_map_set(area + i * HAK_SLICE, 0);
+    }
+    hak_os_unmap(area, 64 * HAK_SLICE);
+}
+
+// Mappings far apart, so that each needs a window of its own.
+static void test_far_apart(void **state)
+{
+    (void)state;
+    int covered = 0;
+    for (uintptr_t i = 1; i < 40; i++) {
+        char *wanted = (char *)(i * (uintptr_t)3000000 * HAK_SLICE);
+        char *area = hak_os_map_at(wanted, HAK_SLICE, true);
+        if (area == NULL) {
+            continue;
+        }
+        assert_true(hak_map_cover(area, HAK_SLICE));
+        hak_map_set(area, (uint32_t)i);
+        assert_int_equal(hak_map_get(area), i);
+        hak_map_set(area, 0);
+        hak_os_unmap(area, HAK_SLICE);
+        covered++;
+    }
+    assert_true(covered > 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pointers_that_are_not_ours),
+        cmocka_unit_test(test_covered_entries_are_kept),
+        cmocka_unit_test(test_far_apart),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

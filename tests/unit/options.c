@@ -1,0 +1,144 @@
+// Options: default < mode < single option; bad input keeps the value and warns in one line; origins are told.
+#include "suite.h"
+
+#include "base/options.h"
+
+static const char *environment[8][2];
+
+static const char *lookup(const char *name)
+{
+    for (int i = 0; i < 8; i++) {
+        if (environment[i][0] != NULL && strcmp(environment[i][0], name) == 0) {
+            return environment[i][1];
+        }
+    }
+    return NULL;
+}
+
+static char warnings[4096];
+
+// Reads the options from the given pairs (NULL ends them), collecting what is said on stderr.
+static void read_options(const char *const pairs[][2])
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const int kept = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    memset(environment, 0, sizeof environment);
+    for (int i = 0; pairs[i][0] != NULL; i++) {
+        environment[i][0] = pairs[i][0];
+        environment[i][1] = pairs[i][1];
+    }
+    hak_options_read(lookup);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    const ssize_t length = read(ends[0], warnings, sizeof warnings - 1);
+    warnings[length > 0 ? length : 0] = 0;
+    close(ends[0]);
+}
+
+static hak_option_view_t view(const char *name)
+{
+    for (size_t i = 0; i < hak_options_count(); i++) {
+        if (strcmp(hak_options_view(i).name, name) == 0) {
+            return hak_options_view(i);
+        }
+    }
+    fail_msg("there is no option %s", name);
+    return hak_options_view(0);
+}
+
+static void test_defaults_lie_in_their_range(void **state)
+{
+    (void)state;
+    read_options((const char *const[][2]){{NULL, NULL}});
+    assert_string_equal(warnings, "");
+    for (size_t i = 0; i < hak_options_count(); i++) {
+        const hak_option_view_t option = hak_options_view(i);
+        assert_int_equal(strncmp(option.name, "HAKMEM_", 7), 0);
+        assert_true(strlen(option.sentence) > 10);
+        assert_int_equal(option.origin, HAK_FROM_DEFAULT);
+    }
+}
+
+static void test_a_value_is_taken(void **state)
+{
+    (void)state;
+    read_options(
+        (const char *const[][2]){{"HAKMEM_PURGE_DELAY_MS", "1234"}, {"HAKMEM_THP", "off"}, {NULL, NULL}});
+    assert_string_equal(warnings, "");
+    assert_int_equal(hak_policy()->purge_delay_ms, 1234);
+    assert_int_equal(hak_policy()->thp, HAK_THP_OFF);
+    assert_int_equal(view("HAKMEM_PURGE_DELAY_MS").value, 1234);
+    assert_int_equal(view("HAKMEM_PURGE_DELAY_MS").origin, HAK_FROM_ENVIRONMENT);
+}
+
+static void test_bad_values_warn_and_change_nothing(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"HAKMEM_PURGE_DELAY_MS", "12x"},
+        {"HAKMEM_PURGE_DELAY_MS", ""},
+        {"HAKMEM_PURGE_DELAY_MS", "-1"},
+        {"HAKMEM_PURGE_DELAY_MS", "99999999999999999999"},
+        {"HAKMEM_PURGE_DELAY_MS", "3600001"},
+        {"HAKMEM_RETAIN_MB", " 1"},
+        {"HAKMEM_THP", "maybe"},
+        {"HAKMEM_THP", "off|auto"},
+        {"HAKMEM_THP", ""},
+        {"HAKMEM_SAFE_FREE", "2"},
+        {"HAKMEM_MODE", "quick"},
+        {"HAKMEM_MODE", ""},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const hak_policy_t before = *hak_policy();
+        read_options((const char *const[][2]){{bad[i][0], bad[i][1]}, {NULL, NULL}});
+        assert_memory_equal(hak_policy(), &before, sizeof before);
+        assert_non_null(strstr(warnings, bad[i][0]));
+        assert_non_null(strstr(warnings, "; using "));
+        assert_ptr_equal(strchr(warnings, '\n'), warnings + strlen(warnings) - 1);
+    }
+}
+
+static void test_single_options_win_over_the_mode(void **state)
+{
+    (void)state;
+    read_options(
+        (const char *const[][2]){{"HAKMEM_MODE", "minimal"}, {"HAKMEM_RETAIN_MB", "3"}, {NULL, NULL}});
+    assert_string_equal(hak_options_mode(), "minimal");
+    assert_int_equal(hak_policy()->disable_bigcache, 1);
+    assert_int_equal(view("HAKMEM_DISABLE_BIGCACHE").origin, HAK_FROM_MODE);
+    assert_int_equal(hak_policy()->retain_mb, 3);
+    assert_int_equal(view("HAKMEM_RETAIN_MB").origin, HAK_FROM_ENVIRONMENT);
+}
+
+static void test_a_mode_that_is_not_compiled_in_names_its_variant(void **state)
+{
+    (void)state;
+    read_options((const char *const[][2]){{"HAKMEM_MODE", "research"}, {NULL, NULL}});
+    assert_non_null(strstr(warnings, "the variant research has it"));
+}
+
+static void test_long_values_are_cut_not_overrun(void **state)
+{
+    (void)state;
+    static char text[3000];
+    memset(text, 'y', sizeof text - 1);
+    read_options((const char *const[][2]){{"HAKMEM_STATS", text}, {NULL, NULL}});
+    assert_true(strlen(warnings) < 500);
+    assert_int_equal(warnings[strlen(warnings) - 1], '\n');
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_lie_in_their_range),
+        cmocka_unit_test(test_a_value_is_taken),
+        cmocka_unit_test(test_bad_values_warn_and_change_nothing),
+        cmocka_unit_test(test_single_options_win_over_the_mode),
+        cmocka_unit_test(test_a_mode_that_is_not_compiled_in_names_its_variant),
+        cmocka_unit_test(test_long_values_are_cut_not_overrun),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

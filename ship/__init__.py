@@ -1,0 +1,1 @@
+"""The shipped directory, and the proof that it can be built again, byte for byte."""

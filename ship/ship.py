@@ -1,0 +1,170 @@
+"""Make the shipped directory: the library that the gates chose, stripped, with all that is needed to use, debug,
+check and repeat it. It is built beside its final place, checked, and then renamed into it."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from common import files, proc, provenance
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from common.plan import EXPORTS, GIVEN, LIBRARY, PROFILE_NAME
+from pgo import kinds, tools
+
+EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --toolchain clang "
+           "--variant bench_minimal -o dist")
+STAGE_ORDER = ("pgo", "layout", "bolt")
+VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
+_VERSION = re.compile(r'^#define VERSION "([^"]+)"', re.MULTILINE)
+
+
+def version(root=ROOT) -> str:
+    """The project's version, which the library itself also reports."""
+    found = _VERSION.search((root / "core" / "api" / "hak.c").read_text())
+    if not found:
+        raise Failure('core/api/hak.c: no line `#define VERSION "..."`')
+    return found[1]
+
+
+def ship_library(source: Path, directory: Path):
+    """The stripped library, its debug file, and the name that the linker recorded. GNU strip breaks BOLT's files."""
+    debug, target = directory / f"{LIBRARY}.debug", directory / LIBRARY
+    objcopy = tools.require("llvm-objcopy")
+    proc.run([objcopy, "--only-keep-debug", source, debug])
+    proc.run([tools.require("llvm-strip"), "--strip-all", source, "-o", target])
+    proc.run([objcopy, f"--add-gnu-debuglink={debug.name}", target.name], cwd=directory)
+    target.chmod(0o755)
+    debug.chmod(0o644)
+    (directory / f"{LIBRARY}.0").symlink_to(LIBRARY)
+
+
+def ship_archive(objects, directory: Path):
+    """One relocatable object in which only the API is visible: internal names cannot clash with a program's."""
+    whole = directory / "hakmem.o"
+    proc.run([tools.require("ld.lld"), "-r", *objects, "-o", whole])
+    proc.run([tools.require("llvm-objcopy"), "--localize-hidden", "--strip-debug", whole])
+    proc.run([tools.require("llvm-ar"), "rcsD", "libhakmem.a", whole.name], cwd=directory)
+    whole.unlink()
+
+
+def ship_profile(tree: Path, toolchain: str, variant: str, directory: Path):
+    """What `configure.py --profile` repeats this build from. Its record names the present sources."""
+    merged = f"pgo/{PROFILE_NAME[toolchain]}"
+    for name in (*GIVEN, merged):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tree / name, directory / name)
+    record = files.read_json(kinds.record_path(tree / merged))
+    record["provenance"]["source"] = files.source_hash(ROOT)
+    files.write_json(kinds.record_path(directory / merged), record)
+    files.write_json(directory / "profile.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
+
+
+def tool_versions(toolchain: str) -> dict:
+    """The version line of each tool that made the library."""
+    versions = {toolchain: kinds.compiler_version(toolchain)}
+    for name in VERSIONED_TOOLS:
+        output = proc.run([tools.require(name), "--version"]).stdout
+        versions[name] = next((line.strip() for line in output.splitlines() if any(c.isdigit() for c in line)), "")
+    return versions
+
+
+def build_command(target: str) -> str:
+    """How ninja makes a file, with the clone's path taken out."""
+    lines = proc.run([tools.require("ninja"), "-t", "commands", "-s", target], cwd=ROOT).stdout.splitlines()
+    return lines[-1].replace(str(ROOT), "<root>") if lines else ""
+
+
+def chain_of(gates: dict) -> list:
+    """The stages whose work is in the library."""
+    return ["base", *(stage for stage in STAGE_ORDER if gates[stage]["accepted"])]
+
+
+def manifest(tree: Path, toolchain: str, variant: str, shipped: dict, objects) -> dict:
+    """What was shipped and from what."""
+    gates = {stage: files.read_json(tree / "gate" / f"{stage}.json") for stage in STAGE_ORDER}
+    profile = tree / "pgo" / PROFILE_NAME[toolchain]
+    return {
+        "schema": 1, "name": "hakmem", "version": version(), "toolchain": toolchain, "variant": variant,
+        "stage": shipped["stage"], "chain": chain_of(gates), "machine": provenance.machine(),
+        "gates": {stage: {key: gate.get(key) for key in ("verdict", "accepted", "sentence")}
+                  for stage, gate in gates.items()},
+        "tools": tool_versions(toolchain), "source": files.source_hash(ROOT),
+        "profile": {"sha256": files.sha256(profile), "factors": files.read_json(kinds.record_path(profile))["factors"]},
+        "commands": {"compile": build_command(objects[0]), "link": build_command(str(tree / "bolt" / "input.so"))},
+    }
+
+
+def checksums(directory: Path) -> str:
+    """SHA256SUMS, as sha256sum writes and checks it."""
+    names = sorted(str(path.relative_to(directory)) for path in directory.rglob("*")
+                   if path.is_file() and not path.is_symlink())
+    return "".join(f"{files.sha256(directory / name)}  {name}\n" for name in names)
+
+
+def fill(tree: Path, toolchain: str, variant: str, directory: Path):
+    """Everything that ships, and the checks on the library."""
+    shipped = files.read_json(tree / "select" / "ship.json")
+    objects = (tree / "select" / "objects.rsp").read_text().split()
+    ship_library(Path(shipped["so"]), directory)
+    proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT)
+    ship_archive(objects, directory)
+    shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
+    template = (ROOT / "ship" / "hakmem.pc.in").read_text()
+    (directory / "hakmem.pc").write_text(template.replace("@version@", version()))
+    ship_profile(tree, toolchain, variant, directory / "profile")
+    files.write_json(directory / "manifest.json", manifest(tree, toolchain, variant, shipped, objects))
+    (directory / "SHA256SUMS").write_text(checksums(directory))
+
+
+def replace(made: Path, directory: Path):
+    """Put the new directory in place of the old one; an equal one stays, with its time stamps."""
+    sums = directory / "SHA256SUMS"
+    if sums.is_file() and sums.read_bytes() == (made / "SHA256SUMS").read_bytes() and \
+            checksums_hold(directory, sums.read_text()):
+        return
+    old = made.with_name(made.name + ".old")
+    if directory.exists():
+        os.rename(directory, old)
+    os.rename(made, directory)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checksums_hold(directory: Path, sums: str) -> bool:
+    """Whether every file is there with its recorded content."""
+    rows = [line.split("  ", 1) for line in sums.splitlines()]
+    return all((directory / name).is_file() and files.sha256(directory / name) == digest for digest, name in rows)
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="ship.ship", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--build", required=True, type=Path, metavar="B", help="the build tree")
+    parser.add_argument("--toolchain", required=True, choices=kinds.KINDS)
+    parser.add_argument("--variant", required=True)
+    parser.add_argument("-o", dest="out", required=True, type=Path, help="the directory to make")
+    return parser.parse_args(argv)
+
+
+def main(argv) -> int:
+    """Ship."""
+    arguments = parse(argv)
+    if not (arguments.build / "select" / "ship.json").exists():
+        raise UserError(f"{arguments.build}/select/ship.json is missing: the gates have not chosen; run `make pgo`")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{arguments.out.name}.", dir=arguments.out.parent))
+    made.chmod(0o755)
+    try:
+        fill(arguments.build, arguments.toolchain, arguments.variant, made)
+        replace(made, arguments.out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

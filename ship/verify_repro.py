@@ -1,0 +1,65 @@
+"""Build the shipped directory again from its own profile, twice, in directories of different names and lengths, and
+compare the bytes with each other and with what was shipped."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from common import files, proc
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+
+EXAMPLE = "example: python3 -m ship.verify_repro --dist dist"
+PLACES = ("a", "a-second-place/with a longer name")
+LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "build.ninja", "__pycache__", ".hypothesis",
+                                  ".pytest_cache", "results")
+
+
+def build(place: Path, dist: Path) -> Path:
+    """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
+    shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
+    profile = files.read_json(dist / "profile" / "profile.json")
+    proc.run([sys.executable, "configure.py", f"--variant={profile['variant']}",
+              f"--toolchain={profile['toolchain']}", f"--profile={dist / 'profile'}"], cwd=place)
+    proc.run(["ninja", "ship"], cwd=place, timeout=1800)
+    return place / "dist"
+
+
+def differences(one: Path, other: Path) -> list:
+    """Names in SHA256SUMS whose content differs, or that only one side has."""
+    sums = []
+    for directory in (one, other):
+        rows = (line.split("  ", 1) for line in (directory / "SHA256SUMS").read_text().splitlines())
+        sums.append({name: digest for digest, name in rows})
+    return sorted(name for name in sums[0].keys() | sums[1].keys() if sums[0].get(name) != sums[1].get(name))
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the shipped directory (default: dist)")
+    return parser.parse_args(argv)
+
+
+def main(argv) -> int:
+    """0 when every byte is the same."""
+    dist = parse(argv).dist.resolve()
+    if not (dist / "SHA256SUMS").exists():
+        raise UserError(f"{dist} holds no SHA256SUMS: run `make pgo` first")
+    with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
+        built = [build(Path(scratch) / place, dist) for place in PLACES]
+        for label, one, other in (("two clean builds", built[0], built[1]), ("a clean build and dist", built[0], dist)):
+            wrong = differences(one, other)
+            if wrong:
+                raise Failure(f"{label} differ in {', '.join(wrong)}")
+        digest = files.sha256(dist / "libhakmem.so")
+        count = len((dist / "SHA256SUMS").read_text().splitlines())
+    print(f"reproduced: {count} files in {len(PLACES)} directories, each byte as shipped; libhakmem.so {digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,109 @@
+# Makefile: the commands that people type. All work is done by ninja, on the graph that configure.py wrote.
+
+PYTHON    ?= /usr/bin/python3
+NINJA     ?= ninja
+VARIANT   ?= bench_minimal
+TOOLCHAIN ?= clang
+TRAIN     ?=
+INSTALL   ?=
+
+# A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
+# `make pgo` keeps whatever was configured before.
+CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN))
+OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(TRAIN),--train $(call quote,$(TRAIN)))
+TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
+MODULE     = $(PYTHON) -m
+
+define quote
+'$(subst ','\'',$(1))'
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden wall format lint clean \
+	configured build-tools test-tools python
+
+help: ## Show this list
+	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
+	@echo '         make pgo TRAIN="myprogram args"   the same, trained on your own program as well'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"'
+
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	    test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
+	        echo 'make: $(PYTHON) is missing; run: apt-get install python3' >&2; exit 2; }; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3; }
+
+build-tools: python
+	@$(MODULE) pgo.doctor --install --group build
+
+test-tools: python
+	@$(MODULE) pgo.doctor --install
+
+configured: build-tools
+	@test -z "$(CHOSEN)" -a -f build.ninja || ./configure.py $(OPTIONS)
+
+pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
+	@$(NINJA) pgo
+	@$(MODULE) bench.report $(TREES) --table
+
+all: configured ## Build all six variants with both compilers (stage base)
+	@$(NINJA) matrix
+
+test: test-tools ## Build and run all tests
+	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(NINJA) --quiet all tests bench build/clang-bench_minimal/base/libhakmem.so
+	@$(MODULE) tests.run
+
+tests: test-tools ## Build the C tests without running them
+	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(NINJA) tests
+
+measure: configured ## Count instructions, cache misses and branches: every stage, every workload
+	@$(NINJA) measure
+	@$(MODULE) bench.report $(TREES) --table
+
+gate: configured ## Judge each stage against the one before
+	@$(NINJA) gate
+	@$(MODULE) bench.report $(TREES) --table
+
+# make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call bench.ab itself.
+ab: configured ## Compare two revisions or libraries: make ab A=HEAD~1 B=. (GO, NEUTRAL or NO-GO)
+	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision or .so> B=<revision or .so>' >&2; exit 64; }
+	@$(NINJA) --quiet bench
+	@$(MODULE) bench.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT)
+
+ship: configured ## dist/: library, debug file, archive, header, profile, manifest, checksums
+	@$(NINJA) --quiet ship checks
+	@ls -l dist
+
+verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte
+	@$(MODULE) ship.verify_repro
+
+report: configured ## build/report/index.html: tables, charts, heatmaps
+	@$(NINJA) --quiet report
+	@echo build/report/index.html
+
+doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs)
+	@$(MODULE) pgo.doctor $(if $(INSTALL),--install)
+
+bench: configured ## Build the benchmark programs and the workloads' inputs
+	@$(NINJA) bench
+
+golden: configured ## Instructions per call of each pattern, stage by stage
+	@$(NINJA) golden
+
+wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
+	@$(NINJA) wall
+
+format: test-tools ## Format the C sources
+	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')
+
+lint: test-tools ## Check the format of the C sources and the style of the Python
+	@clang-format --dry-run --Werror $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')
+	@flake8
+
+clean: ## Remove everything that was built
+	rm -rf build dist build.ninja compile_commands.json

@@ -1,0 +1,206 @@
+"""Compare two versions of the allocator by exact instruction counts: GO, NEUTRAL or NO-GO.
+
+A and B are git revisions, libraries (*.so), or `.` for the working tree. Revisions are unpacked apart, in
+build/ab/, and their base stage is built there; nothing of the running build is touched. Both sides run the gate's
+held-out workloads and bench_fastpath. The exit status is the verdict: 0 GO, 1 NEUTRAL, 2 NO-GO; a wrong request
+is 64 and a failure 70, so that neither can be taken for a verdict.
+"""
+
+import argparse
+import io
+import shutil
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files, proc, workloads
+from common.errors import Failure, UserError
+from common.paths import BUILD, ROOT
+from bench import gate, golden, measure, wall
+
+EXIT_USAGE, EXIT_FAILURE = 64, 70
+RULES = ("regression", "removal")
+LABEL_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: how it was asked for, and the library that it became."""
+    asked: str
+    label: str
+    library: Path
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}; see --help")
+
+
+def git(*words) -> str:
+    """Output of a git command in the clone."""
+    return proc.run(["git", "-C", str(ROOT), *words], timeout=60).stdout
+
+
+def resolve_revision(word: str) -> str:
+    """The commit that a word names."""
+    result = proc.run(["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{word}^{{commit}}"], check=False)
+    if result.returncode != 0:
+        raise UserError(f"'{word}' is neither a git revision, nor a library (*.so) that exists, nor '.'")
+    return result.stdout.strip()
+
+
+def unpack_revision(commit: str, target: Path):
+    """The tree of a commit, once."""
+    if target.exists():
+        return
+    archive = target.with_suffix(".tar")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    git("archive", "--format=tar", f"--output={archive}", commit)
+    incoming = target.with_suffix(".new")
+    shutil.rmtree(incoming, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as content:
+        content.extractall(incoming, filter="data") if hasattr(tarfile, "data_filter") else content.extractall(incoming)
+    archive.unlink()
+    incoming.rename(target)
+
+
+def mirror_working_tree(target: Path):
+    """The files git knows or would add, with unchanged ones keeping their time stamp; others of the mirror go."""
+    names = [name for name in git("ls-files", "-z", "-co", "--exclude-standard").split("\0") if name]
+    wanted = set()
+    for name in names:
+        source = ROOT / name
+        if source.is_file():
+            wanted.add(name)
+            files.write_atomic(target / name, source.read_bytes())
+            (target / name).chmod(source.stat().st_mode & 0o777)
+    for path in target.rglob("*"):
+        name = path.relative_to(target)
+        if path.is_file() and name.parts[0] != "build" and str(name) not in wanted and not name.name.startswith("."):
+            if name.name not in ("build.ninja", "compile_commands.json"):
+                path.unlink()
+
+
+def build_base(tree: Path, toolchain: str, variant: str) -> Path:
+    """The base library of an unpacked tree."""
+    configure = tree / "configure.py"
+    if not configure.exists():
+        raise Failure(f"{tree} has no configure.py: that revision is too old to be built")
+    proc.run([sys.executable, str(configure), f"--variant={variant}", f"--toolchain={toolchain}"], cwd=tree, timeout=60)
+    library = Path("build") / f"{toolchain}-{variant}" / "base" / "libhakmem.so"
+    proc.run(["ninja", str(library)], cwd=tree, timeout=600)
+    return tree / library
+
+
+def resolve(word: str, toolchain: str, variant: str) -> Side:
+    """The Side that a word asks for, built when needed."""
+    if word == ".":
+        tree = BUILD / "ab" / "working-tree"
+        mirror_working_tree(tree)
+        return Side(word, "working tree", build_base(tree, toolchain, variant))
+    if word.endswith(".so"):
+        if not Path(word).exists():
+            raise UserError(f"{word} is missing: build it first, or give a git revision")
+        return Side(word, Path(word).name, Path(word))
+    commit = resolve_revision(word)
+    tree = BUILD / "ab" / commit
+    unpack_revision(commit, tree)
+    return Side(word, commit[:LABEL_LENGTH], build_base(tree, toolchain, variant))
+
+
+def prepare(rows, toolchain, variant):
+    """Build the programs and inputs that the measurements run."""
+    if not (ROOT / "build.ninja").exists():
+        proc.run([sys.executable, "configure.py", f"--variant={variant}", f"--toolchain={toolchain}"], cwd=ROOT)
+    inputs = sorted({f"build/inputs/{name}" for row in rows for name in row.inputs})
+    programs = {f"build/bench/{name}" for row in rows for name in row.programs()} | {"build/bench/bench_fastpath"}
+    proc.run(["ninja", *inputs, *sorted(programs)], cwd=ROOT, timeout=600)
+
+
+def collect(sides, rows, toolchain, variant, patterns=golden.PATTERNS) -> list:
+    """Evidence of both sides. Two runs at a time: counts do not depend on the load of the machine."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        counted = [pool.submit(golden.count, side.library, patterns) for side in sides]
+        measured = [[pool.submit(measure.measure, measure.Subject(side.library, "base", toolchain, variant), row,
+                                 counts_only=True) for row in rows] for side in sides]
+        return [gate.Evidence({row.name: job.result()[0] for row, job in zip(rows, jobs)}, count.result())
+                for count, jobs in zip(counted, measured)]
+
+
+def details(before: gate.Evidence, after: gate.Evidence) -> str:
+    """Figures by workload and pattern; those that did not change by a single instruction are counted only."""
+    lines, same = [], 0
+
+    def line(name, old, new, form):
+        nonlocal same
+        if old == new:
+            same += 1
+        else:
+            lines.append(f"  {name:34} {format(old, form):>16} {format(new, form):>16} "
+                         f"{gate.percent(new / old - 1 if old else None):>12}")
+
+    for name, record in sorted(before.measures.items()):
+        line(f"{name}: allocator instructions", record["metrics"]["ir_alloc"],
+             after.measures[name]["metrics"]["ir_alloc"], ",")
+    for pattern, row in before.golden.items():
+        for function in ("malloc", "free"):
+            line(f"{pattern}: {function}", row[function], after.golden[pattern][function], ",.2f")
+    if same:
+        lines.append(f"  {same} figures are equal to the last instruction")
+    return "\n".join(lines)
+
+
+def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
+    """(Judgement, before, after) of two sides."""
+    rows = tuple(row for row in workloads.load_workloads(ROOT) if row.role == "holdout" and row.gate)
+    timed = tuple(row for row in workloads.load_workloads(ROOT) if row.wall)
+    prepare(rows + timed, toolchain, variant)
+    before, after = collect(sides, rows, toolchain, variant)
+    gates = gate.load_gates()
+    if any(row.scope == "wall" for row in gates.rows if row.stage == rules):
+        result = wall.compare({"a": sides[0].library, "b": sides[1].library}, timed, "a", budget)
+        after = gate.Evidence(after.measures, after.golden, wall.from_dict(result["against"]["a"]["b"]))
+    return gate.judge(rules, before, after, gates), before, after
+
+
+def main(argv) -> int:
+    parser = _Parser(
+        prog="bench.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m bench.ab --a HEAD~1 --b .\n\n"
+                    "Compare two versions of the allocator by exact instruction counts.\n"
+                    "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")
+    parser.add_argument("--a", required=True, metavar="REV|SO|.", help="what was")
+    parser.add_argument("--b", required=True, metavar="REV|SO|.", help="what would be")
+    parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
+    parser.add_argument("--variant", default="bench_minimal")
+    parser.add_argument("--rules", default="regression", choices=RULES,
+                        help="rows of bench/gates.toml to judge by; removal also takes wall clock "
+                             "(default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
+    arguments = parser.parse_args(argv)
+    sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
+    judgement, before, after = compare(sides, arguments.rules, arguments.toolchain, arguments.variant)
+    print(f"A: {sides[0].asked} ({sides[0].label})   B: {sides[1].asked} ({sides[1].label})")
+    print(details(before, after))
+    print(gate.table(judgement))
+    if arguments.output:
+        files.write_json(arguments.output, gate.as_dict(judgement, sides[0].label))
+    return gate.EXIT[judgement.verdict]
+
+
+def guarded(argv) -> int:
+    """main with the exit statuses that are no verdict."""
+    try:
+        return main(argv)
+    except UserError as error:
+        status, message = EXIT_USAGE, error
+    except Failure as error:
+        status, message = EXIT_FAILURE, error
+    print(f"bench.ab: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(sys.argv[1:]))

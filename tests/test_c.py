@@ -138,12 +138,22 @@ def test_there_is_a_library_to_test():
     assert libraries(), "no libhakmem.so: run `make`, or name one in HAK_SO"
 
 
+@pytest.mark.parametrize("so", libraries(), ids=label)
+def test_preloading_takes(so):
+    """A wrong path in LD_PRELOAD is only a warning of the loader: the library must really be in the process."""
+    with Preloaded(so) as preloaded:
+        words = ["/usr/bin/env", f"LD_PRELOAD={preloaded.directory}/libhakmem.so", "/bin/cat", "/proc/self/maps"]
+        result = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert str(so) in result.stdout
+    assert result.stderr == ""
+
+
 def test_rows_name_sources_that_exist():
     """Every source of the table is there, and every test source is in the table."""
     listed = {source for row in ctests() for source in row.sources}
     missing = sorted(source for source in listed if not (ROOT / source).is_file())
     assert not missing
-    written = {str(path.relative_to(ROOT)) for folder in ("api", "life", "stress", "unit", "plugin")
+    written = {str(path.relative_to(ROOT)) for folder in ("api", "life", "stress", "unit", "plugin", "misuse")
                for path in (ROOT / "tests" / folder).glob("*.c*")}
     assert written - listed == set(), "sources without a row in tests/tests.toml"
 

@@ -79,6 +79,7 @@ static void put(size_t i, unsigned char *block, size_t size, const char *what)
         refused++;
         return;
     }
+    CHECK(errno == 0, "%s(%zu) succeeded and set errno %d", what, size, errno);
     slots[i].block = block;
     slots[i].size = size;
     fill(block, checked(size), i);

@@ -1,0 +1,210 @@
+"""configure.py: what it plans, that it is quick and pure, and that a wrong request leaves the old file alone."""
+
+import subprocess
+import time
+
+import pytest
+
+from common import model, plan, tables
+from common.errors import UserError
+from common.ninja import Edge, render
+from common.workloads import Workload
+from tests.support import ROOT, copy_of_sources
+
+PYTHON = "/usr/bin/python3"
+
+VARIANT = model.Variant("tiny", "a variant", "fast", {"purge": 1}, model.Flags(common=("-O2",)), ("-DHAK_PURGE=1",))
+PROJECT = plan.Project(
+    variants={"tiny": VARIANT}, sources=model.Sources(c=("core/a.c",)),
+    workloads=(Workload("w", "train", ("{bench}/bench_w", "1"), "s", weight=3),
+               Workload("h", "holdout", ("/bin/h", "{inputs}/x"), "s", inputs=("x",))),
+    inputs=(), programs=("bench_w.c",), tests=())
+CONFIG = plan.Config("clang", "tiny")
+
+PGO_CHAIN = """\
+build build/clang-tiny/train/w.profdata | build/clang-tiny/train/w.profdata.json: train | \
+build/clang-tiny/train/libhakmem.so build/workload/w.json build/bench/bench_w pgo/train.py
+  workload = w
+  so = build/clang-tiny/train/libhakmem.so
+  toolchain = clang
+  variant = tiny
+build build/clang-tiny/pgo/merged.profdata | build/clang-tiny/pgo/merged.profdata.json: merge | \
+build/clang-tiny/train/w.profdata build/clang-tiny/train/w.profdata.json pgo/merge.py
+  parts = 3:build/clang-tiny/train/w.profdata
+  profile = build/clang-tiny/pgo/merged.profdata
+  toolchain = clang
+  variant = tiny
+build build/clang-tiny/pgo/core/a.o: compile core/a.c | build/clang-tiny/pgo/merged.profdata \
+build/clang-tiny/pgo/checked.json
+  cc = $clang
+  flags = $c_clang_tiny $pgo_clang -fprofile-use=build/clang-tiny/pgo/merged.profdata
+"""
+
+
+def configure(root, *words):
+    """Run configure.py; the finished process."""
+    return subprocess.run([PYTHON, "configure.py", *words], cwd=root, capture_output=True, text=True, check=False,
+                          timeout=60)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the sources, configured."""
+    place = copy_of_sources(tmp_path_factory.mktemp("configure"))
+    assert configure(place, "--variant=bench_minimal").returncode == 0
+    return place
+
+
+def test_profile_edges_read_like_this():
+    """One training edge a workload, its weight in the merge, and the profile before the compile."""
+    edges = [edge.text() for edge in plan.train_edges(PROJECT, CONFIG) + plan.pgo_edges(PROJECT, CONFIG)
+             if edge.rule in ("train", "merge") or edge.outputs == ("build/clang-tiny/pgo/core/a.o",)]
+    assert "".join(edges) == PGO_CHAIN
+
+
+def test_held_out_workloads_never_train():
+    """Training, order and BOLT profile read the rows that train; the measurements are of all."""
+    for edge in plan.plan(PROJECT, (CONFIG,)):
+        if edge.rule in ("train", "merge", "order", "fdata"):
+            assert not any("/h." in name for name in edge.outputs + edge.implicit), edge
+    measured = [edge for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "measure"]
+    assert len(measured) == len(plan.STAGES) * 2
+
+
+def test_no_output_is_made_twice():
+    """Ninja would refuse it; with several configurations too."""
+    project = plan.Project(**{**PROJECT.__dict__, "variants": {"tiny": VARIANT, "other": VARIANT}})
+    configs = (CONFIG, plan.Config("gcc", "tiny"), plan.Config("clang", "other"))
+    made = [name for edge in plan.plan(project, configs) for name in edge.outputs + edge.implicit_outputs]
+    assert len(made) == len(set(made))
+
+
+def test_wall_clock_comes_after_all_counting():
+    """It must run alone."""
+    configs = (CONFIG, plan.Config("gcc", "tiny"))
+    walls = [edge for edge in plan.plan(PROJECT, configs) if edge.rule == "wall"]
+    for edge in walls:
+        for config in configs:
+            assert set(plan.measures(PROJECT, config, plan.STAGES)) <= set(edge.order_only)
+    assert "build/clang-tiny/wall.json" in walls[1].order_only
+
+
+def test_selection_flows_through_files():
+    """What a gate refuses is left out: later links read the objects and the order that were let through."""
+    links = {edge.outputs[0]: edge for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "link_ordered"}
+    bolt = links["build/clang-tiny/bolt/input.so"]
+    assert bolt.variables["objects"] == "build/clang-tiny/select/objects.rsp"
+    assert bolt.variables["order"] == "build/clang-tiny/select/order.txt"
+    assert "--emit-relocs" in bolt.variables["more"]
+
+
+def test_a_given_profile_replaces_training_and_gates():
+    """`--profile` neither trains nor measures."""
+    project = plan.Project(**{**PROJECT.__dict__, "profile": "/p"})
+    rules = {edge.rule for edge in plan.plan(project, (CONFIG,))}
+    assert not rules & {"train", "merge", "measure", "golden", "gate", "select", "wall", "order", "fdata"}
+    assert {"copy", "check", "bolt", "ship"} <= rules
+
+
+def test_render_escapes_and_fills():
+    """Paths are escaped, variables are not."""
+    text = render("root = @root@\n@edges@", {"root": "/a b"}, [Edge(("a b",), "r", ("c:d",), variables={"x": "$y"})])
+    assert text == "root = /a b\nbuild a$ b: r c$:d\n  x = $y\n"
+
+
+def test_second_run_keeps_the_file(clone):
+    """Unchanged content keeps its time stamp, and it takes under half a second."""
+    before = (clone / "build.ninja").stat().st_mtime_ns
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert configure(clone, "--variant=bench_minimal").returncode == 0
+        seconds.append(time.monotonic() - started)
+    assert (clone / "build.ninja").stat().st_mtime_ns == before
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--variant=nope"], "unknown variant 'nope'; valid variants: "),
+    (["--variant=balanced,nope"], "unknown variant 'nope'; valid variants: "),
+    (["--toolchain=icc"], "unknown toolchain 'icc'; valid toolchains: clang, gcc, all"),
+    (["--workloads=nope"], "unknown workload 'nope'; valid workloads: "),
+    (["--train", "no-such-program-here"], "no such program"),
+    (["--profile", "/nonexistent"], "holds no profile.json"),
+])
+def test_wrong_requests(clone, words, sentence):
+    """One sentence, exit 2, the old build.ninja stays."""
+    before = (clone / "build.ninja").read_bytes()
+    done = configure(clone, *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
+    assert (clone / "build.ninja").read_bytes() == before
+
+
+def test_wrong_variant_file(clone):
+    """An unknown key or feature of a variant names the file and the valid ones."""
+    wrong = clone / "variants" / "wrong.toml"
+    before = (clone / "build.ninja").read_bytes()
+    for text, sentence in (('sentence = "s"\nmode = "fast"\ncolour = 1\n', "unknown key 'colour'; valid keys: "),
+                           ('sentence = "s"\nmode = "quick"\n', "unknown mode 'quick'; valid modes: "),
+                           ('sentence = "s"\nmode = "fast"\n[features]\nx = true\n', "unknown feature 'x'; valid"),
+                           ('sentence = "s"\nmode = \n', "is not valid TOML")):
+        wrong.write_text(text)
+        done = configure(clone, "--variant=bench_minimal")
+        assert done.returncode == 2 and sentence in done.stderr and "wrong.toml" in done.stderr
+    wrong.unlink()
+    assert (clone / "build.ninja").read_bytes() == before
+
+
+def test_lists_and_all(clone):
+    """A comma list, repetition and `all`; the options are kept for regeneration."""
+    assert configure(clone, "--variant=minimal,debug", "--variant=research", "--toolchain=all").returncode == 0
+    text = (clone / "build.ninja").read_text()
+    for tree in ("clang-minimal", "gcc-debug", "gcc-research"):
+        assert f"build build/{tree}/bolt/input.so: " in text
+    assert "configure_args = --variant=minimal,debug --variant=research --toolchain=all\n" in text
+    assert configure(clone, "--variant=all").returncode == 0
+    assert (clone / "build.ninja").read_text().count(": bolt | ") == len(model.load_variants(ROOT))
+
+
+def test_own_command(clone):
+    """`--train` makes a row that trains, with half of all weight, and survives regeneration."""
+    assert configure(clone, "--variant=bench_minimal", "--train", "/bin/ls -l 'a b'").returncode == 0
+    row = tables.parse(clone / "bench" / "workloads.toml")["workload"]
+    others = sum(entry.get("weight", 1) for entry in row if entry["role"] == "train")
+    text = (clone / "build.ninja").read_text()
+    assert f"{others}:build/clang-bench_minimal/train/user1.profdata" in text
+    command = '"/bin/ls",\n  "-l",\n  "a b"'
+    assert command in (clone / "build" / "workload" / "user1.json").read_text()
+    assert configure(clone, "--variant=bench_minimal").returncode == 0
+
+
+def test_regenerates_itself(clone):
+    """A changed table makes ninja run configure.py first, and then there is nothing left to do."""
+    if not any((ROOT / "build").glob("*")) and not subprocess.run(["which", "ninja"], capture_output=True).stdout:
+        pytest.skip("ninja is missing (apt-get install ninja-build)")
+    path = clone / "bench" / "workloads.toml"
+    path.write_text(path.read_text().replace("[[workload]]", "# changed\n[[workload]]", 1))
+    first = subprocess.run(["ninja", "build.ninja"], cwd=clone, capture_output=True, text=True, check=True)
+    assert "CONFIGURE" in first.stdout
+    again = subprocess.run(["ninja", "build.ninja"], cwd=clone, capture_output=True, text=True, check=True)
+    assert "no work to do" in again.stdout
+
+
+def test_help_opens_with_an_example():
+    """House style."""
+    done = configure(ROOT, "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: example: ./configure.py --variant=bench_minimal")
+
+
+def test_table_errors(tmp_path):
+    """Missing keys, wrong types and doubled names are sentences."""
+    path = tmp_path / "t.toml"
+    for text, sentence in (
+            ('[[feature]]\nname = "a"\nmacro = "A"\ndefault = true\n', "key 'sentence' is missing"),
+            ('[[feature]]\nname = 1\nmacro = "A"\ndefault = true\nsentence = ""\n', "key 'name' must be str"),
+            ('[feature]\nname = "a"\n', "must be an array of tables"),
+            ('[[feature]]\nname = "a"\nmacro = "A"\ndefault = true\nsentence = ""\n' * 2, "two [[feature]] rows")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=sentence.replace("[", r"\[").replace("]", r"\]")):
+            tables.load(path, "feature", model.Feature)

@@ -126,7 +126,7 @@ static void apply_preset(int *argc, char **argv, bench_arg_t *args)
 int main(int argc, char **argv)
 {
     bench_arg_t args[] = {
-        {.name = "SECONDS_OR_GENERATIONS", .value = 0, .min = 1, .max = 1000000},
+        {.name = "SECONDS_OR_GENERATIONS", .value = 60, .min = 1, .max = 1000000},
         {.name = "MIN", .value = 8, .min = 1, .max = 1u << 30},
         {.name = "MAX", .value = 1024, .min = 1, .max = 1u << 30},
         {.name = "CHUNKS", .value = 5000, .min = 1, .max = 1u << 26},
@@ -136,15 +136,12 @@ int main(int argc, char **argv)
     };
     bool counted = bench_flag(&argc, argv, "-n");
     apply_preset(&argc, argv, args);
+    counted |= argc == 1 || argv[argc - 1][0] == '-'; /* no first argument: a fixed amount of work */
     bench_parse(
         argc, argv,
         "Replaces random blocks; threads hand their blocks to a successor and exit. With -n the first "
         "argument counts generations, not seconds.",
         args, 7);
-    if (args[0].value == 0) { /* no argument given: a fixed amount of work */
-        counted = true;
-        args[0].value = 60;
-    }
     if (args[1].value > args[2].value) {
         bench_usage_error("MIN must not be above MAX");
     }

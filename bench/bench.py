@@ -1,0 +1,308 @@
+"""The benchmark set under the project's library and its peers: `make bench`.
+
+Rounds are interleaved: in every round each contender runs each benchmark once, in an order that rotates, so that
+what disturbs the machine disturbs all. Every run appends one row to results/bench.jsonl; all tables are computed
+from such rows (--from reads them back).
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import ranking
+from bench.ranking import Sample, Study
+from common import files, paths, tables
+from common.errors import Failure, UserError, guard
+from common.launch import launch
+
+TABLE = Path("bench/benchmarks.toml")
+RESULTS = Path("results/bench.jsonl")
+REFERENCE = "glibc"
+USAGE = "usage"         # bench_run's report, in the scratch directory
+TIMEOUT = 120
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One row of bench/benchmarks.toml."""
+    name: str
+    program: str
+    sentence: str
+    args: tuple[str, ...] = ()
+    threads: int = 1
+    inputs: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    package: str = ""       # Debian package of the program; "" for the project's own
+    points: bool = False    # counts in the scenarios' points ranking
+
+    @property
+    def command(self) -> tuple:
+        """argv, as common.launch takes it from a workload."""
+        return (self.program, *self.args)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One allocator. Without a library it is the C library's own."""
+    name: str
+    library: Path | None = None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An allocator that users can install: its library and the package that has it."""
+    name: str
+    library: str
+    package: str
+
+
+PEERS = (
+    Peer("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
+    Peer("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
+    Peer("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
+)
+
+
+def library_directories() -> tuple:
+    """Where distributions put shared libraries."""
+    multiarch = f"{platform.machine()}-linux-gnu"
+    return tuple(Path(name) for name in (f"/usr/lib/{multiarch}", f"/lib/{multiarch}", "/usr/local/lib", "/usr/lib64",
+                                         "/usr/lib"))
+
+
+def find_library(name: str):
+    """The installed library, or None."""
+    return next((path / name for path in library_directories() if (path / name).exists()), None)
+
+
+def installed_peers(notice) -> tuple:
+    """The peers that are there; the others are named with the command that installs them."""
+    found = []
+    for peer in PEERS:
+        library = find_library(peer.library)
+        if library is None:
+            notice(f"{peer.name} is left out: not installed (apt-get install {peer.package})")
+        else:
+            found.append(Contender(peer.name, library))
+    return tuple(found)
+
+
+def named_library(text: str) -> Contender:
+    """NAME=LIB.so from the command line."""
+    name, equals, library = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"'{text}' is not NAME=LIB.so")
+    if not Path(library).is_file():
+        raise UserError(f"{library} is missing: {name} needs a shared library")
+    return Contender(name, Path(library))
+
+
+def own_library() -> Path:
+    """The library that ships, or else the best one that has been built."""
+    candidates = [paths.ROOT / "dist" / "libhakmem.so"]
+    for tree in ("clang-bench_minimal", "gcc-bench_minimal"):
+        candidates += [paths.BUILD / tree / stage / "libhakmem.so" for stage in ("bolt", "layout", "pgo", "base")]
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        raise UserError("there is no libhakmem.so yet: run `make pgo`, or name one by --library PATH")
+    return found
+
+
+def contenders(options, notice) -> tuple:
+    """The C library, ours, the installed peers and those of the command line; names must differ."""
+    ours = Contender("hakmem", Path(options.library) if options.library else own_library())
+    if not ours.library.is_file():
+        raise UserError(f"{ours.library} is missing: --library needs a shared library")
+    everyone = (Contender(REFERENCE), ours, *installed_peers(notice), *map(named_library, options.peer))
+    names = [contender.name for contender in everyone]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two contenders are named '{name}'; give --peer another name")
+    return everyone
+
+
+def snapshot(everyone, directory: Path) -> tuple:
+    """The contenders with copies of their libraries, so that a build during the run changes nothing."""
+    kept = []
+    for contender in everyone:
+        if contender.library:
+            copy = directory / f"{contender.name}.so"
+            shutil.copy2(contender.library.resolve(), copy)
+            contender = dataclasses.replace(contender, library=copy)
+        kept.append(contender)
+    return tuple(kept)
+
+
+def available(benchmarks, notice) -> tuple:
+    """The benchmarks whose programs are installed; the others are named with the command that installs them."""
+    kept = []
+    for row in benchmarks:
+        if row.program.startswith("/") and shutil.which(row.program) is None:
+            notice(f"benchmark {row.name} is left out: {row.program} is not installed (apt-get install {row.package})")
+        else:
+            kept.append(row)
+    return tuple(kept)
+
+
+def select(benchmarks, names) -> tuple:
+    """The named rows in the table's order; all without names."""
+    known = [row.name for row in benchmarks]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown benchmark '{name}'; valid benchmarks: {', '.join(known)}")
+    return tuple(row for row in benchmarks if not names or row.name in names)
+
+
+def parse_usage(text: str) -> dict:
+    """The fields of bench_run's line."""
+    return dict(word.split("=", 1) for word in text.split())
+
+
+def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
+    """One run through bench_run, which alone sees the program's own time and memory."""
+    kept = {}
+    # Redis is linked with jemalloc: preloading the C library puts glibc's malloc in front of it.
+    preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
+    wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), USAGE, preload]
+    try:
+        launch(row, contender.library, wrapper=wrapper, timeout=TIMEOUT,
+               keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))
+    except Failure as error:
+        reason = str(error).splitlines()[0].rpartition(" failed with ")[2]
+        return Sample(row.name, contender.name, turn, failure=reason)
+    return Sample(row.name, contender.name, turn, float(kept["seconds"]), int(kept["peak_rss_kib"]))
+
+
+def run_all(benchmarks, everyone, rounds: int, show, record) -> tuple:
+    """Every round, benchmark and contender; a contender that failed a benchmark is not asked again."""
+    samples, failed = [], set()
+    for turn, (position, row) in itertools.product(range(rounds), enumerate(benchmarks)):
+        shift = (turn + position) % len(everyone)
+        for contender in everyone[shift:] + everyone[:shift]:
+            if (row.name, contender.name) in failed:
+                continue
+            show(f"round {turn + 1}/{rounds}, {position + 1}/{len(benchmarks)} {row.name}, {contender.name}")
+            sample = run_once(row, contender, turn)
+            if sample.failure:
+                failed.add((row.name, contender.name))
+            record(sample)
+            samples.append(sample)
+    return tuple(samples)
+
+
+def progress(stream):
+    """A function that shows one line of progress, in place on a terminal and not at all elsewhere."""
+    if not stream.isatty():
+        return lambda text: None
+    return lambda text: print(f"\r\033[K{text}", end="", file=stream, flush=True)
+
+
+def machine() -> str:
+    """Processor, cores and C library; never the host's name."""
+    model = ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        pass
+    return ", ".join(word for word in (platform.machine(), model, f"{os.cpu_count()} CPUs",
+                                       " ".join(platform.libc_ver())) if word)
+
+
+class Recorder:
+    """Appends one JSON row a run. The time stamp of the start groups the rows of one study."""
+
+    def __init__(self, path, everyone):
+        self._stream = open(path, "a")
+        self._common = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine()}
+        self._digests = {row.name: files.sha256(row.library) if row.library else "" for row in everyone}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self._stream.close()
+
+    def __call__(self, sample: Sample):
+        row = {**self._common, "library": self._digests[sample.contender], **dataclasses.asdict(sample)}
+        print(json.dumps(row, sort_keys=True), file=self._stream, flush=True)
+
+
+def read_last(path: Path) -> tuple:
+    """The samples of the last study in a results file."""
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `make bench` first") from None
+    if not rows:
+        raise UserError(f"{path} is empty: run `make bench` first")
+    names = [each.name for each in dataclasses.fields(Sample)]
+    return tuple(Sample(**{name: row[name] for name in names}) for row in rows if row["started"] == rows[-1]["started"])
+
+
+def study_of(benchmarks, samples) -> Study:
+    """The study that the samples make, with benchmarks and contenders in table and running order."""
+    present = {row.benchmark for row in samples}
+    names = {REFERENCE: None, "hakmem": None, **dict.fromkeys(row.contender for row in samples)}
+    return Study(tuple(row for row in benchmarks if row.name in present), tuple(names), "hakmem", REFERENCE, samples)
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="bench.bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python3 -m bench.bench --rounds 3 --only larson,xmalloc --peer new=./libnew.so\n\n"
+                    "Runs the benchmark set under hakmem, glibc and the installed peers, and ranks them.")
+    parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one in dist/)")
+    parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")
+    parser.add_argument("--only", metavar="NAMES", default="", help="benchmarks, separated by commas")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default 7)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file to append rows to (default %(default)s)")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
+                        help="run nothing; print the last study of this results file")
+    parser.add_argument("--list", action="store_true", help="print the benchmarks and what they do")
+    options = parser.parse_args(argv)
+    if options.rounds < 1:
+        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
+    return options
+
+
+def main(argv) -> int:
+    """Command line."""
+    options = parse_arguments(argv)
+    everything = tables.load(paths.ROOT / TABLE, "benchmark", Benchmark)
+    chosen = select(everything, [name for name in options.only.split(",") if name])
+    if options.list:
+        print("\n".join(f"{row.name:18} {row.threads}  {row.sentence}" for row in chosen))
+        return 0
+    if options.source:
+        print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+        return 0
+
+    def notice(text):
+        print(f"bench: {text}", file=sys.stderr)
+
+    everyone = contenders(options, notice)
+    rows = available(chosen, notice)
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    show = progress(sys.stderr)
+    with tempfile.TemporaryDirectory() as directory:
+        everyone = snapshot(everyone, Path(directory))
+        with Recorder(options.results, everyone) as record:
+            samples = run_all(rows, everyone, options.rounds, show, record)
+    show("")
+    print(ranking.summary(study_of(rows, samples)), end="")
+    return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

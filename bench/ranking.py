@@ -1,0 +1,145 @@
+"""From samples of the benchmark set to tables: ratios to a reference, geometric means, ranking, points.
+
+Pure: samples in, text out. A contender that failed a benchmark is shown as `fail` and has no geometric mean over
+the group, rather than a better one for leaving out what it cannot do.
+"""
+
+from dataclasses import dataclass
+
+from bench import stats
+
+GROUPS = (("one thread", False), ("threads", True))
+BEHIND = 1.05       # a benchmark on which the best peer is ahead by more is named below the table
+FAIL, NOTHING = "fail", "-"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run. A failed run has a failure and no figures."""
+    benchmark: str
+    contender: str
+    round: int
+    seconds: float = 0.0
+    peak_rss_kib: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was run: rows of the benchmark table, contenders in order, who is ours, who is 1.00, and the samples."""
+    benchmarks: tuple
+    contenders: tuple       # names
+    ours: str
+    reference: str
+    samples: tuple
+
+    def values(self, benchmark: str, contender: str, field: str) -> list:
+        """A figure of each round, in the order of rounds; empty when a round failed."""
+        rows = sorted((row for row in self.samples if row.benchmark == benchmark and row.contender == contender),
+                      key=lambda row: row.round)
+        return [] if any(row.failure for row in rows) else [getattr(row, field) for row in rows]
+
+    def ratio(self, benchmark: str, contender: str, base: str, field: str):
+        """Estimate of contender against base, or None when one of them failed."""
+        ours, theirs = self.values(benchmark, contender, field), self.values(benchmark, base, field)
+        return stats.paired(ours, theirs) if ours and len(ours) == len(theirs) else None
+
+    def mean(self, rows, contender: str, field: str):
+        """Geometric mean over rows of the ratios to the reference; None when a run failed or there are no rows."""
+        ratios = [self.ratio(row.name, contender, self.reference, field) for row in rows]
+        if not ratios or None in ratios:
+            return None
+        return stats.geometric_mean(estimate.ratio for estimate in ratios)
+
+    def best_peer(self, benchmark: str, field: str = "seconds"):
+        """(name, Estimate of ours against it) of the peer that did best, or None."""
+        found = [(name, self.ratio(benchmark, self.ours, name, field)) for name in self.contenders if name != self.ours]
+        found = [(name, estimate) for name, estimate in found if estimate is not None]
+        return max(found, key=lambda pair: pair[1].ratio, default=None)
+
+
+def render(rows) -> str:
+    """Rows of cells in columns: the first to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
+    return "\n".join("  ".join(cell.ljust(width) if k == 0 else cell.rjust(width)
+                               for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def number(value) -> str:
+    """A ratio with two digits, or a dash."""
+    return NOTHING if value is None else f"{value:.2f}"
+
+
+def ratio_table(study: Study, title: str, rows, field: str) -> str:
+    """Median ratio to the reference of each contender on each benchmark, and ours against the best peer."""
+    table = [(title, *study.contenders, f"{study.ours} / best peer")]
+    for row in rows:
+        cells = []
+        for name in study.contenders:
+            estimate = study.ratio(row.name, name, study.reference, field)
+            cells.append(FAIL if estimate is None else number(estimate.ratio))
+        best = study.best_peer(row.name, field)
+        table.append((row.name, *cells, f"{best[1].show()} {best[0]}" if best else NOTHING))
+    table.append(("geometric mean", *(number(study.mean(rows, name, field)) for name in study.contenders)))
+    return render(table)
+
+
+def ranking_table(study: Study) -> str:
+    """Contenders by time with one thread: geometric means of time for one thread and for threads, and of memory."""
+    groups = [tuple(row for row in study.benchmarks if (row.threads > 1) == threaded) for _, threaded in GROUPS]
+    columns = [(*(study.mean(rows, name, "seconds") for rows in groups),
+                study.mean(study.benchmarks, name, "peak_rss_kib")) for name in study.contenders]
+    placed = sorted(zip(study.contenders, columns), key=lambda pair: [v if v is not None else 1e9 for v in pair[1]])
+    return render([("rank", "allocator", *(title for title, _ in GROUPS), "peak memory"),
+                   *((str(place), name, *map(number, values)) for place, (name, values) in enumerate(placed, 1))])
+
+
+def points_table(study: Study) -> str:
+    """Points over the scenario rows: the fastest of n gets n, the next n - 1, ..., a failure none."""
+    rows = [row for row in study.benchmarks if row.points]
+    points = dict.fromkeys(study.contenders, 0)
+    for row in rows:
+        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in study.contenders}
+        finished = sorted((name for name in times if times[name] is not None), key=lambda name: times[name].ratio)
+        for place, name in enumerate(finished):
+            points[name] += len(study.contenders) - place
+    best = sorted(points, key=lambda name: -points[name])
+    return render([("points", ", ".join(row.name for row in rows)), *((name, str(points[name])) for name in best)])
+
+
+def behind(study: Study) -> str:
+    """The benchmarks on which a peer is clearly ahead by more than 5 %, or a sentence that there is none."""
+    found = []
+    for row in study.benchmarks:
+        best = study.best_peer(row.name)
+        if best and best[1].decided and best[1].ratio > BEHIND:
+            found.append(f"{row.name} ({best[0]}, {best[1].ratio:.2f})")
+    if not found:
+        return f"On no benchmark a peer is ahead of {study.ours} by more than 5 %."
+    return f"A peer is ahead of {study.ours} by more than 5 % on: {', '.join(found)}."
+
+
+def failures(study: Study) -> str:
+    """One line for each contender and benchmark that failed."""
+    lines = dict.fromkeys(f"failed: {row.contender} on {row.benchmark}: {row.failure}" for row in study.samples
+                          if row.failure)
+    return "\n".join(lines)
+
+
+def summary(study: Study) -> str:
+    """Everything, as `make bench` prints it."""
+    parts = [f"Time and memory relative to {study.reference}; median of {_rounds(study)} interleaved rounds; "
+             "`~`: the interval includes 1."]
+    for title, threaded in GROUPS:
+        rows = [row for row in study.benchmarks if (row.threads > 1) == threaded]
+        if rows:
+            parts.append(ratio_table(study, f"time, {title}", rows, "seconds"))
+    parts.append(ratio_table(study, "peak memory", study.benchmarks, "peak_rss_kib"))
+    if any(row.points for row in study.benchmarks):
+        parts.append(points_table(study))
+    parts += [ranking_table(study), behind(study), failures(study)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rounds(study: Study) -> int:
+    return 1 + max((row.round for row in study.samples), default=0)

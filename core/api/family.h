@@ -46,19 +46,20 @@ HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
     return hak_hand_out(hak_malloc_aligned(align, hak_with_canary(size)));
 }
 
-#define HAK_ZERO_INLINE ((size_t)256) /* bytes; above it memset is faster */
+#define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */
 
-/* Zeroes a tiny block: 16 bytes at a time, in line, because the call of memset costs more than the work. */
+/* Zeroes 1..HAK_ZERO_INLINE bytes, up to the next multiple of 16, by stores that may overlap: no loop, no call. */
 HAK_INLINE void hak_zero_tiny(void *block, size_t size)
 {
     typedef long long line __attribute__((vector_size(16), may_alias));
-    char *at = block;
-    char *end = at + ((size + 15) & ~(size_t)15);
-    do {
-        *(line *)(void *)at = (line){0, 0};
-        at += 16;
-        __asm__("" : "+r"(at)); /* keeps the compiler from making it a call of memset again */
-    } while (at < end);
+    line *first = block;
+    line *last = (line *)(void *)((char *)block + ((size - 1) & ~(size_t)15));
+    first[0] = (line){0, 0};
+    last[0] = (line){0, 0};
+    if (size <= 32)
+        return;
+    first[1] = (line){0, 0};
+    last[-1] = (line){0, 0};
 }
 
 HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
@@ -75,7 +76,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
         return hak_calloc_slow(size);
     hak_bin_ref_t bin = hak_bin_at((size + 15) & ~(size_t)15);
     void *block = bin->head;
-    if (hak_unlikely(block == NULL))
+    if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
         return hak_calloc_slow(size);
     hak_bin_pop(bin, block);
     hak_zero_tiny(block, size);
@@ -97,8 +98,13 @@ HAK_INLINE void *hak_family_realloc(void *p, size_t size)
         return NULL;
     }
     hak_histogram_add(size);
-    if (!HAK_CHECKS)
+    if (!HAK_CHECKS) {
+        /* A tiny block's class times 16 is its size: no need to work it out to see that it fits. */
+        size_t tiny = hak_entry_low(hak_map_get(p));
+        if (hak_likely(size <= tiny && tiny <= HAK_TINY_MAX && size >= tiny / 2))
+            return p;
         return hak_realloc(p, size);
+    }
     /* With checks every realloc moves, so that stale pointers show. */
     void *target = hak_family_malloc(size);
     if (target == NULL)

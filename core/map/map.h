@@ -9,9 +9,10 @@
  * Rejected: mapping all of the 8 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
- * An entry is 0 (not ours), or HAK_ENTRY_BIG | record, or owner << 12 | low, where low is the class times 16, that is
- * the offset of the class's bin, or HAK_ENTRY_LARGE. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset
- * if the block is its own, and at least HAK_ENTRY_LIMIT otherwise.
+ * An entry is 0 (not ours) or high << 12 | low. Of a slab, `high` is the owner and `low` the class times 16, that is the
+ * offset of the class's bin. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset if the block is its own, and
+ * at least HAK_ENTRY_LIMIT otherwise. Of a large block `low` is HAK_ENTRY_LARGE; of a big one it is HAK_ENTRY_BIG and
+ * `high` its record.
  *
  * Who writes: the owner of the slices, before a block is handed out and after the last one is back. Entries are
  * relaxed atomics: whoever holds a pointer got it from a thread that had seen the entry written. */
@@ -20,18 +21,17 @@
 
 #include "base/classes.h"
 
-#define HAK_ENTRY_BIG         0x80000000u
-#define HAK_ENTRY_OWNER_SHIFT 12
-#define HAK_ENTRY_LOW         0xfffu
-#define HAK_ENTRY_LARGE       0xff0u
-#define HAK_ENTRY_LIMIT       (HAK_CLASSES * 16)
-#define HAK_OWNERS            (1u << 17) /* owners are 1..HAK_OWNERS-1 */
+#define HAK_ENTRY_SHIFT 12
+#define HAK_ENTRY_LOW   0xfffu
+#define HAK_ENTRY_LARGE 0xff0u
+#define HAK_ENTRY_BIG   0xfe0u
+#define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
+#define HAK_OWNERS      (1u << 17) /* owners are 1..HAK_OWNERS-1, records too */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
-static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_LARGE, "a large block must not look like a class");
-static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_OWNER_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER,
-              "owners fit the entry");
+static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_BIG, "large and big blocks must not look like a class");
+static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
 
 /* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */
 extern _Atomic uint32_t *hak_map HAK_HIDDEN;
@@ -50,6 +50,27 @@ HAK_INLINE uint32_t hak_map_get(const void *p)
 HAK_INLINE void hak_map_set(const void *p, uint32_t entry)
 {
     atomic_store_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], entry, memory_order_relaxed);
+}
+
+static inline uint32_t hak_entry(uint32_t high, uint32_t low)
+{
+    return high << HAK_ENTRY_SHIFT | low;
+}
+
+HAK_INLINE uint32_t hak_entry_high(uint32_t entry)
+{
+    return entry >> HAK_ENTRY_SHIFT;
+}
+
+HAK_INLINE uint32_t hak_entry_low(uint32_t entry)
+{
+    return entry & HAK_ENTRY_LOW;
+}
+
+/* True of the entry of a block that lies in a slab. */
+HAK_INLINE bool hak_entry_in_slab(uint32_t entry)
+{
+    return hak_entry_low(entry) - 1 < HAK_ENTRY_LIMIT - 1;
 }
 
 #endif

@@ -26,7 +26,7 @@ static hak_big_view_t totals;
 
 static uint32_t index_of(uint32_t entry)
 {
-    return entry & ~HAK_ENTRY_BIG;
+    return hak_entry_high(entry);
 }
 
 static uint32_t new_record_locked(void)
@@ -140,7 +140,7 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     hak_os_unlock(&lock);
     if (base == NULL)
         return NULL;
-    hak_map_set(base, HAK_ENTRY_BIG | index);
+    hak_map_set(base, hak_entry(index, HAK_ENTRY_BIG));
     hak_trace("big taken", base, record->size);
     *zero = !from_cache;
     return base;

@@ -26,7 +26,7 @@ void hak_check_start(const void *p, uint32_t entry)
     if (at % slab->size != 0 || at / slab->size >= slab->carved)
         hak_fatal(
             "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
-            (uint64_t)(uintptr_t)p, (uint64_t)(entry & HAK_ENTRY_LOW) / 16, (uint64_t)slab->size,
+            (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,
             (uint64_t)(at % slab->size));
 }
 
@@ -35,12 +35,12 @@ void hak_check_given(void *p)
     uint32_t entry = hak_map_get(p);
     if (entry == 0)
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
-    bool in_slab = (entry & HAK_ENTRY_BIG) == 0 && (entry & HAK_ENTRY_LOW) < HAK_ENTRY_LIMIT;
+    bool in_slab = hak_entry_in_slab(entry);
     if (in_slab) {
         hak_check_start(p, entry);
         if (((uint64_t *)p)[1] == hak_check_key(p))
             hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p,
-                      (uint64_t)(entry & HAK_ENTRY_LOW) / 16);
+                      (uint64_t)(hak_entry_low(entry) / 16));
     }
     size_t size = hak_block_size(p);
     uint64_t expected = ~hak_check_key(p);

@@ -11,6 +11,7 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #define ENDINGS_MOST                                                                                         \
@@ -28,16 +29,16 @@ static char *meta, *meta_end;
 static pthread_key_t thread_key;
 static bool ready;
 
-/* Frees until a bin is full: as many as make 32 KiB, within reason. */
-static uint32_t room_of(unsigned cls)
+/* Frees until a bin is full: as many as make 64 KiB, within reason. */
+static uint32_t cap_of(unsigned cls)
 {
-    size_t blocks = ((size_t)32 << 10) / hak_class_size(cls);
-    return (uint32_t)hak_min(hak_max(blocks, 4), 128);
+    size_t blocks = ((size_t)64 << 10) / hak_class_size(cls);
+    return (uint32_t)hak_min(hak_max(blocks, 4), 256);
 }
 
 static uint32_t entry_of(const hak_heap_t *heap, unsigned cls)
 {
-    return heap->owner << HAK_ENTRY_OWNER_SHIFT | cls * 16;
+    return hak_entry(heap->owner, cls * 16);
 }
 
 static void *next_of(void *block)
@@ -215,7 +216,7 @@ static void send_parcels(hak_heap_t *heap)
 
 void hak_heap_send(void *p, uint32_t entry)
 {
-    uint32_t owner = entry >> HAK_ENTRY_OWNER_SHIFT;
+    uint32_t owner = hak_entry_high(entry);
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
     if (heap == NULL || !HAK_REMOTE_BATCH) {
         push_inbox(heaps[owner], p, p);
@@ -229,7 +230,7 @@ void hak_heap_send(void *p, uint32_t entry)
     }
     set_next(p, parcel->first);
     parcel->first = p;
-    if (++parcel->count >= HAK_PARCEL_BLOCKS || (entry & HAK_ENTRY_LOW) > hak_class_of_mid(HAK_OS_PAGE) * 16)
+    if (++parcel->count >= HAK_PARCEL_BLOCKS || hak_entry_low(entry) > hak_class_of_mid(HAK_OS_PAGE) * 16)
         send_parcel(heap, parcel);
 }
 
@@ -240,9 +241,9 @@ static void drain_inbox(hak_thread_t *thread, hak_heap_t *heap)
     void *block = take_inbox(heap);
     for (void *next; block != NULL; block = next, n++) {
         next = next_of(block);
-        uint32_t offset = hak_map_get(block) & HAK_ENTRY_LOW;
+        uint32_t offset = hak_entry_low(hak_map_get(block));
         hak_bin_t *bin = &thread->bins[offset / 16];
-        hak_assert(hak_map_get(block) >> HAK_ENTRY_OWNER_SHIFT == heap->owner);
+        hak_assert(hak_entry_high(hak_map_get(block)) == heap->owner);
         set_next(block, bin->head);
         bin->head = block;
         if (--bin->room == 0)
@@ -261,8 +262,9 @@ void hak_bin_full(size_t offset)
     void *stale = heap->cls[cls].stash;
     heap->cls[cls].stash = bin->head;
     bin->head = NULL;
-    bin->room = room_of(cls);
-    put_list(heap, stale);
+    bin->room = bin->cap;
+    if (stale != NULL)
+        put_list(heap, stale);
 }
 
 /* For a thread that is past its end: one block by way of a heap that is given up again at once. */
@@ -298,10 +300,48 @@ void *hak_heap_refill(unsigned cls)
         if (bin->head == NULL && (bin->head = take_blocks(heap, cls)) == NULL)
             return NULL;
     }
-    bin->room = room_of(cls);
+    bin->room = bin->cap;
     void *block = bin->head;
     bin->head = next_of(block);
     return block;
+}
+
+static void release_large(hak_slab_t *run)
+{
+    hak_run_give(run, (unsigned)((run->size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT));
+}
+
+hak_slab_t *hak_heap_take_large(unsigned slices)
+{
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    if (heap == NULL)
+        return NULL;
+    hak_count_add(&heap->counters, HAK_COUNTER_large_blocks, 1);
+    for (unsigned i = 0; i < HAK_LARGES; i++) {
+        hak_slab_t *run = heap->larges[i];
+        if (run == NULL || run->slices != slices)
+            continue;
+        heap->larges[i] = NULL;
+        return run;
+    }
+    return NULL;
+}
+
+void hak_heap_keep_large(hak_slab_t *run)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap == NULL) {
+        release_large(run);
+        return;
+    }
+    unsigned slot = 0;
+    while (slot < HAK_LARGES && heap->larges[slot] != NULL)
+        slot++;
+    if (slot == HAK_LARGES) {
+        slot = heap->next_large++ % HAK_LARGES;
+        release_large(heap->larges[slot]);
+    }
+    heap->larges[slot] = run;
 }
 
 /* Everything in bins, stashes and parcels goes where it belongs. */
@@ -311,7 +351,13 @@ static void empty_thread(hak_thread_t *thread, hak_heap_t *heap)
         put_list(heap, thread->bins[cls].head);
         put_list(heap, heap->cls[cls].stash);
         thread->bins[cls].head = NULL;
+        thread->bins[cls].room = thread->bins[cls].cap;
         heap->cls[cls].stash = NULL;
+    }
+    for (unsigned i = 0; i < HAK_LARGES; i++) {
+        if (heap->larges[i] != NULL)
+            release_large(heap->larges[i]);
+        heap->larges[i] = NULL;
     }
     send_parcels(heap);
     put_list(heap, take_inbox(heap));
@@ -416,11 +462,13 @@ hak_heap_t *hak_heap_attach(void)
     if (heap == NULL)
         return NULL;
     thread->heap = heap;
-    thread->self = hak_policy()->safe_free ? HAK_NO_OWNER : heap->owner << HAK_ENTRY_OWNER_SHIFT;
+    thread->self = hak_policy()->safe_free ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        thread->bins[cls].room = room_of(cls);
+        thread->bins[cls].room = thread->bins[cls].cap = cap_of(cls);
     /* May call calloc, which by now finds the heap. If it fails, the heap is lost with the thread, not corrupted. */
+    int saved = errno;
     pthread_setspecific(thread_key, heap);
+    errno = saved;
     return heap;
 }
 

@@ -21,7 +21,7 @@
 typedef struct hak_bin {
     void *head;    /* first free block, linked through their first words; NULL when empty */
     uint32_t room; /* frees until hak_bin_full; at least 1 */
-    uint32_t unused;
+    uint32_t cap;  /* what room is set to when the bin is filled or emptied */
 } hak_bin_t;
 
 /* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
@@ -44,6 +44,8 @@ typedef struct hak_parcel {
 #define HAK_PARCELS       8u  /* a power of two; owners share them by their low bits */
 #define HAK_PARCEL_BLOCKS 64u /* sent when so many are in it */
 
+#define HAK_LARGES 4u /* large blocks that a heap keeps; more than that would be other threads' loss */
+
 typedef enum hak_heap_state {
     HAK_HEAP_LIVE,
     HAK_HEAP_ORPHAN,
@@ -55,8 +57,10 @@ struct hak_heap {
         void *stash;       /* blocks of an earlier bin, linked; NULL if none */
         hak_slab_t *slabs; /* those with free or never carved blocks; the first is in use */
     } cls[HAK_CLASSES];
+    hak_slab_t *larges[HAK_LARGES]; /* freed large blocks; NULL where there is none */
     hak_parcel_t parcels[HAK_PARCELS];
     hak_counters_t counters;
+    uint32_t next_large; /* the slot that gives way when all are taken, modulo HAK_LARGES */
     uint32_t owner;
     _Atomic uint32_t state;  /* hak_heap_state_t */
     hak_heap_t *next_orphan; /* under the list's lock */
@@ -71,6 +75,10 @@ void *hak_heap_refill(unsigned cls);
 void hak_bin_full(size_t offset);
 /* Frees a block of another owner's slab: entry is its map entry. */
 void hak_heap_send(void *p, uint32_t entry);
+/* A large block that the calling thread has freed, of exactly so many slices, or NULL. */
+hak_slab_t *hak_heap_take_large(unsigned slices);
+/* Keeps a freed large block for the calling thread, its map entry cleared. */
+void hak_heap_keep_large(hak_slab_t *run);
 /* The calling thread's heap, made or taken over at need; NULL when memory is out or the thread is past its end. */
 hak_heap_t *hak_heap_attach(void);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */

@@ -13,25 +13,27 @@
 
 static void *take_large(size_t size, bool *zero)
 {
-    hak_slab_t *run = hak_run_take((unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT));
-    if (run == NULL)
-        return NULL;
+    unsigned slices = (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
+    hak_slab_t *run = hak_heap_take_large(slices);
+    *zero = false;
+    if (run == NULL) {
+        run = hak_run_take(slices);
+        if (run == NULL)
+            return NULL;
+        *zero = run->clean;
+    }
     run->heap = NULL;
     run->cls = 0;
     run->size = (uint32_t)hak_round_up(size, HAK_OS_PAGE);
-    *zero = run->clean;
     char *base = hak_slab_base(run);
     hak_map_set(base, HAK_ENTRY_LARGE);
-    if (hak_thread.heap != NULL)
-        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_large_blocks, 1);
     return base;
 }
 
 static void give_large(void *p)
 {
-    hak_slab_t *run = hak_slab_of(p);
     hak_map_set(p, 0);
-    hak_run_give(run, (unsigned)((run->size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT));
+    hak_heap_keep_large(hak_slab_of(p));
 }
 
 /* --- malloc ------------------------------------------------------------------------------------------------------- */
@@ -43,34 +45,41 @@ static bool give_up_everything(void)
     return (hak_big_trim() + hak_pool_unmap()) != 0;
 }
 
-/* A block of any size above 0, or NULL without errno. */
-static void *take_any(size_t size, bool *zero)
+/* A block above HAK_CLASS_MAX, or NULL. */
+static void *take_huge(size_t size, bool *zero)
 {
-    *zero = false;
-    if (size <= HAK_CLASS_MAX)
-        return hak_heap_refill(hak_class_of(size));
     if (size <= HAK_LARGE_MAX)
         return take_large(size, zero);
-    if (size > HAK_REQUEST_MAX)
-        return NULL;
-    return hak_big_take(size, HAK_SLICE, zero);
+    return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zero) : NULL;
 }
 
 /* The same; when memory is out, once more after everything unused was given back. Sets errno on failure. */
-static void *take_or_fail(size_t size, bool *zero)
+static void *take_huge_or_fail(size_t size, bool *zero)
 {
-    int saved = errno;
-    void *p = take_any(size, zero);
+    void *p = take_huge(size, zero);
     if (p == NULL && size <= HAK_REQUEST_MAX && give_up_everything())
-        p = take_any(size, zero);
-    errno = p != NULL ? saved : ENOMEM;
+        p = take_huge(size, zero);
+    if (p == NULL)
+        errno = ENOMEM;
+    return p;
+}
+
+static HAK_COLD void *refill_or_fail(unsigned cls)
+{
+    void *p = give_up_everything() ? hak_heap_refill(cls) : NULL;
+    if (p == NULL)
+        errno = ENOMEM;
     return p;
 }
 
 void *hak_malloc_slow(size_t size)
 {
+    if (hak_likely(size <= HAK_CLASS_MAX)) {
+        void *p = hak_heap_refill(hak_class_of(size));
+        return hak_likely(p != NULL) ? p : refill_or_fail(hak_class_of(size));
+    }
     bool zero;
-    return take_or_fail(size, &zero);
+    return take_huge_or_fail(size, &zero);
 }
 
 void *hak_malloc_mid(size_t size)
@@ -92,7 +101,7 @@ void *hak_calloc_slow(size_t size)
         return block != NULL ? memset(block, 0, size) : NULL;
     }
     bool zero;
-    void *p = take_or_fail(size, &zero);
+    void *p = take_huge_or_fail(size, &zero);
     return p == NULL || zero ? p : memset(p, 0, size);
 }
 
@@ -115,11 +124,11 @@ void *hak_malloc_aligned(size_t align, size_t size)
     if (align <= HAK_SLICE)
         return hak_malloc_slow(padded);
     bool zero;
-    int saved = errno;
     void *p = hak_big_take(hak_max(size, 1), align, &zero);
     if (p == NULL && give_up_everything())
         p = hak_big_take(hak_max(size, 1), align, &zero);
-    errno = p != NULL ? saved : ENOMEM;
+    if (p == NULL)
+        errno = ENOMEM;
     return p;
 }
 
@@ -137,39 +146,31 @@ static void refuse(void *p)
 static void free_checked(void *p, uint32_t entry)
 {
     hak_check_start(p, entry);
-    if (hak_thread.heap == NULL || entry >> HAK_ENTRY_OWNER_SHIFT != hak_thread.heap->owner) {
+    if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_heap_send(p, entry);
         return;
     }
-    hak_bin_ref_t bin = hak_bin_at(entry & HAK_ENTRY_LOW);
+    hak_bin_ref_t bin = hak_bin_at(hak_entry_low(entry));
     *(void **)p = bin->head;
     bin->head = p;
     if (--bin->room == 0)
-        hak_bin_full(entry & HAK_ENTRY_LOW);
+        hak_bin_full(hak_entry_low(entry));
 }
 
 void hak_free_slow(void *p)
 {
     if (p == NULL)
         return;
-    int saved = errno;
     uint32_t entry = hak_map_get(p);
-    if ((entry & HAK_ENTRY_BIG) != 0) {
-        if (!hak_big_give(p, entry))
-            refuse(p);
-    } else if (entry == HAK_ENTRY_LARGE) {
-        if (((uintptr_t)p & (HAK_SLICE - 1)) == 0)
-            give_large(p);
-        else
-            refuse(p);
-    } else if (entry == 0) {
-        refuse(p);
-    } else if (hak_policy()->safe_free) {
-        free_checked(p, entry);
-    } else {
+    uint32_t low = hak_entry_low(entry);
+    if (hak_entry_in_slab(entry) && !hak_policy()->safe_free)
         hak_heap_send(p, entry);
-    }
-    errno = saved;
+    else if (hak_entry_in_slab(entry))
+        free_checked(p, entry);
+    else if (low == HAK_ENTRY_LARGE && ((uintptr_t)p & (HAK_SLICE - 1)) == 0)
+        give_large(p);
+    else if (low != HAK_ENTRY_BIG || !hak_big_give(p, entry))
+        refuse(p);
 }
 
 /* --- realloc ------------------------------------------------------------------------------------------------------ */
@@ -179,11 +180,9 @@ size_t hak_block_size(const void *p)
     uint32_t entry = hak_map_get(p);
     if (entry == 0)
         return 0;
-    if ((entry & HAK_ENTRY_BIG) != 0)
-        return hak_big_size(entry);
-    if (entry == HAK_ENTRY_LARGE)
-        return hak_slab_of(p)->size;
-    return hak_class_size((entry & HAK_ENTRY_LOW) / 16);
+    if (hak_entry_in_slab(entry))
+        return hak_class_size(hak_entry_low(entry) / 16);
+    return hak_entry_low(entry) == HAK_ENTRY_LARGE ? hak_slab_of(p)->size : hak_big_size(entry);
 }
 
 void *hak_realloc(void *p, size_t size)
@@ -198,12 +197,14 @@ void *hak_realloc(void *p, size_t size)
     if (size <= before && (size >= before / 2 || before <= 64))
         return p;
     uint32_t entry = hak_map_get(p);
-    if ((entry & HAK_ENTRY_BIG) != 0 && size > HAK_LARGE_MAX && size <= HAK_REQUEST_MAX) {
+    if (hak_entry_low(entry) == HAK_ENTRY_BIG && size > HAK_LARGE_MAX && size <= HAK_REQUEST_MAX) {
         void *moved = hak_big_resize(p, entry, size);
         if (moved != NULL)
             return moved;
     }
-    void *target = hak_malloc_front(size);
+    /* What grows by little will do so again: a quarter more than asked for spares the next copies. */
+    bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
+    void *target = hak_malloc_front(by_little ? size + size / 4 : size);
     if (target == NULL)
         return size <= before ? p : NULL; /* a block can always be shrunk, by doing nothing */
     memcpy(target, p, hak_min(before, size));

@@ -1,0 +1,99 @@
+"""Heat map of the library's text: executions of every 64-byte line, one panel a stage, drawn from callgrind's counts.
+
+perf's heat maps need hardware branch records; the counts are exact, and the same on every machine. Each workload
+counts alike. A cell is one cache line, a row of 64 cells is one page, the colour is the logarithm of its share.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from common import workloads
+from common.errors import Failure, guard
+from common.paths import ROOT
+from bench.tree import Tree
+from layout import callgrind
+
+LINE_BYTES, LINES_A_PAGE = 64, 64
+LEAST_SHARE = 1e-7      # colours span seven decades
+
+
+def line_shares(profiles) -> dict:
+    """Line number -> share of all executions, each profile counting alike."""
+    shares = defaultdict(float)
+    for profile in profiles:
+        whole = sum(profile.counts.values())
+        for address, times in profile.counts.items():
+            shares[address // LINE_BYTES] += times / whole / len(profiles)
+    return dict(shares)
+
+
+def grid(shares) -> list:
+    """Rows of (page number, 64 shares), only pages in which something ran, in address order."""
+    rows = {}
+    for line, share in shares.items():
+        rows.setdefault(line // LINES_A_PAGE, [0.0] * LINES_A_PAGE)[line % LINES_A_PAGE] += share
+    return sorted(rows.items())
+
+
+def stage_shares(tree: Tree, role="holdout") -> dict:
+    """Stage -> line shares, of the stages that were measured."""
+    found = {}
+    for stage in tree.built_stages():
+        paths = [tree.profile(stage, row.name) for row in workloads.load_workloads(ROOT) if row.role == role]
+        profiles = [callgrind.load(path) for path in paths if path.exists()]
+        if profiles:
+            found[stage] = line_shares(profiles)
+    return found
+
+
+def draw(stages, path: Path, title=""):
+    """Write the picture; the suffix (svg, png) is the format. Equal input gives equal bytes."""
+    import matplotlib
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "hakmem"
+    from matplotlib import colors, pyplot
+
+    grids = {stage: grid(shares) for stage, shares in stages.items()}
+    figure, axes = pyplot.subplots(len(grids), 1, squeeze=False, layout="constrained",
+                                   figsize=(10, 0.7 + sum(0.45 + 0.22 * len(rows) for rows in grids.values())),
+                                   height_ratios=[len(rows) + 1 for rows in grids.values()])
+    scale = colors.LogNorm(LEAST_SHARE, 1.0)
+    image = None
+    for axis, (stage, rows) in zip(axes[:, 0], grids.items()):
+        cells = [[share if share > 0 else float("nan") for share in row] for _page, row in rows]
+        image = axis.imshow(cells, aspect="auto", norm=scale, cmap="inferno_r", interpolation="nearest")
+        used = sum(share > 0 for _page, row in rows for share in row)
+        axis.set_title(f"{stage}: {used} lines in {len(rows)} pages", loc="left", fontsize=9)
+        axis.set_yticks(range(len(rows)), [f"{page * LINE_BYTES * LINES_A_PAGE:#x}" for page, _row in rows], fontsize=7)
+        axis.tick_params(axis="x", labelsize=7)
+    axes[-1, 0].set_xlabel("cache line of the page", fontsize=8)
+    figure.colorbar(image, ax=axes[:, 0], label="share of executed instructions", fraction=0.03)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    figure.savefig(path, metadata=metadata, dpi=110)
+    pyplot.close(figure)
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="layout.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m layout.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
+                    "Draw which cache lines of the library execute, stage by stage.")
+    parser.add_argument("--build", type=Path, required=True, metavar="B")
+    parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
+    arguments = parser.parse_args(argv)
+    tree = Tree(arguments.build)
+    stages = stage_shares(tree, arguments.role)
+    if not stages:
+        raise Failure(f"{arguments.build} holds no measured stage: run `make pgo` first")
+    draw(stages, arguments.output, tree.label)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -109,7 +109,8 @@ def needs(program: str, package: str) -> str:
 
 def copy_of_sources(to: Path) -> Path:
     """The files of the project that git would track, copied: a clean clone with the changes of this tree."""
-    listed = run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
+    # The clone may belong to another user than the one who runs the tests.
+    listed = run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
         if source.is_file():

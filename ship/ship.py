@@ -31,10 +31,14 @@ def version(root=ROOT) -> str:
 
 
 def ship_library(source: Path, directory: Path):
-    """The stripped library, its debug file, and the name that the linker recorded. GNU strip breaks BOLT's files."""
+    """The stripped library, its debug file, and the name that the linker recorded.
+
+    GNU strip breaks BOLT's files, and llvm-objcopy --only-keep-debug crashes on them, so the debug file is the whole
+    library with its symbols: debuggers take that as well.
+    """
     debug, target = directory / f"{LIBRARY}.debug", directory / LIBRARY
     objcopy = tools.require("llvm-objcopy")
-    proc.run([objcopy, "--only-keep-debug", source, debug])
+    proc.run([objcopy, source, debug])
     proc.run([tools.require("llvm-strip"), "--strip-all", source, "-o", target])
     proc.run([objcopy, f"--add-gnu-debuglink={debug.name}", target.name], cwd=directory)
     target.chmod(0o755)
@@ -75,7 +79,7 @@ def tool_versions(toolchain: str) -> dict:
 def build_command(target: str) -> str:
     """How ninja makes a file, with the clone's path taken out."""
     lines = proc.run([tools.require("ninja"), "-t", "commands", "-s", target], cwd=ROOT).stdout.splitlines()
-    return lines[-1].replace(str(ROOT), "<root>") if lines else ""
+    return lines[-1].replace(str(ROOT), "<root>").partition(" && ")[0].strip() if lines else ""
 
 
 def chain_of(gates: dict) -> list:

@@ -1,0 +1,243 @@
+"""The benchmark programs, their tables and inputs, and the ranking that `make bench` prints."""
+
+import io
+import re
+
+import pytest
+
+from bench import bench, inputs, ranking
+from bench.ranking import Sample, Study
+from common import paths, tables, workloads
+from common.errors import UserError
+from common.proc import run
+from tests.support import ROOT, needs
+
+HARNESS = ROOT / "bench" / "programs" / "harness.c"
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-pthread", "-fno-builtin")
+REPORT = re.compile(r"^(\w+) ops=\d+ seconds=[\d.]+ ops_per_sec=\d+ peak_rss_kib=\d+\n$")
+
+# Every program with little work; the set of names is compared with the directory.
+SMALL = {
+    "bench_allocators": ["mixed", "1"],
+    "bench_big": ["20"],
+    "bench_cache_scratch": ["2", "10", "8", "10"],
+    "bench_cache_thrash": ["2", "10", "8", "10"],
+    "bench_fastpath": ["random1024", "1000"],
+    "bench_fragmentation": ["4", "1000"],
+    "bench_large_ws": ["20000", "10000"],
+    "bench_larson": ["-n", "2", "8", "1024", "500", "2", "1", "2"],
+    "bench_mid_mt": ["2000"],
+    "bench_producer_consumer": ["20", "2", "2"],
+    "bench_random_mixed": ["10000", "100", "1"],
+    "bench_realloc": ["5000"],
+    "bench_sh6": ["5", "2"],
+    "bench_sh8": ["50"],
+    "bench_thread_churn": ["50"],
+    "bench_tiny_hot": ["10000"],
+    "bench_xmalloc": ["20", "2"],
+}
+LAUNCHER = "bench_run"
+TEXTS = sorted(name for name, generator in inputs.GENERATORS.items() if not generator.directory)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Builds a program on demand, with every warning an error."""
+    directory = tmp_path_factory.mktemp("programs")
+    compiler = needs("gcc", "gcc")
+
+    def build(name):
+        out = directory / name
+        if not out.exists():
+            run([compiler, *FLAGS, "-o", out, ROOT / "bench" / "programs" / f"{name}.c", HARNESS])
+        return out
+    return build
+
+
+def test_every_program_is_tested_and_in_the_table():
+    names = {path.stem for path in (ROOT / "bench" / "programs").glob("bench_*.c")}
+    assert names == {*SMALL, LAUNCHER}
+    used = {row.program.removeprefix("{bench}/") for row in benchmarks() if row.program.startswith("{bench}/")}
+    assert used == set(SMALL) - {"bench_fastpath"}
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_program_runs(programs, name):
+    result = run([programs(name), *SMALL[name], "-v"])
+    assert REPORT.match(result.stdout).group(1) == name
+    assert run([programs(name), *SMALL[name]]).stdout == ""
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("bad", ["nonsense", "--unknown", "-1"])
+def test_bad_arguments_exit_2(programs, name, bad):
+    result = run([programs(name), bad], check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{name}: ") and result.stderr.count("\n") == 1
+
+
+def test_programs_compile_with_clang():
+    compiler = needs("clang-22", "clang-22")
+    sources = sorted((ROOT / "bench" / "programs").glob("*.c"))
+    assert run([compiler, *FLAGS, "-fsyntax-only", *sources]).stderr == ""
+
+
+def test_fastpath_has_a_twin_for_each_pattern(programs):
+    text = run([programs("bench_fastpath"), "-h"]).stdout
+    words = re.search(r"PATTERN \(default \w+\): (.*)", text).group(1).split()
+    patterns = [word for word in words if not word.startswith("empty:")]
+    assert patterns == ["pair64", "lifo64", "fifo64", "random1024", "mid32k", "pair64k", "pair256k", "pair2m",
+                        "calloc64", "realloc16"]
+    assert words == patterns + [f"empty:{word}" for word in patterns]
+    assert run([programs("bench_fastpath"), "lifo64", "150"], check=False).stderr == (
+        "bench_fastpath: ITERATIONS of lifo64 must be a multiple of 100\n")
+
+
+def test_allocators_prints_a_csv_row(programs):
+    words = ("--allocator", "system", "--scenario", "vm", "3", "--csv", "--header")
+    header, row = run([programs("bench_allocators"), *words]).stdout.splitlines()
+    assert header.startswith("allocator,scenario,runs,") and row.startswith("system,vm,3,10,")
+    assert len(header.split(",")) == len(row.split(","))
+
+
+def test_allocators_refuses_a_library_that_does_not_load(programs):
+    words = ("--allocator", "hakmem-baseline", "--library", "./nowhere.so", "vm", "1")
+    result = run([programs("bench_allocators"), *words], check=False)
+    assert result.returncode == 2 and "./nowhere.so could not be loaded" in result.stderr
+
+
+def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
+    out = tmp_path / "usage"
+    result = run([programs(LAUNCHER), out, "GREETING=hello", "/bin/sh", "-c", "echo $GREETING; exit 7"], check=False)
+    assert (result.returncode, result.stdout) == (7, "hello\n")
+    usage = bench.parse_usage(out.read_text())
+    assert sorted(usage) == ["faults", "peak_rss_kib", "seconds", "system", "user"]
+    assert 200 < int(usage["peak_rss_kib"]) < 10000
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_inputs_are_deterministic(name, tmp_path):
+    for out in ("a", "b"):
+        inputs.write(inputs.GENERATORS[name], tmp_path / out)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != b""
+
+
+def test_git_repository_is_deterministic(tmp_path):
+    git = needs("git", "git")
+    for out in ("a.git", "b.git"):
+        inputs.write(inputs.GENERATORS["git_repository"], tmp_path / out)
+    trees = [{path.relative_to(tmp_path / out): path.read_bytes() for path in (tmp_path / out).rglob("*")
+              if path.is_file()} for out in ("a.git", "b.git")]
+    assert trees[0] == trees[1]
+    assert run([git, f"--git-dir={tmp_path / 'a.git'}", "rev-list", "--count", "main"]).stdout == "120\n"
+
+
+def test_unknown_generator_lists_the_valid_ones(tmp_path):
+    with pytest.raises(UserError, match="unknown generator 'x'; valid generators: c_unit, "):
+        inputs.main(["x", str(tmp_path / "out")])
+
+
+def test_train_and_holdout_are_disjoint():
+    rows = workloads.load_table(ROOT)
+    by_role = {role: [row for row in rows if row.role == role] for role in workloads.ROLES}
+    assert len(by_role["train"]) >= 6 and len([row for row in by_role["holdout"] if row.gate]) >= 3
+    assert not {row.command[0] for row in by_role["train"]} & {row.command[0] for row in by_role["holdout"]}
+    assert not {name for row in by_role["train"] for name in row.inputs} & {
+        name for row in by_role["holdout"] for name in row.inputs}
+
+
+def test_every_input_exists_and_is_used():
+    made = {row.name: row.generator for row in workloads.load_inputs(ROOT)}
+    used = {name for row in (*workloads.load_table(ROOT), *benchmarks()) for name in row.inputs}
+    assert set(made) == used
+    assert set(made.values()) == set(inputs.GENERATORS)
+
+
+def benchmarks() -> tuple:
+    """The rows of bench/benchmarks.toml."""
+    return tables.load(paths.ROOT / bench.TABLE, "benchmark", bench.Benchmark)
+
+
+def test_unknown_benchmark_lists_the_valid_ones():
+    with pytest.raises(UserError, match="unknown benchmark 'x'; valid benchmarks: tiny_hot, "):
+        bench.select(benchmarks(), ["x"])
+
+
+def test_missing_peers_are_named_with_their_package(monkeypatch):
+    monkeypatch.setattr(bench, "find_library", lambda name: None)
+    lines = []
+    assert bench.installed_peers(lines.append) == ()
+    assert lines[0] == "mimalloc is left out: not installed (apt-get install libmimalloc2.0)"
+    assert len(lines) == len(bench.PEERS)
+
+
+@pytest.mark.parametrize("text, message", [("x", "'x' is not NAME=LIB.so"), ("x=/no.so", "/no.so is missing")])
+def test_bad_peer(text, message):
+    with pytest.raises(UserError, match=message):
+        bench.named_library(text)
+
+
+def test_progress_is_silent_where_there_is_no_terminal():
+    stream = io.StringIO()
+    bench.progress(stream)("anything")
+    assert stream.getvalue() == ""
+
+
+def samples(benchmark, contender, *runs):
+    """One sample a round: (seconds, KiB)."""
+    return [Sample(benchmark, contender, turn, seconds, kib) for turn, (seconds, kib) in enumerate(runs)]
+
+
+def small_study(*extra) -> Study:
+    """Two benchmarks, three contenders, two rounds."""
+    rows = (bench.Benchmark("one", "p", "s", points=True), bench.Benchmark("two", "p", "s", threads=2))
+    return Study(rows, ("glibc", "hakmem", "other"), "hakmem", "glibc", (
+        *samples("one", "glibc", (1.0, 100), (2.0, 100)), *samples("one", "hakmem", (0.5, 110), (1.0, 110)),
+        *samples("one", "other", (0.4, 200), (0.8, 200)), *samples("two", "glibc", (1.0, 100), (1.0, 100)),
+        *samples("two", "hakmem", (0.25, 100), (0.25, 100)), *extra))
+
+
+def test_summary():
+    text = ranking.summary(small_study(*samples("two", "other", (0.5, 100), (0.5, 100))))
+    assert text == """\
+Time and memory relative to glibc; median of 2 interleaved rounds; `~`: the interval includes 1.
+
+time, one thread  glibc  hakmem  other          hakmem / best peer
+one                1.00    0.50   0.40  1.250 [1.250, 1.250] other
+geometric mean     1.00    0.50   0.40
+
+time, threads   glibc  hakmem  other          hakmem / best peer
+two              1.00    0.25   0.50  0.500 [0.500, 0.500] other
+geometric mean   1.00    0.25   0.50
+
+peak memory     glibc  hakmem  other           hakmem / best peer
+one              1.00    1.10   2.00   1.100 [1.100, 1.100] glibc
+two              1.00    1.00   1.00  ~1.000 [1.000, 1.000] glibc
+geometric mean   1.00    1.05   1.41
+
+points  one
+other     3
+hakmem    2
+glibc     1
+
+rank  allocator  one thread  threads  peak memory
+1         other        0.40     0.50         1.41
+2        hakmem        0.50     0.25         1.05
+3         glibc        1.00     1.00         1.00
+
+A peer is ahead of hakmem by more than 5 % on: one (other, 1.25).
+"""
+
+
+def test_a_failure_leaves_no_mean():
+    text = ranking.summary(small_study(Sample("two", "other", 0, failure="signal SIGSEGV")))
+    assert "two              1.00    0.25   fail  0.250 [0.250, 0.250] glibc" in text
+    assert "3         other        0.40        -            -" in text.replace("1         other", "3         other")
+    assert text.endswith("failed: other on two: signal SIGSEGV\n")
+
+
+def test_results_are_read_back(tmp_path):
+    path = tmp_path / "bench.jsonl"
+    with bench.Recorder(path, (bench.Contender("glibc"),)) as record:
+        record(Sample("one", "glibc", 0, 1.5, 900))
+    assert bench.read_last(path) == (Sample("one", "glibc", 0, 1.5, 900),)

@@ -123,6 +123,16 @@ static void apply_preset(int *argc, char **argv, bench_arg_t *args)
     }
 }
 
+static bool has_number(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-') {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     bench_arg_t args[] = {
@@ -136,7 +146,7 @@ int main(int argc, char **argv)
     };
     bool counted = bench_flag(&argc, argv, "-n");
     apply_preset(&argc, argv, args);
-    counted |= argc == 1 || argv[argc - 1][0] == '-'; /* no first argument: a fixed amount of work */
+    counted |= !has_number(argc, argv); /* nothing said: a fixed amount of work */
     bench_parse(
         argc, argv,
         "Replaces random blocks; threads hand their blocks to a successor and exit. With -n the first "

@@ -202,6 +202,8 @@ def test_summary():
     assert text == """\
 Time and memory relative to glibc; median of 2 interleaved rounds; `~`: the interval includes 1.
 
+Warning: with 2 rounds the intervals are too narrow; 6 or more decide.
+
 time, one thread  glibc  hakmem  other          hakmem / best peer
 one                1.00    0.50   0.40  1.250 [1.250, 1.250] other
 geometric mean     1.00    0.50   0.40

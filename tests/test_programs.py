@@ -90,7 +90,7 @@ print(#t, #table.concat(t), t[1], t[50000])
 """
 
 POSTSCRIPT = """%!PS
-/Helvetica findfont 12 setfont
+/Helvetica findfont 12 scalefont setfont
 1 1 40 { dup 72 exch 18 mul moveto (line of text ) show 10 string cvs show } for
 0 10 200 { 300 300 3 -1 roll 0 360 arc stroke } for showpage
 """

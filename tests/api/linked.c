@@ -47,12 +47,12 @@ static void test_aligned(void **state)
 
 static void test_pointers_that_are_not_ours_have_no_size(void **state)
 {
+    (void)state;
     int on_stack;
     static int in_image;
     assert_int_equal(hak_usable_size(NULL), 0);
     assert_int_equal(hak_usable_size(&on_stack), 0);
     assert_int_equal(hak_usable_size(&in_image), 0);
-    assert_int_equal(hak_usable_size(state), 0);
 }
 
 static void test_trim_gives_back(void **state)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench import ranking
 from bench.ranking import Sample, Study
+from bench.tree import Tree
 from common import files, paths, tables
 from common.errors import Failure, UserError, guard
 from common.launch import launch
@@ -108,10 +109,12 @@ def named_library(text: str) -> Contender:
 
 
 def own_library() -> Path:
-    """The library that ships, or else the best one that has been built."""
+    """The library that ships; before that exists, the one that was chosen to ship, or a plain build."""
     candidates = [paths.ROOT / "dist" / "libhakmem.so"]
-    for tree in ("clang-bench_minimal", "gcc-bench_minimal"):
-        candidates += [paths.BUILD / tree / stage / "libhakmem.so" for stage in ("bolt", "layout", "pgo", "base")]
+    for tree in (Tree(paths.BUILD / name) for name in ("clang-bench_minimal", "gcc-bench_minimal")):
+        chosen = tree.select("ship.json")
+        candidates += [paths.ROOT / files.read_json(chosen)["so"]] if chosen.exists() else []
+        candidates.append(tree.library("base"))
     found = next((path for path in candidates if path.exists()), None)
     if found is None:
         raise UserError("there is no libhakmem.so yet: run `make pgo`, or name one by --library PATH")

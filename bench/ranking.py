@@ -128,8 +128,11 @@ def failures(study: Study) -> str:
 
 def summary(study: Study) -> str:
     """Everything, as `make bench` prints it."""
-    parts = [f"Time and memory relative to {study.reference}; median of {_rounds(study)} interleaved rounds; "
+    rounds = _rounds(study)
+    parts = [f"Time and memory relative to {study.reference}; median of {rounds} interleaved rounds; "
              "`~`: the interval includes 1."]
+    if rounds < stats.FEW_ROUNDS:
+        parts.append(f"Warning: with {rounds} rounds the intervals are too narrow; {stats.FEW_ROUNDS} or more decide.")
     for title, threaded in GROUPS:
         rows = [row for row in study.benchmarks if (row.threads > 1) == threaded]
         if rows:

@@ -2,6 +2,7 @@
 
     /usr/bin/python3 -m tests.run                          all tests
     /usr/bin/python3 -m tests.run tests/test_c.py -k fork  what pytest would select
+    /usr/bin/python3 -m tests.run -k "fork and not stdio"  of all files
     HAK_SO=dist/libhakmem.so /usr/bin/python3 -m tests.run tests/test_c.py
 
 Every case of a C program counts as one. Exit 0: all passed; 1: some failed; 2: nothing to test, or wrong usage.
@@ -69,14 +70,13 @@ def check_built():
 
 def main(argv) -> int:
     """Parse, run pytest with the counter, print the closing line."""
-    parser = argparse.ArgumentParser(prog="tests.run", description=__doc__,
+    parser = argparse.ArgumentParser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pytest", nargs=argparse.REMAINDER,
-                        help="files and options for pytest; all of tests/ when none")
-    chosen = parser.parse_args(argv).pytest
+    _, chosen = parser.parse_known_args(argv)
     if not chosen:
         check_built()
-        chosen = ["tests"]
+    if not any((ROOT / word.split("::")[0]).exists() for word in chosen):
+        chosen = ["tests", *chosen]
     counter = Counter()
     options = ["--rootdir", str(ROOT), "--tb=short", "--continue-on-collection-errors",
                "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",

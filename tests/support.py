@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
 from common.paths import BUILD, ROOT
 from common.proc import run
 from common.tables import load
@@ -46,7 +47,11 @@ def libraries() -> list[Path]:
     """The libraries under test: $HAK_SO (separated by ':'), else every plain build and the shipped one."""
     named = os.environ.get("HAK_SO", "")
     if named:
-        return [Path(word).resolve() for word in named.split(":") if word]
+        chosen = [Path(word).resolve() for word in named.split(":") if word]
+        for so in chosen:
+            if not so.is_file():  # the loader would only warn, and every test would pass on libc's malloc
+                raise UserError(f"HAK_SO names {so}, which does not exist")
+        return chosen
     found = sorted(BUILD.glob("*/base/libhakmem.so"))
     shipped = ROOT / "dist" / "libhakmem.so"
     return found + ([shipped] if shipped.exists() else [])

@@ -30,14 +30,15 @@ class Node:
 
 
 def nodes(flow) -> list:
-    """Executed functions in address order."""
+    """Executed functions in address order, but for those of the C runtime's start files: they have no size, and one
+    section for all, so that no linker can move them."""
     weights = defaultdict(float)
     for address, times in flow.counts.items():
         function = flow.index.find(address)
         if function is not None:
             weights[function.address] += times
-    return [Node(function.name, function.address, max(function.size, 1), weights[function.address])
-            for function in flow.index.functions if weights.get(function.address)]
+    return [Node(function.name, function.address, function.size, weights[function.address])
+            for function in flow.index.functions if function.size and weights.get(function.address)]
 
 
 def density_key(weight, size, address):

@@ -86,8 +86,8 @@ report: configured ## build/report/index.html: tables, charts, heatmaps
 	@$(NINJA) --quiet report
 	@echo build/report/index.html
 
-doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs)
-	@$(MODULE) pgo.doctor $(if $(INSTALL),--install)
+doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
+	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
 bench: configured ## Build the benchmark programs and the workloads' inputs
 	@$(NINJA) bench

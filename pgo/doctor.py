@@ -117,6 +117,7 @@ def parse(argv):
                                      description=__doc__)
     parser.add_argument("--check", action="store_true", help="say nothing when all is there, else list what is not")
     parser.add_argument("--install", action="store_true", help="install what is missing (root), or print the command")
+    parser.add_argument("--optional", action="store_true", help="--install takes the optional tools as well")
     parser.add_argument("--group", action="append", choices=discovery.GROUPS, default=None,
                         help="only the tools of this group (repeatable; all)")
     return parser.parse_args(argv)
@@ -130,8 +131,9 @@ def main(argv) -> int:
     if not (arguments.check or arguments.install):
         print_table(needs, sys.stdout)
     lacking = [need for need in needs if need.lacking]
-    if arguments.install and lacking:
-        install(sorted({need.package for need in lacking}))
+    wanted = [need for need in needs if not need.found] if arguments.optional else lacking
+    if arguments.install and wanted:
+        install(sorted({need.package for need in wanted}))
         lacking = [need for need in gather(groups) if need.lacking]
         if lacking:
             raise Failure(f"still missing after the installation: {', '.join(need.name for need in lacking)}")

@@ -11,12 +11,12 @@
 #if HAK_INSTRUMENT_GCC
 void __gcov_dump(void);
 void __gcov_reset(void);
-#define WRITE_PROFILE __gcov_dump
+#define WRITE_PROFILE  __gcov_dump
 #define RESET_COUNTERS __gcov_reset
 #else
 int __llvm_profile_write_file(void);
 void __llvm_profile_reset_counters(void);
-#define WRITE_PROFILE (void)__llvm_profile_write_file
+#define WRITE_PROFILE  (void)__llvm_profile_write_file
 #define RESET_COUNTERS __llvm_profile_reset_counters
 #endif
 

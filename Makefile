@@ -1,11 +1,12 @@
 # Makefile: the commands that people type. All work is done by ninja, on the graph that configure.py wrote.
 
-PYTHON    ?= /usr/bin/python3
-NINJA     ?= ninja
-VARIANT   ?= bench_minimal
+PYTHON ?= /usr/bin/python3
+NINJA ?= ninja
+VARIANT ?= bench_minimal
 TOOLCHAIN ?= clang
-TRAIN     ?=
-INSTALL   ?=
+TRAIN ?=
+INSTALL ?=
+BENCH_ARGS ?=
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
@@ -89,8 +90,9 @@ report: configured ## build/report/index.html: tables, charts, heatmaps
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
 	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
-bench: configured ## Build the benchmark programs and the workloads' inputs
+bench: configured ## Run the benchmark set against glibc and the installed peers (BENCH_ARGS='--rounds 3')
 	@$(NINJA) bench
+	@$(MODULE) bench.bench $(BENCH_ARGS)
 
 golden: configured ## Instructions per call of each pattern, stage by stage
 	@$(NINJA) golden

@@ -24,12 +24,13 @@ HAK_INLINE unsigned hak_class_of_tiny(size_t size)
 }
 
 /* The class of a request of HAK_TINY_MAX+1..HAK_CLASS_MAX bytes. With s = size - 1 and m its highest bit, the top
- * four bits of s are 8 + k, where k in 0..7 numbers the step: the class is 64 + 8 * (m - 10) + k + 1. */
+ * four bits of s are 8 + k, where k in 0..7 numbers the step: the class is 64 + 8 * (m - 10) + k + 1. In 32 bits, because
+ * clang makes six instructions more of 64. */
 HAK_INLINE unsigned hak_class_of_mid(size_t size)
 {
-    size_t s = size - 1;
-    unsigned m = 63u ^ (unsigned)__builtin_clzl(s);
-    return 8 * m + (unsigned)(s >> (m - 3)) - 23;
+    unsigned s = (unsigned)size - 1;
+    unsigned m = 31u ^ (unsigned)__builtin_clz(s);
+    return 8 * (m - 3) + (s >> (m - 3)) + 1;
 }
 
 /* The class of a request of 0..HAK_CLASS_MAX bytes; a request of nothing gets the smallest block. */

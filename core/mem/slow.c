@@ -86,7 +86,7 @@ void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return hak_malloc_slow(size);
-    hak_bin_ref_t bin = hak_bin_at((size_t)hak_class_of_mid(size) * 16);
+    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);

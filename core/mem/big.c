@@ -1,4 +1,4 @@
-/* big.c: big blocks. Records, cache and sums are under `lock`; no system call is made while it is held. */
+/* big.c: big blocks. Records, cache and sums are under `lock`; no memory is mapped or unmapped while it is held. */
 #include "mem/big.h"
 
 #include "base/options.h"
@@ -8,20 +8,28 @@
 
 #define RECORDS                                                                                              \
     (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
-#define CACHE_SLOTS 16u
+#define CACHE_RANGES 64u
 
+/* A block in use. */
 typedef struct record {
     char *base;         /* first byte; NULL in a free record */
-    size_t size;        /* bytes mapped */
+    size_t size;        /* bytes mapped: usable */
     uint32_t next_free; /* index of the next free record; 0 ends the list */
-    uint32_t cached_ms; /* when it went into the cache; the low bits of the clock */
 } record_t;
+
+/* Freed address space that is still mapped. Ranges are cut and joined as blocks come and go: mappings need not be
+ * returned to the system as they were taken from it. */
+typedef struct range {
+    char *base;
+    size_t size;
+    uint32_t since_ms; /* when the youngest part of it was freed; the low bits of the clock */
+} range_t;
 
 static hak_os_lock_t lock;
 static record_t *records; /* [0] is not used */
 static uint32_t records_used, free_record;
-static uint32_t cache[CACHE_SLOTS]; /* records, oldest first */
-static uint32_t cached;             /* slots in use */
+static range_t cache[CACHE_RANGES];
+static uint32_t cached; /* ranges in use */
 static hak_big_view_t totals;
 
 static uint32_t index_of(uint32_t entry)
@@ -47,55 +55,79 @@ static void drop_record_locked(uint32_t index)
     free_record = index;
 }
 
-static void uncache_locked(uint32_t slot)
+static range_t uncache_locked(uint32_t slot)
 {
-    totals.cached -= records[cache[slot]].size;
-    cached--;
-    for (uint32_t i = slot; i < cached; i++)
-        cache[i] = cache[i + 1];
+    range_t range = cache[slot];
+    totals.cached -= range.size;
+    cache[slot] = cache[--cached];
+    return range;
 }
 
-/* Takes mappings that have to go out of the cache: all that are due, until it holds no more than `budget` bytes.
- * Returns how many were written to `out`; the caller unmaps them without the lock. */
-static uint32_t evict_locked(size_t budget, bool due, record_t out[CACHE_SLOTS])
+/* Joins the range with cached neighbours. The cache has a free slot. */
+static void cache_locked(range_t range)
+{
+    for (uint32_t slot = 0; slot < cached;) {
+        char *end = cache[slot].base + cache[slot].size;
+        if (end != range.base && range.base + range.size != cache[slot].base) {
+            slot++;
+            continue;
+        }
+        range_t neighbour = uncache_locked(slot);
+        range.base = neighbour.base < range.base ? neighbour.base : range.base;
+        range.size += neighbour.size;
+        slot = 0;
+    }
+    cache[cached++] = range;
+    totals.cached += range.size;
+}
+
+/* Takes ranges out of the cache: all that are older than the policy's delay, and the oldest ones until no more than
+ * `budget` bytes and all but one slot are used. Returns how many were written to `out`; the caller unmaps them without
+ * the lock. */
+static uint32_t evict_locked(size_t budget, range_t out[CACHE_RANGES])
 {
     uint32_t n = 0;
-    uint32_t now = due ? (uint32_t)hak_os_now_ms() : 0;
-    while (cached != 0) {
-        uint32_t index = cache[0];
-        bool old = due && now - records[index].cached_ms >= hak_policy()->purge_delay_ms;
-        if (totals.cached <= budget && cached < CACHE_SLOTS && !old)
-            break;
-        uncache_locked(0);
-        out[n++] = records[index];
-        drop_record_locked(index);
+    uint32_t now = (uint32_t)hak_os_now_ms();
+    for (;;) {
+        uint32_t oldest = 0;
+        for (uint32_t slot = 1; slot < cached; slot++)
+            if (now - cache[slot].since_ms > now - cache[oldest].since_ms)
+                oldest = slot;
+        bool due = cached != 0 && now - cache[oldest].since_ms >= hak_policy()->purge_delay_ms;
+        if (cached == 0 || (totals.cached <= budget && cached < CACHE_RANGES && !due))
+            return n;
+        out[n++] = uncache_locked(oldest);
     }
-    return n;
 }
 
-static void unmap_all(const record_t *list, uint32_t n)
+static void unmap_all(const range_t *list, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         hak_os_unmap(list[i].base, list[i].size);
 }
 
-/* The smallest cached block that fits without wasting more than an eighth; its record, or 0. */
-static uint32_t find_cached_locked(size_t size, size_t align)
+/* Cuts `size` bytes out of the smallest cached range that has them; NULL if there is none. A rest of less than a slice
+ * stays with the block: *size grows by it. */
+static char *take_cached_locked(size_t *size, size_t align)
 {
-    uint32_t best = CACHE_SLOTS;
+    uint32_t best = CACHE_RANGES;
     for (uint32_t slot = 0; slot < cached; slot++) {
-        const record_t *record = &records[cache[slot]];
-        if (record->size < size || record->size - size > size / 8 ||
-            ((uintptr_t)record->base & (align - 1)) != 0)
-            continue;
-        if (best == CACHE_SLOTS || record->size < records[cache[best]].size)
+        const range_t *range = &cache[slot];
+        if (range->size >= *size && ((uintptr_t)range->base & (align - 1)) == 0 &&
+            (best == CACHE_RANGES || range->size < cache[best].size))
             best = slot;
     }
-    if (best == CACHE_SLOTS)
-        return 0;
-    uint32_t index = cache[best];
-    uncache_locked(best);
-    return index;
+    if (best == CACHE_RANGES)
+        return NULL;
+    range_t range = uncache_locked(best);
+    size_t cut = hak_round_up(*size, HAK_SLICE);
+    if (range.size <= cut) {
+        *size = range.size;
+        return range.base;
+    }
+    *size = cut;
+    cache_locked((range_t){.base = range.base + cut, .size = range.size - cut, .since_ms = range.since_ms});
+    return range.base;
 }
 
 static void *map_new(size_t size, size_t align)
@@ -117,52 +149,54 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     size = hak_round_up(size, HAK_OS_PAGE);
     align = hak_max(align, HAK_SLICE);
     hak_os_lock(&lock);
-    uint32_t index = HAK_BIGCACHE ? find_cached_locked(size, align) : 0;
-    bool from_cache = index != 0;
-    if (!from_cache)
-        index = new_record_locked();
+    uint32_t index = new_record_locked();
+    char *base = HAK_BIGCACHE && index != 0 ? take_cached_locked(&size, align) : NULL;
+    totals.from_cache += base != NULL;
     hak_os_unlock(&lock);
     if (index == 0)
         return NULL;
-    record_t *record = &records[index]; /* ours alone from here on */
-    if (!from_cache)
-        *record = (record_t){.base = map_new(size, align), .size = size};
-    char *base = record->base;
+    *zero = base == NULL;
+    if (base == NULL)
+        base = map_new(size, align);
 
     hak_os_lock(&lock);
     if (base == NULL) {
         drop_record_locked(index);
     } else {
-        totals.live += record->size;
+        records[index] = (record_t){.base = base, .size = size};
+        totals.live += size;
         totals.taken++;
-        totals.from_cache += from_cache;
     }
     hak_os_unlock(&lock);
     if (base == NULL)
         return NULL;
     hak_map_set(base, hak_entry(index, HAK_ENTRY_BIG));
-    hak_trace("big taken", base, record->size);
-    *zero = !from_cache;
+    hak_trace("big taken", base, size);
     return base;
 }
 
 bool hak_big_give(void *p, uint32_t entry)
 {
     uint32_t index = index_of(entry);
-    record_t *record = &records[index];
-    if (record->base != p)
+    record_t record = records[index];
+    if (record.base != p)
         return false;
     hak_map_set(p, 0);
-    hak_trace("big given", p, record->size);
+    hak_trace("big given", p, record.size);
     size_t budget =
         HAK_BIGCACHE && !hak_policy()->disable_bigcache ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
-    record_t out[CACHE_SLOTS];
+    range_t out[CACHE_RANGES];
+    uint32_t n = 0;
     hak_os_lock(&lock);
-    totals.live -= record->size;
-    record->cached_ms = (uint32_t)hak_os_now_ms();
-    cache[cached++] = index;
-    totals.cached += record->size;
-    uint32_t n = evict_locked(budget, true, out);
+    drop_record_locked(index);
+    totals.live -= record.size;
+    if (record.size <= budget) {
+        cache_locked(
+            (range_t){.base = record.base, .size = record.size, .since_ms = (uint32_t)hak_os_now_ms()});
+        n = evict_locked(budget, out);
+    } else {
+        out[n++] = (range_t){.base = record.base, .size = record.size};
+    }
     hak_os_unlock(&lock);
     unmap_all(out, n);
     return true;
@@ -203,16 +237,12 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
 
 size_t hak_big_trim(void)
 {
-    record_t out[CACHE_SLOTS];
+    range_t out[CACHE_RANGES];
     hak_os_lock(&lock);
     size_t bytes = totals.cached;
     uint32_t n = 0;
-    while (cached != 0) {
-        uint32_t index = cache[0];
-        uncache_locked(0);
-        out[n++] = records[index];
-        drop_record_locked(index);
-    }
+    while (cached != 0)
+        out[n++] = uncache_locked(0);
     hak_os_unlock(&lock);
     unmap_all(out, n);
     return bytes;

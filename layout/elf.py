@@ -164,6 +164,33 @@ def _parse(data, path):
                tuple(_symbols(data, table, SHT_SYMTAB)), exported, soname)
 
 
+def with_one_text(data: bytes, path) -> bytes:
+    """The file with the header of .text stretched over the .text.* sections that follow it; nothing else changes.
+
+    valgrind attributes to an object only what lies in its section named .text, and BOLT adds .text.cold: without
+    this, whatever BOLT calls cold would leave the allocator's counts, and moving malloc there would look like a gain.
+    """
+    library = parse(data, path)
+    code = sorted((section for section in library.sections if section.flags & SHF_EXECINSTR and section.size),
+                  key=lambda section: section.address)
+    at = next((n for n, section in enumerate(code) if section.name == ".text"), None)
+    if at is None:
+        return data
+    last = code[at]
+    for section in code[at + 1:]:
+        if not section.name.startswith(".text."):
+            break
+        last = section
+    strays = [section.name for section in code if section.name.startswith(".text.") and section.address > last.address]
+    if strays:
+        raise Failure(f"{path} has {', '.join(strays)} apart from .text: its counts would miss that code")
+    header = _HEADER.unpack_from(data)
+    size_at = header[6] + library.sections.index(code[at]) * header[11] + 32
+    changed = bytearray(data)
+    struct.pack_into("<Q", changed, size_at, last.address + last.size - code[at].address)
+    return bytes(changed)
+
+
 def read(path) -> Elf:
     """Elf of a file."""
     try:

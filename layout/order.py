@@ -3,7 +3,9 @@
 Two methods. `density` sorts executed functions by instructions executed a byte. `c3` starts from one cluster a
 function and appends each function's cluster to that of its hottest caller (Ottoni and Maher, Optimizing Function
 Placement for Large-Scale Data-Center Applications, CGO 2017) unless the result would exceed a page, then sorts
-clusters by density. Functions that were never executed are not listed; lld puts them behind.
+clusters by density. Density is the default: under git and perl it has 4.1 % fewer I1 misses than the linker's own
+order, c3 2.1 % (clang, bench_minimal): the allocator's hot functions call each other seldom, and are called by the
+program in turn, which a call graph does not show. Functions that were never executed are not listed; lld puts them behind.
 """
 
 import argparse

@@ -28,12 +28,21 @@
 #define HAK_OVERRIDE 1
 #endif
 
-#if defined(__SANITIZE_THREAD__)
-#define HAK_THREAD_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAK_THREAD_SANITIZER
+/* Sanitizers: ThreadSanitizer leaves a program little of the address space; both check only plain accesses. */
+#if defined(__has_feature)
+#define HAK_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define HAK_HAS_FEATURE(feature) 0
 #endif
+#if defined(__SANITIZE_THREAD__) || HAK_HAS_FEATURE(thread_sanitizer)
+#define HAK_THREAD_SANITIZER 1
+#else
+#define HAK_THREAD_SANITIZER 0
+#endif
+#if HAK_THREAD_SANITIZER || defined(__SANITIZE_ADDRESS__) || HAK_HAS_FEATURE(address_sanitizer)
+#define HAK_SANITIZED 1
+#else
+#define HAK_SANITIZED 0
 #endif
 
 #if !defined(__linux__) || !defined(__LP64__)

@@ -11,7 +11,7 @@
 
 /* Where to look for a hole: far from programs, libraries and stacks. ThreadSanitizer lets a program use little else
  * than the first TiB. */
-#ifdef HAK_THREAD_SANITIZER
+#if HAK_THREAD_SANITIZER
 #define HOLE_FIRST ((uintptr_t)0x40 << 32)
 #define HOLE_STEP  ((uintptr_t)4 << 32)
 #else
@@ -76,7 +76,7 @@ static bool make_readable(size_t first, size_t windows)
 
 bool hak_map_init(void)
 {
-    size_t library = (uintptr_t)&lock >> WINDOW_SHIFT;
+    size_t library = (uintptr_t)hak_os_libraries() >> WINDOW_SHIFT;
     size_t below = hak_min(LIBRARY_WINDOWS, library);
     for (size_t i = 0; i < HOLES; i++) {
         uintptr_t at = HOLE_FIRST + i * HOLE_STEP;

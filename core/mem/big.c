@@ -175,12 +175,15 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     return base;
 }
 
-bool hak_big_give(void *p, uint32_t entry)
+bool hak_big_starts(const void *p, uint32_t entry)
+{
+    return records[index_of(entry)].base == p;
+}
+
+void hak_big_give(void *p, uint32_t entry)
 {
     uint32_t index = index_of(entry);
     record_t record = records[index];
-    if (record.base != p)
-        return false;
     hak_map_set(p, 0);
     hak_trace("big given", p, record.size);
     size_t budget =
@@ -199,7 +202,6 @@ bool hak_big_give(void *p, uint32_t entry)
     }
     hak_os_unlock(&lock);
     unmap_all(out, n);
-    return true;
 }
 
 size_t hak_big_size(uint32_t entry)

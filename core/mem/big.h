@@ -7,8 +7,10 @@
 /* A block of at least `size` bytes, aligned to at least a slice and to `align`. *zero says whether it is known to be
  * zero. NULL when memory is out. */
 void *hak_big_take(size_t size, size_t align, bool *zero);
-/* Frees it: into the cache, or back to the system. False if p is not the start of the block. */
-bool hak_big_give(void *p, uint32_t entry);
+/* True if p, whose map entry this is, is the first byte of the block. */
+bool hak_big_starts(const void *p, uint32_t entry);
+/* Frees the block that p starts: into the cache, or back to the system. */
+void hak_big_give(void *p, uint32_t entry);
 /* Usable bytes. */
 size_t hak_big_size(uint32_t entry);
 /* Resizes in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */

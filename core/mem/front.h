@@ -19,13 +19,15 @@ HAK_NOINLINE void *hak_calloc_slow(size_t size);
 void *hak_realloc(void *p, size_t size);
 /* Bytes in the block that p begins, canary included; 0 if p is not ours. */
 size_t hak_block_size(const void *p);
+/* True if p, whose map entry is that of a large or big block, is the block's first byte. */
+bool hak_huge_starts(const void *p, uint32_t entry);
 /* Gives back whatever can be. True if any memory was. */
 bool hak_trim_all(void);
 
 /* The bin at a class's offset (class times 16), and the thread's `self`. clang puts both relative to the thread pointer
  * into the instruction itself; gcc first makes pointers of them, unless it is told that they lie in the segment fs:
  * malloc and free are 13 and 15 instructions with that, 14 and 17 without (gcc 12; clang 22: 11 and 14). */
-#if defined(__x86_64__) && !defined(__clang__)
+#if defined(__x86_64__) && !defined(__clang__) && !HAK_SANITIZED
 typedef hak_bin_t __seg_fs *hak_bin_ref_t;
 
 HAK_INLINE uintptr_t hak_thread_offset(void)
@@ -84,7 +86,8 @@ HAK_INLINE void hak_free_front(void *p)
         return;
     }
     hak_bin_ref_t bin = hak_bin_at(offset);
-    *(void **)p = bin->head;
+    *(void **)p =
+        bin->head; /* NOLINT(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
     bin->head = p;
     if (hak_unlikely(--bin->room == 0))
         hak_bin_full(offset);

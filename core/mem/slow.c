@@ -157,20 +157,27 @@ static void free_checked(void *p, uint32_t entry)
         hak_bin_full(hak_entry_low(entry));
 }
 
+bool hak_huge_starts(const void *p, uint32_t entry)
+{
+    return hak_entry_low(entry) == HAK_ENTRY_LARGE ? ((uintptr_t)p & (HAK_SLICE - 1)) == 0
+                                                   : hak_big_starts(p, entry);
+}
+
 void hak_free_slow(void *p)
 {
     if (p == NULL)
         return;
     uint32_t entry = hak_map_get(p);
-    uint32_t low = hak_entry_low(entry);
-    if (hak_entry_in_slab(entry) && !hak_policy()->safe_free)
-        hak_heap_send(p, entry);
-    else if (hak_entry_in_slab(entry))
-        free_checked(p, entry);
-    else if (low == HAK_ENTRY_LARGE && ((uintptr_t)p & (HAK_SLICE - 1)) == 0)
-        give_large(p);
-    else if (low != HAK_ENTRY_BIG || !hak_big_give(p, entry))
+    if (entry == 0 || (!hak_entry_in_slab(entry) && !hak_huge_starts(p, entry)))
         refuse(p);
+    else if (hak_entry_low(entry) == HAK_ENTRY_BIG)
+        hak_big_give(p, entry);
+    else if (hak_entry_low(entry) == HAK_ENTRY_LARGE)
+        give_large(p);
+    else if (hak_policy()->safe_free)
+        free_checked(p, entry);
+    else
+        hak_heap_send(p, entry);
 }
 
 /* --- realloc ------------------------------------------------------------------------------------------------------ */
@@ -204,9 +211,15 @@ void *hak_realloc(void *p, size_t size)
     }
     /* What grows by little will do so again: a quarter more than asked for spares the next copies. */
     bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
-    void *target = hak_malloc_front(by_little ? size + size / 4 : size);
+    int saved = errno;
+    void *target = by_little ? hak_malloc_front(size + size / 4) : NULL;
     if (target == NULL)
-        return size <= before ? p : NULL; /* a block can always be shrunk, by doing nothing */
+        target = hak_malloc_front(size);
+    if (target == NULL && size > before)
+        return NULL;
+    errno = saved; /* an attempt that failed is no failure of the whole */
+    if (target == NULL)
+        return p; /* a block can always be shrunk, by doing nothing */
     memcpy(target, p, hak_min(before, size));
     hak_free_front(p);
     return target;

@@ -26,6 +26,8 @@ uint64_t hak_os_now_ms(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. */
 const char *hak_os_environment(const char *name);
 
+/* An address near the libraries, where the system puts mappings. */
+const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
 

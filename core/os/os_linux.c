@@ -108,6 +108,11 @@ const char *hak_os_environment(const char *name)
     return NULL;
 }
 
+const void *hak_os_libraries(void)
+{
+    return &errno; /* the first thread's storage is mapped with the libraries, also in a program linked with the .a */
+}
+
 const void *hak_os_program(void)
 {
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */

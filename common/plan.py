@@ -13,6 +13,8 @@ STAGES = ("base", "pgo", "layout", "bolt")
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
 GATED = ("pgo", "layout", "bolt")
+# The modules that every count is read with: a change in one of them makes all counts anew.
+READERS = ("layout/callgrind.py", "layout/elf.py", "layout/flow.py")
 # What dist/profile/ holds of a build tree: with it, `--profile` repeats a build without training or measuring.
 GIVEN = ("select/objects.rsp", "select/compile.json", "select/order.txt", "select/layout.json", "select/ship.json",
          "bolt/profile.fdata", "gate/pgo.json", "gate/layout.json", "gate/bolt.json")
@@ -225,11 +227,11 @@ def measure_edges(project, config, stage) -> list:
     edges = []
     for row in project.workloads:
         json = f"{config.tree}/measure/{stage}/{row.name}.json"
-        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), "bench/measure.py"),
+        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), "bench/measure.py", *READERS),
                           implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
                           variables={"workload": row.name, "json": json, **common}))
     edges.append(Edge((f"{config.tree}/golden/{stage}.json",), "golden",
-                      implicit=(library, "build/bench/bench_fastpath", "bench/golden.py"), variables=common))
+                      implicit=(library, "build/bench/bench_fastpath", "bench/golden.py", *READERS), variables=common))
     return edges
 
 
@@ -265,12 +267,12 @@ def layout_edges(project, config) -> list:
     if not project.profile:
         edges.append(Edge((order,), "order", implicit=(
             f"{tree}/select/compile.json", *counts(project, config, ("base", "pgo")), config.library("base"),
-            config.library("pgo"), "layout/order.py"), variables={"tree": tree}))
+            config.library("pgo"), "layout/order.py", "layout/inputs.py", *READERS), variables={"tree": tree}))
         edges.append(ordered_link(project, config, f"layout/{LIBRARY}", order))
         edges.append(artifact_edge(config, "layout", order))
         edges.append(Edge((f"{tree}/bolt/profile.fdata",), "fdata", implicit=(
             f"{tree}/select/compile.json", *counts(project, config, ("base", "pgo")), f"{tree}/bolt/input.so",
-            config.library("base"), config.library("pgo"), "layout/fdata.py"), variables={"tree": tree}))
+            config.library("base"), config.library("pgo"), "layout/fdata.py", "layout/inputs.py", *READERS), variables={"tree": tree}))
     else:
         edges.append(ordered_link(project, config, f"layout/{LIBRARY}", accepted))
     edges.append(ordered_link(project, config, "bolt/input.so", accepted, "-Wl,--emit-relocs"))

@@ -75,7 +75,7 @@ def check_order(library, names) -> list:
     """Sentences on symbols that are not where the order file wants them."""
     addresses = {}
     for symbol in library.symbols:
-        if symbol.is_function:
+        if symbol.is_function and symbol.size:      # the start files' functions have none, and stay where they are
             addresses.setdefault(symbol.name, []).append(symbol.address)
     present = [(name, addresses[name][0]) for name in names if len(addresses.get(name, ())) == 1]
     if len(present) * 2 < len(names):

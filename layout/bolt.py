@@ -28,6 +28,14 @@ def profiled(yaml: str) -> dict:
     return {name: int(times) for name, times in _FUNCTION.findall(yaml)}
 
 
+def without_counts(library: elf.Elf, counted: dict, required=REQUIRED) -> list:
+    """Required functions that BOLT did not profile under any of their names: gcc adds `free.localalias` to free,
+    and BOLT puts /N behind the names of local symbols."""
+    addresses = {symbol.name: symbol.address for symbol in library.symbols if symbol.is_function}
+    profiled_at = {addresses.get(name.partition("/")[0]) for name, times in counted.items() if times}
+    return [name for name in required if addresses.get(name) is None or addresses[name] not in profiled_at]
+
+
 def check_input(library: elf.Elf):
     """Failure when BOLT could not do its work on this library, or would do it silently wrong."""
     if not any(section.name == ".rela.text" for section in library.sections):
@@ -40,14 +48,14 @@ def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
     """Write the optimised library and its log; content-stable."""
     if not fdata.exists():
         raise UserError(f"{fdata} is missing: make it with `python -m layout.fdata`")
-    check_input(elf.read(source))
+    library = elf.read(source)
+    check_input(library)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hakmem-bolt.") as scratch:
         made, profile = Path(scratch) / "out.so", Path(scratch) / "profile.yaml"
         proc.run([tools.require("llvm-bolt"), str(source), "-data", str(fdata), "-w", str(profile), "-o", str(made),
                   *flags], log=output.with_suffix(".log"), timeout=120)
-        counted = profiled(profile.read_text())
-        missing = [name for name in REQUIRED if not counted.get(name)]
+        missing = without_counts(library, profiled(profile.read_text()))
         if missing:
             raise Failure(f"BOLT has no counts for {', '.join(missing)} of {source}: build its input without sibling "
                           f"calls and without -fno-plt; log: {output.with_suffix('.log')}")

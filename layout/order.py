@@ -5,7 +5,8 @@ function and appends each function's cluster to that of its hottest caller (Otto
 Placement for Large-Scale Data-Center Applications, CGO 2017) unless the result would exceed a page, then sorts
 clusters by density. Density is the default: under git and perl it has 4.1 % fewer I1 misses than the linker's own
 order, c3 2.1 % (clang, bench_minimal): the allocator's hot functions call each other seldom, and are called by the
-program in turn, which a call graph does not show. Functions that were never executed are not listed; lld puts them behind.
+program in turn, which a call graph does not show. Functions that were never executed are not listed; lld puts them
+behind.
 """
 
 import argparse

@@ -304,6 +304,14 @@ def test_profile_that_bolt_writes_back():
     assert bolt.profiled(yaml) == {"malloc": 22, "slow/1": 5}
 
 
+def test_any_name_of_a_profiled_function_counts():
+    aliases = library(symbols=INDEX.functions + (function("free.localalias", 0x3000, 9, elf.STB_LOCAL),))
+    required = ("malloc", "free")
+    assert bolt.without_counts(aliases, {"malloc": 22, "free.localalias/1": 5}, required) == []
+    assert bolt.without_counts(aliases, {"malloc": 22, "free": 0, "slow/1": 5}, required) == ["free"]
+    assert bolt.without_counts(aliases, {"malloc": 22}, ("malloc", "calloc")) == ["calloc"]
+
+
 VERSION_SCRIPT = """/* comment: global: nothing; */
 {
   global:
@@ -325,6 +333,12 @@ def library(**changes):
         "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hak_trim")),
     }
     return elf.Elf(**{**fields, **changes})
+
+
+def test_functions_without_a_size_are_in_no_order():
+    start = function("register_tm_clones", 0x10, 0, elf.STB_LOCAL)
+    assert artifact.check_order(library(symbols=INDEX.functions + (start,)), ["malloc", "slow", "free"]) == []
+    assert artifact.check_order(library(symbols=INDEX.functions + (start,)), ["malloc", start.name, "free"]) == []
 
 
 def test_version_script():

@@ -272,7 +272,8 @@ def layout_edges(project, config) -> list:
         edges.append(artifact_edge(config, "layout", order))
         edges.append(Edge((f"{tree}/bolt/profile.fdata",), "fdata", implicit=(
             f"{tree}/select/compile.json", *counts(project, config, ("base", "pgo")), f"{tree}/bolt/input.so",
-            config.library("base"), config.library("pgo"), "layout/fdata.py", "layout/inputs.py", *READERS), variables={"tree": tree}))
+            config.library("base"), config.library("pgo"), "layout/fdata.py", "layout/inputs.py", *READERS),
+            variables={"tree": tree}))
     else:
         edges.append(ordered_link(project, config, f"layout/{LIBRARY}", accepted))
     edges.append(ordered_link(project, config, "bolt/input.so", accepted, "-Wl,--emit-relocs"))

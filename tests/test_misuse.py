@@ -19,7 +19,7 @@ NAMED = {
     "double-free-big": "freed before",
     "interior": "not the start",
     "interior-large": "not the start",
-    "interior-big": "not the start",
+    "interior-big": "not a block",  # only the first slice of a big block is in the map
     "stack": "not a block",
     "static": "not a block",
     "libc": "not a block",

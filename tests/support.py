@@ -1,5 +1,6 @@
 """What the Python tests share: where things are, the libraries under test, running a program under one of them."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -44,7 +45,7 @@ def program_of(row: CTest) -> Path:
 
 
 def libraries() -> list[Path]:
-    """The libraries under test: $HAK_SO (separated by ':'), else every plain build and the shipped one."""
+    """The libraries under test: $HAK_SO (separated by ':'), else every plain build and the shipped one, if current."""
     named = os.environ.get("HAK_SO", "")
     if named:
         chosen = [Path(word).resolve() for word in named.split(":") if word]
@@ -52,9 +53,17 @@ def libraries() -> list[Path]:
             if not so.is_file():  # the loader would only warn, and every test would pass on libc's malloc
                 raise UserError(f"HAK_SO names {so}, which does not exist")
         return chosen
-    found = sorted(BUILD.glob("*/base/libhakmem.so"))
-    shipped = ROOT / "dist" / "libhakmem.so"
-    return found + ([shipped] if shipped.exists() else [])
+    return [so for so in (*sorted(BUILD.glob("*/base/libhakmem.so")), ROOT / "dist" / "libhakmem.so")
+            if so.exists() and is_current(so)]
+
+
+@functools.cache
+def is_current(so: Path) -> bool:
+    """Whether ninja would leave the library as it is: what an earlier source built is not what is to be tested."""
+    if not (ROOT / "build.ninja").exists() or shutil.which("ninja") is None:
+        return True
+    result = run(["ninja", "-n", str(so.relative_to(ROOT))], cwd=ROOT, check=False)
+    return result.returncode != 0 or "no work to do" in result.stdout
 
 
 def main_library() -> Path:

@@ -138,7 +138,7 @@ def test_there_is_a_library_to_test():
     assert libraries(), "no libhakmem.so: run `make`, or name one in HAK_SO"
 
 
-@pytest.mark.parametrize("so", libraries(), ids=label)
+@pytest.mark.parametrize("so", libraries(), ids=[label(so) for so in libraries()])
 def test_preloading_takes(so):
     """A wrong path in LD_PRELOAD is only a warning of the loader: the library must really be in the process."""
     with Preloaded(so) as preloaded:

@@ -51,7 +51,7 @@ def by_variant(checking: bool):
 
 
 @pytest.mark.parametrize("kind", NAMED)
-@pytest.mark.parametrize("so", by_variant(True), ids=label)
+@pytest.mark.parametrize("so", by_variant(True), ids=[label(so) for so in by_variant(True)])
 def test_checking_variant_names_it(so, kind):
     """One line with the misuse and the pointer, then SIGABRT."""
     status, said = misuse(so, kind)
@@ -62,7 +62,7 @@ def test_checking_variant_names_it(so, kind):
 
 
 @pytest.mark.parametrize("kind", SEEN_BY_ALL)
-@pytest.mark.parametrize("so", by_variant(False), ids=label)
+@pytest.mark.parametrize("so", by_variant(False), ids=[label(so) for so in by_variant(False)])
 def test_no_variant_follows_a_foreign_pointer(so, kind):
     """Ignored, or one line and SIGABRT; never a fault, never damage."""
     status, said = misuse(so, kind)

@@ -13,6 +13,7 @@
 
 #define HAK_TINY_MAX     ((size_t)1024) /* bytes; the largest size of the first kind */
 #define HAK_TINY_CLASSES 64u
+#define HAK_MID_CLASSES  104u                /* the largest class up to HAK_MID_MAX */
 #define HAK_CLASSES      129u                /* class numbers are 1..128 */
 #define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
 #define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */

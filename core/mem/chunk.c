@@ -36,6 +36,7 @@ static char *region, *region_end; /* reserved address space that is not yet chun
 static uint64_t dirty_slices;     /* free and dirty, in all chunks */
 static uint64_t used_slices;
 static uint32_t gives;
+static uint32_t now_ms;        /* the low bits of the clock when it was read last */
 static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 
 static uint64_t mask_of(unsigned first, unsigned slices)
@@ -46,6 +47,13 @@ static uint64_t mask_of(unsigned first, unsigned slices)
 static unsigned bits(uint64_t set)
 {
     return (unsigned)__builtin_popcountll(set);
+}
+
+/* The lowest ones that are adjacent. `set` is not empty. */
+static uint64_t lowest_run(uint64_t set)
+{
+    uint64_t lowest = set & -set;
+    return set & ~(set + lowest);
 }
 
 /* Bit i of the result: i begins a run of at least n ones. */
@@ -79,30 +87,57 @@ static void unlink_chunk(chunk_t *chunk)
         lists &= ~((uint64_t)1 << chunk->longest);
 }
 
-static void link_chunk(chunk_t *chunk)
+static void link_chunk(chunk_t *chunk, unsigned longest)
 {
-    chunk->longest = longest_run(chunk->free);
+    chunk->longest = longest;
     chunk->prev = NULL;
-    chunk->next = by_longest[chunk->longest];
+    chunk->next = by_longest[longest];
     if (chunk->next != NULL)
         chunk->next->prev = chunk;
-    by_longest[chunk->longest] = chunk;
-    lists |= (uint64_t)1 << chunk->longest;
+    by_longest[longest] = chunk;
+    lists |= (uint64_t)1 << longest;
 }
 
-static void set_free(chunk_t *chunk, uint64_t free)
+static void relink_chunk(chunk_t *chunk, unsigned longest)
 {
-    chunk->free = free;
-    unsigned longest = longest_run(free);
     if (longest == chunk->longest)
         return;
     unlink_chunk(chunk);
-    link_chunk(chunk);
+    link_chunk(chunk, longest);
+}
+
+/* Marks slices as free again: the run that they now belong to may be the longest. */
+static void set_free(chunk_t *chunk, uint64_t mask)
+{
+    chunk->free |= mask;
+    unsigned first = (unsigned)__builtin_ctzll(mask);
+    uint64_t taken_below = ~chunk->free & (((uint64_t)1 << first) - 1); /* not empty: slice 0 is never free */
+    uint64_t taken_above = ~chunk->free >> first;
+    unsigned begin = HAK_CHUNK_SLICES - (unsigned)__builtin_clzll(taken_below);
+    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + (unsigned)__builtin_ctzll(taken_above);
+    if (end - begin > chunk->longest)
+        relink_chunk(chunk, end - begin);
+}
+
+/* A free run of so many slices, the first by address in the fullest chunk that has one; false if no chunk has. A chunk's
+ * `longest` is not lowered when a run is taken: it is corrected here, when a chunk turns out not to have what it says. */
+static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
+{
+    while ((lists >> slices) != 0) {
+        *chunk = by_longest[slices + (unsigned)__builtin_ctzll(lists >> slices)];
+        uint64_t runs = runs_of((*chunk)->free, slices);
+        if (runs != 0) {
+            *first = (unsigned)__builtin_ctzll(runs);
+            return true;
+        }
+        relink_chunk(*chunk, longest_run((*chunk)->free));
+    }
+    return false;
 }
 
 static void queue_chunk(chunk_t *chunk)
 {
-    chunk->dirty_ms = (uint32_t)hak_os_now_ms();
+    chunk->dirty_ms = now_ms;
     chunk->younger = NULL;
     chunk->older = youngest;
     *(youngest != NULL ? &youngest->younger : &oldest) = chunk;
@@ -159,25 +194,25 @@ static bool add_chunk(void)
     chunk->free = ALL_FREE;
     chunk->before = all;
     all = chunk;
-    link_chunk(chunk);
+    link_chunk(chunk, HAK_CHUNK_SLICES - 1);
     return true;
 }
 
 hak_slab_t *hak_run_take(unsigned slices)
 {
+    chunk_t *chunk;
+    unsigned first;
     hak_os_lock(&lock);
-    while ((lists >> slices) == 0) {
+    while (!find_run(slices, &chunk, &first)) {
         if (!add_chunk()) {
             hak_os_unlock(&lock);
             return NULL;
         }
     }
-    chunk_t *chunk = by_longest[slices + (unsigned)__builtin_ctzll(lists >> slices)];
-    unsigned first = (unsigned)__builtin_ctzll(runs_of(chunk->free, slices));
     uint64_t mask = mask_of(first, slices);
     uint64_t to_purge = chunk->free & chunk->dirty;
     bool clean = (chunk->dirty & mask) == 0;
-    set_free(chunk, chunk->free & ~mask);
+    chunk->free &= ~mask;
     note_dirty(chunk, to_purge);
     used_slices += slices;
     hak_os_unlock(&lock);
@@ -195,21 +230,17 @@ hak_slab_t *hak_run_take(unsigned slices)
 static void purge_chunk_locked(chunk_t *chunk)
 {
     uint64_t todo = chunk->free & chunk->dirty;
-    set_free(chunk, chunk->free & ~todo);
+    chunk->free &= ~todo;
     note_dirty(chunk, todo);
     hak_os_unlock(&lock);
 
     uint64_t done = 0;
     size_t calls = 0;
-    for (uint64_t rest = todo; rest != 0;) {
-        unsigned first = (unsigned)__builtin_ctzll(rest);
-        uint64_t above = ~(rest >> first);
-        unsigned slices = above == 0 ? HAK_CHUNK_SLICES : (unsigned)__builtin_ctzll(above);
-        uint64_t mask = mask_of(first, slices);
-        if (hak_os_discard((char *)chunk + ((size_t)first << HAK_SLICE_SHIFT), slices * HAK_SLICE))
+    for (uint64_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) {
+        mask = lowest_run(rest);
+        char *at = (char *)chunk + ((size_t)__builtin_ctzll(mask) << HAK_SLICE_SHIFT);
+        if (hak_os_discard(at, bits(mask) * HAK_SLICE))
             done |= mask;
-        calls++;
-        rest &= ~mask;
     }
     hak_trace("purged", chunk, bits(done));
 
@@ -218,7 +249,10 @@ static void purge_chunk_locked(chunk_t *chunk)
     totals.purged += bits(done) * HAK_SLICE;
     totals.purges += calls;
     uint64_t before = chunk->free & chunk->dirty;
-    set_free(chunk, chunk->free | todo);
+    for (uint64_t mask, rest = todo; rest != 0; rest &= ~mask) {
+        mask = lowest_run(rest);
+        set_free(chunk, mask);
+    }
     note_dirty(chunk, before);
 }
 
@@ -227,10 +261,10 @@ static void purge_due_locked(void)
 {
     uint64_t retained = (uint64_t)hak_policy()->retain_mb << (20 - HAK_SLICE_SHIFT);
     if (++gives % GIVES_PER_CLOCK == 0) {
-        uint32_t now = (uint32_t)hak_os_now_ms();
+        now_ms = (uint32_t)hak_os_now_ms();
         /* Each chunk once: one whose pages the system refuses to take goes to the end of the queue. */
         for (chunk_t *last = youngest;
-             oldest != NULL && now - oldest->dirty_ms >= hak_policy()->purge_delay_ms;) {
+             oldest != NULL && now_ms - oldest->dirty_ms >= hak_policy()->purge_delay_ms;) {
             chunk_t *chunk = oldest;
             purge_chunk_locked(chunk);
             if (chunk == last)
@@ -254,8 +288,13 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     uint64_t to_purge = chunk->free & chunk->dirty;
     if (touched != 0)
         chunk->dirty |= mask_of(first, touched);
-    set_free(chunk, chunk->free | mask_of(first, slices));
+    set_free(chunk, mask_of(first, slices));
     note_dirty(chunk, to_purge);
+    if (to_purge !=
+        0) { /* its slices are in use, on the whole: the queue goes by the last time, not by the first */
+        unqueue_chunk(chunk);
+        queue_chunk(chunk);
+    }
     used_slices -= slices;
     if (HAK_PURGE)
         purge_due_locked();
@@ -314,7 +353,7 @@ void hak_pool_after_fork(void)
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         by_longest[i] = NULL;
     for (chunk_t *chunk = all; chunk != NULL; chunk = chunk->before) {
-        link_chunk(chunk);
+        link_chunk(chunk, longest_run(chunk->free));
         note_dirty(chunk, 0);
     }
 }

@@ -29,13 +29,15 @@ static char *meta, *meta_end;
 static pthread_key_t thread_key;
 static bool ready;
 
+static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
+
 /* Frees until a bin is full: as many blocks as make 64 KiB, of mid sizes 256 KiB (of 64 KiB: 60 instructions in place of
- * 46 for a random malloc and free of 1 to 32 KiB), but at least four and at most 256. */
+ * 46 for a random malloc and free of 1 to 32 KiB), but at least three and at most 256. */
 static uint32_t cap_of(unsigned cls)
 {
     size_t size = hak_class_size(cls);
     size_t bytes = (size_t)(size <= HAK_TINY_MAX ? 64 : 256) << 10;
-    return (uint32_t)hak_min(hak_max(bytes / size, 4), 256);
+    return (uint32_t)hak_min(hak_max(bytes / size, 3), 256);
 }
 
 static uint32_t entry_of(const hak_heap_t *heap, unsigned cls)
@@ -271,11 +273,29 @@ static void drain_inbox(hak_thread_t *thread, hak_heap_t *heap)
 
 /* --- the bins ---------------------------------------------------------------------------------------------------- */
 
+/* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no stash: each is memory that
+ * others could use. */
+static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
+{
+    void *last = bin->head;
+    uint32_t kept = 1;
+    for (; kept < bin->cap / 2 && next_of(last) != NULL; kept++)
+        last = next_of(last);
+    void *rest = next_of(last);
+    set_next(last, NULL);
+    bin->room = bin->cap - kept;
+    put_list(heap, rest);
+}
+
 void hak_bin_full(size_t offset)
 {
     unsigned cls = (unsigned)(offset / 16);
     hak_heap_t *heap = hak_thread.heap;
     hak_bin_t *bin = &hak_thread.bins[cls];
+    if (cls > HAK_MID_CLASSES) {
+        bin_full_of_runs(heap, bin);
+        return;
+    }
     void *stale = heap->cls[cls].stash;
     heap->cls[cls].stash = bin->head;
     bin->head = NULL;
@@ -300,25 +320,34 @@ static void *take_by_borrowing(unsigned cls)
     return block;
 }
 
-void *hak_heap_refill(unsigned cls)
+/* The bin is empty and has no stash. */
+static HAK_NOINLINE void *refill_from_slabs(unsigned cls)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
     if (heap == NULL)
         return take_by_borrowing(cls);
     hak_bin_t *bin = &hak_thread.bins[cls];
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
-    if (heap->cls[cls].stash != NULL) {
-        hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-        bin->head = heap->cls[cls].stash;
-        heap->cls[cls].stash = NULL;
-    } else {
-        if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
-            drain_inbox(&hak_thread, heap);
-        if (bin->head == NULL && (bin->head = take_blocks(heap, cls)) == NULL)
-            return NULL;
-    }
+    if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
+        drain_inbox(&hak_thread, heap);
+    if (bin->head == NULL && (bin->head = take_blocks(heap, cls)) == NULL)
+        return NULL;
     bin->room = bin->cap;
     void *block = bin->head;
+    bin->head = next_of(block);
+    return block;
+}
+
+void *hak_heap_refill(unsigned cls)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap == NULL || heap->cls[cls].stash == NULL)
+        return refill_from_slabs(cls);
+    hak_bin_t *bin = &hak_thread.bins[cls];
+    void *block = heap->cls[cls].stash;
+    heap->cls[cls].stash = NULL;
+    hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
+    bin->room = bin->cap;
     bin->head = next_of(block);
     return block;
 }

@@ -182,27 +182,20 @@ void hak_free_slow(void *p)
 
 /* --- realloc ------------------------------------------------------------------------------------------------------ */
 
+/* Bytes in the block that p begins; its entry is not 0. */
+static size_t size_of(const void *p, uint32_t entry)
+{
+    return hak_entry_low(entry) == HAK_ENTRY_BIG ? hak_big_size(entry) : hak_slab_of(p)->size;
+}
+
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    if (entry == 0)
-        return 0;
-    if (hak_entry_in_slab(entry))
-        return hak_class_size(hak_entry_low(entry) / 16);
-    return hak_entry_low(entry) == HAK_ENTRY_LARGE ? hak_slab_of(p)->size : hak_big_size(entry);
+    return entry != 0 ? size_of(p, entry) : 0;
 }
 
-void *hak_realloc(void *p, size_t size)
+static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
-    size_t before = hak_block_size(p);
-    if (before == 0) { /* not ours: there is nothing to copy from that we know the length of */
-        refuse(p);
-        errno = ENOMEM;
-        return NULL;
-    }
-    /* In place while it fits and at least half of the block stays in use. */
-    if (size <= before && (size >= before / 2 || before <= 64))
-        return p;
     uint32_t entry = hak_map_get(p);
     if (hak_entry_low(entry) == HAK_ENTRY_BIG && size > HAK_LARGE_MAX && size <= HAK_REQUEST_MAX) {
         void *moved = hak_big_resize(p, entry, size);
@@ -223,6 +216,25 @@ void *hak_realloc(void *p, size_t size)
     memcpy(target, p, hak_min(before, size));
     hak_free_front(p);
     return target;
+}
+
+static HAK_COLD void *realloc_foreign(void *p)
+{
+    refuse(p); /* there is nothing to copy from that we know the length of */
+    errno = ENOMEM;
+    return NULL;
+}
+
+void *hak_realloc(void *p, size_t size)
+{
+    uint32_t entry = hak_map_get(p);
+    if (hak_unlikely(entry == 0))
+        return realloc_foreign(p);
+    size_t before = size_of(p, entry);
+    /* In place while it fits and at least half of the block stays in use. */
+    if (size <= before && (size >= before / 2 || before <= 64))
+        return p;
+    return realloc_moving(p, size, before);
 }
 
 /* --- giving back -------------------------------------------------------------------------------------------------- */

@@ -86,8 +86,8 @@ HAK_INLINE void hak_free_front(void *p)
         return;
     }
     hak_bin_ref_t bin = hak_bin_at(offset);
-    *(void **)p =
-        bin->head; /* NOLINT(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
+    *(void **)p = bin->head;
     bin->head = p;
     if (hak_unlikely(--bin->room == 0))
         hak_bin_full(offset);

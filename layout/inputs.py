@@ -25,8 +25,8 @@ def weight_of(path: Path, rows) -> int:
     return next((row.weight for row in rows if row.name == name), 1)
 
 
-def load_flow(arguments) -> flow.Flow:
-    """The weighted Flow that the arguments ask for."""
+def load_profiles(arguments) -> tuple:
+    """(library, [(Profile, weight)]) that the arguments ask for."""
     if arguments.build:
         place = tree.Tree(arguments.build)
         stage = place.chosen("compile")
@@ -40,4 +40,9 @@ def load_flow(arguments) -> flow.Flow:
         raise UserError("give --build B, or --so SO and --profile CG...; see --help")
     if not pairs:
         raise UserError("there is no training workload: a row of bench/workloads.toml needs role = \"train\"")
-    return flow.merge(library, [(callgrind.load(path), weight) for path, weight in pairs])
+    return library, [(callgrind.load(path), weight) for path, weight in pairs]
+
+
+def load_flow(arguments) -> flow.Flow:
+    """Their weighted Flow."""
+    return flow.merge(*load_profiles(arguments))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from common.errors import Failure, UserError
-from layout import artifact, bolt, callgrind, elf, fdata, flow, heatmap, order
+from layout import artifact, bolt, callgrind, elf, fdata, flow, heatmap, order, placement
 
 # A program that calls malloc 10 times and free 8 times. malloc (0x1000) tests and jumps to 0x1010 twice; there it
 # calls the slow path (0x2000), which calls mmap through a PLT stub. free tail-calls the slow path once.
@@ -295,6 +295,69 @@ def test_every_method_lists_each_function_once(rows, seed):
         calls[generator.randrange(len(rows)), generator.randrange(len(rows))] = generator.random()
     names = sorted(node.name for node in found)
     assert sorted(order.by_density(found)) == sorted(order.by_c3(found, calls)) == names
+
+
+def test_lines_are_visited_when_control_comes_from_elsewhere():
+    rows = [placement.Transfer(None, 0, 10), placement.Transfer(4, 8, 10), placement.Transfer(60, 64, 6),
+            placement.Transfer(70, 16, 3)]
+    assert placement.line_visits(rows, 0) == {0: 13, 1: 6}
+    assert placement.line_visits(rows, 0x7c) == {1: 10, 2: 3}      # 4 -> 8 and 60 -> 64 stay within line 2
+
+
+def test_survival_explains_what_was_measured():
+    visits = [1000.0, 100.0, 10.0, 1.0]
+    survival = placement.fit_survival(visits, 60.0)
+    assert sum(placement.misses(times, survival) for times in visits) == pytest.approx(60.0, rel=1e-6)
+    assert placement.misses(1000.0, survival) < 1
+
+
+def test_alignment_shows_in_the_address():
+    assert [placement.alignment_of(address) for address in (0x1000, 0x1010, 0x1008, 0x1003)] == [16, 16, 8, 1]
+
+
+def one_line_function(name, size, times):
+    """A function that is entered so many times and touches only its first line."""
+    return placement.Function(name, size, 16, ((placement.Transfer(None, 0, times),),))
+
+
+def test_prediction_knows_who_shares_a_line():
+    functions = [one_line_function("a", 32, 10.0), one_line_function("b", 32, 10.0), one_line_function("c", 64, 0.0)]
+    model = placement.Model(functions, [placement.Workload(1.0, 10.0)], 0)
+    alone, shared = 2 * placement.misses(10.0, 10.0), placement.misses(20.0, 10.0)
+    assert model.predict(["a", "b", "c"]) == pytest.approx(shared)
+    assert model.predict(["a", "c", "b"]) == pytest.approx(alone)
+    assert model.predict([]) == 0
+
+
+def test_search_finds_the_neighbours():
+    functions = [one_line_function("a", 32, 10.0), one_line_function("c", 64, 0.0), one_line_function("b", 32, 10.0)]
+    model = placement.Model(functions, [placement.Workload(1.0, 10.0)], 0)
+    found = placement.search(model, [["a", "c", "b"]], 100)
+    assert model.predict(found) == pytest.approx(placement.misses(20.0, 10.0))
+    assert placement.search(model, [["a", "c", "b"]], 100) == found
+
+
+@given(strategies.lists(strategies.tuples(strategies.integers(1, 300), strategies.floats(0.1, 1e6)), min_size=1,
+                        max_size=8), strategies.integers(0, 200))
+def test_search_never_loses(rows, budget):
+    functions = [one_line_function(f"f{n}", size, times) for n, (size, times) in enumerate(rows)]
+    model = placement.Model(functions, [placement.Workload(1.0, 100.0)], 0x1230)
+    start = [function.name for function in functions]
+    found = placement.search(model, [start], budget)
+    assert sorted(found) == sorted(start) and model.predict(found) <= model.predict(start)
+
+
+def test_transfers_of_a_run():
+    found = profile()
+    instructions = flow.parse_disassembly(DISASSEMBLY)
+    rows = placement.transfers(instructions, INDEX, found, flow.fall_throughs(instructions, INDEX, found))
+    malloc = rows[0x1000]
+    assert placement.Transfer(None, 0, 10) in malloc          # entered by the program
+    assert placement.Transfer(4, 0x10, 2) in malloc           # taken branch
+    assert placement.Transfer(4, 6, 8) in malloc              # fallen through
+    assert placement.Transfer(None, 0x15, 2) in malloc        # returned to
+    assert [row for row in rows[0x2000] if row.target == 0] == [placement.Transfer(None, 0, 2),
+                                                                placement.Transfer(None, 0, 1)]
 
 
 def test_profile_that_bolt_writes_back():

@@ -1,0 +1,78 @@
+"""core/base/options.def -> docs/options.md, so that the page cannot differ from what the library reads."""
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+
+TABLE = ROOT / "core" / "base" / "options.def"
+PAGE = ROOT / "docs" / "options.md"
+_STRING = r'"((?:[^"\\]|\\.)*)"'
+_OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
+_CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
+_ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
+
+HEAD = """# Options
+
+Environment variables that the library reads once, before the first allocation. Variants without the feature `options`
+(`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once on stderr and
+ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
+[core/base/options.def](../core/base/options.def) by `python3 -m common.options_doc`.
+
+| variable | values | default | meaning |
+| --- | --- | --- | --- |
+| `HAKMEM_MODE` | minimal, fast, balanced, learning, research | the variant's | what runs of that which the variant compiled in |
+"""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row of the page."""
+    at: int         # where it stands in the table
+    name: str
+    values: str
+    default: str
+    sentence: str
+
+
+def parse(text: str) -> list:
+    """All rows of the table, in its order; a row that cannot be read is an error."""
+    found = []
+    for match in _OPTION.finditer(text):
+        name, low, high, default, unit, sentence = match.groups()
+        found.append(Option(match.start(), name, f"{low} to {high} {unit}".rstrip(), default, sentence))
+    for match in _CHOICE.finditer(text):
+        name, words, default, sentence = match.groups()
+        found.append(Option(match.start(), name, ", ".join(words.split("|")), words.split("|")[int(default)], sentence))
+    if len(found) != len(_ROW.findall(text)):
+        raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE of the documented form")
+    return sorted(found, key=lambda option: option.at)
+
+
+def page(options) -> str:
+    """The whole page."""
+    return HEAD + "".join(f"| `{o.name}` | {o.values} | {o.default} | {o.sentence} |\n" for o in options)
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="common.options_doc", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python3 -m common.options_doc\n\nWrite docs/options.md from core/base/options.def.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE)
+    arguments = parser.parse_args(argv)
+    text = page(parse(TABLE.read_text()))
+    if not arguments.check:
+        files.write_atomic(arguments.output, text)
+    elif not arguments.output.exists() or arguments.output.read_text() != text:
+        raise Failure(f"{arguments.output} is out of date: run python3 -m common.options_doc")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

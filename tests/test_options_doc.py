@@ -1,0 +1,28 @@
+"""docs/options.md says what core/base/options.def says."""
+
+import pytest
+
+from common import options_doc
+from common.errors import UserError
+
+
+def test_page_is_up_to_date():
+    assert options_doc.main(["--check"]) == 0
+
+
+def test_rows():
+    rows = options_doc.parse('OPTION(a, "A", 0, 7, 5, "ms", "one")\nCHOICE(b, "B", "off|on", 1, "two")\n')
+    assert [(r.name, r.values, r.default, r.sentence) for r in rows] == \
+        [("A", "0 to 7 ms", "5", "one"), ("B", "off, on", "on", "two")]
+
+
+def test_a_row_that_cannot_be_read_is_an_error():
+    with pytest.raises(UserError):
+        options_doc.parse('OPTION(a, "A", 0, 7)\n')
+
+
+def test_an_old_page_is_named(tmp_path, capsys):
+    page = tmp_path / "options.md"
+    page.write_text("old")
+    assert options_doc.guard(options_doc.main, ["--check", "-o", str(page)]) == 1
+    assert "out of date" in capsys.readouterr().err

@@ -13,7 +13,8 @@ from common.paths import ROOT
 TABLE = ROOT / "core" / "base" / "options.def"
 PAGE = ROOT / "docs" / "options.md"
 _STRING = r'"((?:[^"\\]|\\.)*)"'
-_OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
+_OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)',
+                     re.MULTILINE)
 _CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
 
@@ -48,7 +49,8 @@ def parse(text: str) -> list:
         found.append(Option(match.start(), name, f"{low} to {high} {unit}".rstrip(), default, sentence))
     for match in _CHOICE.finditer(text):
         name, words, default, sentence = match.groups()
-        found.append(Option(match.start(), name, ", ".join(words.split("|")), words.split("|")[int(default)], sentence))
+        words = words.split("|")
+        found.append(Option(match.start(), name, ", ".join(words), words[int(default)], sentence))
     if len(found) != len(_ROW.findall(text)):
         raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE of the documented form")
     return sorted(found, key=lambda option: option.at)

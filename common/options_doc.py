@@ -20,14 +20,14 @@ _ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
 
 HEAD = """# Options
 
-Environment variables that the library reads once, before the first allocation. Variants without the feature `options`
-(`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once on stderr and
-ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
+Environment variables that the library reads once, before the first allocation. Variants without the feature
+`options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
+on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
 [core/base/options.def](../core/base/options.def) by `python3 -m common.options_doc`.
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
-| `HAKMEM_MODE` | minimal, fast, balanced, learning, research | the variant's | what runs of that which the variant compiled in |
+| `HAKMEM_MODE` | minimal, fast, balanced, learning, research | the variant's | what runs of what was compiled in |
 """
 
 

@@ -55,7 +55,7 @@ all: configured ## Build all six variants with both compilers (stage base)
 
 test: test-tools ## Build and run all tests
 	@test -f build.ninja || ./configure.py $(OPTIONS)
-	@$(NINJA) --quiet all tests bench build/clang-bench_minimal/base/libhakmem.so
+	@$(NINJA) --quiet matrix tests bench
 	@$(MODULE) tests.run
 
 tests: test-tools ## Build the C tests without running them

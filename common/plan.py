@@ -197,7 +197,9 @@ def pgo_edges(project, config) -> list:
     checked = f"{tree}/pgo/checked.json"
     edges, unpacked = [], f"{tree}/gcov/unpacked.json"
     if config.toolchain == "gcc":
-        edges.append(Edge((unpacked,), "unpack", (profile,), implicit=("pgo/unpack.py",),
+        # An instrumented compile deletes the .gcda of its name, so that this comes after all of them.
+        instrumented = () if project.profile else config.objects(project.sources, "train")
+        edges.append(Edge((unpacked,), "unpack", (profile,), implicit=("pgo/unpack.py", *instrumented),
                           variables={"directory": f"{tree}/gcov"}))
 
     def profiled(source):

@@ -106,6 +106,14 @@ def test_a_given_profile_replaces_training_and_gates():
     assert {"copy", "check", "bolt", "ship"} <= rules
 
 
+def test_gcc_unpacks_after_every_instrumented_compile():
+    """Such a compile deletes the .gcda that the next one would read."""
+    config = plan.Config("gcc", "tiny")
+    edges = {edge.rule: edge for edge in plan.pgo_edges(PROJECT, config)}
+    assert set(config.objects(PROJECT.sources, "train")) <= set(edges["unpack"].implicit)
+    assert edges["unpack"].outputs[0] in edges["compile"].implicit
+
+
 def test_render_escapes_and_fills():
     """Paths are escaped, variables are not."""
     text = render("root = @root@\n@edges@", {"root": "/a b"}, [Edge(("a b",), "r", ("c:d",), variables={"x": "$y"})])

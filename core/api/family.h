@@ -98,13 +98,8 @@ HAK_INLINE void *hak_family_realloc(void *p, size_t size)
         return NULL;
     }
     hak_histogram_add(size);
-    if (!HAK_CHECKS) {
-        /* A tiny block's class times 16 is its size: no need to work it out to see that it fits. */
-        size_t tiny = hak_entry_low(hak_map_get(p));
-        if (hak_likely(size <= tiny && tiny <= HAK_TINY_MAX && size >= tiny / 2))
-            return p;
+    if (!HAK_CHECKS)
         return hak_realloc(p, size);
-    }
     /* With checks every realloc moves, so that stale pointers show. */
     void *target = hak_family_malloc(size);
     if (target == NULL)

@@ -93,16 +93,20 @@ void *hak_malloc_mid(size_t size)
     return hak_bin_pop(bin, block);
 }
 
-void *hak_calloc_slow(size_t size)
+static HAK_NOINLINE void *calloc_huge(size_t size)
 {
-    /* A block with a class comes from its bin, and has a link in it: never known to be zero. */
-    if (size <= HAK_CLASS_MAX) {
-        void *block = hak_malloc_front(size);
-        return block != NULL ? memset(block, 0, size) : NULL;
-    }
     bool zero;
     void *p = take_huge_or_fail(size, &zero);
     return p == NULL || zero ? p : memset(p, 0, size);
+}
+
+void *hak_calloc_slow(size_t size)
+{
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return calloc_huge(size);
+    /* A block with a class comes from its bin, and has a link in it: never known to be zero. */
+    void *block = hak_malloc_front(size);
+    return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;
 }
 
 void *hak_malloc_aligned(size_t align, size_t size)

@@ -113,12 +113,13 @@ def key_of(row: Row) -> tuple:
 
 
 def check(rows, toolchain, variant, stage, patterns) -> list:
-    """One sentence for each figure that rose above the committed one."""
+    """One sentence for each figure that rose above the committed one, or that has none."""
     committed = {key_of(row): row for row in rows}
     wrong = []
     for pattern, have in patterns.items():
         row = committed.get((toolchain, variant, stage, pattern))
         if row is None:
+            wrong.append(f"{pattern}: no committed figure for {toolchain} {variant} {stage}; write it with --update")
             continue
         for name in FIGURES:
             limit = getattr(row, name)

@@ -4,6 +4,7 @@
 #include "api/family.h"
 #include "api/stats.h"
 #include "base/options.h"
+#include "map/map.h"
 #include "mem/big.h"
 #include "obs/trace.h"
 
@@ -66,6 +67,7 @@ HAK_EXPORT void hak_stats_print(int fd, int json)
  * what other threads were in the middle of instead. */
 static void after_fork_in_child(void)
 {
+    hak_map_after_fork();
     hak_pool_after_fork();
     hak_big_after_fork();
     hak_heaps_after_fork();

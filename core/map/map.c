@@ -68,6 +68,12 @@ bool hak_map_cover(const void *address, size_t size)
     return true;
 }
 
+void hak_map_after_fork(void)
+{
+    /* Whatever a lost thread was covering is covered again by whoever needs it: doing so twice does no harm. */
+    hak_os_lock_reset(&lock);
+}
+
 /* Maps the windows from `first` on for reading. False if there is something already, or no room. */
 static bool make_readable(size_t first, size_t windows)
 {

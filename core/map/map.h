@@ -42,6 +42,9 @@ bool hak_map_init(void);
 /* Makes the entries of [address, address + size) writable. Any thread; to be called for each new mapping. */
 bool hak_map_cover(const void *address, size_t size);
 
+/* In a forked child. */
+void hak_map_after_fork(void);
+
 HAK_INLINE uint32_t hak_map_get(const void *p)
 {
     return atomic_load_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], memory_order_relaxed);

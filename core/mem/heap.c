@@ -361,8 +361,8 @@ static void release_large(hak_slab_t *run)
 
 hak_slab_t *hak_heap_take_large(unsigned slices)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
-    if (heap == NULL)
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap == NULL && (heap = hak_heap_attach()) == NULL)
         return NULL;
     hak_count_add(&heap->counters, HAK_COUNTER_large_blocks, 1);
     for (unsigned i = 0; i < HAK_LARGES; i++) {
@@ -375,21 +375,27 @@ hak_slab_t *hak_heap_take_large(unsigned slices)
     return NULL;
 }
 
+static HAK_NOINLINE void keep_large_in_place_of_another(hak_heap_t *heap, hak_slab_t *run)
+{
+    hak_slab_t **slot = &heap->larges[heap->next_large++ % HAK_LARGES];
+    release_large(*slot);
+    *slot = run;
+}
+
 void hak_heap_keep_large(hak_slab_t *run)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap == NULL) {
+    if (hak_unlikely(heap == NULL)) {
         release_large(run);
         return;
     }
-    unsigned slot = 0;
-    while (slot < HAK_LARGES && heap->larges[slot] != NULL)
-        slot++;
-    if (slot == HAK_LARGES) {
-        slot = heap->next_large++ % HAK_LARGES;
-        release_large(heap->larges[slot]);
+    for (unsigned i = 0; i < HAK_LARGES; i++) {
+        if (heap->larges[i] == NULL) {
+            heap->larges[i] = run;
+            return;
+        }
     }
-    heap->larges[slot] = run;
+    keep_large_in_place_of_another(heap, run);
 }
 
 /* Everything in bins, stashes and parcels goes where it belongs. */

@@ -11,23 +11,33 @@
 
 /* --- large blocks: runs that are one block ------------------------------------------------------------------------ */
 
-static void *take_large(size_t size, bool *zero)
+static unsigned slices_for(size_t size)
 {
-    unsigned slices = (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
-    hak_slab_t *run = hak_heap_take_large(slices);
-    *zero = false;
-    if (run == NULL) {
-        run = hak_run_take(slices);
-        if (run == NULL)
-            return NULL;
-        *zero = run->clean;
-    }
-    run->heap = NULL;
-    run->cls = 0;
+    return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
+}
+
+/* Makes a run, fresh or used as a large block before, the block of a request. */
+static void *large_block(hak_slab_t *run, size_t size)
+{
     run->size = (uint32_t)hak_round_up(size, HAK_OS_PAGE);
     char *base = hak_slab_base(run);
     hak_map_set(base, HAK_ENTRY_LARGE);
     return base;
+}
+
+static void *take_large(size_t size, bool *zero)
+{
+    hak_slab_t *run = hak_heap_take_large(slices_for(size));
+    *zero = false;
+    if (run == NULL) {
+        run = hak_run_take(slices_for(size));
+        if (run == NULL)
+            return NULL;
+        run->heap = NULL;
+        run->cls = 0;
+        *zero = run->clean;
+    }
+    return large_block(run, size);
 }
 
 static void give_large(void *p)
@@ -53,18 +63,32 @@ static void *take_huge(size_t size, bool *zero)
     return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zero) : NULL;
 }
 
-/* The same; when memory is out, once more after everything unused was given back. Sets errno on failure. */
-static void *take_huge_or_fail(size_t size, bool *zero)
+static HAK_COLD void *take_huge_again(size_t size, bool *zero)
 {
-    void *p = take_huge(size, zero);
-    if (p == NULL && size <= HAK_REQUEST_MAX && give_up_everything())
-        p = take_huge(size, zero);
+    void *p = size <= HAK_REQUEST_MAX && give_up_everything() ? take_huge(size, zero) : NULL;
     if (p == NULL)
         errno = ENOMEM;
     return p;
 }
 
-static HAK_COLD void *refill_or_fail(unsigned cls)
+/* The same; when memory is out, once more after everything unused was given back. Sets errno on failure. */
+static void *take_huge_or_fail(size_t size, bool *zero)
+{
+    void *p = take_huge(size, zero);
+    return hak_likely(p != NULL) ? p : take_huge_again(size, zero);
+}
+
+/* A request above HAK_CLASS_MAX. */
+static HAK_NOINLINE void *malloc_huge(size_t size)
+{
+    hak_slab_t *run = size <= HAK_LARGE_MAX ? hak_heap_take_large(slices_for(size)) : NULL;
+    if (hak_likely(run != NULL))
+        return large_block(run, size);
+    bool zero;
+    return take_huge_or_fail(size, &zero);
+}
+
+static HAK_COLD void *refill_again(unsigned cls)
 {
     void *p = give_up_everything() ? hak_heap_refill(cls) : NULL;
     if (p == NULL)
@@ -74,18 +98,16 @@ static HAK_COLD void *refill_or_fail(unsigned cls)
 
 void *hak_malloc_slow(size_t size)
 {
-    if (hak_likely(size <= HAK_CLASS_MAX)) {
-        void *p = hak_heap_refill(hak_class_of(size));
-        return hak_likely(p != NULL) ? p : refill_or_fail(hak_class_of(size));
-    }
-    bool zero;
-    return take_huge_or_fail(size, &zero);
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return malloc_huge(size);
+    void *p = hak_heap_refill(hak_class_of(size));
+    return hak_likely(p != NULL) ? p : refill_again(hak_class_of(size));
 }
 
 void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
-        return hak_malloc_slow(size);
+        return malloc_huge(size);
     hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))

@@ -146,7 +146,9 @@ static void *map_new(size_t size, size_t align)
 
 void *hak_big_take(size_t size, size_t align, bool *zero)
 {
-    size = hak_round_up(size, HAK_OS_PAGE);
+    /* Whole slices, though the last pages may never be touched: the system then puts one mapping right below the other,
+     * so that neighbours can be joined, and none has to be aligned by cutting. */
+    size = hak_round_up(size, HAK_SLICE);
     align = hak_max(align, HAK_SLICE);
     hak_os_lock(&lock);
     uint32_t index = new_record_locked();
@@ -214,7 +216,7 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
     uint32_t index = index_of(entry);
     record_t *record = &records[index];
     size_t before = record->size;
-    size = hak_round_up(size, HAK_OS_PAGE);
+    size = hak_round_up(size, HAK_SLICE);
     char *base = p;
     if (size == before)
         return p;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define POISON_MOST ((size_t)16 << 10) /* bytes of a block that are filled: blocks of MiB would cost milliseconds */
+
 static uint64_t *canary_of(void *p, size_t size)
 {
     return (uint64_t *)(void *)((char *)p + size - sizeof(uint64_t));
@@ -14,7 +16,7 @@ static uint64_t *canary_of(void *p, size_t size)
 
 void *hak_check_taken(void *p, size_t size)
 {
-    memset(p, 0xa5, size);
+    memset(p, 0xa5, hak_min(size, POISON_MOST));
     *canary_of(p, size) = ~hak_check_key(p);
     return p;
 }
@@ -51,7 +53,7 @@ void hak_check_given(void *p)
     if (found != expected)
         hak_fatal("overrun of %x (block of %u bytes): canary %x, expected %x", (uint64_t)(uintptr_t)p,
                   (uint64_t)size, found, expected);
-    memset(p, 0xdb, size);
+    memset(p, 0xdb, hak_min(size, POISON_MOST));
     if (in_slab)
         hak_check_mark_free(p);
 }

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define POISON_MOST ((size_t)16 << 10) /* bytes of a block that are filled: blocks of MiB would cost milliseconds */
+#define POISON_MOST                                                                                          \
+    ((size_t)16 << 10) /* bytes of a block that are filled: blocks of MiB would cost milliseconds */
 
 static uint64_t *canary_of(void *p, size_t size)
 {

@@ -16,7 +16,8 @@
 
 #define ENDINGS_MOST                                                                                         \
     3u /* libc tells a thread up to four times that it ends; after the third nobody listens */
-#define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
+#define PARCEL_MOST (80u * 16) /* entry of the largest class that waits in a parcel: blocks of 4 KiB */
+#define META_BYTES  ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
 
 _Thread_local hak_thread_t hak_thread = {.self = HAK_NO_OWNER};
 
@@ -235,24 +236,38 @@ static void send_parcels(hak_heap_t *heap)
         send_parcel(heap, &heap->parcels[i]);
 }
 
-void hak_heap_send(void *p, uint32_t entry)
+/* The block has no parcel that it could join: there is none for its owner, or it is full, or the block is so large that
+ * it should not wait. */
+static HAK_NOINLINE void send_slow(void *p, uint32_t entry)
 {
     uint32_t owner = hak_entry_high(entry);
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
-    if (heap == NULL || !HAK_REMOTE_BATCH) {
+    if (heap == NULL || !HAK_REMOTE_BATCH || hak_entry_low(entry) > PARCEL_MOST) {
         push_inbox(heaps[owner], p, p);
         return;
     }
     hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
     hak_parcel_t *parcel = &heap->parcels[owner % HAK_PARCELS];
-    if (parcel->owner != owner) {
-        send_parcel(heap, parcel);
-        *parcel = (hak_parcel_t){.owner = owner, .last = p};
+    send_parcel(heap, parcel);
+    set_next(p, NULL);
+    *parcel = (hak_parcel_t){.owner = owner, .count = 1, .first = p, .last = p};
+}
+
+void hak_heap_send(void *p, uint32_t entry)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    uint32_t owner = hak_entry_high(entry);
+    if (HAK_REMOTE_BATCH && hak_likely(heap != NULL && hak_entry_low(entry) <= PARCEL_MOST)) {
+        hak_parcel_t *parcel = &heap->parcels[owner % HAK_PARCELS];
+        if (hak_likely(parcel->owner == owner && parcel->count < HAK_PARCEL_BLOCKS)) {
+            hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
+            set_next(p, parcel->first);
+            parcel->first = p;
+            parcel->count++;
+            return;
+        }
     }
-    set_next(p, parcel->first);
-    parcel->first = p;
-    if (++parcel->count >= HAK_PARCEL_BLOCKS || hak_entry_low(entry) > hak_class_of_mid(HAK_OS_PAGE) * 16)
-        send_parcel(heap, parcel);
+    send_slow(p, entry);
 }
 
 /* Takes what other threads have freed into the calling thread's bins. */

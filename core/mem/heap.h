@@ -42,7 +42,7 @@ typedef struct hak_parcel {
 } hak_parcel_t;
 
 #define HAK_PARCELS       8u  /* a power of two; owners share them by their low bits */
-#define HAK_PARCEL_BLOCKS 64u /* sent when so many are in it */
+#define HAK_PARCEL_BLOCKS 64u /* that fit; it is sent when one more comes */
 
 #define HAK_LARGES 4u /* large blocks that a heap keeps; more than that would be other threads' loss */
 

@@ -189,21 +189,28 @@ bool hak_huge_starts(const void *p, uint32_t entry)
                                                    : hak_big_starts(p, entry);
 }
 
-void hak_free_slow(void *p)
+/* Everything but a block of another thread's slab. */
+static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
-    if (p == NULL)
-        return;
-    uint32_t entry = hak_map_get(p);
     if (entry == 0 || (!hak_entry_in_slab(entry) && !hak_huge_starts(p, entry)))
         refuse(p);
     else if (hak_entry_low(entry) == HAK_ENTRY_BIG)
         hak_big_give(p, entry);
     else if (hak_entry_low(entry) == HAK_ENTRY_LARGE)
         give_large(p);
-    else if (hak_policy()->safe_free)
-        free_checked(p, entry);
     else
+        free_checked(p, entry);
+}
+
+void hak_free_slow(void *p)
+{
+    if (p == NULL)
+        return;
+    uint32_t entry = hak_map_get(p);
+    if (hak_likely(hak_entry_in_slab(entry) && !hak_policy()->safe_free))
         hak_heap_send(p, entry);
+    else
+        free_unusual(p, entry);
 }
 
 /* --- realloc ------------------------------------------------------------------------------------------------------ */

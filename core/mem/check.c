@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#define POISON_MOST                                                                                          \
-    ((size_t)16 << 10) /* bytes of a block that are filled: blocks of MiB would cost milliseconds */
+/* Bytes of a block that are filled: all of a block of MiB would cost milliseconds. */
+#define POISON_MOST ((size_t)2 << 10)
 
 static uint64_t *canary_of(void *p, size_t size)
 {

@@ -21,9 +21,9 @@ HAK_INLINE void hak_check_mark_free(void *p)
         ((uint64_t *)p)[1] = hak_check_key(p);
 }
 
-/* Marks a block of `size` bytes (canary included) as in use and fills its first 16 KiB with 0xa5. Returns p. */
+/* Marks a block of `size` bytes (canary included) as in use and fills its first 2 KiB with 0xa5. Returns p. */
 void *hak_check_taken(void *p, size_t size);
-/* Checks that p begins a block in use and that its canary is whole; aborts otherwise. Then fills its first 16 KiB
+/* Checks that p begins a block in use and that its canary is whole; aborts otherwise. Then fills its first 2 KiB
  * with 0xdb. */
 void hak_check_given(void *p);
 /* Checks only that p begins a block that was handed out at some time; aborts otherwise. `entry` is its map entry, of a

@@ -559,6 +559,8 @@ void hak_heap_trim(void)
     if (heap != NULL) {
         empty_thread(&hak_thread, heap);
         release_empty_slabs(heap);
+        if (HAK_CHECKS)
+            hak_heap_check(heap);
     }
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++)

@@ -7,6 +7,7 @@ TOOLCHAIN ?= clang
 TRAIN ?=
 INSTALL ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 3600
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
@@ -20,7 +21,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden wall format lint clean \
+.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz wall format lint clean \
 	configured build-tools test-tools python
 
 help: ## Show this list
@@ -96,6 +97,9 @@ bench: configured ## Run the benchmark set against glibc and the installed peers
 
 golden: configured ## Instructions per call of each pattern, stage by stage
 	@$(NINJA) golden
+
+fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
+	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(NINJA) wall

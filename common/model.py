@@ -9,7 +9,7 @@ from common.errors import UserError
 
 TOOLCHAINS = ("clang", "gcc")
 MODES = ("minimal", "fast", "balanced", "learning", "research")
-TEST_KINDS = ("preload", "linked", "unit", "plugin")
+TEST_KINDS = ("preload", "linked", "unit", "plugin", "fuzz")
 
 
 @dataclass(frozen=True)

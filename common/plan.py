@@ -333,9 +333,9 @@ def input_edges(project) -> list:
                  variables={"generator": row.generator}) for row in project.inputs]
 
 
-def test_objects(project, test) -> tuple:
+def test_objects(project, test, toolchain) -> tuple:
     """(edges, objects): the test's own sources, and for a unit test the library's, in its variant and sanitizer."""
-    unit = test.kind == "unit"
+    unit = test.kind in ("unit", "fuzz")
     sanitize = f"-fsanitize={test.sanitize}" if test.sanitize else ""
     variant = test.variant or "bench_minimal"
     flags = ["-O1 -g -pthread -fno-builtin", "-Wall -Wextra -Werror -Itests -Icore -Iinclude", sanitize, *test.flags]
@@ -347,7 +347,7 @@ def test_objects(project, test) -> tuple:
         language = "c" if source.endswith(".c") else "cxx"
         objects.append(target)
         edges.append(Edge((target,), "compile_test", (source,), variables={
-            "cc": compiler("gcc", language), "flags": " ".join((f"$flags_{language}", *filter(None, flags)))}))
+            "cc": compiler(toolchain, language), "flags": " ".join((f"$flags_{language}", *filter(None, flags)))}))
     if unit:
         room = f"build/tests/obj/{variant}-{test.sanitize.replace(',', '-') or 'plain'}"
         for source in project.sources.c + project.sources.cxx:
@@ -355,18 +355,19 @@ def test_objects(project, test) -> tuple:
             language = "c" if source.endswith(".c") else "cxx"
             objects.append(target)
             edges.append(Edge((target,), "compile_test", (source,), variables={
-                "cc": compiler("gcc", language),
+                "cc": compiler(toolchain, language),
                 "flags": f"$flags_{language} -O1 -g -pthread -Wall -Wextra -Icore -Iinclude $no_builtin "
                          f"$defines_{variant} -DHAK_OVERRIDE=0 {sanitize}".strip()}))
     return edges, objects
 
 
 def test_edges(project) -> list:
-    """C tests: programs of build/tests."""
+    """C tests: programs of build/tests. gcc builds them, and clang those that need its libFuzzer."""
     linked = Config("clang", "bench_minimal")
     edges = {}
     for test in project.tests:
-        made, objects = test_objects(project, test)
+        toolchain = "clang" if test.kind == "fuzz" else "gcc"
+        made, objects = test_objects(project, test, toolchain)
         for edge in made:
             edges[edge.outputs] = edge
         cxx = any(not source.endswith(".c") for source in test.sources)
@@ -378,7 +379,7 @@ def test_edges(project) -> list:
             implicit = (linked.library("base"),)
         target = f"build/tests/{test.name}{'.so' if test.kind == 'plugin' else ''}"
         edges[(target,)] = Edge((target,), "link_test", tuple(objects), implicit=implicit, variables={
-            "cc": compiler("gcc", "cxx" if cxx else "c"), "flags": " ".join(filter(None, flags)),
+            "cc": compiler(toolchain, "cxx" if cxx else "c"), "flags": " ".join(filter(None, flags)),
             "libs": " ".join(libs)})
     return list(edges.values())
 

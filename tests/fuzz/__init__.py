@@ -1,0 +1,1 @@
+"""libFuzzer targets of the allocator and of its options, and what drives them."""

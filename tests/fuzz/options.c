@@ -1,0 +1,153 @@
+// The options parser against a second, slower one. An input is a list of lines NAME=VALUE, in which a first byte below 32
+// stands for the name of an option. A valid value is taken without a word; a bad one changes nothing and costs one line
+// of at most 480 bytes that names it.
+#define _GNU_SOURCE
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/options.h"
+
+#define PROMISE(condition, ...)                                                                              \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition);                          \
+            fprintf(stderr, __VA_ARGS__);                                                                    \
+            fprintf(stderr, "\n");                                                                           \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+typedef struct row {
+    const char *name, *words; // words of a choice, or NULL
+    uint32_t low, high;
+} row_t;
+
+static const row_t rows[] = {
+    {"HAKMEM_MODE", "minimal|fast|balanced|learning", 0, 0},
+#define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high},
+#define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0},
+#include "base/options.def"
+#undef OPTION
+#undef CHOICE
+};
+
+enum {
+    ROWS = sizeof rows / sizeof *rows,
+};
+
+static char *values[ROWS]; // NULL: not set
+static char said[1 << 16];
+static size_t said_bytes;
+static bool listening;
+
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+    if (!listening) {
+        return __real_write(fd, bytes, size);
+    }
+    PROMISE(fd == STDERR_FILENO && size <= 480, "%zu bytes to descriptor %d", size, fd);
+    PROMISE(said_bytes + size < sizeof said, "too many words");
+    memcpy(said + said_bytes, bytes, size);
+    said_bytes += size;
+    return (ssize_t)size;
+}
+
+static const char *lookup(const char *name)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            return values[i];
+        }
+    }
+    PROMISE(false, "an option without a row: %s", name);
+    return NULL;
+}
+
+// The number of the value, or -1 if it is none that the row allows.
+static int64_t meaning(const row_t *row, const char *value)
+{
+    if (row->words != NULL) {
+        char list[256], *rest = list, *word;
+        snprintf(list, sizeof list, "%s", row->words);
+        for (int64_t i = 0; (word = strsep(&rest, "|")) != NULL; i++) {
+            if (strcmp(word, value) == 0) {
+                return i;
+            }
+        }
+        return -1;
+    }
+    const size_t digits = strspn(value, "0123456789");
+    const size_t zeros = strspn(value, "0");
+    if (digits == 0 || value[digits] != 0 || digits - zeros > 10) {
+        return -1;
+    }
+    const long long number = strtoll(value, NULL, 10);
+    return number >= row->low && number <= row->high ? number : -1;
+}
+
+// Lines that begin as the warning about a row does.
+static int warnings_of(const row_t *row)
+{
+    char begin[128];
+    int found = 0;
+    snprintf(begin, sizeof begin, "hakmem: warning: %s=", row->name);
+    for (const char *at = said; (at = strstr(at, begin)) != NULL; at++) {
+        found += at == said || at[-1] == '\n';
+    }
+    return found;
+}
+
+static void read_lines(char *text)
+{
+    memset(values, 0, sizeof values);
+    for (char *line; (line = strsep(&text, "\n")) != NULL;) {
+        if (line[0] > 0 && line[0] < 32) {
+            values[line[0] % ROWS] = line + 1;
+            continue;
+        }
+        char *equals = strchr(line, '=');
+        for (size_t i = 0; equals != NULL && i < ROWS; i++) {
+            if (strlen(rows[i].name) == (size_t)(equals - line) &&
+                strncmp(rows[i].name, line, (size_t)(equals - line)) == 0) {
+                values[i] = equals + 1;
+            }
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char text[4097];
+    size = size < sizeof text ? size : sizeof text - 1;
+    memcpy(text, data, size);
+    text[size] = 0;
+    read_lines(text);
+
+    hak_policy_live = hak_policy_default;
+    said_bytes = 0;
+    listening = true;
+    hak_options_read(lookup);
+    listening = false;
+    said[said_bytes] = 0;
+    PROMISE(said_bytes == 0 || said[said_bytes - 1] == '\n', "an unfinished line: %s", said);
+    for (size_t i = 0; i < ROWS; i++) {
+        const int64_t meant = values[i] != NULL ? meaning(&rows[i], values[i]) : -1;
+        const int expected = values[i] != NULL && meant < 0;
+        PROMISE(warnings_of(&rows[i]) == expected, "%s=%s: %s", rows[i].name, values[i], said);
+        if (i == 0) {
+            continue;
+        }
+        const hak_option_view_t view = hak_options_view(i - 1);
+        PROMISE(strcmp(view.name, rows[i].name) == 0, "%s is not %s", view.name, rows[i].name);
+        PROMISE(meant < 0 || view.value == meant, "%s=%s gives %u", view.name, values[i], view.value);
+        PROMISE(rows[i].words != NULL || (view.value >= rows[i].low && view.value <= rows[i].high),
+                "%s is %u", view.name, view.value);
+    }
+    return 0;
+}

@@ -1,0 +1,94 @@
+"""The first inputs of each fuzz target, said in words rather than committed as bytes."""
+
+import re
+from pathlib import Path
+
+OPERATIONS = tuple(re.findall(r"^OPERATION\((\w+)\)", (Path(__file__).parent / "operations.def").read_text(), re.M))
+SIZES = (0, 1, 16, 100, 1024, 1025, 5000, 32768, 40000, 300000, 1 << 20, 3 << 20)
+
+
+def record(operation, slot=0, number=0, size=0, kind=None) -> bytes:
+    """One operation, as api.c reads it; at most 4 MiB. `kind` is said only where it does not encode the size."""
+    coded = (4, size) if size < 1 << 16 else (6, min(size // 64, 0xffff))
+    if kind is not None:
+        coded = (kind, size)
+    return bytes((OPERATIONS.index(operation), slot, number, coded[0], *coded[1].to_bytes(2, "little")))
+
+
+def _churn(size) -> list:
+    """Many, some of them freed, as many again, all freed downwards; then each name once."""
+    many = 250 if size < 5000 else 10
+    names = ("malloc", "calloc", "aligned_alloc", "memalign", "posix_memalign", "page", "own", "free")
+    return [record("burst", 0, many, size), record("sweep", 0, many, kind=4), record("burst", 0, many, size),
+            record("look", 3), record("sweep", 0, many, 1, kind=1),
+            *(record(name, slot, 3, size) for slot, name in enumerate(names)),
+            record("refused", 1), record("nothing"), record("trim")]
+
+
+def _remote(size) -> list:
+    """Threads free each other's blocks, and take what came back."""
+    many = 100 if size < 5000 else 8
+    return [record("turn", number=1), record("burst", 0, many, size), record("turn", number=2),
+            record("sweep", 0, many, kind=1), record("burst", 100, many, size), record("turn", number=1),
+            record("sweep", 100, many, kind=1), record("burst", 0, many, size), record("calloc", 220, 0, size)]
+
+
+def _generations(size) -> list:
+    """Threads end and leave blocks; others free them before and after the next thread takes over."""
+    many = 100 if size < 5000 else 6
+    return [record("turn", number=1), record("burst", 0, many, size), record("end"),
+            record("sweep", 0, many // 2, kind=1), record("turn", number=2), record("burst", 120, many, size),
+            record("sweep", many // 4, many // 2, kind=1), record("trim"), record("end"),
+            record("sweep", 120, many, kind=1)]
+
+
+def _growth(size) -> list:
+    """realloc from this size on: by little, by much, and back."""
+    return [record("realloc", 9, 0, size), *(record("reallocarray", 9, step % 3, 7 * step + 1) for step in range(9)),
+            *(record("realloc", 9, step % 2, other) for step, other in enumerate((3 * size + 1, 7 * size, size, 100)))]
+
+
+def _scarcity(size) -> list:
+    """The system refuses here and there."""
+    made = []
+    for refusals in range(1, 8, 2):
+        made += [record("starve", number=refusals), record("burst", 8 * refusals, 2, size),
+                 record("realloc", 8 * refusals, 0, 2 * size), record("aligned_alloc", 200, 17, size),
+                 record("turn", number=refusals % 3), record("sweep", 8 * refusals, 8, kind=1), record("trim")]
+    return made
+
+
+def _aging(size) -> list:
+    """Free memory grows old, is purged or unmapped, and comes back zero."""
+    callocs = [record("calloc", slot, 0, size) for slot in range(4)]
+    return [record("burst", 0, 2, size), record("sweep", 0, 4, kind=1), record("clock", number=255), *callocs,
+            record("sweep", 0, 8, kind=1), *callocs, record("clock", number=255), record("sweep", 0, 8, kind=1),
+            *callocs]
+
+
+def _options() -> dict:
+    return {
+        "none": b"",
+        "valid": b"HAKMEM_MODE=minimal\nHAKMEM_RETAIN_MB=3\nHAKMEM_THP=off\nHAKMEM_STATS=counters\n",
+        "bad": b"HAKMEM_MODE=quick\nHAKMEM_RETAIN_MB=-1\nHAKMEM_THP=off|auto\nHAKMEM_SAFE_FREE=2\nHAKMEM_STATS=",
+        "edges": b"HAKMEM_PURGE_DELAY_MS=3600001\nHAKMEM_BIGCACHE_MB=65536\nHAKMEM_RETAIN_MB=0004294967297\n",
+        "long": b"HAKMEM_STATS_DUMP=" + 600 * b"9" + b"\nHAKMEM_MODE=" + 600 * b"m",
+        "repeated": b"\x01" + b"1\n\x01x\n\x02" + 12 * b"0",
+    }
+
+
+def seeds_of(target) -> dict:
+    """name -> input."""
+    if target == "fuzz_options":
+        return _options()
+    return {f"{made.__name__.strip('_')}-{size}": b"".join(made(size)) for size in SIZES
+            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging)}
+
+
+def write_seeds(target, directory) -> Path:
+    """A corpus to start from."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds_of(target).items():
+        (directory / name).write_bytes(data)
+    return directory

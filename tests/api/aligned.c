@@ -161,7 +161,7 @@ static void test_huge_alignment_is_refused(void **state)
     assert_null(memalign(opaque(huge), 64));
     assert_true(errno == ENOMEM || errno == EINVAL);
     errno = 0;
-    assert_null(aligned_alloc((size_t)1 << 62, opaque((size_t)1 << 62)));
+    assert_null(aligned_alloc(opaque((size_t)1 << 62), opaque((size_t)1 << 62)));
     assert_true(errno == ENOMEM || errno == EINVAL);
 }
 

@@ -48,7 +48,7 @@ static void test_aligned(void **state)
 static void test_pointers_that_are_not_ours_have_no_size(void **state)
 {
     (void)state;
-    int on_stack;
+    int on_stack = 0;
     static int in_image;
     assert_int_equal(hak_usable_size(NULL), 0);
     assert_int_equal(hak_usable_size(&on_stack), 0);

@@ -97,7 +97,7 @@ static int under_limit(size_t limit)
 
 int main(int argc, char **argv)
 {
-    const int resource = argc > 1 && strcmp(argv[1], "data") == 0 ? RLIMIT_DATA : RLIMIT_AS;
+    const __rlimit_resource_t resource = argc > 1 && strcmp(argv[1], "data") == 0 ? RLIMIT_DATA : RLIMIT_AS;
     if (argc > 2) {
         return under_limit(strtoul(argv[2], NULL, 10) << 20);
     }

@@ -1,18 +1,19 @@
-// RLIMIT_AS set while the program runs, at what it has: NULL and ENOMEM from then on, all works again once lifted.
+// RLIMIT_AS ("as") or RLIMIT_DATA ("data") set while the program runs, at what it has: NULL and ENOMEM from then on, all works again once lifted.
 #include <errno.h>
 #include <sys/resource.h>
 #include "threads.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const int resource = argc > 1 && strcmp(argv[1], "data") == 0 ? RLIMIT_DATA : RLIMIT_AS;
     use_every_size();
     unsigned char *kept = malloc(10000);
     CHECK(kept != NULL, "no memory at start");
     fill(kept, 10000, 1);
     struct rlimit before;
-    CHECK(getrlimit(RLIMIT_AS, &before) == 0, "getrlimit");
+    CHECK(getrlimit(resource, &before) == 0, "getrlimit");
     const struct rlimit none = {4096, before.rlim_max};
-    CHECK(setrlimit(RLIMIT_AS, &none) == 0, "setrlimit");
+    CHECK(setrlimit(resource, &none) == 0, "setrlimit");
     static void *blocks[10000];
     size_t count = 0;
     // What was mapped before may still be used; a request that needs new address space must be refused cleanly.
@@ -32,7 +33,7 @@ int main(void)
     for (size_t i = 0; i < count; i++) {
         free(blocks[i]);
     }
-    CHECK(setrlimit(RLIMIT_AS, &before) == 0, "setrlimit back");
+    CHECK(setrlimit(resource, &before) == 0, "setrlimit back");
     for (int i = 0; i < 10; i++) {
         use_every_size();
     }

@@ -113,6 +113,27 @@ static inline long resident_kib(void)
 #endif
 }
 
+// The most resident memory that the program ever had, in KiB; otherwise like resident_kib.
+static inline long peak_resident_kib(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return 0;
+#else
+    char text[4096];
+    const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    if (length <= 0) {
+        exit(TEST_SKIPPED);
+    }
+    text[length] = 0;
+    const char *line = strstr(text, "VmHWM:");
+    return line == NULL ? 0 : strtol(line + 6, NULL, 10);
+#endif
+}
+
 // Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop.
 static inline size_t opaque(size_t value)
 {

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
-from common.errors import Failure, UserError
+from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from bench import gate, golden, measure, wall
 
@@ -192,14 +192,7 @@ def main(argv) -> int:
 
 def guarded(argv) -> int:
     """main with the exit statuses that are no verdict."""
-    try:
-        return main(argv)
-    except UserError as error:
-        status, message = EXIT_USAGE, error
-    except Failure as error:
-        status, message = EXIT_FAILURE, error
-    print(f"bench.ab: {message}", file=sys.stderr)
-    return status
+    return guard(main, argv, name="bench.ab", usage=EXIT_USAGE, failure=EXIT_FAILURE)
 
 
 if __name__ == "__main__":

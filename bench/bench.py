@@ -226,25 +226,21 @@ class Recorder:
     """Appends one JSON row a run. The time stamp of the start groups the rows of one study."""
 
     def __init__(self, path, everyone):
-        self._stream = open(path, "a")
+        self._path = path
         self._common = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine()}
         self._digests = {row.name: files.sha256(row.library) if row.library else "" for row in everyone}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exception):
-        self._stream.close()
-
     def __call__(self, sample: Sample):
         row = {**self._common, "library": self._digests[sample.contender], **dataclasses.asdict(sample)}
-        print(json.dumps(row, sort_keys=True), file=self._stream, flush=True)
+        files.append_line(self._path, json.dumps(row, sort_keys=True))
 
 
 def read_last(path: Path) -> tuple:
     """The samples of the last study in a results file."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError as error:
+        raise Failure(f"{path} holds a line that is not a result ({error})") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `make bench` first") from None
     if not rows:
@@ -300,8 +296,7 @@ def main(argv) -> int:
     show = progress(sys.stderr)
     with tempfile.TemporaryDirectory() as directory:
         everyone = snapshot(everyone, Path(directory))
-        with Recorder(options.results, everyone) as record:
-            samples = run_all(rows, everyone, options.rounds, show, record)
+        samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
     show("")
     print(ranking.summary(study_of(rows, samples)), end="")
     return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0

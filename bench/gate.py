@@ -132,7 +132,7 @@ def evidence_of(tree: Tree, stage: str, names) -> Evidence:
         if record["provenance"]["source"] != have:
             raise Failure(f"the measurement of {record['workload']} is of another {tree.library(stage)}: "
                           f"delete {tree.measure(stage, record['workload'])} and build again")
-    golden = files.read_json(tree.golden(stage))["patterns"] if tree.golden(stage).exists() else {}
+    golden = files.read_fields(tree.golden(stage), "patterns")["patterns"] if tree.golden(stage).exists() else {}
     return Evidence(measures, golden)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files
+from common import files, proc
 from common.errors import Failure, UserError, guard
 
 WORDS = ("arena block bucket cache chunk class commit core count decay depth drain entry epoch fault field fork frame "
@@ -366,7 +366,9 @@ def _git(directory: Path, *arguments: str, stdin: str = ""):
     except FileNotFoundError:
         raise UserError("cannot make the git repository without git; install it with: apt-get install git") from None
     except subprocess.CalledProcessError as error:
-        raise Failure(f"git {arguments[0]} failed: {error.stderr.decode(errors='replace').strip()}") from None
+        raise Failure(f"git could not make {directory}{proc.tail(error.stderr.decode(errors='replace'))}") from None
+    except subprocess.TimeoutExpired:
+        raise Failure(f"git did not make {directory} within 60 s and was killed") from None
 
 
 def git_repository(directory: Path):

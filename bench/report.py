@@ -1,6 +1,7 @@
 """The result of a build: one row a stage with its figures and verdict, as a terminal table and as a page."""
 
 import argparse
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,8 +152,10 @@ def plot(tree: Tree, path: Path):
         axis.axhline(1, color="black", linewidth=0.6)
         axis.set_title(title, fontsize=8)
     axes[0][0].legend(fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:], metadata={"Date": None})
     pyplot.close(figure)
+    files.write_atomic(path, drawn.getvalue())
 
 
 def render_page(results, pictures) -> str:

@@ -34,11 +34,9 @@ def run_record(tree: Tree, now: float) -> dict:
 
 
 def append(path: Path, record: dict):
-    """One line at the end of the file, in a single write, so that two writers do not mix."""
+    """One line at the end of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n"
-    with open(path, "ab", buffering=0) as stream:
-        stream.write(line.encode())
+    files.append_line(path, json.dumps(record, sort_keys=True, separators=(",", ":")))
 
 
 def read(path: Path) -> list:

@@ -41,11 +41,9 @@ class Tree:
         """The stage that the select file `name`.json names."""
         path = self.select(f"{name}.json")
         try:
-            return files.read_json(path)["stage"]
+            return files.read_fields(path, "stage")["stage"]
         except FileNotFoundError:
             raise UserError(f"{path} is missing: run `make pgo` first") from None
-        except (KeyError, ValueError):
-            raise UserError(f"{path} does not name a stage: delete it and run `make pgo` again") from None
 
     def before(self, stage: str) -> str:
         """The stage that `stage` is built upon and gated against."""

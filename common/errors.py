@@ -3,6 +3,8 @@
 import os
 import sys
 
+INTERRUPTED = 130       # as a shell reports a program that SIGINT ended
+
 
 class UserError(Exception):
     """The request cannot be carried out as given: a wrong name, a wrong file, a missing tool. Exit 2."""
@@ -18,13 +20,25 @@ def program_name() -> str:
     return spec.name if spec is not None else os.path.basename(sys.argv[0]) or "hakmem"
 
 
-def guard(main, argv) -> int:
-    """Run main(argv) and turn the two exceptions above into one sentence on stderr and an exit status."""
+def describe(error: OSError) -> str:
+    """What the system refused: a full disk, a directory that may not be written, a file that is gone."""
+    reason = error.strerror or str(error) or type(error).__name__
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    return f"{' -> '.join(names)}: {reason}" if names else reason
+
+
+def guard(main, argv, *, name="", usage=2, failure=1) -> int:
+    """Run main(argv) and turn the two exceptions above, and what the system refuses, into one sentence on stderr and
+    an exit status."""
     try:
         return main(argv)
     except UserError as error:
-        status, message = 2, error
+        status, message = usage, error
     except Failure as error:
-        status, message = 1, error
-    print(f"{program_name()}: {message}", file=sys.stderr)
+        status, message = failure, error
+    except OSError as error:
+        status, message = failure, f"{describe(error)}; put that right and run the same command again"
+    except KeyboardInterrupt:
+        status, message = INTERRUPTED, "interrupted; the same command goes on from here"
+    print(f"{name or program_name()}: {message}", file=sys.stderr)
     return status

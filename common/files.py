@@ -1,11 +1,17 @@
 """Atomic, content-stable files: a file whose content did not change keeps its time stamp, so ninja prunes."""
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
+from common.errors import Failure
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 SOURCE_ROOMS = ("core", "include")
 
 
@@ -25,15 +31,64 @@ def write_atomic(path, data) -> bool:
             stream.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     return True
 
 
+def append_line(path, line: str):
+    """Add a line to a file, in a single write, so that two writers do not mix. A line that does not fit on the disk
+    is taken back: the file never ends in half of one."""
+    data = line.encode() + b"\n"
+    with open(path, "ab", buffering=0) as stream:
+        before = stream.seek(0, os.SEEK_END)
+        try:
+            if stream.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+        except OSError:
+            stream.truncate(before)
+            raise
+
+
+def replace_directory(made: Path, directory: Path):
+    """Put a finished directory in place of another, which goes. One step, so that a kill leaves the old or the new,
+    except where the file system cannot exchange two names."""
+    if not directory.exists():
+        os.rename(made, directory)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(AT_FDCWD, os.fsencode(made), AT_FDCWD, os.fsencode(directory), RENAME_EXCHANGE) == 0:
+        shutil.rmtree(made, ignore_errors=True)
+        return
+    old = made.with_name(made.name + ".old")
+    os.rename(directory, old)
+    try:
+        os.rename(made, directory)
+    except OSError:
+        os.rename(old, directory)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def read_json(path):
     """The object in a JSON file."""
-    return json.loads(Path(path).read_text())
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise Failure(f"{path} is not JSON ({error}): delete it and build again") from None
+
+
+def read_fields(path, *names) -> dict:
+    """The object in a JSON file, which must have these keys."""
+    found = read_json(path)
+    missing = [name for name in names if not isinstance(found, dict) or name not in found]
+    if missing:
+        raise Failure(f"{path} does not say {', '.join(missing)}: it is not what a step of this build writes; "
+                      "delete it and build again")
+    return found
 
 
 def write_json(path, obj) -> bool:

@@ -16,6 +16,7 @@ import argparse
 import gzip
 import re
 import sys
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +262,7 @@ def load(path, library: str = LIBRARY) -> Profile:
             data = gzip.decompress(data)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: measure first (`python -m bench.measure --help`)") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise Failure(f"{path} cannot be read ({error}): delete it and measure again") from None
     try:
         return parse(data.decode(errors="replace"), library)

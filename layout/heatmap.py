@@ -5,11 +5,12 @@ counts alike. A cell is one cache line, a row of 64 cells is one page, the colou
 """
 
 import argparse
+import io
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-from common import workloads
+from common import files, workloads
 from common.errors import Failure, guard
 from common.paths import ROOT
 from bench.tree import Tree
@@ -72,10 +73,11 @@ def draw(stages, path: Path, title=""):
     figure.colorbar(image, ax=axes[:, 0], label="share of executed instructions", fraction=0.03)
     if title:
         figure.suptitle(title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    figure.savefig(path, metadata=metadata, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:], metadata=metadata, dpi=110)
     pyplot.close(figure)
+    files.write_atomic(path, drawn.getvalue())
 
 
 def main(argv) -> int:

@@ -240,6 +240,5 @@ def test_a_failure_leaves_no_mean():
 
 def test_results_are_read_back(tmp_path):
     path = tmp_path / "bench.jsonl"
-    with bench.Recorder(path, (bench.Contender("glibc"),)) as record:
-        record(Sample("one", "glibc", 0, 1.5, 900))
+    bench.Recorder(path, (bench.Contender("glibc"),))(Sample("one", "glibc", 0, 1.5, 900))
     assert bench.read_last(path) == (Sample("one", "glibc", 0, 1.5, 900),)

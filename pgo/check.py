@@ -52,9 +52,10 @@ def main(argv) -> int:
     """Check, and write what was found."""
     arguments = parse(argv)
     kind = kinds.kind_of(arguments.toolchain)
-    check_record(files.read_json(kinds.record_path(arguments.profile)), arguments.toolchain, arguments.variant,
-                 arguments.so)
+    check_record(kinds.read_record(arguments.profile), arguments.toolchain, arguments.variant, arguments.so)
     counts = kind.functions(arguments.profile, arguments.notes)
+    if not any(counts.values()):
+        raise Failure(f"{arguments.profile} is empty: it counts nothing; train again with `ninja pgo`")
     checked = api_counts(counts) if arguments.notes or arguments.toolchain == "clang" else {}
     files.write_json(arguments.out, {"schema": 1, "functions": sum(1 for value in counts.values() if value),
                                      "counts": checked})

@@ -30,13 +30,24 @@ def pack(directory: Path) -> bytes:
     return stream.getvalue()
 
 
+def members(archive: Path) -> dict:
+    """Name -> content of a tar of .gcda files. A foreign tar cannot name a file outside, nor one of another kind."""
+    try:
+        with tarfile.open(archive, "r:") as source:
+            for member in source.getmembers():
+                parts = Path(member.name).parts
+                if not member.isfile() or ".." in parts or parts[0] == "/" or not member.name.endswith(".gcda"):
+                    raise Failure(f"{archive} holds '{member.name}', which is no profile of a source")
+            return {member.name: source.extractfile(member).read() for member in source.getmembers()}
+    except (tarfile.TarError, EOFError) as error:
+        raise Failure(f"{archive} is not a tar of .gcda files ({error}): train again with `ninja pgo`") from None
+
+
 def unpack(archive: Path, directory: Path):
     """Write the files of a tar under a directory."""
-    with tarfile.open(archive) as source:
-        for member in source.getmembers():
-            target = directory / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.extractfile(member).read())
+    for name, content in members(archive).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
 
 
 def collect(scratch: Path, so: Path) -> bytes:

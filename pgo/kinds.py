@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common import files, proc, provenance
-from common.errors import UserError
+from common.errors import Failure, UserError
 from common.paths import ROOT
 from pgo import clang_profile, gcc_profile, tools
 
@@ -25,6 +25,15 @@ def compiler_version(toolchain: str) -> str:
 def record_path(profile) -> Path:
     """merged.profdata -> merged.profdata.json"""
     return Path(f"{profile}.json")
+
+
+def read_record(profile) -> dict:
+    """What stands beside a profile. A profile without it is of nobody knows what."""
+    path = record_path(profile)
+    try:
+        return files.read_fields(path, "provenance", "instrumented")
+    except FileNotFoundError:
+        raise Failure(f"{profile} has no record {path.name} beside it: train again with `ninja pgo`") from None
 
 
 def make_record(toolchain: str, variant: str, workload: str, so, **more) -> dict:

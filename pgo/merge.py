@@ -70,7 +70,7 @@ def main(argv) -> int:
         if part.total == 0:
             raise Failure(f"{part.path} has no counts: train again with `ninja pgo`")
     factors = scale_factors(parts)
-    records = [files.read_json(kinds.record_path(part.path)) for part in parts]
+    records = [kinds.read_record(part.path) for part in parts]
     record = merged_record(records, factors)
     with Scratch() as scratch:
         merged = kind.merge([(part.path.resolve(), factor) for part, factor in zip(parts, factors)], scratch)

@@ -3,11 +3,11 @@
 import argparse
 import hashlib
 import sys
-import tarfile
 from pathlib import Path
 
 from common import files
 from common.errors import guard
+from pgo import gcc_profile
 
 EXAMPLE = ("example: python3 -m pgo.unpack --into build/gcc-bench_minimal/gcov "
            "-o build/gcc-bench_minimal/gcov/unpacked.json build/gcc-bench_minimal/pgo/merged.gcda.tar")
@@ -26,8 +26,7 @@ def parse(argv):
 def main(argv) -> int:
     """Unpack. A source without functions has no .gcda, and must not find that of an earlier version of itself."""
     arguments = parse(argv)
-    with tarfile.open(arguments.archive) as archive:
-        held = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}
+    held = gcc_profile.members(arguments.archive)
     for path in arguments.into.rglob("*.gcda"):
         if str(path.relative_to(arguments.into)) not in held:
             path.unlink()

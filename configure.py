@@ -36,6 +36,8 @@ def parse(argv):
     parser.add_argument("--toolchain", default="clang", metavar="clang|gcc|all", help="compilers, or a comma list")
     parser.add_argument("--train", action="append", metavar="CMD", default=[],
                         help="a command of your own to train on, run without a shell (repeatable)")
+    parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS",
+                        help="when a run of a --train command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
     parser.add_argument("--profile", default="", metavar="DIR",
@@ -52,14 +54,19 @@ def choose(words, valid, what) -> tuple:
     return tuple(valid) if "all" in names else tuple(dict.fromkeys(names))
 
 
-def own_workload(number, command, weight) -> workloads.Workload:
+def own_workload(number, command, weight, timeout) -> workloads.Workload:
     """A row for `--train`. Files are named absolutely, because a run has a directory of its own."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"--train '{command}': {error}; quote as for a shell") from None
+    if "\n" in command:
+        raise UserError("--train: a command is one line; put a longer one into a script")
     program = shutil.which(words[0]) if words else None
     if program is None:
         raise UserError(f"--train '{command}': no such program; give a command that runs from here, without a shell")
     arguments = [os.path.abspath(word) if os.path.exists(word) else word for word in words[1:]]
-    return workloads.Workload(name=f"user{number}", role="train", weight=weight, wall=True,
+    return workloads.Workload(name=f"user{number}", role="train", weight=weight, wall=True, timeout=timeout,
                               command=(os.path.abspath(program), *arguments), sentence=f"your own command: {command}")
 
 
@@ -69,7 +76,10 @@ def all_workloads(arguments) -> tuple:
     chosen = workloads.select(table, [name for name in arguments.workloads.split(",") if name])
     others = sum(row.weight for row in chosen if row.role == "train")
     share = max(1, -(-others // len(arguments.train))) if arguments.train else 1
-    own = tuple(own_workload(number, command, share) for number, command in enumerate(arguments.train, 1))
+    if arguments.timeout < 1:
+        raise UserError(f"--timeout must be at least 1 s, not {arguments.timeout}")
+    own = tuple(own_workload(number, command, share, arguments.timeout)
+                for number, command in enumerate(arguments.train, 1))
     if not any(row.role == "train" for row in chosen + own):
         raise UserError("--workloads leaves nothing to train on; add a row with role \"train\" of bench/workloads.toml")
     return chosen, own
@@ -82,7 +92,7 @@ def given_profile(directory, configs) -> str:
     path = Path(directory).resolve()
     if not (path / "profile.json").is_file():
         raise UserError(f"--profile {directory}: it holds no profile.json; give the profile/ directory of a dist/")
-    of = files.read_json(path / "profile.json")
+    of = files.read_fields(path / "profile.json", "toolchain", "variant")
     label = f"{of['toolchain']}-{of['variant']}"
     if [f"{config.toolchain}-{config.variant}" for config in configs] != [label]:
         raise UserError(f"--profile {directory}: it is of {label}; configure exactly --variant={of['variant']} "

@@ -64,7 +64,7 @@ def readable_copy(library):
         yield copy
 
 
-def callgrind_output(workload, library, timeout=600) -> str:
+def callgrind_output(workload, library, timeout=None) -> str:
     """Callgrind's output of one run, without the process id and with the scratch directory as '.'."""
     kept = {}
 

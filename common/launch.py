@@ -38,14 +38,14 @@ def _local_word(word: str, scratch: Path) -> str:
     return word.replace("{root}", str(paths.ROOT))
 
 
-def launch(workload, so, *, wrapper=(), extra_env=None, timeout=600, keep=None) -> proc.Result:
+def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None) -> proc.Result:
     """Run the workload to its end under `so` (None: the C library's own malloc) and return the Result.
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes
     LD_PRELOAD=./libhakmem.so, and the variable is then left out of the wrapper's own environment, for
     wrappers that would be preloaded too (`strace -E {preload}`). "{scratch}" in a value of `extra_env` becomes
-    the run's directory. `keep(scratch)` is called after a run that
-    succeeded, before the directory goes, to take files out. The program's stdout is in its file "stdout".
+    the run's directory. `keep(scratch)` is called after a run that succeeded, before the directory goes, to take
+    files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
     """
     with Scratch() as scratch:
         for name in workload.inputs:
@@ -61,7 +61,8 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=600, keep=None) 
             environment["LD_PRELOAD"] = f"./{LIBRARY}"
         wrapper = [preload or "LD_PRELOAD=" if word == "{preload}" else word for word in wrapper]
         try:
-            result = proc.run([*wrapper, *argv], cwd=scratch, env=environment, timeout=timeout,
+            result = proc.run([*wrapper, *argv], cwd=scratch, env=environment,
+                              timeout=workload.timeout if timeout is None else timeout,
                               stdout=scratch / STDOUT)
         except Failure as error:
             raise Failure(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None

@@ -1,5 +1,6 @@
 """The one process runner: an argv list, a timeout, a log file, and the log's tail when it fails."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 from common.errors import Failure, UserError
 
 TAIL_LINES = 20
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+LEAVE_SECONDS = 2       # for what a killed group wrote; a process that left the group may hold the pipe for ever
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,19 @@ def _communicate(process, timeout):
         return process.communicate(timeout=timeout), False
     except subprocess.TimeoutExpired:
         _kill_group(process)
-        return process.communicate(), True
     except BaseException:
         _kill_group(process)
         process.wait()
         raise
+    try:
+        return process.communicate(timeout=LEAVE_SECONDS), True
+    except subprocess.TimeoutExpired as expired:
+        return (expired.stdout, expired.stderr), True
+
+
+def _die_with_parent():
+    """In the child: the kernel kills it when we die, even by SIGKILL. A workload has no one else to end it."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill_group(process):
@@ -64,12 +76,13 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     A timeout kills the whole process group and is always a Failure.
     """
     argv = [os.fspath(word) for word in argv]
-    started = time.monotonic()
     with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
         try:
             process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, start_new_session=True,
+                                       preexec_fn=_die_with_parent,
                                        stdout=sink if stdout else subprocess.PIPE, stderr=subprocess.PIPE)
-        except (FileNotFoundError, PermissionError) as error:
+            started = time.monotonic()      # after the exec: the fork of this interpreter is not the program's time
+        except OSError as error:
             raise UserError(f"cannot run {argv[0]}: {error.strerror}; `make doctor` lists how to get each tool"
                             ) from None
         (out, err), expired = _communicate(process, timeout)

@@ -25,6 +25,7 @@ class Workload:
     package: str = ""               # Debian package that brings the program; "" for the project's own
     gate: bool = True               # read by the gate when held out
     wall: bool = False              # part of the wall-clock comparison
+    timeout: int = 600              # seconds after which a run is killed; valgrind makes it some fifty times longer
 
     def as_dict(self) -> dict:
         """For JSON."""
@@ -47,6 +48,8 @@ def _check(row: Workload, where: str) -> Workload:
         raise UserError(f"{where}: workload '{row.name}': role must be one of {', '.join(ROLES)}, not '{row.role}'")
     if row.weight < 1:
         raise UserError(f"{where}: workload '{row.name}': weight must be at least 1, not {row.weight}")
+    if row.timeout < 1:
+        raise UserError(f"{where}: workload '{row.name}': timeout must be at least 1 s, not {row.timeout}")
     if not row.command:
         raise UserError(f"{where}: workload '{row.name}': command is empty")
     return row

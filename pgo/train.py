@@ -8,6 +8,7 @@ from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import ROOT
+from common.scratch import Scratch
 from pgo import kinds
 
 EXAMPLE = ("example: python3 -m pgo.train --workload python --toolchain clang --variant bench_minimal "
@@ -36,7 +37,7 @@ def parse(argv):
     parser.add_argument("--so", required=True, type=Path, help="the instrumented library")
     parser.add_argument("--toolchain", required=True, help="clang or gcc")
     parser.add_argument("--variant", default="", help="for the record beside the profile")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds (default 600)")
+    parser.add_argument("--timeout", type=float, help="seconds (default: the workload's own)")
     parser.add_argument("-o", dest="out", required=True, type=Path, help="the profile; OUT.json stands beside it")
     return parser.parse_args(argv)
 
@@ -49,10 +50,13 @@ def main(argv) -> int:
     kept = []
     launch(workload, arguments.so, wrapper=wrapper(), extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
            keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
-    files.write_atomic(arguments.out, kept[0])
-    if kind.total(arguments.out) == 0:
-        raise Failure(f"the profile of '{workload.name}' is empty: the run called nothing of {arguments.so}")
+    with Scratch() as scratch:
+        profile = scratch / f"profile.{kind.SUFFIX}"
+        profile.write_bytes(kept[0])
+        if kind.total(profile) == 0:
+            raise Failure(f"the profile of '{workload.name}' is empty: the run called nothing of {arguments.so}")
     record = kinds.make_record(arguments.toolchain, arguments.variant, workload.name, arguments.so)
+    files.write_atomic(arguments.out, kept[0])
     files.write_json(kinds.record_path(arguments.out), record)
     return 0
 

@@ -2,7 +2,6 @@
 check and repeat it. It is built beside its final place, checked, and then renamed into it."""
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -61,7 +60,7 @@ def ship_profile(tree: Path, toolchain: str, variant: str, directory: Path):
     for name in (*GIVEN, merged):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree / name, directory / name)
-    record = files.read_json(kinds.record_path(tree / merged))
+    record = kinds.read_record(tree / merged)
     record["provenance"]["source"] = files.source_hash(ROOT)
     files.write_json(kinds.record_path(directory / merged), record)
     files.write_json(directory / "profile.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
@@ -89,7 +88,7 @@ def chain_of(gates: dict) -> list:
 
 def manifest(tree: Path, toolchain: str, variant: str, shipped: dict, objects) -> dict:
     """What was shipped and from what."""
-    gates = {stage: files.read_json(tree / "gate" / f"{stage}.json") for stage in STAGE_ORDER}
+    gates = {stage: files.read_fields(tree / "gate" / f"{stage}.json", "accepted") for stage in STAGE_ORDER}
     profile = tree / "pgo" / PROFILE_NAME[toolchain]
     return {
         "schema": 1, "name": "hakmem", "version": version(), "toolchain": toolchain, "variant": variant,
@@ -97,7 +96,7 @@ def manifest(tree: Path, toolchain: str, variant: str, shipped: dict, objects) -
         "gates": {stage: {key: gate.get(key) for key in ("verdict", "accepted", "sentence")}
                   for stage, gate in gates.items()},
         "tools": tool_versions(toolchain), "source": files.source_hash(ROOT),
-        "profile": {"sha256": files.sha256(profile), "factors": files.read_json(kinds.record_path(profile))["factors"]},
+        "profile": {"sha256": files.sha256(profile), "factors": kinds.read_record(profile).get("factors")},
         "commands": {"compile": build_command(objects[0]), "link": build_command(str(tree / "bolt" / "input.so"))},
     }
 
@@ -111,7 +110,7 @@ def checksums(directory: Path) -> str:
 
 def fill(tree: Path, toolchain: str, variant: str, directory: Path):
     """Everything that ships, and the checks on the library."""
-    shipped = files.read_json(tree / "select" / "ship.json")
+    shipped = files.read_fields(tree / "select" / "ship.json", "stage", "so")
     objects = (tree / "select" / "objects.rsp").read_text().split()
     ship_library(Path(shipped["so"]), directory)
     proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT)
@@ -130,11 +129,7 @@ def replace(made: Path, directory: Path):
     if sums.is_file() and sums.read_bytes() == (made / "SHA256SUMS").read_bytes() and \
             checksums_hold(directory, sums.read_text()):
         return
-    old = made.with_name(made.name + ".old")
-    if directory.exists():
-        os.rename(directory, old)
-    os.rename(made, directory)
-    shutil.rmtree(old, ignore_errors=True)
+    files.replace_directory(made, directory)
 
 
 def checksums_hold(directory: Path, sums: str) -> bool:
@@ -159,7 +154,11 @@ def main(argv) -> int:
     arguments = parse(argv)
     if not (arguments.build / "select" / "ship.json").exists():
         raise UserError(f"{arguments.build}/select/ship.json is missing: the gates have not chosen; run `make pgo`")
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise UserError(f"{arguments.out} is not a directory: move it away, it is where the library ships to")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for left in arguments.out.parent.glob(f".{arguments.out.name}.*"):      # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f".{arguments.out.name}.", dir=arguments.out.parent))
     made.chmod(0o755)
     try:

@@ -20,7 +20,7 @@ LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "build.ninja", "__pyc
 def build(place: Path, dist: Path) -> Path:
     """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
     shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
-    profile = files.read_json(dist / "profile" / "profile.json")
+    profile = files.read_fields(dist / "profile" / "profile.json", "toolchain", "variant")
     proc.run([sys.executable, "configure.py", f"--variant={profile['variant']}",
               f"--toolchain={profile['toolchain']}", f"--profile={dist / 'profile'}"], cwd=place)
     proc.run(["ninja", "ship"], cwd=place, timeout=1800)

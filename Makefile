@@ -12,17 +12,20 @@ FUZZ_SECONDS ?= 3600
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN))
-OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(TRAIN),--train $(call quote,$(TRAIN)))
+OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 MODULE     = $(PYTHON) -m
+# One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
+ALONE      = mkdir -p build; exec 9>build/.lock; flock -n 9 || \
+	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 900 9; };
 
 define quote
 '$(subst ','\'',$(1))'
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz wall format lint clean \
-	configured build-tools test-tools python
+.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz kill-test wall \
+	format lint clean configured build-tools test-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -48,61 +51,65 @@ configured: build-tools
 	@test -z "$(CHOSEN)" -a -f build.ninja || ./configure.py $(OPTIONS)
 
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
-	@$(NINJA) pgo
+	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.report $(TREES) --table
 
 all: configured ## Build all six variants with both compilers (stage base)
-	@$(NINJA) matrix
+	@$(ALONE) $(NINJA) matrix
 
 test: test-tools ## Build and run all tests
 	@test -f build.ninja || ./configure.py $(OPTIONS)
-	@$(NINJA) --quiet matrix tests bench
+	@$(ALONE) $(NINJA) --quiet matrix tests bench
 	@$(MODULE) tests.run
 
 tests: test-tools ## Build the C tests without running them
 	@test -f build.ninja || ./configure.py $(OPTIONS)
-	@$(NINJA) tests
+	@$(ALONE) $(NINJA) tests
+
+kill-test: test-tools ## Kill the build in every step, start it again, and compare what ships (3 minutes)
+	@$(MODULE) tests.kill --toolchain clang
+	@$(MODULE) tests.kill --toolchain gcc
 
 measure: configured ## Count instructions, cache misses and branches: every stage, every workload
-	@$(NINJA) measure
+	@$(ALONE) $(NINJA) measure
 	@$(MODULE) bench.report $(TREES) --table
 
 gate: configured ## Judge each stage against the one before
-	@$(NINJA) gate
+	@$(ALONE) $(NINJA) gate
 	@$(MODULE) bench.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call bench.ab itself.
 ab: configured ## Compare two revisions or libraries: make ab A=HEAD~1 B=. (GO, NEUTRAL or NO-GO)
 	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision or .so> B=<revision or .so>' >&2; exit 64; }
-	@$(NINJA) --quiet bench
+	@$(ALONE) $(NINJA) --quiet bench
 	@$(MODULE) bench.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT)
 
 ship: configured ## dist/: library, debug file, archive, header, profile, manifest, checksums
-	@$(NINJA) --quiet ship checks
+	@$(ALONE) $(NINJA) --quiet ship checks
 	@ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte
 	@$(MODULE) ship.verify_repro
 
 report: configured ## build/report/index.html: tables, charts, heatmaps
-	@$(NINJA) --quiet report
+	@$(ALONE) $(NINJA) --quiet report
 	@echo build/report/index.html
 
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
 	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
 bench: configured ## Run the benchmark set against glibc and the installed peers (BENCH_ARGS='--rounds 3')
-	@$(NINJA) bench
+	@$(ALONE) $(NINJA) bench
 	@$(MODULE) bench.bench $(BENCH_ARGS)
 
 golden: configured ## Instructions per call of each pattern, stage by stage
-	@$(NINJA) golden
+	@$(ALONE) $(NINJA) golden
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
-	@$(NINJA) wall
+	@$(ALONE) $(NINJA) wall
 
 format: test-tools ## Format the C sources
 	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')

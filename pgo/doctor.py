@@ -13,7 +13,8 @@ from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from pgo import tools as discovery
 
-INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq"]
+# Another apt-get may run, that of a `make` that was killed among them: wait for it.
+INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=600"]
 APT_TIMEOUT = 1800
 EXAMPLE = """example: python3 -m pgo.doctor                      show the table
          python3 -m pgo.doctor --install --group build   install what `make pgo` lacks (as root)"""
@@ -105,6 +106,7 @@ def install(packages):
         raise UserError(f"missing packages; run: sudo {command}")
     status, output = _apt([*INSTALL, *packages], f"installing {len(packages)} packages: {' '.join(packages)}")
     if status != 0:
+        _apt(["dpkg", "--configure", "-a"], "finishing an installation that was interrupted")
         _apt(["apt-get", "update", "-qq"], "apt-get update")
         status, output = _apt([*INSTALL, *packages], "installing again")
     if status != 0:

@@ -1,0 +1,203 @@
+"""Kill the pipeline with SIGKILL at many points, start it again each time, and compare what ships with an undisturbed
+run's.
+
+    /usr/bin/python3 -m tests.kill                       every step, four moments in each, one after the other
+    /usr/bin/python3 -m tests.kill --toolchain gcc       the same with gcc
+
+Every second kill takes make and ninja alone: what they started goes on, and the next run must get along with it. After
+each kill dist/ must be whole: the library that was there before, or the new one.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import Failure, guard
+from common.proc import run, tail
+from ship import ship
+from tests.support import copy_of_sources
+
+PYTHON = "/usr/bin/python3"
+MINUTES = 15 * 60
+COMMAND = ("make", "ship")
+MARK = "HAKMEM_KILL_TEST"       # in the environment of everything that the pipeline starts, but for the workloads
+
+# A step of the pipeline in the order of the build, and what a process's command line shows of it.
+STEPS = {"training": "pgo.train", "merging": "pgo.merge", "linking": "/pgo/libhakmem.so.new",
+         "measuring": "--stage pgo ", "gating": "bench.gate --stage pgo", "ordering": "layout.order",
+         "rewriting": "layout.bolt", "shipping": "ship.ship"}
+MOMENTS = (0.0, 0.08, 0.25, 0.7)    # seconds after a step begins; the longest steps take two
+
+# The shortest pipeline that there is: one small program trains, another one judges.
+WORKLOADS = """\
+[[workload]]
+name = "words"
+role = "train"
+command = ["/usr/bin/perl", "-e", '''
+my %n; $n{$_ * 7919 % 1009} .= "word $_," for 1 .. 6000; my @l = map { [length, $_] } values %n; print scalar @l;
+''']
+package = "perl-base"
+sentence = "a hash of strings that grow"
+
+[[workload]]
+name = "lines"
+role = "holdout"
+command = ["/usr/bin/perl", "-e", 'my @l = map { "line $_" x ($_ % 9) } 1 .. 6000; print length join ",", sort @l;']
+package = "perl-base"
+sentence = "a list of strings, sorted and joined"
+"""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One point: so many seconds after a step was seen to run. `alone` spares what make and ninja started."""
+    step: str
+    seconds: float
+    alone: bool
+
+
+def plan_of(moments) -> list:
+    """Every step at these moments, in the order of the build; every second kill is of make and ninja alone."""
+    pairs = [(step, seconds) for step in STEPS for seconds in moments]
+    return [Kill(step, seconds, bool(number % 2)) for number, (step, seconds) in enumerate(pairs)]
+
+
+def small_project(place: Path, toolchain="clang", table=WORKLOADS) -> Path:
+    """A copy of the sources with the small table, configured."""
+    copy_of_sources(place)
+    (place / "bench" / "workloads.toml").write_text(table)
+    run([PYTHON, "configure.py", "--variant=bench_minimal", f"--toolchain={toolchain}"], cwd=place)
+    return place
+
+
+def marked(mark: str) -> dict:
+    """Process id -> command line of what runs with the mark in its environment."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                pass        # it has ended meanwhile
+    return found
+
+
+def kill(processes):
+    """SIGKILL to each that still is."""
+    for pid in processes:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def kill_all(mark: str):
+    """Until nothing with the mark is left: a process may have started another one meanwhile."""
+    while found := {pid: line for pid, line in marked(mark).items() if line}:   # a zombie has no command line
+        kill(found)
+        time.sleep(0.01)
+
+
+def kill_builders(mark: str):
+    """make, its shell and ninja: what they started goes on."""
+    kill(pid for pid, line in marked(mark).items() if Path(line.split(" ")[0]).name in ("make", "ninja"))
+
+
+def earlier_dist(of: Path, place: Path):
+    """A dist/ that an earlier run might have left: whole, and of other bytes."""
+    shutil.copytree(of / "dist", place / "dist", symlinks=True)
+    (place / "dist" / "hakmem.h").write_text("/* of an earlier run */\n")
+    (place / "dist" / "SHA256SUMS").unlink()
+    (place / "dist" / "SHA256SUMS").write_text(ship.checksums(place / "dist"))
+
+
+def run_and_kill(place: Path, point: Kill, mark: str) -> bool:
+    """Start the pipeline and kill it at the point, or at a later step if that comes first. False: it ended before."""
+    names = list(STEPS)
+    wanted = [STEPS[name] for name in names[names.index(point.step):]]
+    with open(place / "kill.log", "wb") as log:
+        process = subprocess.Popen(COMMAND, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env={**os.environ, MARK: mark}, start_new_session=True)
+    deadline = time.monotonic() + MINUTES
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            if any(text in line for line in marked(mark).values() for text in wanted):
+                time.sleep(point.seconds)
+                (kill_builders if point.alone else kill_all)(mark)
+                process.wait()
+                return True
+            time.sleep(0.01)
+    except BaseException:
+        kill_all(mark)
+        raise
+    if process.poll() != 0:
+        kill_all(mark)
+        raise Failure(f"`{' '.join(COMMAND)}` failed with {process.poll()} on the way to {point}"
+                      f"{tail((place / 'kill.log').read_text())}")
+    return False
+
+
+def check_whole(directory: Path, after):
+    """Nothing, or a directory in which every checksum holds."""
+    sums = directory / "SHA256SUMS"
+    if directory.exists() and not (sums.is_file() and ship.checksums_hold(directory, sums.read_text())):
+        raise Failure(f"{directory} is not whole after {after}")
+
+
+def leftovers(place: Path) -> list:
+    """Half-made files where no file may be half-made."""
+    return [str(path.relative_to(place)) for path in (*place.glob(".dist.*"), *(place / "build").rglob("*.new"))]
+
+
+def disturbed(place: Path, points) -> int:
+    """Kill at each point, then run to the end. How many points were reached."""
+    mark, reached = uuid.uuid4().hex, 0
+    try:
+        for point in points:
+            reached += run_and_kill(place, point, mark)
+            check_whole(place / "dist", point)
+        run(COMMAND, cwd=place, timeout=MINUTES)
+    finally:
+        kill_all(mark)
+    left = leftovers(place)
+    if left:
+        raise Failure(f"half-made files are left: {', '.join(left)}")
+    return reached
+
+
+def compare(undisturbed: Path, killed: Path):
+    """Failure when the two ship different bytes."""
+    sums = [(place / "dist" / "SHA256SUMS").read_text().splitlines() for place in (undisturbed, killed)]
+    if sums[0] != sums[1]:
+        differing = sorted({line.split("  ", 1)[1] for line in set(sums[0]) ^ set(sums[1])})
+        raise Failure(f"the run that was killed shipped other bytes: {', '.join(differing)}")
+
+
+def main(argv) -> int:
+    """The sweep."""
+    parser = argparse.ArgumentParser(prog="tests.kill", usage="example: python3 -m tests.kill --toolchain gcc",
+                                     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
+    toolchain = parser.parse_args(argv).toolchain
+    points = plan_of(MOMENTS)
+    with tempfile.TemporaryDirectory(prefix="hakmem-kill.") as directory:
+        calm, killed = (small_project(Path(directory) / name, toolchain) for name in ("calm", "killed"))
+        run(COMMAND, cwd=calm, timeout=MINUTES)
+        earlier_dist(calm, killed)
+        reached = disturbed(killed, points)
+        compare(calm, killed)
+    print(f"{toolchain}: killed {reached} times of {len(points)}; what ships is the same, to the byte")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -55,13 +55,15 @@ def ship_archive(objects, directory: Path):
 
 
 def ship_profile(tree: Path, toolchain: str, variant: str, directory: Path):
-    """What `configure.py --profile` repeats this build from. Its record names the present sources."""
+    """What `configure.py --profile` repeats this build from. Its record names the present sources, and not the
+    instrumented library: gcc's holds the path of the clone, so that two clones would ship different bytes."""
     merged = f"pgo/{PROFILE_NAME[toolchain]}"
     for name in (*GIVEN, merged):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree / name, directory / name)
     record = kinds.read_record(tree / merged)
     record["provenance"]["source"] = files.source_hash(ROOT)
+    record["instrumented"] = ""
     files.write_json(kinds.record_path(directory / merged), record)
     files.write_json(directory / "profile.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
 

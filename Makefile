@@ -25,7 +25,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz kill-test wall \
-	format lint clean configured build-tools test-tools python
+	format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -45,6 +45,9 @@ build-tools: python
 	@$(MODULE) pgo.doctor --install --group build
 
 test-tools: python
+	@$(MODULE) pgo.doctor --install --group build --group test
+
+all-tools: python
 	@$(MODULE) pgo.doctor --install
 
 configured: build-tools
@@ -57,7 +60,7 @@ pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gat
 all: configured ## Build all six variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
 
-test: test-tools ## Build and run all tests
+test: all-tools ## Build and run all tests
 	@test -f build.ninja || ./configure.py $(OPTIONS)
 	@$(ALONE) $(NINJA) --quiet matrix tests bench
 	@$(MODULE) tests.run

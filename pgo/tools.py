@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.paths import ROOT
 
 TABLE = ROOT / "pgo" / "tools.toml"
-GROUPS = ("build", "test")
+GROUPS = ("build", "test", "programs")
 
 
 @dataclass(frozen=True)

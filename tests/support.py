@@ -92,6 +92,7 @@ class Preloaded:
     """A directory whose path has neither space nor colon (LD_PRELOAD splits at both), holding a link to the library."""
 
     def __init__(self, so: Path):
+        self.so = so
         self.directory = Path(tempfile.mkdtemp(prefix="hakmem."))
         for name in ("libhakmem.so", SONAME):
             (self.directory / name).symlink_to(so)

@@ -1,0 +1,131 @@
+"""What the tests of real programs share: which libraries, running one program twice, and leaving no process behind."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pgo import tools
+from tests.support import ROOT, label, libraries
+
+TIMEOUT = 180
+PR_SET_CHILD_SUBREAPER = 36
+NOT_PRELOADED = b"cannot be preloaded"      # what ld.so says before it goes on with the C library's malloc
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a program ended and what it wrote."""
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+def subjects(*trees) -> list:
+    """Parameters for a fixture: the libraries of $HAK_SO, else the shipped one, else those of some build trees."""
+    found = libraries()
+    chosen = found if os.environ.get("HAK_SO") else \
+        [so for so in found if so.parent == ROOT / "dist"] or \
+        [so for so in found if label(so).split("/")[0] in trees] or found[:1]
+    return [pytest.param(so, id=label(so)) for so in chosen]
+
+
+def program(name: str) -> str:
+    """The path of a program of pgo/tools.toml. One that is missing fails the test: a skip would prove nothing."""
+    return tools.require(name)
+
+
+def wait_until(condition, what, seconds=30):
+    """Poll until the condition holds; what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def parents() -> dict:
+    """Process id -> its parent's, of everything that runs and is no zombie."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    found[int(entry.name)] = int(parent)
+    return found
+
+
+def descendants() -> set:
+    """Everything that this process started, at any depth."""
+    tree, found, fresh = parents(), set(), {os.getpid()}
+    while fresh:
+        fresh = {pid for pid, parent in tree.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+class Household:
+    """Context manager: at its end nothing runs that was started inside, daemons too: orphans become our children."""
+
+    def __enter__(self):
+        self._libc = ctypes.CDLL(None)
+        self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._before = descendants()
+        return self
+
+    def __exit__(self, *_exception):
+        while left := descendants() - self._before:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+            for pid in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def execute(words, environment, directory, stdin=b"", timeout=TIMEOUT) -> Ran:
+    """Run a program to its end; its process group ends with it."""
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               cwd=directory, env=environment, start_new_session=True)
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert NOT_PRELOADED not in stderr, stderr.decode(errors="replace")
+    return Ran(process.returncode, stdout, stderr)
+
+
+def environments(preloaded, extra=None) -> dict:
+    """`plain`: the environment without the library, `hakmem`: with it."""
+    base = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"} | (extra or {})
+    return {"plain": base, "hakmem": preloaded.environment(**(extra or {}))}
+
+
+def both(words, preloaded, directory, *, stdin=b"", env=None) -> list:
+    """What the program wrote without and with the library, each in a directory of its own; both must succeed."""
+    found = []
+    for name, environment in environments(preloaded, env).items():
+        (directory / name).mkdir()
+        ran = execute(words, environment, directory / name, stdin)
+        assert ran.status == 0, f"{name}: status {ran.status}\n{ran.stderr.decode(errors='replace')[-2000:]}"
+        found.append(ran)
+    return found
+
+
+def same(words, preloaded, directory, **more) -> bytes:
+    """Run twice, compare, return the output."""
+    plain, with_library = both(words, preloaded, directory, **more)
+    assert plain.stdout == with_library.stdout
+    assert plain.stdout
+    return plain.stdout

@@ -239,14 +239,15 @@ def read_last(path: Path) -> tuple:
     """The samples of the last study in a results file."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-    except ValueError as error:
+        if not rows:
+            raise UserError(f"{path} is empty: run `make bench` first")
+        names = [each.name for each in dataclasses.fields(Sample)]
+        return tuple(Sample(**{name: row[name] for name in names}) for row in rows
+                     if row["started"] == rows[-1]["started"])
+    except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} holds a line that is not a result ({error})") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `make bench` first") from None
-    if not rows:
-        raise UserError(f"{path} is empty: run `make bench` first")
-    names = [each.name for each in dataclasses.fields(Sample)]
-    return tuple(Sample(**{name: row[name] for name in names}) for row in rows if row["started"] == rows[-1]["started"])
 
 
 def study_of(benchmarks, samples) -> Study:

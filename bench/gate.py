@@ -115,7 +115,7 @@ def read_measures(paths) -> dict:
     found = {}
     for path in paths:
         try:
-            record = files.read_json(path)
+            record = files.read_fields(path, "workload", "role", "weight", "digest", "metrics", "provenance")
             found[record["workload"]] = record
         except FileNotFoundError:
             raise UserError(f"{path} is missing: measure first") from None
@@ -141,8 +141,8 @@ def evidence_from(paths) -> Evidence:
     measures, golden = [], {}
     for path in paths:
         record = files.read_json(path)
-        if record.get("kind") == "golden":
-            golden = record["patterns"]
+        if isinstance(record, dict) and record.get("kind") == "golden":
+            golden = files.read_fields(path, "patterns")["patterns"]
         else:
             measures.append(path)
     return Evidence(read_measures(measures), golden)

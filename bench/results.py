@@ -43,7 +43,7 @@ def read(path: Path) -> list:
     """Every record of a file. Failure names a line that is not one."""
     found = []
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path} is missing: nothing was recorded yet") from None
     for number, line in enumerate(lines, 1):

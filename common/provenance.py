@@ -31,11 +31,15 @@ def as_dict(provenance: Provenance) -> dict:
 
 
 def from_dict(fields: dict) -> Provenance:
-    """The inverse of as_dict; keys that it does not know are a Failure."""
+    """The inverse of as_dict; keys that it does not know, and values that are no text, are a Failure."""
     try:
-        return Provenance(**fields)
+        made = Provenance(**fields)
     except TypeError as error:
         raise Failure(f"not a provenance record: {error}") from None
+    for name, value in as_dict(made).items():
+        if not isinstance(value, str):
+            raise Failure(f"not a provenance record: its {name} is {value!r}, not a text")
+    return made
 
 
 def require_same(have: Provenance, want: Provenance, fields, what="profile", rebuild="ninja pgo"):

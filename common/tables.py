@@ -16,7 +16,7 @@ def parse(path) -> dict:
         return tomllib.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 

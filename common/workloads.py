@@ -76,9 +76,11 @@ def _rows(path, key, cls):
 def load_workloads(root) -> tuple:
     """The rows of this configuration: those of the table that were selected, then the user's own."""
     path = Path(root) / CHOICE
-    choice = files.read_json(path) if path.exists() else {"selected": [], "own": []}
+    choice = files.read_fields(path, "selected", "own") if path.exists() else {"selected": [], "own": []}
+    if not all(isinstance(choice[key], list) for key in ("selected", "own")):
+        raise UserError(f"{path} does not list workloads: run ./configure.py again")
     known = load_table(root)
-    selected = [name for name in choice["selected"] if name in {row.name for row in known}]
+    selected = [row.name for row in known if row.name in choice["selected"]]
     return select(known, selected) + tuple(tables.make(Workload, row, f"{path}: row {number}")
                                            for number, row in enumerate(choice["own"], 1))
 

@@ -136,7 +136,7 @@ def parse(data: bytes, path) -> Elf:
     """Elf of the bytes of a file; Failure when they are not an x86-64 ELF object."""
     try:
         return _parse(data, Path(path))
-    except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise Failure(f"{path} is not a well-formed ELF file ({error}): build it again") from None
 
 

@@ -41,7 +41,10 @@ def functions(path, _notes=None) -> dict:
         if match := _FUNCTION.match(line):
             name = match[1]
         elif match := _COUNTS.match(line):
-            counts[name] = counts.get(name, 0) + sum(int(word) for word in match[1].split(",") if word.strip())
+            words = [word for word in match[1].split(",") if word.strip()]
+            if not all(word.strip().isdecimal() for word in words):
+                raise Failure(f"llvm-profdata says of {path}: '{line.strip()}', which are no counts")
+            counts[name] = counts.get(name, 0) + sum(map(int, words))
     return counts
 
 

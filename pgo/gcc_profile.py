@@ -36,7 +36,7 @@ def members(archive: Path) -> dict:
         with tarfile.open(archive, "r:") as source:
             for member in source.getmembers():
                 parts = Path(member.name).parts
-                if not member.isfile() or ".." in parts or parts[0] == "/" or not member.name.endswith(".gcda"):
+                if not member.isfile() or ".." in parts or "/" in parts or not member.name.endswith(".gcda"):
                     raise Failure(f"{archive} holds '{member.name}', which is no profile of a source")
             return {member.name: source.extractfile(member).read() for member in source.getmembers()}
     except (tarfile.TarError, EOFError) as error:

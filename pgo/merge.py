@@ -39,14 +39,14 @@ def parse_part(word: str):
 
 def merged_record(records, factors) -> dict:
     """The record of a merge; all parts must be of one instrumented library."""
-    first = records[0]
-    for record in records[1:]:
-        if record["instrumented"] != first["instrumented"]:
-            raise Failure(f"the profiles of {first['provenance']['workload']} and {record['provenance']['workload']} "
-                          "are of different libraries: train again with `ninja pgo`")
-    names = [record["provenance"]["workload"] for record in records]
-    made = dataclasses.replace(provenance.from_dict(first["provenance"]), workload=",".join(names))
-    return {"schema": 1, "provenance": provenance.as_dict(made), "instrumented": first["instrumented"],
+    origins = [provenance.from_dict(record["provenance"]) for record in records]
+    names = [origin.workload for origin in origins]
+    for name, record in zip(names, records):
+        if record["instrumented"] != records[0]["instrumented"]:
+            raise Failure(f"the profiles of {names[0]} and {name} are of different libraries: "
+                          "train again with `ninja pgo`")
+    made = dataclasses.replace(origins[0], workload=",".join(names))
+    return {"schema": 1, "provenance": provenance.as_dict(made), "instrumented": records[0]["instrumented"],
             "factors": dict(zip(names, factors))}
 
 

@@ -24,8 +24,8 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz kill-test wall \
-	format lint clean configured build-tools test-tools all-tools python
+.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants kill-test \
+	wall format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -110,6 +110,9 @@ golden: configured ## Instructions per call of each pattern, stage by stage
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
+
+mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
+	@$(MODULE) tests.mutants.drive
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall

@@ -1,0 +1,1 @@
+"""Deliberate bugs, and what shows that the tests would notice them."""

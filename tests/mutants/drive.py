@@ -1,0 +1,169 @@
+"""Put each deliberate bug of mutants.toml into a copy of the sources and see whether the tests notice.
+
+All mutants share one copy, so that ninja compiles again only what a mutant changes."""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import proc, tables
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from tests.support import copy_of_sources, ctests
+
+TABLE = ROOT / "tests" / "mutants" / "mutants.toml"
+EXAMPLE = """example: python3 -m tests.mutants.drive
+         python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A row of mutants.toml; the file explains the keys."""
+    name: str
+    file: str
+    text: str
+    replacement: str
+    sentence: str
+    notice: tuple[str, ...]
+    variant: str = "bench_minimal"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What tests take: files to build, and the names pytest knows them by."""
+    targets: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+def load_mutants(path=TABLE) -> tuple:
+    """The rows; each expects at least one test, and only such as there are."""
+    rows = tables.load(path, "mutant", Mutant)
+    known = {row.name for row in ctests() if row.kind in ("preload", "unit", "fuzz")}
+    for row in rows:
+        if not row.notice:
+            raise UserError(f"{path}: mutant '{row.name}': notice names no test")
+        for name in row.notice:
+            if name not in known:
+                raise UserError(f"{path}: mutant '{row.name}': no test '{name}' in tests/tests.toml")
+    return rows
+
+
+def mutate(row, text) -> str:
+    """The file's text with the bug in it."""
+    found = text.count(row.text)
+    if found != 1:
+        raise UserError(f"mutant '{row.name}': its text occurs {found} times in {row.file}, not once; "
+                        "adapt it to the source in tests/mutants/mutants.toml")
+    return text.replace(row.text, row.replacement)
+
+
+def library(variant) -> str:
+    """The one library that programs of kind preload run with."""
+    return f"build/clang-{variant}/base/libhakmem.so"
+
+
+def needs(name, variant) -> Needs:
+    """Of one row of tests/tests.toml."""
+    row = next(row for row in ctests() if row.name == name)
+    program = f"build/tests/{row.program or row.name}"
+    if name == "misuse":
+        return Needs((library(variant), program), ("tests/test_misuse.py",))
+    if row.kind == "fuzz":
+        return Needs((program,), (f"tests/test_fuzz.py::test_bounded_run[{name}]",))
+    if row.kind == "unit":
+        return Needs((program,), (f"tests/test_c.py::test_program[{name}]",))
+    return Needs((library(variant), program), (f"tests/test_c.py::test_program[{name}-clang-{variant}/base]",))
+
+
+def needs_of(rows) -> Needs:
+    """Of all tests that the mutants name, each once."""
+    every = [needs(name, row.variant) for row in rows for name in row.notice]
+    return Needs(tuple(dict.fromkeys(target for need in every for target in need.targets)),
+                 tuple(dict.fromkeys(node for need in every for node in need.nodes)))
+
+
+def build(tree, targets):
+    """Bring the targets up to date in the copy."""
+    proc.run(["ninja", "--quiet", *targets], cwd=tree, timeout=900)
+
+
+def first_failed(tree, rows) -> str:
+    """The name of the first test that fails, or "" when all pass."""
+    wanted = needs_of(rows)
+    libraries = dict.fromkeys(str(tree / library(row.variant)) for row in rows)
+    built = [so for so in libraries if Path(so).exists()]
+    environment = {**os.environ, "HAK_SO": ":".join(built)}
+    try:
+        result = proc.run([sys.executable, "-m", "tests.run", "-x", *wanted.nodes], cwd=tree, env=environment,
+                          timeout=300 * len(rows) + 300, check=False)
+    except Failure:
+        return "a test that does not end"
+    failed = re.findall(r"^failed +\S+::(?:test_program|test_bounded_run)?(\S+)", result.stdout, re.M)
+    if result.returncode == 0 or failed:
+        return failed[0].strip("[]") if failed else ""
+    raise Failure(f"the tests did not run: exit {result.returncode}{proc.tail(result.stdout + result.stderr)}")
+
+
+def try_mutant(tree, row) -> str:
+    """The name of the test that noticed, or ""."""
+    path = tree / row.file
+    original = path.read_text()
+    path.write_text(mutate(row, original))
+    try:
+        build(tree, needs_of([row]).targets)
+        return first_failed(tree, [row])
+    except Failure as failure:
+        raise Failure(f"mutant '{row.name}': {failure}") from None
+    finally:
+        path.write_text(original)
+
+
+def judge(tree, rows, stream) -> list:
+    """Tries each mutant, prints a line for it; the names of the survivors."""
+    survivors = []
+    for row in rows:
+        started = time.monotonic()
+        noticed = try_mutant(tree, row)
+        said = f"by {noticed}" if noticed else f"{row.sentence}; none of {', '.join(row.notice)} noticed"
+        print(f"{'caught' if noticed else 'SURVIVED':9}{row.name:40}{time.monotonic() - started:4.0f} s  {said}",
+              file=stream, flush=True)
+        if not noticed:
+            survivors.append(row.name)
+    return survivors
+
+
+def choose(rows, words) -> tuple:
+    """The rows whose name has one of the words; all without words."""
+    chosen = tuple(row for row in rows if not words or any(word in row.name for word in words))
+    if not chosen:
+        raise UserError(f"no mutant is named so; there are: {', '.join(row.name for row in rows)}")
+    return chosen
+
+
+def main(argv) -> int:
+    """0 when every mutant was caught."""
+    parser = argparse.ArgumentParser(prog="tests.mutants.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("words", nargs="*", help="of the mutants' names (all)")
+    rows = choose(load_mutants(), parser.parse_args(argv).words)
+    for row in rows:
+        mutate(row, (ROOT / row.file).read_text())
+    with tempfile.TemporaryDirectory(prefix="hakmem.") as directory:
+        tree = copy_of_sources(Path(directory))
+        proc.run([sys.executable, "configure.py", "--variant=bench_minimal"], cwd=tree)
+        build(tree, needs_of(rows).targets)
+        failed = first_failed(tree, rows)
+        if failed:
+            raise Failure(f"{failed} fails without any mutant; mend that first")
+        survivors = judge(tree, rows, sys.stdout)
+    print(f"{len(rows) - len(survivors)} caught, {len(survivors)} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

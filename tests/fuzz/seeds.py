@@ -44,7 +44,8 @@ def _generations(size) -> list:
 
 def _growth(size) -> list:
     """realloc from this size on: by little, by much, and back."""
-    return [record("realloc", 9, 0, size), *(record("reallocarray", 9, step % 3, 7 * step + 1) for step in range(9)),
+    return [record("malloc", 20, 0, size), record("free", 20), record("malloc", 20, 0, size + size // 4),
+            record("realloc", 9, 0, size), *(record("reallocarray", 9, step % 3, 7 * step + 1) for step in range(9)),
             *(record("realloc", 9, step % 2, other) for step, other in enumerate((3 * size + 1, 7 * size, size, 100)))]
 
 

@@ -63,12 +63,37 @@ static void test_far_apart(void **state)
     assert_true(covered > 10);
 }
 
+// One mapping across the border of two windows.
+static void test_across_windows(void **state)
+{
+    (void)state;
+    const uintptr_t window = (uintptr_t)1 << 32;
+    int covered = 0;
+    for (uintptr_t i = 1; i < 20 && covered == 0; i++) {
+        char *area = hak_os_map_at((char *)(i * 1000 * window - HAK_SLICE), 2 * HAK_SLICE, true);
+        if (area == NULL) {
+            continue;
+        }
+        assert_true(hak_map_cover(area, 2 * HAK_SLICE));
+        hak_map_set(area, 1);
+        hak_map_set(area + HAK_SLICE, 2);
+        assert_int_equal(hak_map_get(area), 1);
+        assert_int_equal(hak_map_get(area + HAK_SLICE), 2);
+        hak_map_set(area, 0);
+        hak_map_set(area + HAK_SLICE, 0);
+        hak_os_unmap(area, 2 * HAK_SLICE);
+        covered++;
+    }
+    assert_int_equal(covered, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pointers_that_are_not_ours),
         cmocka_unit_test(test_covered_entries_are_kept),
         cmocka_unit_test(test_far_apart),
+        cmocka_unit_test(test_across_windows),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -528,6 +528,7 @@ static void do_refused(const record_t *from)
     void *out = &slots;
     errno = UNTOUCHED;
     expect_error(malloc(too_much), ENOMEM);
+    expect_error(malloc(SIZE_MAX - from->low), ENOMEM); // where rounding up wraps around
     expect_error(calloc(1, too_much), ENOMEM);
     expect_error(calloc(SIZE_MAX / 2, 3 + from->number), ENOMEM);
     expect_error(aligned_alloc(64, too_much), ENOMEM);
@@ -541,6 +542,7 @@ static void do_refused(const record_t *from)
     live_t *live = slot_of(from);
     if (live->block != NULL) {
         expect_error(realloc(live->block, too_much), ENOMEM);
+        expect_error(realloc(live->block, SIZE_MAX - from->low), ENOMEM);
         expect_error(reallocarray(live->block, SIZE_MAX / 2, 3 + from->number), ENOMEM);
         expect_filled(live, live->block, live->usable);
     }

@@ -3,22 +3,11 @@
 // of at most 480 bytes that names it.
 #define _GNU_SOURCE
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/options.h"
-
-#define PROMISE(condition, ...)                                                                              \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition);                          \
-            fprintf(stderr, __VA_ARGS__);                                                                    \
-            fprintf(stderr, "\n");                                                                           \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
+#include "promise.h"
 
 typedef struct row {
     const char *name, *words; // words of a choice, or NULL

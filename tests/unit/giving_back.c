@@ -1,0 +1,101 @@
+// Where blocks go that are free: into the bins of their thread up to a limit, into the slabs of a thread that has ended at
+// once, and none of them is lost on the way between two threads.
+#include "suite.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hakmem.h"
+#include "mem/chunk.h"
+
+enum {
+    SMALL = 1000, // bytes; such blocks go to their thread in parcels
+    MID = 6000,   // bytes; such blocks go alone
+    MANY = 20000,
+    RING = 256,
+    PASSES = 600000,
+};
+
+static void *blocks[MANY];
+
+static void *take_many(void *size)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        blocks[i] = hak_alloc((size_t)size);
+        assert_non_null(blocks[i]);
+    }
+    return NULL;
+}
+
+static void free_many(void)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        hak_free(blocks[i]);
+    }
+}
+
+static void test_bins_have_an_end(void **state)
+{
+    (void)state;
+    take_many((void *)SMALL);
+    assert_true(hak_pool_view().used > (size_t)MANY * SMALL);
+    free_many();
+    assert_in_range(hak_pool_view().used, 0, 1 << 20);
+}
+
+static void test_blocks_of_a_finished_thread(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, take_many, (void *)MID), 0);
+    pthread_join(thread, NULL);
+    assert_true(hak_pool_view().used > (size_t)MANY * MID);
+    free_many();
+    assert_in_range(hak_pool_view().used, 0, 4 << 20);
+}
+
+// One thread puts blocks here, another takes and frees them, both as fast as they can.
+static _Atomic(void *) ring[RING];
+
+static void *free_from_ring(void *unused)
+{
+    for (size_t i = 0; i < PASSES; i++) {
+        void *block;
+        while ((block = atomic_exchange(&ring[i % RING], NULL)) == NULL) {
+            sched_yield();
+        }
+        hak_free(block);
+    }
+    hak_trim();
+    return unused;
+}
+
+static void test_nothing_is_lost_between_threads(void **state)
+{
+    (void)state;
+    hak_trim();
+    const size_t before = hak_pool_view().used;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, free_from_ring, NULL), 0);
+    for (size_t i = 0; i < PASSES; i++) {
+        void *block = hak_alloc(i % 2 ? MID : 2 * MID);
+        assert_non_null(block);
+        while (atomic_load(&ring[i % RING]) != NULL) {
+            sched_yield();
+        }
+        atomic_store(&ring[i % RING], block);
+    }
+    pthread_join(thread, NULL);
+    hak_trim();
+    assert_int_equal(hak_pool_view().used, before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bins_have_an_end),
+        cmocka_unit_test(test_blocks_of_a_finished_thread),
+        cmocka_unit_test(test_nothing_is_lost_between_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

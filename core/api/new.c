@@ -8,6 +8,8 @@
 #include <dlfcn.h>
 
 typedef void (*handler_t)(void);
+typedef void *(*plain_t)(size_t size, const void *nothrow);
+typedef void *(*aligned_t)(size_t size, size_t align, const void *nothrow);
 
 /* std::get_new_handler() and std::__throw_bad_alloc(): of the runtime the program is linked with, else NULL. */
 extern handler_t _ZSt15get_new_handlerv(void) __attribute__((weak));
@@ -16,14 +18,28 @@ extern _Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 typedef struct runtime {
     handler_t (*get_handler)(void);
     void (*throw_bad_alloc)(void);
+    plain_t quiet; /* its own new(nothrow): calls new and catches what that throws */
+    aligned_t quiet_aligned;
 } runtime_t;
+
+/* Looks for new(nothrow) in `scope`, or behind us where that is RTLD_NEXT; ours is not what is looked for. */
+static void find_quiet(runtime_t *runtime, void *scope)
+{
+    void *plain = dlsym(scope, "_ZnwmRKSt9nothrow_t");
+    if (plain == NULL || plain == dlsym(RTLD_DEFAULT, "_ZnwmRKSt9nothrow_t"))
+        return;
+    *(void **)&runtime->quiet = plain;
+    *(void **)&runtime->quiet_aligned = dlsym(scope, "_ZnwmSt11align_val_tRKSt9nothrow_t");
+}
 
 /* The C++ runtime of the code at `caller`: a plug-in may have brought its own, in a scope of its own. */
 static runtime_t runtime_of(void *caller)
 {
-    runtime_t runtime = {_ZSt15get_new_handlerv, _ZSt17__throw_bad_allocv};
-    if (runtime.throw_bad_alloc != NULL)
+    runtime_t runtime = {.get_handler = _ZSt15get_new_handlerv, .throw_bad_alloc = _ZSt17__throw_bad_allocv};
+    if (runtime.throw_bad_alloc != NULL) {
+        find_quiet(&runtime, RTLD_NEXT);
         return runtime;
+    }
     Dl_info object;
     if (dladdr(caller, &object) == 0)
         return runtime;
@@ -32,36 +48,51 @@ static runtime_t runtime_of(void *caller)
         return runtime;
     *(void **)&runtime.get_handler = dlsym(scope, "_ZSt15get_new_handlerv");
     *(void **)&runtime.throw_bad_alloc = dlsym(scope, "_ZSt17__throw_bad_allocv");
+    find_quiet(&runtime, scope);
     if (runtime.throw_bad_alloc == NULL) /* libc++ */
         *(void **)&runtime.throw_bad_alloc = dlsym(scope, "_ZNSt3__117__throw_bad_allocEv");
     dlclose(scope); /* the caller is running in it: it stays */
     return runtime;
 }
 
+static handler_t handler_of(const runtime_t *runtime)
+{
+    return runtime->get_handler != NULL ? runtime->get_handler() : NULL;
+}
+
 /* As the standard has it: the handler is called until there is memory or no handler. A handler may throw. */
-static HAK_COLD void *new_slow(size_t align, size_t size, bool may_throw, void *caller)
+static HAK_COLD void *new_slow(size_t align, size_t size, void *caller)
 {
     runtime_t runtime = runtime_of(caller);
-    for (;;) {
-        handler_t handler = runtime.get_handler != NULL ? runtime.get_handler() : NULL;
-        if (handler == NULL)
-            break;
+    handler_t handler;
+    while ((handler = handler_of(&runtime)) != NULL) {
         handler();
         void *p = hak_family_aligned(align, size);
         if (p != NULL)
             return p;
     }
-    if (may_throw && runtime.throw_bad_alloc != NULL)
+    if (runtime.throw_bad_alloc != NULL)
         runtime.throw_bad_alloc();
     return NULL;
 }
 
-#define NEW(name, parameters, align, allocation, may_throw)                                                  \
+/* The same, but NULL in place of any exception: C cannot catch what a handler throws, the runtime's own can. */
+static HAK_COLD void *quiet_slow(size_t align, size_t size, void *caller)
+{
+    runtime_t runtime = runtime_of(caller);
+    if (handler_of(&runtime) == NULL)
+        return NULL;
+    if (align > HAK_ALIGN)
+        return runtime.quiet_aligned != NULL ? runtime.quiet_aligned(size, align, NULL) : NULL;
+    return runtime.quiet != NULL ? runtime.quiet(size, NULL) : NULL;
+}
+
+#define NEW(name, parameters, align, allocation, slow)                                                       \
     HAK_EXPORT void *name parameters;                                                                        \
     void *name parameters                                                                                    \
     {                                                                                                        \
         void *p = allocation;                                                                                \
-        return hak_likely(p != NULL) ? p : new_slow(align, size, may_throw, __builtin_return_address(0));    \
+        return hak_likely(p != NULL) ? p : slow(align, size, __builtin_return_address(0));                   \
     }
 
 #define DELETE(name, parameters)                                                                             \
@@ -77,14 +108,14 @@ static HAK_COLD void *new_slow(size_t align, size_t size, bool may_throw, void *
 #define ALIGNED         (size_t size, size_t align)
 #define ALIGNED_NOTHROW (size_t size, size_t align, const void *nothrow UNUSED)
 
-NEW(_Znwm, PLAIN, HAK_ALIGN, hak_family_malloc(size), true)
-NEW(_Znam, PLAIN, HAK_ALIGN, hak_family_malloc(size), true)
-NEW(_ZnwmRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), false)
-NEW(_ZnamRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), false)
-NEW(_ZnwmSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), true)
-NEW(_ZnamSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), true)
-NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), false)
-NEW(_ZnamSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), false)
+NEW(_Znwm, PLAIN, HAK_ALIGN, hak_family_malloc(size), new_slow)
+NEW(_Znam, PLAIN, HAK_ALIGN, hak_family_malloc(size), new_slow)
+NEW(_ZnwmRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), quiet_slow)
+NEW(_ZnamRKSt9nothrow_t, PLAIN_NOTHROW, HAK_ALIGN, hak_family_malloc(size), quiet_slow)
+NEW(_ZnwmSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), new_slow)
+NEW(_ZnamSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), new_slow)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), quiet_slow)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), quiet_slow)
 
 DELETE(_ZdlPv, (void *p))
 DELETE(_ZdaPv, (void *p))

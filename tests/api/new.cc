@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include <dlfcn.h>
 #include <malloc.h>
 
 extern "C" {
@@ -71,6 +72,46 @@ void test_aligned(void **)
             ::operator delete[](array, size, align);
             ::operator delete(quiet, size, align);
             ::operator delete[](quiet_array, align, std::nothrow);
+            ::operator delete[](::operator new[](size, align), align);
+            ::operator delete(::operator new(size, align), align, std::nothrow);
+        }
+    }
+    ::operator delete(nullptr, std::align_val_t(64));
+    ::operator delete[](nullptr, 10, std::align_val_t(64));
+}
+
+// Each form by its symbol: a block that comes from one library and is freed by another is a crash.
+void test_one_library_defines_every_form(void **)
+{
+    static const char *const names[] = {"_Znwm",
+                                        "_Znam",
+                                        "_ZnwmRKSt9nothrow_t",
+                                        "_ZnamRKSt9nothrow_t",
+                                        "_ZnwmSt11align_val_t",
+                                        "_ZnamSt11align_val_t",
+                                        "_ZnwmSt11align_val_tRKSt9nothrow_t",
+                                        "_ZnamSt11align_val_tRKSt9nothrow_t",
+                                        "_ZdlPv",
+                                        "_ZdaPv",
+                                        "_ZdlPvm",
+                                        "_ZdaPvm",
+                                        "_ZdlPvRKSt9nothrow_t",
+                                        "_ZdaPvRKSt9nothrow_t",
+                                        "_ZdlPvSt11align_val_t",
+                                        "_ZdaPvSt11align_val_t",
+                                        "_ZdlPvmSt11align_val_t",
+                                        "_ZdaPvmSt11align_val_t",
+                                        "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                                        "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+    Dl_info family;
+    assert_int_not_equal(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &family), 0);
+    for (const char *name : names) {
+        Dl_info info;
+        void *symbol = dlsym(RTLD_DEFAULT, name);
+        assert_non_null(symbol);
+        assert_int_not_equal(dladdr(symbol, &info), 0);
+        if (std::strcmp(info.dli_fname, family.dli_fname) != 0) {
+            fail_msg("%s comes from %s, malloc from %s", name, info.dli_fname, family.dli_fname);
         }
     }
 }
@@ -172,6 +213,26 @@ void test_new_handler_may_throw(void **)
     assert_int_equal(errno, ENOMEM);
 }
 
+// A handler that throws bad_alloc is how it says that it gives up; new(nothrow) turns that into a null pointer.
+void refusing_handler()
+{
+    handler_calls++;
+    throw std::bad_alloc();
+}
+
+void test_nothrow_holds_with_a_handler_that_throws(void **)
+{
+    handler_calls = 0;
+    std::set_new_handler(refusing_handler);
+    assert_null(::operator new(opaque(too_large), std::nothrow));
+    assert_null(::operator new[](opaque(too_large), std::nothrow));
+    assert_null(::operator new(opaque(too_large), std::align_val_t(4096), std::nothrow));
+    assert_null(::operator new[](opaque(too_large), std::align_val_t(4096), std::nothrow));
+    assert_int_equal(handler_calls, 4);
+    assert_true(throws_bad_alloc([] { escape(::operator new(opaque(too_large))); }));
+    std::set_new_handler(nullptr);
+}
+
 struct alignas(128) wide {
     char bytes[300];
 };
@@ -234,10 +295,12 @@ int main()
         cmocka_unit_test(test_plain_and_array),
         cmocka_unit_test(test_sized_delete),
         cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_one_library_defines_every_form),
         cmocka_unit_test(test_nothrow),
         cmocka_unit_test(test_bad_alloc_is_thrown),
         cmocka_unit_test(test_new_handler_is_called_until_it_gives_up),
         cmocka_unit_test(test_new_handler_may_throw),
+        cmocka_unit_test(test_nothrow_holds_with_a_handler_that_throws),
         cmocka_unit_test(test_constructor_that_throws_gives_memory_back),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_thrown_in_many_threads),

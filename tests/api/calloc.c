@@ -75,7 +75,7 @@ static void *zero_worker(void *seed)
     for (int step = 0; step < 40000; step++) {
         const size_t i = next_random(&random) % 64;
         free(kept[i]);
-        const size_t size = random_size(&random, 40000);
+        const size_t size = step % 400 == 0 ? next_random(&random) % 4000000 : random_size(&random, 40000);
         kept[i] = calloc(1, size);
         if (kept[i] == NULL || !is_zero(kept[i], size)) {
             return (void *)1;

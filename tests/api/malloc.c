@@ -93,6 +93,41 @@ static void test_usable_size_is_writable(void **state)
     check_usable(sizes, count);
 }
 
+// Every size, two blocks of each, so many at once that neighbours meet: the first and last bytes are each block's own.
+static void test_edges_of_every_size(void **state)
+{
+    (void)state;
+    enum {
+        AT_ONCE = 500,
+        EDGE = 16
+    };
+    static struct {
+        unsigned char *block;
+        size_t usable, edge;
+    } taken[2 * AT_ONCE];
+    for (size_t first = 0; first < EVERY_SIZE; first += AT_ONCE) {
+        for (size_t i = 0; i < 2 * AT_ONCE; i++) {
+            const size_t size = first + i / 2;
+            taken[i].block = malloc(size);
+            assert_non_null(taken[i].block);
+            taken[i].usable = malloc_usable_size(taken[i].block);
+            assert_true(taken[i].usable >= size);
+            taken[i].edge = taken[i].usable < EDGE ? taken[i].usable : EDGE;
+            fill(taken[i].block, taken[i].edge, i);
+            fill(taken[i].block + taken[i].usable - taken[i].edge, taken[i].edge, i);
+        }
+        for (size_t i = 0; i < 2 * AT_ONCE; i++) {
+            const unsigned char *end = taken[i].block + taken[i].usable;
+            if (!is_filled(end - taken[i].edge, taken[i].edge, i) ||
+                (taken[i].usable >= 2 * EDGE && !is_filled(taken[i].block, EDGE, i))) {
+                fail_msg("malloc(%zu): an edge of %zu usable bytes is a neighbour's too", first + i / 2,
+                         taken[i].usable);
+            }
+            free(taken[i].block);
+        }
+    }
+}
+
 static void test_usable_size_of_null_is_zero(void **state)
 {
     (void)state;
@@ -223,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_every_size_is_aligned),
         cmocka_unit_test(test_zero_bytes_are_unique),
         cmocka_unit_test(test_usable_size_is_writable),
+        cmocka_unit_test(test_edges_of_every_size),
         cmocka_unit_test(test_usable_size_of_null_is_zero),
         cmocka_unit_test(test_free_of_null_does_nothing),
         cmocka_unit_test(test_errno_is_kept_by_success_and_free),

@@ -14,6 +14,7 @@
 #define HAK_TINY_MAX     ((size_t)1024) /* bytes; the largest size of the first kind */
 #define HAK_TINY_CLASSES 64u
 #define HAK_MID_CLASSES  104u                /* the largest class up to HAK_MID_MAX */
+#define HAK_SLAB_BLOCKS  8u                  /* at least, in a slab of blocks up to HAK_MID_MAX */
 #define HAK_CLASSES      129u                /* class numbers are 1..128 */
 #define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
 #define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
@@ -52,13 +53,17 @@ static inline size_t hak_class_size(unsigned cls)
     return (size_t)(9 + step) << (7 + doubling);
 }
 
-/* Slices in a slab of a class: one for tiny blocks, room for eight up to 32 KiB, a single block above. What a slab
- * does not use of its last slice is address space, not memory: it is never touched. */
+/* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least HAK_SLAB_BLOCKS fit and at most
+ * a thirty-second is left over. */
 static inline unsigned hak_class_slices(unsigned cls)
 {
     size_t size = hak_class_size(cls);
-    size_t bytes = size > HAK_MID_MAX ? size : hak_max(8 * size, HAK_SLICE);
-    return (unsigned)((bytes + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
+    if (size > HAK_MID_MAX)
+        return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
+    size_t bytes = hak_round_up(HAK_SLAB_BLOCKS * size, HAK_SLICE);
+    while (bytes % size > bytes / 32)
+        bytes += HAK_SLICE;
+    return (unsigned)(bytes >> HAK_SLICE_SHIFT);
 }
 
 /* Blocks in a slab of a class. */

@@ -2,8 +2,8 @@
  *
  *   block    what malloc returns; no header in front of it.
  *   class    1..128: blocks of one size (classes.h). Class 0 does not exist.
- *   slice    64 KiB of address space, aligned; the unit of the map and of slabs.
- *   chunk    4 MiB of address space, aligned: 64 slices, of which the first holds the descriptors of the others.
+ *   slice    16 KiB of address space, aligned; the unit of the map and of slabs.
+ *   chunk    2 MiB of address space, aligned: 128 slices, of which the first holds the descriptors of the others.
  *   run      adjacent slices of one chunk.
  *   slab     a run cut into blocks of one class.
  *   large    a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
@@ -28,12 +28,14 @@
 #define HAK_ALIGN        ((size_t)16)   /* bytes; what malloc promises on every 64-bit ABI */
 #define HAK_OS_PAGE      ((size_t)4096) /* bytes; the system's page */
 #define HAK_CACHE_LINE   ((size_t)64)   /* bytes */
-#define HAK_SLICE_SHIFT  16
+#define HAK_SLICE_SHIFT  14
 #define HAK_SLICE        ((size_t)1 << HAK_SLICE_SHIFT)
-#define HAK_CHUNK_SLICES 64u
+#define HAK_CHUNK_SLICES 128u
+#define HAK_CHUNK_HEAD   2u /* slices in front that are not for use */
+#define HAK_RUN_MOST     (HAK_CHUNK_SLICES - HAK_CHUNK_HEAD)
 #define HAK_CHUNK        (HAK_SLICE * HAK_CHUNK_SLICES)
 #define HAK_ADDRESS_BITS 47                /* user address space on x86-64 and arm64 without opt-in */
-#define HAK_LARGE_MAX    ((size_t)2 << 20) /* bytes; above it a block is big */
+#define HAK_LARGE_MAX    ((size_t)1 << 20) /* bytes; above it a block is big */
 
 /* No request above this can be met; also keeps every later rounding free of overflow. */
 #define HAK_REQUEST_MAX ((size_t)1 << (HAK_ADDRESS_BITS - 1))

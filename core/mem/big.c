@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/chunk.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -188,8 +189,8 @@ void hak_big_give(void *p, uint32_t entry)
     record_t record = records[index];
     hak_map_set(p, 0);
     hak_trace("big given", p, record.size);
-    size_t budget =
-        HAK_BIGCACHE && !hak_policy()->disable_bigcache ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
+    bool caching = HAK_BIGCACHE && !hak_policy()->disable_bigcache && !hak_pool_scarce();
+    size_t budget = caching ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
     range_t out[CACHE_RANGES];
     uint32_t n = 0;
     hak_os_lock(&lock);

@@ -4,6 +4,7 @@
 #include "base/message.h"
 #include "map/map.h"
 #include "mem/front.h"
+#include "mem/huge.h"
 
 #include <string.h>
 

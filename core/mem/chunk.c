@@ -11,13 +11,16 @@
 #define REGION_LEAST                                                                                         \
     ((size_t)8 << 20) /* bytes of address space reserved at a time, or a quarter of what there is */
 #define REGION_MOST     ((size_t)1 << 30)
-#define ALL_FREE        (~(uint64_t)1) /* the free slices of a chunk without runs */
-#define GIVES_PER_CLOCK 16u            /* the clock is read once in so many returned runs */
+#define ALL_FREE        (~(slices_t)0 << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
+#define GIVES_PER_CLOCK 16u                              /* the clock is read once in so many returned runs */
 
-/* Descriptor 0 of a chunk. */
+/* A set of slices of one chunk: bit i is slice i. */
+typedef unsigned __int128 slices_t;
+
+/* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
-    uint64_t free;                 /* bit i: slice i is free; bit 0 never */
-    uint64_t dirty;                /* bit i: slice i may hold something other than zero */
+    slices_t free;                 /* never those in front */
+    slices_t dirty;                /* may hold something other than zero */
     struct chunk *next, *prev;     /* of those whose longest free run is as long */
     struct chunk *older, *younger; /* of those that have slices to purge */
     struct chunk *before;          /* of all chunks */
@@ -25,11 +28,12 @@ typedef struct chunk {
     uint32_t dirty_ms;             /* when it got the first slice to purge; the low bits of the clock */
 } chunk_t;
 
-static_assert(sizeof(chunk_t) == sizeof(hak_slab_t), "the chunk's own descriptor is one of the 64");
+static_assert(sizeof(slices_t) * 8 == HAK_CHUNK_SLICES, "a bit for each slice");
+static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 static hak_os_lock_t lock;
 static chunk_t *by_longest[HAK_CHUNK_SLICES]; /* lists of chunks; [0] holds the full ones */
-static uint64_t lists;                        /* bit n: by_longest[n] is not empty */
+static slices_t lists;                        /* bit n: by_longest[n] is not empty */
 static chunk_t *oldest, *youngest;            /* the queue of chunks with slices to purge */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
@@ -37,27 +41,48 @@ static uint64_t dirty_slices;     /* free and dirty, in all chunks */
 static uint64_t used_slices;
 static uint32_t gives;
 static uint32_t now_ms;        /* the low bits of the clock when it was read last */
+static _Atomic bool scarce;    /* memory was out once */
 static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 
-static uint64_t mask_of(unsigned first, unsigned slices)
+static slices_t mask_of(unsigned first, unsigned slices)
 {
-    return (~(uint64_t)0 >> (HAK_CHUNK_SLICES - slices)) << first;
+    return (~(slices_t)0 >> (HAK_CHUNK_SLICES - slices)) << first;
 }
 
-static unsigned bits(uint64_t set)
+static slices_t bit(unsigned i)
 {
-    return (unsigned)__builtin_popcountll(set);
+    return (slices_t)1 << i;
 }
 
-/* The lowest ones that are adjacent. `set` is not empty. */
-static uint64_t lowest_run(uint64_t set)
+static unsigned count(slices_t set)
 {
-    uint64_t lowest = set & -set;
+    return (unsigned)(__builtin_popcountll((uint64_t)set) + __builtin_popcountll((uint64_t)(set >> 64)));
+}
+
+/* The lowest member; the set is not empty. */
+static unsigned first_of(slices_t set)
+{
+    uint64_t low = (uint64_t)set;
+    return (unsigned)(low != 0 ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(set >> 64)));
+}
+
+/* The highest member; the set is not empty. */
+static unsigned last_of(slices_t set)
+{
+    uint64_t high = (uint64_t)(set >> 64);
+    return high != 0 ? 127u - (unsigned)__builtin_clzll(high)
+                     : 63u - (unsigned)__builtin_clzll((uint64_t)set);
+}
+
+/* The lowest members that are adjacent. `set` is not empty. */
+static slices_t lowest_run(slices_t set)
+{
+    slices_t lowest = set & -set;
     return set & ~(set + lowest);
 }
 
-/* Bit i of the result: i begins a run of at least n ones. */
-static uint64_t runs_of(uint64_t set, unsigned n)
+/* The members that begin a run of at least n. */
+static slices_t runs_of(slices_t set, unsigned n)
 {
     unsigned have = 1;
     while (have < n) {
@@ -68,7 +93,7 @@ static uint64_t runs_of(uint64_t set, unsigned n)
     return set;
 }
 
-static unsigned longest_run(uint64_t set)
+static unsigned longest_run(slices_t set)
 {
     unsigned length = 0;
     for (unsigned step = HAK_CHUNK_SLICES / 2; step != 0; step /= 2)
@@ -84,7 +109,7 @@ static void unlink_chunk(chunk_t *chunk)
     if (chunk->prev != NULL)
         chunk->prev->next = chunk->next;
     else if ((by_longest[chunk->longest] = chunk->next) == NULL)
-        lists &= ~((uint64_t)1 << chunk->longest);
+        lists &= ~bit(chunk->longest);
 }
 
 static void link_chunk(chunk_t *chunk, unsigned longest)
@@ -95,7 +120,7 @@ static void link_chunk(chunk_t *chunk, unsigned longest)
     if (chunk->next != NULL)
         chunk->next->prev = chunk;
     by_longest[longest] = chunk;
-    lists |= (uint64_t)1 << longest;
+    lists |= bit(longest);
 }
 
 static void relink_chunk(chunk_t *chunk, unsigned longest)
@@ -107,14 +132,14 @@ static void relink_chunk(chunk_t *chunk, unsigned longest)
 }
 
 /* Marks slices as free again: the run that they now belong to may be the longest. */
-static void set_free(chunk_t *chunk, uint64_t mask)
+static void set_free(chunk_t *chunk, slices_t mask)
 {
     chunk->free |= mask;
-    unsigned first = (unsigned)__builtin_ctzll(mask);
-    uint64_t taken_below = ~chunk->free & (((uint64_t)1 << first) - 1); /* not empty: slice 0 is never free */
-    uint64_t taken_above = ~chunk->free >> first;
-    unsigned begin = HAK_CHUNK_SLICES - (unsigned)__builtin_clzll(taken_below);
-    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + (unsigned)__builtin_ctzll(taken_above);
+    unsigned first = first_of(mask);
+    slices_t taken_below = ~chunk->free & (bit(first) - 1); /* not empty: those in front are never free */
+    slices_t taken_above = ~chunk->free >> first;
+    unsigned begin = last_of(taken_below) + 1;
+    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + first_of(taken_above);
     if (end - begin > chunk->longest)
         relink_chunk(chunk, end - begin);
 }
@@ -124,10 +149,10 @@ static void set_free(chunk_t *chunk, uint64_t mask)
 static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 {
     while ((lists >> slices) != 0) {
-        *chunk = by_longest[slices + (unsigned)__builtin_ctzll(lists >> slices)];
-        uint64_t runs = runs_of((*chunk)->free, slices);
+        *chunk = by_longest[slices + first_of(lists >> slices)];
+        slices_t runs = runs_of((*chunk)->free, slices);
         if (runs != 0) {
-            *first = (unsigned)__builtin_ctzll(runs);
+            *first = first_of(runs);
             return true;
         }
         relink_chunk(*chunk, longest_run((*chunk)->free));
@@ -151,11 +176,11 @@ static void unqueue_chunk(chunk_t *chunk)
 }
 
 /* Keeps the queue and the sum in step with a change of what a chunk has to purge. */
-static void note_dirty(chunk_t *chunk, uint64_t before)
+static void note_dirty(chunk_t *chunk, slices_t before)
 {
-    uint64_t after = chunk->free & chunk->dirty;
-    dirty_slices += bits(after);
-    dirty_slices -= bits(before);
+    slices_t after = chunk->free & chunk->dirty;
+    dirty_slices += count(after);
+    dirty_slices -= count(before);
     if (before == 0 && after != 0)
         queue_chunk(chunk);
     if (before != 0 && after == 0)
@@ -194,8 +219,28 @@ static bool add_chunk(void)
     chunk->free = ALL_FREE;
     chunk->before = all;
     all = chunk;
-    link_chunk(chunk, HAK_CHUNK_SLICES - 1);
+    link_chunk(chunk, HAK_CHUNK_SLICES - HAK_CHUNK_HEAD);
     return true;
+}
+
+static chunk_t *chunk_of(const hak_slab_t *run)
+{
+    return (chunk_t *)((uintptr_t)run & ~(HAK_CHUNK - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static unsigned index_of(const hak_slab_t *run)
+{
+    return (unsigned)(run - (hak_slab_t *)(void *)chunk_of(run));
+}
+
+/* Takes free slices. True if they are known to be zero. */
+static bool take_locked(chunk_t *chunk, slices_t mask)
+{
+    slices_t to_purge = chunk->free & chunk->dirty;
+    chunk->free &= ~mask;
+    note_dirty(chunk, to_purge);
+    used_slices += count(mask);
+    return (chunk->dirty & mask) == 0;
 }
 
 hak_slab_t *hak_run_take(unsigned slices)
@@ -209,12 +254,7 @@ hak_slab_t *hak_run_take(unsigned slices)
             return NULL;
         }
     }
-    uint64_t mask = mask_of(first, slices);
-    uint64_t to_purge = chunk->free & chunk->dirty;
-    bool clean = (chunk->dirty & mask) == 0;
-    chunk->free &= ~mask;
-    note_dirty(chunk, to_purge);
-    used_slices += slices;
+    bool clean = take_locked(chunk, mask_of(first, slices));
     hak_os_unlock(&lock);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
@@ -226,30 +266,52 @@ hak_slab_t *hak_run_take(unsigned slices)
     return run;
 }
 
+bool hak_run_grow(hak_slab_t *run, unsigned slices)
+{
+    if (slices <= run->slices)
+        return true;
+    if (index_of(run) + slices > HAK_CHUNK_SLICES)
+        return false;
+    chunk_t *chunk = chunk_of(run);
+    slices_t more = mask_of(index_of(run) + run->slices, slices - run->slices);
+    hak_os_lock(&lock);
+    bool room = (chunk->free & more) == more;
+    if (room)
+        take_locked(chunk, more);
+    hak_os_unlock(&lock);
+    if (!room)
+        return false;
+    for (unsigned i = run->slices; i < slices; i++)
+        run[i].back = (uint8_t)i;
+    run->slices = (uint8_t)slices;
+    hak_trace("run grown", hak_slab_base(run), slices);
+    return true;
+}
+
 /* Purges one chunk. Under the lock, which it lets go of meanwhile. */
 static void purge_chunk_locked(chunk_t *chunk)
 {
-    uint64_t todo = chunk->free & chunk->dirty;
+    slices_t todo = chunk->free & chunk->dirty;
     chunk->free &= ~todo;
     note_dirty(chunk, todo);
     hak_os_unlock(&lock);
 
-    uint64_t done = 0;
+    slices_t done = 0;
     size_t calls = 0;
-    for (uint64_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) {
+    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) {
         mask = lowest_run(rest);
-        char *at = (char *)chunk + ((size_t)__builtin_ctzll(mask) << HAK_SLICE_SHIFT);
-        if (hak_os_discard(at, bits(mask) * HAK_SLICE))
+        char *at = (char *)chunk + ((size_t)first_of(mask) << HAK_SLICE_SHIFT);
+        if (hak_os_discard(at, count(mask) * HAK_SLICE))
             done |= mask;
     }
-    hak_trace("purged", chunk, bits(done));
+    hak_trace("purged", chunk, count(done));
 
     hak_os_lock(&lock);
     chunk->dirty &= ~done;
-    totals.purged += bits(done) * HAK_SLICE;
+    totals.purged += count(done) * HAK_SLICE;
     totals.purges += calls;
-    uint64_t before = chunk->free & chunk->dirty;
-    for (uint64_t mask, rest = todo; rest != 0; rest &= ~mask) {
+    slices_t before = chunk->free & chunk->dirty;
+    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
         set_free(chunk, mask);
     }
@@ -277,15 +339,31 @@ static void purge_due_locked(void)
             purge_chunk_locked(oldest);
 }
 
+/* Unmaps a chunk without runs. Under the lock. */
+static void drop_chunk_locked(chunk_t *chunk)
+{
+    chunk_t **at = &all;
+    while (*at != chunk)
+        at = &(*at)->before;
+    *at = chunk->before;
+    unlink_chunk(chunk);
+    if ((chunk->free & chunk->dirty) != 0) {
+        dirty_slices -= count(chunk->free & chunk->dirty);
+        unqueue_chunk(chunk);
+    }
+    totals.reserved -= HAK_CHUNK;
+    hak_os_unmap(chunk, HAK_CHUNK);
+}
+
 void hak_run_give(hak_slab_t *run, unsigned touched)
 {
-    chunk_t *chunk = (chunk_t *)((uintptr_t)run & ~(HAK_CHUNK - 1)); /* NOLINT(performance-no-int-to-ptr) */
-    unsigned first = (unsigned)(run - (hak_slab_t *)(void *)chunk);
+    chunk_t *chunk = chunk_of(run);
+    unsigned first = index_of(run);
     unsigned slices = run->slices;
     hak_trace("run given", hak_slab_base(run), slices);
     hak_os_lock(&lock);
     hak_assert((chunk->free & mask_of(first, slices)) == 0);
-    uint64_t to_purge = chunk->free & chunk->dirty;
+    slices_t to_purge = chunk->free & chunk->dirty;
     if (touched != 0)
         chunk->dirty |= mask_of(first, touched);
     set_free(chunk, mask_of(first, slices));
@@ -296,7 +374,9 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
         queue_chunk(chunk);
     }
     used_slices -= slices;
-    if (HAK_PURGE)
+    if (hak_unlikely(hak_pool_scarce()) && chunk->free == ALL_FREE)
+        drop_chunk_locked(chunk);
+    else if (HAK_PURGE)
         purge_due_locked();
     hak_os_unlock(&lock);
 }
@@ -316,29 +396,25 @@ size_t hak_pool_unmap(void)
 {
     hak_os_lock(&lock);
     size_t before = totals.reserved;
+    atomic_store_explicit(&scarce, true, memory_order_relaxed);
     if (region != region_end) {
         totals.reserved -= (size_t)(region_end - region);
         hak_os_unmap(region, (size_t)(region_end - region));
         region = region_end;
     }
-    for (chunk_t **at = &all; *at != NULL;) {
-        chunk_t *chunk = *at;
-        if (chunk->free != ALL_FREE) {
-            at = &chunk->before;
-            continue;
-        }
-        *at = chunk->before;
-        unlink_chunk(chunk);
-        if ((chunk->free & chunk->dirty) != 0) {
-            dirty_slices -= bits(chunk->free & chunk->dirty);
-            unqueue_chunk(chunk);
-        }
-        totals.reserved -= HAK_CHUNK;
-        hak_os_unmap(chunk, HAK_CHUNK);
+    for (chunk_t *next, *chunk = all; chunk != NULL; chunk = next) {
+        next = chunk->before;
+        if (chunk->free == ALL_FREE)
+            drop_chunk_locked(chunk);
     }
     size_t unmapped = before - totals.reserved;
     hak_os_unlock(&lock);
     return unmapped;
+}
+
+bool hak_pool_scarce(void)
+{
+    return atomic_load_explicit(&scarce, memory_order_relaxed);
 }
 
 void hak_pool_after_fork(void)

@@ -1,8 +1,9 @@
-/* chunk.h: the pool of slices: runs of 64 KiB slices out of 4 MiB chunks, shared by all threads under one lock.
+/* chunk.h: the pool of slices: runs of 16 KiB slices out of 2 MiB chunks, shared by all threads under one lock.
  *
- * The first slice of a chunk holds 64 descriptors of 64 bytes. Descriptor 0 describes the chunk itself, descriptor i
- * the run that begins at slice i; those in the middle of a run say how far back its first one is. From any pointer into
- * a chunk the descriptor is found by arithmetic alone, and the descriptors of 4 MiB share one page. */
+ * A chunk begins with 128 descriptors of 64 bytes. Descriptor i describes the run that begins at slice i; those in the
+ * middle of a run say how far back its first one is. From any pointer into a chunk the descriptor is found by arithmetic
+ * alone, and the descriptors of 1 MiB share one page. The first two slices are not for use: the first holds the
+ * descriptors, and what would be their own two is the chunk's. */
 #ifndef HAK_MEM_CHUNK_H
 #define HAK_MEM_CHUNK_H
 
@@ -23,13 +24,15 @@ typedef struct hak_slab {
     uint8_t slices;               /* in the run */
     uint8_t back;                 /* slices back to the first one of the run; written by the pool */
     bool listed;                  /* in the heap's list */
-    bool clean;                   /* what was never carved is zero */
-    uint8_t unused[10];
+    bool clean;                   /* all of it was zero when it was taken from the pool */
+    uint8_t touched;              /* slices that may be other than zero, of a slab without blocks */
+    uint8_t unused[9];
 } hak_slab_t;
 
-static_assert(sizeof(hak_slab_t) == HAK_CACHE_LINE, "64 descriptors fill the first page of a chunk");
+static_assert(sizeof(hak_slab_t) == HAK_CACHE_LINE, "64 descriptors fill a page");
+static_assert(HAK_CHUNK_SLICES * sizeof(hak_slab_t) <= HAK_SLICE, "the first slice holds all of them");
 
-/* The descriptor of the run that p lies in. p is inside a chunk, at or behind its second slice. */
+/* The descriptor of the run that p lies in. p is inside a chunk, behind its first two slices. */
 HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
 {
     uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
@@ -47,17 +50,21 @@ HAK_INLINE char *hak_slab_base(const hak_slab_t *slab)
     return (char *)(chunk + (index << HAK_SLICE_SHIFT)); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* Takes a run of 1..63 slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. NULL when the
+/* Takes a run of 1..HAK_RUN_MOST slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. NULL when the
  * system has no more memory. Any thread. */
 hak_slab_t *hak_run_take(unsigned slices);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Purges
  * what the policy says is due. Any thread. */
 void hak_run_give(hak_slab_t *run, unsigned touched);
+/* Makes a run longer, in place: to `slices` in all, if those behind it are free. Only by whoever holds the run. */
+bool hak_run_grow(hak_slab_t *run, unsigned slices);
 /* Purges all free slices. Any thread. Returns the bytes given back. */
 size_t hak_pool_purge_all(void);
-/* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it. Any
- * thread. Returns the bytes of address space given back. */
+/* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
+ * next thread's stack, say). Any thread. Returns the bytes of address space given back. */
 size_t hak_pool_unmap(void);
+/* True after that: from then on nothing free is kept mapped. */
+bool hak_pool_scarce(void);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_pool_after_fork(void);
 

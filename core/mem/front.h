@@ -3,8 +3,7 @@
 #ifndef HAK_MEM_FRONT_H
 #define HAK_MEM_FRONT_H
 
-#include "map/map.h"
-#include "mem/heap.h"
+#include "mem/bin.h"
 
 /* What the fast path of malloc leaves: an empty bin, a request without a class, no memory. Sets errno on failure. */
 HAK_NOINLINE void *hak_malloc_slow(size_t size);
@@ -19,8 +18,6 @@ HAK_NOINLINE void *hak_calloc_slow(size_t size);
 void *hak_realloc(void *p, size_t size);
 /* Bytes in the block that p begins, canary included; 0 if p is not ours. */
 size_t hak_block_size(const void *p);
-/* True if p, whose map entry is that of a large or big block, is the block's first byte. */
-bool hak_huge_starts(const void *p, uint32_t entry);
 /* Gives back whatever can be. True if any memory was. */
 bool hak_trim_all(void);
 

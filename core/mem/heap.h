@@ -2,10 +2,9 @@
  *
  * A thread works on its bins, which lie in thread-local storage; a heap owns slabs and outlives its thread. A heap is
  *   LIVE    one thread has it in hak_thread.heap;
- *   ORPHAN  its thread has finished; the next new thread takes it over with all its slabs, and until then whoever
- *           sends it blocks puts them into their slabs itself;
- *   BUSY    somebody is doing that just now.
- * The step into BUSY or LIVE is an acquire, the step out of it a release: one thread at a time sees the slabs.
+ *   ORPHAN  its thread has finished; the next new thread takes it over with all its slabs.
+ * Its slabs are touched only with its lock held: by its thread on the slow paths, and by whoever has sent it blocks that
+ * nobody collects, because it is an orphan or its thread has been elsewhere for long.
  *
  * A bin counts only frees (`room`), because malloc has no instruction to spare for counting. When the count runs out
  * the bin's list is set aside as the heap's stash of that class, and the stash from last time, which malloc has not
@@ -13,15 +12,17 @@
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 
-#include "base/classes.h"
+#include "map/map.h"
 #include "mem/chunk.h"
 #include "obs/counters.h"
+#include "os/os.h"
 
 /* The fast path's list of one class. 16 bytes: a class times 16 is its bin's offset. */
 typedef struct hak_bin {
     void *head;    /* first free block, linked through their first words; NULL when empty */
     uint32_t room; /* frees until hak_bin_full; at least 1 */
-    uint32_t cap;  /* what room is set to when the bin is filled or emptied */
+    uint16_t cap;  /* what room is set to when the bin is filled or emptied */
+    uint16_t seen; /* room when the sweep last came by */
 } hak_bin_t;
 
 /* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
@@ -34,53 +35,51 @@ typedef struct hak_thread {
 
 extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
 
-/* Blocks on their way to another heap. */
-typedef struct hak_parcel {
-    uint32_t owner; /* of all blocks in it; 0 when empty */
-    uint32_t count;
-    void *first, *last;
-} hak_parcel_t;
+#define HAK_SPARE 16u
+#define HAK_KEPT  4u
 
-#define HAK_PARCELS       8u  /* a power of two; owners share them by their low bits */
-#define HAK_PARCEL_BLOCKS 64u /* that fit; it is sent when one more comes */
-
-#define HAK_LARGES 4u /* large blocks that a heap keeps; more than that would be other threads' loss */
+/* A freed huge block that a heap keeps (huge.h). */
+typedef struct hak_kept {
+    void *base;      /* NULL in an empty place */
+    uint32_t entry;  /* to be written into the map when the block is taken */
+    uint32_t slices; /* 0 in an empty place */
+} hak_kept_t;
 
 typedef enum hak_heap_state {
     HAK_HEAP_LIVE,
-    HAK_HEAP_ORPHAN,
-    HAK_HEAP_BUSY
+    HAK_HEAP_ORPHAN
 } hak_heap_state_t;
 
+/* Fields are the thread's own, but for those under the lock, marked *, and the atomic ones. */
 struct hak_heap {
     struct {
-        void *stash;       /* blocks of an earlier bin, linked; NULL if none */
-        hak_slab_t *slabs; /* those with free or never carved blocks; the first is in use */
+        void *stash;           /* blocks of an earlier bin, linked; NULL if none */
+        hak_slab_t *slabs;     /* * those with free or never carved blocks; the first is in use */
+        void *foreign;         /* blocks of other heaps that the thread freed, linked; NULL if none */
+        uint16_t foreign_room; /* frees until they are sent to their owners */
+        uint16_t borrowed;     /* blocks of the next class, or refusals, since it got its last own */
     } cls[HAK_CLASSES];
-    hak_slab_t *larges[HAK_LARGES]; /* freed large blocks; NULL where there is none */
-    hak_parcel_t parcels[HAK_PARCELS];
-    hak_counters_t counters;
-    uint32_t next_large; /* the slot that gives way when all are taken, modulo HAK_LARGES */
+    hak_kept_t kept[HAK_KEPT];
+    hak_slab_t *spare[HAK_SPARE]; /* * empty slabs, for any class */
+    uint32_t spares;              /* * */
+    uint32_t kept_slices;         /* sum */
+    uint32_t swept;               /* the class where the sweep of the bins is */
     uint32_t owner;
+    hak_counters_t counters;
+    hak_heap_t *next_orphan; /* under the lock of that list */
     _Atomic uint32_t state;  /* hak_heap_state_t */
-    hak_heap_t *next_orphan; /* under the list's lock */
-    alignas(HAK_CACHE_LINE) _Atomic(void *)
-        inbox; /* blocks freed by other threads, linked: they push, the owner takes */
+    hak_os_lock_t lock;
+    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
+    _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
 };
 
-/* A block of the class for the calling thread, after its bin was found empty. NULL when memory is out (errno is the
- * caller's business). */
-void *hak_heap_refill(unsigned cls);
-/* The bin at this offset has no room left. */
-void hak_bin_full(size_t offset);
-/* Frees a block of another owner's slab: entry is its map entry. */
-void hak_heap_send(void *p, uint32_t entry);
-/* A large block that the calling thread has freed, of exactly so many slices, or NULL. */
-hak_slab_t *hak_heap_take_large(unsigned slices);
-/* Keeps a freed large block for the calling thread, its map entry cleared. */
-void hak_heap_keep_large(hak_slab_t *run);
 /* The calling thread's heap, made or taken over at need; NULL when memory is out or the thread is past its end. */
 hak_heap_t *hak_heap_attach(void);
+/* A heap for the caller alone, for one operation: an orphan or a new one. NULL when memory is out. */
+hak_heap_t *hak_heap_borrow(void);
+void hak_heap_give_back(hak_heap_t *heap);
+/* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if the first few orphans have none. */
+hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
 /* Puts the calling thread's bins and stashes back into their slabs, also what is in the inbox of its heap and of
@@ -88,10 +87,24 @@ void hak_heap_detach(void);
 void hak_heap_trim(void);
 /* In a forked child. */
 void hak_heaps_after_fork(void);
-/* Every heap ever made, by owner 1..n; for printing. */
+/* Every heap ever made, by owner 1..n. The heap of an owner that stands in the map is always there. */
 uint32_t hak_heap_count(void);
-const hak_heap_t *hak_heap_by_owner(uint32_t owner);
-/* Walks all slabs of a heap that belongs to the caller and aborts at the first broken invariant. */
-void hak_heap_check(const hak_heap_t *heap);
+hak_heap_t *hak_heap_by_owner(uint32_t owner);
+
+static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned cls)
+{
+    return hak_entry(heap->owner, cls * 16);
+}
+
+/* The link in a free block. */
+static inline void *hak_next(void *block)
+{
+    return *(void **)block;
+}
+
+static inline void hak_set_next(void *block, void *next)
+{
+    *(void **)block = next;
+}
 
 #endif

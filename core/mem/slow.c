@@ -1,50 +1,16 @@
-/* slow.c: what the fast paths leave: mid sizes, large and big blocks, alignment, realloc, blocks of others. Any thread;
+/* slow.c: what the fast paths leave: mid sizes, huge blocks, alignment, realloc, blocks of others. Any thread;
  * nothing static. */
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/big.h"
 #include "mem/check.h"
 #include "mem/front.h"
+#include "mem/huge.h"
+#include "mem/remote.h"
+#include "mem/slab.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* --- large blocks: runs that are one block ------------------------------------------------------------------------ */
-
-static unsigned slices_for(size_t size)
-{
-    return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
-}
-
-/* Makes a run, fresh or used as a large block before, the block of a request. */
-static void *large_block(hak_slab_t *run, size_t size)
-{
-    run->size = (uint32_t)hak_round_up(size, HAK_OS_PAGE);
-    char *base = hak_slab_base(run);
-    hak_map_set(base, HAK_ENTRY_LARGE);
-    return base;
-}
-
-static void *take_large(size_t size, bool *zero)
-{
-    hak_slab_t *run = hak_heap_take_large(slices_for(size));
-    *zero = false;
-    if (run == NULL) {
-        run = hak_run_take(slices_for(size));
-        if (run == NULL)
-            return NULL;
-        run->heap = NULL;
-        run->cls = 0;
-        *zero = run->clean;
-    }
-    return large_block(run, size);
-}
-
-static void give_large(void *p)
-{
-    hak_map_set(p, 0);
-    hak_heap_keep_large(hak_slab_of(p));
-}
 
 /* --- malloc ------------------------------------------------------------------------------------------------------- */
 
@@ -55,42 +21,39 @@ static bool give_up_everything(void)
     return (hak_big_trim() + hak_pool_unmap()) != 0;
 }
 
-/* A block above HAK_CLASS_MAX, or NULL. */
-static void *take_huge(size_t size, bool *zero)
-{
-    if (size <= HAK_LARGE_MAX)
-        return take_large(size, zero);
-    return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zero) : NULL;
-}
-
 static HAK_COLD void *take_huge_again(size_t size, bool *zero)
 {
-    void *p = size <= HAK_REQUEST_MAX && give_up_everything() ? take_huge(size, zero) : NULL;
+    void *p = size <= HAK_REQUEST_MAX && give_up_everything() ? hak_huge_take(size, zero) : NULL;
     if (p == NULL)
         errno = ENOMEM;
     return p;
 }
 
-/* The same; when memory is out, once more after everything unused was given back. Sets errno on failure. */
+/* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
+ * failure. */
 static void *take_huge_or_fail(size_t size, bool *zero)
 {
-    void *p = take_huge(size, zero);
+    void *p = hak_huge_take(size, zero);
     return hak_likely(p != NULL) ? p : take_huge_again(size, zero);
 }
 
 /* A request above HAK_CLASS_MAX. */
 static HAK_NOINLINE void *malloc_huge(size_t size)
 {
-    hak_slab_t *run = size <= HAK_LARGE_MAX ? hak_heap_take_large(slices_for(size)) : NULL;
-    if (hak_likely(run != NULL))
-        return large_block(run, size);
+    if (hak_unlikely(size > HAK_REQUEST_MAX)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *p = hak_huge_take_kept(hak_huge_slices(size));
+    if (hak_likely(p != NULL))
+        return p;
     bool zero;
     return take_huge_or_fail(size, &zero);
 }
 
 static HAK_COLD void *refill_again(unsigned cls)
 {
-    void *p = give_up_everything() ? hak_heap_refill(cls) : NULL;
+    void *p = give_up_everything() ? hak_bin_refill(cls, true) : NULL;
     if (p == NULL)
         errno = ENOMEM;
     return p;
@@ -100,7 +63,9 @@ void *hak_malloc_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return malloc_huge(size);
-    void *p = hak_heap_refill(hak_class_of(size));
+    if (hak_unlikely(size == 0)) /* comes here always, though there may be blocks for it */
+        return hak_malloc_front(1);
+    void *p = hak_bin_refill(hak_class_of(size), false);
     return hak_likely(p != NULL) ? p : refill_again(hak_class_of(size));
 }
 
@@ -131,6 +96,17 @@ void *hak_calloc_slow(size_t size)
     return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;
 }
 
+/* A block of just this class. */
+static void *take_exactly(unsigned cls)
+{
+    hak_bin_ref_t bin = hak_bin_at(cls * 16);
+    void *block = bin->head;
+    if (block != NULL)
+        return hak_bin_pop(bin, block);
+    block = hak_bin_refill(cls, true);
+    return hak_likely(block != NULL) ? block : refill_again(cls);
+}
+
 void *hak_malloc_aligned(size_t align, size_t size)
 {
     if (align <= HAK_ALIGN)
@@ -145,10 +121,10 @@ void *hak_malloc_aligned(size_t align, size_t size)
         unsigned cls = hak_class_of(padded);
         while (hak_class_size(cls) <= HAK_MID_MAX && hak_class_size(cls) % align != 0)
             cls++;
-        return hak_malloc_front(hak_class_size(cls));
+        return take_exactly(cls);
     }
-    if (align <= HAK_SLICE)
-        return hak_malloc_slow(padded);
+    if (align <= HAK_SLICE && padded <= HAK_LARGE_MAX)
+        return malloc_huge(padded);
     bool zero;
     void *p = hak_big_take(hak_max(size, 1), align, &zero);
     if (p == NULL && give_up_everything())
@@ -173,7 +149,7 @@ static void free_checked(void *p, uint32_t entry)
 {
     hak_check_start(p, entry);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
-        hak_heap_send(p, entry);
+        hak_remote_free(p, entry);
         return;
     }
     hak_bin_ref_t bin = hak_bin_at(hak_entry_low(entry));
@@ -183,23 +159,15 @@ static void free_checked(void *p, uint32_t entry)
         hak_bin_full(hak_entry_low(entry));
 }
 
-bool hak_huge_starts(const void *p, uint32_t entry)
-{
-    return hak_entry_low(entry) == HAK_ENTRY_LARGE ? ((uintptr_t)p & (HAK_SLICE - 1)) == 0
-                                                   : hak_big_starts(p, entry);
-}
-
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
     if (entry == 0 || (!hak_entry_in_slab(entry) && !hak_huge_starts(p, entry)))
         refuse(p);
-    else if (hak_entry_low(entry) == HAK_ENTRY_BIG)
-        hak_big_give(p, entry);
-    else if (hak_entry_low(entry) == HAK_ENTRY_LARGE)
-        give_large(p);
-    else
+    else if (hak_entry_in_slab(entry))
         free_checked(p, entry);
+    else
+        hak_huge_give(p, entry);
 }
 
 void hak_free_slow(void *p)
@@ -208,7 +176,7 @@ void hak_free_slow(void *p)
         return;
     uint32_t entry = hak_map_get(p);
     if (hak_likely(hak_entry_in_slab(entry) && !hak_policy()->safe_free))
-        hak_heap_send(p, entry);
+        hak_remote_free(p, entry);
     else
         free_unusual(p, entry);
 }
@@ -218,7 +186,7 @@ void hak_free_slow(void *p)
 /* Bytes in the block that p begins; its entry is not 0. */
 static size_t size_of(const void *p, uint32_t entry)
 {
-    return hak_entry_low(entry) == HAK_ENTRY_BIG ? hak_big_size(entry) : hak_slab_of(p)->size;
+    return hak_entry_in_slab(entry) ? hak_slab_of(p)->size : hak_huge_size(p, entry);
 }
 
 size_t hak_block_size(const void *p)
@@ -230,8 +198,12 @@ size_t hak_block_size(const void *p)
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
-    if (hak_entry_low(entry) == HAK_ENTRY_BIG && size > HAK_LARGE_MAX && size <= HAK_REQUEST_MAX) {
-        void *moved = hak_big_resize(p, entry, size);
+    bool own = hak_entry_in_slab(entry) && hak_entry_high(entry) == hak_self() >> HAK_ENTRY_SHIFT;
+    if (own && before > HAK_MID_MAX && size > before && size <= HAK_CLASS_MAX &&
+        hak_slab_grow(p, hak_class_of_mid(size)))
+        return p;
+    if (size > HAK_CLASS_MAX && (own ? before > HAK_MID_MAX : !hak_entry_in_slab(entry))) {
+        void *moved = hak_huge_resize(p, entry, size);
         if (moved != NULL)
             return moved;
     }

@@ -48,6 +48,14 @@ static inline void hak_os_lock(hak_os_lock_t *lock)
         hak_os_lock_slow(lock);
 }
 
+/* True if the caller now holds the lock. */
+static inline bool hak_os_try_lock(hak_os_lock_t *lock)
+{
+    uint32_t unlocked = 0;
+    return atomic_compare_exchange_strong_explicit(&lock->word, &unlocked, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
 static inline void hak_os_unlock(hak_os_lock_t *lock)
 {
     /* release: what the holder wrote is seen by the next one */

@@ -1,0 +1,17 @@
+/* bin.h: the slow side of the bins: where their blocks come from and go to. For the calling thread's own bins. */
+#ifndef HAK_MEM_BIN_H
+#define HAK_MEM_BIN_H
+
+#include "mem/heap.h"
+
+/* A block of the class for the calling thread, after its bin was found empty; not `exact`: or of the next class. NULL when
+ * memory is out (errno is the caller's business). */
+void *hak_bin_refill(unsigned cls, bool exact);
+/* The bin at this offset has no room left. */
+void hak_bin_full(size_t offset);
+/* Sets the bins of a thread up that has just got a heap. */
+void hak_bins_init(hak_thread_t *thread);
+/* Everything in the bins and stashes goes back into the slabs, blocks of other heaps go to their owners. */
+void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap);
+
+#endif

@@ -1,0 +1,30 @@
+/* huge.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and big ones, which are mappings. A heap
+ * keeps the last few that it freed: those of equal size are taken again without a lock. Sizes go by whole slices. Any
+ * thread. */
+#ifndef HAK_MEM_HUGE_H
+#define HAK_MEM_HUGE_H
+
+#include "mem/heap.h"
+
+/* A block of at least `size` bytes; *zero says whether it is known to be zero. NULL when memory is out. */
+void *hak_huge_take(size_t size, bool *zero);
+/* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
+void *hak_huge_take_kept(size_t slices);
+/* Frees the block that p, whose map entry this is, begins. */
+void hak_huge_give(void *p, uint32_t entry);
+/* True if p, whose map entry this is, is the first byte of a block. */
+bool hak_huge_starts(const void *p, uint32_t entry);
+/* Usable bytes. */
+size_t hak_huge_size(const void *p, uint32_t entry);
+/* A huge block of `size` bytes with the contents of p, in place or by moving pages rather than bytes; NULL when it can be
+ * neither (p is as it was). p is huge, or a block above HAK_MID_MAX of the calling thread. */
+void *hak_huge_resize(void *p, uint32_t entry, size_t size);
+/* Frees what a heap keeps. */
+void hak_huge_release_kept(hak_heap_t *heap);
+
+HAK_INLINE size_t hak_huge_slices(size_t size)
+{
+    return (size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT;
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* remote.c: see remote.h. Nothing static. An inbox is a stack: anybody pushes, whoever has the heap takes all of it. */
+#include "mem/remote.h"
+
+#include "mem/bin.h"
+#include "mem/slab.h"
+
+#define BATCH_BYTES ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
+#define BATCH_MOST  64u                /* blocks of it */
+#define TAKE_LEAST                                                                                           \
+    8u /* blocks that are worth taking: of one or two the neighbours are in use elsewhere, in one cache line */
+#define PARCELS      8u
+#define WAITING_MOST 64u /* lists in the inbox of a thread that does not come for them */
+
+static void *take_inbox(hak_heap_t *heap)
+{
+    atomic_store_explicit(&heap->waiting, 0, memory_order_relaxed);
+    /* acquire: pairs with the release in hak_remote_push; the links are visible */
+    return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+}
+
+void hak_remote_put_inbox(hak_heap_t *heap)
+{
+    hak_slab_put_list(heap, take_inbox(heap));
+}
+
+void hak_remote_tend(hak_heap_t *heap)
+{
+    while (atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock)) {
+        hak_remote_put_inbox(heap);
+        hak_os_unlock(&heap->lock);
+        /* Either we see a push that found the lock taken, or the pusher finds it free. */
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+}
+
+void hak_remote_push(hak_heap_t *heap, void *first, void *last)
+{
+    void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
+    do
+        hak_set_next(last, head);
+    while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
+    uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
+    if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN || waiting >= WAITING_MOST)
+        hak_remote_tend(heap);
+}
+
+/* Frees until blocks of a class are sent. */
+static uint16_t batch_of(unsigned cls)
+{
+    return HAK_REMOTE_BATCH ? (uint16_t)hak_min(hak_max(BATCH_BYTES / hak_class_size(cls), 1), BATCH_MOST)
+                            : 1;
+}
+
+/* The class's foreign blocks: the heap has none afterwards. */
+static void *take_foreign(hak_heap_t *heap, unsigned cls)
+{
+    void *list = heap->cls[cls].foreign;
+    heap->cls[cls].foreign = NULL;
+    heap->cls[cls].foreign_room = batch_of(cls);
+    return list;
+}
+
+/* Sends a list of blocks to their owners: sorted first, so that each owner's inbox is touched once. */
+static void send_list(void *list)
+{
+    struct {
+        uint32_t owner; /* 0 in an empty parcel */
+        void *first, *last;
+    } parcels[PARCELS] = {0};
+    while (list != NULL) {
+        void *block = list;
+        list = hak_next(block);
+        uint32_t owner = hak_entry_high(hak_map_get(block));
+        unsigned i = owner % PARCELS;
+        if (parcels[i].owner == owner) {
+            hak_set_next(block, parcels[i].first);
+            parcels[i].first = block;
+            continue;
+        }
+        if (parcels[i].owner != 0)
+            hak_remote_push(hak_heap_by_owner(parcels[i].owner), parcels[i].first, parcels[i].last);
+        parcels[i].owner = owner;
+        parcels[i].first = parcels[i].last = block;
+    }
+    for (unsigned i = 0; i < PARCELS; i++)
+        if (parcels[i].owner != 0)
+            hak_remote_push(hak_heap_by_owner(parcels[i].owner), parcels[i].first, parcels[i].last);
+}
+
+void hak_remote_send(hak_heap_t *heap, unsigned cls)
+{
+    send_list(take_foreign(heap, cls));
+}
+
+static HAK_NOINLINE void send_batch(hak_heap_t *heap, unsigned cls)
+{
+    hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
+    hak_remote_send(heap, cls);
+}
+
+void *hak_remote_take(hak_heap_t *heap, unsigned cls)
+{
+    return heap->cls[cls].foreign_room + TAKE_LEAST <= batch_of(cls) ? take_foreign(heap, cls) : NULL;
+}
+
+void hak_remote_init(hak_heap_t *heap)
+{
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
+        heap->cls[cls].foreign_room = batch_of(cls);
+}
+
+static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
+{
+    if (hak_heap_attach() != NULL)
+        hak_remote_free(p, entry);
+    else
+        hak_remote_push(hak_heap_by_owner(hak_entry_high(entry)), p, p);
+}
+
+void hak_remote_free(void *p, uint32_t entry)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    unsigned cls = hak_entry_low(entry) / 16;
+    if (hak_unlikely(heap == NULL)) {
+        send_without_heap(p, entry);
+        return;
+    }
+    hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
+    hak_set_next(p, heap->cls[cls].foreign);
+    heap->cls[cls].foreign = p;
+    if (hak_unlikely(--heap->cls[cls].foreign_room == 0))
+        send_batch(heap, cls);
+}
+
+void hak_remote_drain(hak_heap_t *heap)
+{
+    uint64_t n = 0;
+    void *block = take_inbox(heap);
+    for (void *next; block != NULL; block = next, n++) {
+        next = hak_next(block);
+        uint32_t offset = hak_map_get(block) ^ hak_entry(heap->owner, 0);
+        if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
+            hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(block))), block, block);
+            continue;
+        }
+        hak_bin_t *bin = &hak_thread.bins[offset / 16];
+        hak_set_next(block, bin->head);
+        bin->head = block;
+        if (--bin->room == 0)
+            hak_bin_full(offset);
+    }
+    hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
+}

@@ -1,0 +1,25 @@
+/* remote.h: blocks that a thread frees and another heap owns. The freeing thread collects them by class; it takes them
+ * for itself when its bin runs out, or sends a batch to their owners' inboxes. */
+#ifndef HAK_MEM_REMOTE_H
+#define HAK_MEM_REMOTE_H
+
+#include "mem/heap.h"
+
+/* Frees a block of another owner's slab: entry is its map entry. */
+void hak_remote_free(void *p, uint32_t entry);
+/* Puts a list, of which the caller knows the last block, into a heap's inbox. Any thread. */
+void hak_remote_push(hak_heap_t *heap, void *first, void *last);
+/* Puts what is in the inbox into the slabs, if nobody else is at them. Any thread. */
+void hak_remote_tend(hak_heap_t *heap);
+/* Takes what is in the inbox of the calling thread's heap into its bins. */
+void hak_remote_drain(hak_heap_t *heap);
+/* The same, by the holder of the heap's lock. */
+void hak_remote_put_inbox(hak_heap_t *heap);
+/* Blocks of other owners for the calling thread's own use, linked; NULL if there are not enough to be worth it. */
+void *hak_remote_take(hak_heap_t *heap, unsigned cls);
+/* Sends all blocks of the class to their owners. */
+void hak_remote_send(hak_heap_t *heap, unsigned cls);
+/* Sets a heap up for its first thread. */
+void hak_remote_init(hak_heap_t *heap);
+
+#endif

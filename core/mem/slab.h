@@ -1,0 +1,30 @@
+/* slab.h: slabs of a heap, out of the pool and back, and blocks in and out of them. All functions are for the holder of
+ * the heap's lock, but for hak_slab_grow. */
+#ifndef HAK_MEM_SLAB_H
+#define HAK_MEM_SLAB_H
+
+#include "mem/heap.h"
+
+/* A list of at least one block of the class, or NULL when memory is out. */
+void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls);
+/* Puts a list of blocks back, of any slabs; what turns out to belong to another heap is sent there. Slabs that get empty
+ * are released. */
+void hak_slab_put_list(hak_heap_t *heap, void *list);
+/* Makes a block in use that is a slab by itself (above HAK_MID_MAX) one of a higher class, in place. False if the memory
+ * behind it is taken. */
+bool hak_slab_grow(void *p, unsigned cls);
+/* Moves a slab that has blocks of the class to take from one heap to another; NULL if there is none. The caller
+ * holds both locks. */
+hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls);
+/* Gives every empty slab back to the pool. */
+void hak_slab_release_empty(hak_heap_t *heap);
+/* Walks all slabs and aborts at the first broken invariant. */
+void hak_slab_check(const hak_heap_t *heap);
+
+/* The class has blocks to take that were handed out before. */
+static inline bool hak_slab_has_free(const hak_heap_t *heap, unsigned cls)
+{
+    return heap->cls[cls].slabs != NULL && heap->cls[cls].slabs->free != NULL;
+}
+
+#endif

@@ -13,6 +13,7 @@ from common.scratch import PINNED_ENV, Scratch
 
 LIBRARY = "libhakmem.so"
 STDOUT = "stdout"
+LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
 PRELOAD = f"LD_PRELOAD=./{LIBRARY}"
 
 
@@ -63,7 +64,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None)
         try:
             result = proc.run([*wrapper, *argv], cwd=scratch, env=environment,
                               timeout=workload.timeout if timeout is None else timeout,
-                              stdout=scratch / STDOUT)
+                              stdout=scratch / STDOUT, file_limit=LARGEST_FILE)
         except Failure as error:
             raise Failure(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
         if keep is not None:

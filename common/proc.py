@@ -1,7 +1,9 @@
 """The one process runner: an argv list, a timeout, a log file, and the log's tail when it fails."""
 
 import ctypes
+import functools
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -57,9 +59,12 @@ def _communicate(process, timeout):
         return (expired.stdout, expired.stderr), True
 
 
-def _die_with_parent():
-    """In the child: the kernel kills it when we die, even by SIGKILL. A workload has no one else to end it."""
+def _confine(file_limit):
+    """In the child: the kernel kills it when we die, even by SIGKILL, since a workload has no one else to end it; and
+    no file of its own grows without end."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
 
 
 def _kill_group(process):
@@ -69,8 +74,10 @@ def _kill_group(process):
         pass
 
 
-def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=None, stdout=None) -> Result:
-    """Run argv to its end. `stdin` and `stdout` are paths (or None: no input, captured output).
+def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=None, stdout=None,
+        file_limit=None) -> Result:
+    """Run argv to its end. `stdin` and `stdout` are paths (or None: no input, captured output). No file that it writes
+    may exceed `file_limit` bytes.
 
     With `log`, what it wrote goes to that file as well. With `check`, a status other than 0 is a Failure.
     A timeout kills the whole process group and is always a Failure.
@@ -79,7 +86,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
         try:
             process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, start_new_session=True,
-                                       preexec_fn=_die_with_parent,
+                                       preexec_fn=functools.partial(_confine, file_limit),
                                        stdout=sink if stdout else subprocess.PIPE, stderr=subprocess.PIPE)
             started = time.monotonic()      # after the exec: the fork of this interpreter is not the program's time
         except OSError as error:

@@ -20,7 +20,7 @@ from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.workloads import Workload
 from pgo import gcc_profile
-from tests import kill
+from tests import kill, programs
 from tests.support import ROOT, needs
 
 PYTHON = kill.PYTHON
@@ -49,6 +49,7 @@ def bad_table() -> str:
     """The small table, and a row for each workload that does not work. Their rows judge, so that no build runs them."""
     rows = [f'[[workload]]\nname = "{name}"\nrole = "holdout"\ncommand = {json.dumps(command)}\n'
             f'timeout = {SECONDS}\nsentence = "it {name}"\n' for name, (command, _words) in BAD_WORKLOADS.items()]
+    rows.append('[[workload]]\nname = "slow"\nrole = "holdout"\ncommand = ["/bin/sleep", "60"]\nsentence = "waits"\n')
     return kill.WORKLOADS + "\n" + "\n".join(rows)
 
 
@@ -105,7 +106,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workshop(finished):
-    """The same clone, with the workloads that do not work in its table."""
+    """The same clone, with the workloads that do not work in its table: from here on, a build of it fails."""
     (finished / "bench" / "workloads.toml").write_text(bad_table())
     proc.run([PYTHON, "configure.py", "--variant=bench_minimal"], cwd=finished)
     return finished
@@ -176,6 +177,13 @@ def test_a_workload_dies_with_its_tool():
         time.sleep(0.02)
 
 
+def command_of(pid) -> bytes:
+    """Its command line; nothing of one that is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as line:
+        return line.read()
+    return b""
+
+
 def proc_state(pid) -> str:
     """One letter; "Z" also for one that is gone."""
     try:
@@ -183,6 +191,17 @@ def proc_state(pid) -> str:
             return stat.read().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_a_torn_log_is_mended(finished):
+    """ninja's own records end in half a line, as a kill may leave them: the next run ships the same."""
+    before = snapshot(finished / "dist")
+    for name in (".ninja_log", ".ninja_deps"):
+        path = finished / "build" / name
+        with open(path, "r+b") as log:
+            log.truncate(path.stat().st_size - 7)
+    proc.run(kill.COMMAND, cwd=finished, timeout=kill.MINUTES)
+    assert snapshot(finished / "dist") == before
 
 
 def test_what_a_killed_ship_left_goes(finished):
@@ -275,6 +294,26 @@ def test_the_pipeline_stops_at_a_bad_workload(workshop):
             assert snapshot(workshop / "dist") == before
     finally:
         table.write_text(good)
+        proc.run([PYTHON, "configure.py", "--variant=bench_minimal"], cwd=workshop)
+
+
+def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
+    """Ctrl-C: the workload ends, its directory goes, status 130."""
+    runner = subprocess.Popen([PYTHON, "-m", "bench.measure", "--workload", "slow", "--so", f"{TREE}/base/libhakmem.so",
+                               "-o", tmp_path / "out.json"], cwd=workshop, stderr=subprocess.PIPE, text=True)
+    child = programs.wait_until(lambda: [pid for pid in programs.descendants() if b"sleep" in command_of(pid)],
+                                "the workload's start")[0]
+    scratch = os.readlink(f"/proc/{child}/cwd")
+    runner.send_signal(signal.SIGINT)
+    assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130
+    assert not os.path.exists(scratch) and b"sleep" not in command_of(child) and list(tmp_path.iterdir()) == []
+
+
+def test_a_workload_that_writes_without_end(tmp_path, monkeypatch):
+    """It is ended before the disk is full."""
+    monkeypatch.setattr("common.launch.LARGEST_FILE", 1 << 20)
+    with pytest.raises(Failure, match="workload 'w' .*SIGXFSZ|workload 'w' .*exit 1"):
+        launch(Workload("w", "train", ("/usr/bin/yes",), "s"), None)
 
 
 def test_commands_are_argument_lists(tmp_path):
@@ -340,12 +379,11 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("given", [False, True], ids=["trained", "given"])
+# A given profile answers for its source, one of this build for its library.
+@pytest.mark.parametrize("damage, given", [(damage, given) for given in (False, True) for damage in DAMAGES
+                                           if damage != ("other library" if given else "other source")])
 def test_bad_profiles(finished, profile, damage, given):
     """Empty, cut short, of something else: refused before anything is compiled with it."""
-    if damage == ("other library" if given else "other source"):
-        pytest.skip("a given profile answers for its source, one of this build for its library")
     act, words = DAMAGES[damage]
     act(profile)
     out = profile.with_name("checked.json")
@@ -495,7 +533,7 @@ def test_full_disk(finished, tmp_path, name):
         assert {key: value for key, value in snapshot(disk).items() if not key.endswith(".log")} == before
 
 
-@pytest.mark.parametrize("name", ["input", "merge", "measure", "bolt", "ship"])
+@pytest.mark.parametrize("name", ["input", "train", "merge", "measure", "bolt", "ship"])
 def test_file_size_limit(finished, tmp_path, name):
     """The same under a limit of the size of files, which reaches the programs that a tool starts, too."""
     done = tool(finished, *steps(finished, tmp_path / "out")[name], preexec_fn=small_files)

@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define ENDINGS_MOST                                                                                         \
-    3u /* libc tells a thread up to four times that it ends; after the third nobody listens */
 #define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
 #define ADOPT_FROM 4u                  /* orphans that are asked for a slab */
 
@@ -35,7 +33,7 @@ static bool ready;
 static void thread_ends(void *unused)
 {
     (void)unused;
-    hak_thread.endings++;
+    hak_thread.ended = true;
     if (hak_thread.heap != NULL)
         hak_heap_detach();
 }
@@ -102,7 +100,7 @@ void hak_heap_give_back(hak_heap_t *heap)
 hak_heap_t *hak_heap_attach(void)
 {
     hak_thread_t *thread = &hak_thread;
-    if (thread->endings >= ENDINGS_MOST)
+    if (thread->ended) /* nobody would tell of another end: libc frees after all destructors */
         return NULL;
     hak_heap_t *heap = hak_heap_borrow();
     if (heap == NULL)

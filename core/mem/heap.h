@@ -28,8 +28,8 @@ typedef struct hak_bin {
 /* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
 typedef struct hak_thread {
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
-    uint32_t self;    /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
-    uint32_t endings; /* how often the thread has been told that it ends */
+    uint32_t self; /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
+    bool ended;    /* the thread has been told that it ends */
     hak_heap_t *heap;
 } hak_thread_t;
 

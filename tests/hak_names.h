@@ -26,6 +26,16 @@ static inline void *hak_names_resize_array(void *block, size_t count, size_t eac
     return hak_resize(block, size);
 }
 
+static inline int hak_names_posix_memalign(void **block, size_t alignment, size_t size)
+{
+    void *taken = hak_alloc_aligned(alignment, size);
+    if (taken == NULL) {
+        return errno;
+    }
+    *block = taken;
+    return 0;
+}
+
 #define malloc              hak_alloc
 #define free                hak_free
 #define calloc              hak_alloc_zeroed
@@ -33,6 +43,7 @@ static inline void *hak_names_resize_array(void *block, size_t count, size_t eac
 #define reallocarray        hak_names_resize_array
 #define aligned_alloc       hak_alloc_aligned
 #define memalign            hak_alloc_aligned
+#define posix_memalign      hak_names_posix_memalign
 #define malloc_usable_size  hak_usable_size
 #define malloc_trim(unused) hak_trim()
 

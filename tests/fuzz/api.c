@@ -13,10 +13,6 @@
 #define THREADS   3
 #define LIVE_MOST ((size_t)64 << 20) // bytes; a request that would exceed it is left out
 
-// Requests of nothing are left out for now: hak_heap_refill takes the stash for them while the bin of 16 bytes is not
-// empty, and the bin is lost. With 1 the seed churn-0 shows it.
-#define ASK_FOR_NOTHING 0
-
 typedef struct record {
     uint8_t operation, slot, number, kind, low, high;
 } record_t;
@@ -30,21 +26,16 @@ static live_t *slot_of(const record_t *from)
     return &slots[(size_t)from->slot * (SLOTS / 256)];
 }
 
-static size_t asked(size_t size)
-{
-    return size == 0 && !ASK_FOR_NOTHING ? 1 : size;
-}
-
 static size_t size_of_record(const record_t *from)
 {
     static const size_t edges[] = {HAK_TINY_MAX,     HAK_MID_MAX,   HAK_CLASS_MAX,     HAK_SLICE, HAK_OS_PAGE,
                                    2 * HAK_TINY_MAX, HAK_LARGE_MAX, 2 * HAK_LARGE_MAX, HAK_CHUNK, 64};
     const size_t value = from->low | (size_t)from->high << 8;
     switch (from->kind % 8) {
-    case 0 ... 3: return asked(value % 1025);
+    case 0 ... 3: return value % 1025;
     case 4:
-    case 5: return asked(value);
-    case 6: return asked(value * 64 + from->kind / 8);
+    case 5: return value;
+    case 6: return value * 64 + from->kind / 8;
     default: return edges[from->low % (sizeof edges / sizeof *edges)] + from->high % 65 - 32;
     }
 }
@@ -76,7 +67,7 @@ static void do_malloc(const record_t *from)
 static void do_calloc(const record_t *from)
 {
     const size_t count = from->number % 8 + 1;
-    const size_t each = asked(size_of_record(from) / count);
+    const size_t each = size_of_record(from) / count;
     live_t *live = slot_for(from, count * each);
     if (live == NULL) {
         return;
@@ -97,7 +88,6 @@ static void resize(live_t *live, size_t size, unsigned way)
         return;
     }
     if (live->block == NULL) {
-        size = asked(size);
         void *block = realloc(NULL, size);
         if (block == NULL) {
             excuse("realloc", size);

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from common import files, proc
+from common import files, proc, scratch
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.workloads import Workload
@@ -193,6 +193,18 @@ def proc_state(pid) -> str:
         return "Z"
 
 
+def test_what_killed_runs_left_goes(tmp_path):
+    """Their directories of yesterday; not today's, nor what has another name."""
+    names = ("hakmem.abcdefgh", "hakmem.12345678", "hakmem.mine", "other.abcdefgh")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("content")
+        if name != "hakmem.12345678":
+            os.utime(tmp_path / name, (0, 0))
+    scratch.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+
+
 def test_a_torn_log_is_mended(finished):
     """ninja's own records end in half a line, as a kill may leave them: the next run ships the same."""
     before = snapshot(finished / "dist")
@@ -303,10 +315,10 @@ def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
                                "-o", tmp_path / "out.json"], cwd=workshop, stderr=subprocess.PIPE, text=True)
     child = programs.wait_until(lambda: [pid for pid in programs.descendants() if b"sleep" in command_of(pid)],
                                 "the workload's start")[0]
-    scratch = os.readlink(f"/proc/{child}/cwd")
+    directory = os.readlink(f"/proc/{child}/cwd")
     runner.send_signal(signal.SIGINT)
     assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130
-    assert not os.path.exists(scratch) and b"sleep" not in command_of(child) and list(tmp_path.iterdir()) == []
+    assert not os.path.exists(directory) and b"sleep" not in command_of(child) and list(tmp_path.iterdir()) == []
 
 
 def test_a_workload_that_writes_without_end(tmp_path, monkeypatch):

@@ -11,13 +11,6 @@
     (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
 #define CACHE_RANGES 64u
 
-/* A block in use. */
-typedef struct record {
-    char *base;         /* first byte; NULL in a free record */
-    size_t size;        /* bytes mapped: usable */
-    uint32_t next_free; /* index of the next free record; 0 ends the list */
-} record_t;
-
 /* Freed address space that is still mapped. Ranges are cut and joined as blocks come and go: mappings need not be
  * returned to the system as they were taken from it. */
 typedef struct range {
@@ -27,32 +20,27 @@ typedef struct range {
 } range_t;
 
 static hak_os_lock_t lock;
-static record_t *records; /* [0] is not used */
+hak_big_t *hak_bigs;
 static uint32_t records_used, free_record;
 static range_t cache[CACHE_RANGES];
 static uint32_t cached; /* ranges in use */
 static hak_big_view_t totals;
 
-static uint32_t index_of(uint32_t entry)
-{
-    return hak_entry_high(entry);
-}
-
 static uint32_t new_record_locked(void)
 {
     uint32_t index = free_record;
     if (index != 0) {
-        free_record = records[index].next_free;
+        free_record = hak_bigs[index].next_free;
         return index;
     }
-    if (records == NULL && (records = hak_os_map(RECORDS * sizeof(record_t), HAK_OS_PAGE)) == NULL)
+    if (hak_bigs == NULL && (hak_bigs = hak_os_map(RECORDS * sizeof(hak_big_t), HAK_OS_PAGE)) == NULL)
         return 0;
     return records_used + 1 < RECORDS ? ++records_used : 0;
 }
 
 static void drop_record_locked(uint32_t index)
 {
-    records[index] = (record_t){.next_free = free_record};
+    hak_bigs[index] = (hak_big_t){.next_free = free_record};
     free_record = index;
 }
 
@@ -166,7 +154,7 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     if (base == NULL) {
         drop_record_locked(index);
     } else {
-        records[index] = (record_t){.base = base, .size = size};
+        hak_bigs[index] = (hak_big_t){.base = base, .size = size};
         totals.live += size;
         totals.taken++;
     }
@@ -178,15 +166,10 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     return base;
 }
 
-bool hak_big_starts(const void *p, uint32_t entry)
-{
-    return records[index_of(entry)].base == p;
-}
-
 void hak_big_give(void *p, uint32_t entry)
 {
-    uint32_t index = index_of(entry);
-    record_t record = records[index];
+    uint32_t index = hak_entry_high(entry);
+    hak_big_t record = hak_bigs[index];
     hak_map_set(p, 0);
     hak_trace("big given", p, record.size);
     bool caching = HAK_BIGCACHE && !hak_policy()->disable_bigcache && !hak_pool_scarce();
@@ -207,15 +190,10 @@ void hak_big_give(void *p, uint32_t entry)
     unmap_all(out, n);
 }
 
-size_t hak_big_size(uint32_t entry)
-{
-    return records[index_of(entry)].size;
-}
-
 void *hak_big_resize(void *p, uint32_t entry, size_t size)
 {
-    uint32_t index = index_of(entry);
-    record_t *record = &records[index];
+    uint32_t index = hak_entry_high(entry);
+    hak_big_t *record = &hak_bigs[index];
     size_t before = record->size;
     size = hak_round_up(size, HAK_SLICE);
     char *base = p;

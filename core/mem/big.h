@@ -2,17 +2,29 @@
 #ifndef HAK_MEM_BIG_H
 #define HAK_MEM_BIG_H
 
-#include "base/types.h"
+#include "map/map.h"
 
 /* A block of at least `size` bytes, aligned to at least a slice and to `align`. *zero says whether it is known to be
  * zero. NULL when memory is out. */
 void *hak_big_take(size_t size, size_t align, bool *zero);
-/* True if p, whose map entry this is, is the first byte of the block. */
-bool hak_big_starts(const void *p, uint32_t entry);
 /* Frees the block that p starts: into the cache, or back to the system. */
 void hak_big_give(void *p, uint32_t entry);
-/* Usable bytes. */
-size_t hak_big_size(uint32_t entry);
+/* A block in use. */
+typedef struct hak_big {
+    char *base;         /* first byte; NULL in a free record */
+    size_t size;        /* bytes mapped: usable */
+    uint32_t next_free; /* index of the next free record; 0 ends the list */
+} hak_big_t;
+
+extern hak_big_t *hak_bigs HAK_HIDDEN; /* by what `high` of a block's map entry says; [0] is not used */
+
+/* Usable bytes in the block that p, whose map entry this is, begins; 0 if it begins none. */
+HAK_INLINE size_t hak_big_size(const void *p, uint32_t entry)
+{
+    const hak_big_t *record = &hak_bigs[hak_entry_high(entry)];
+    return record->base == p ? record->size : 0;
+}
+
 /* Resizes in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
 void *hak_big_resize(void *p, uint32_t entry, size_t size);
 /* Unmaps all cached blocks; returns their bytes. */

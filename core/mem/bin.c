@@ -11,12 +11,12 @@
 
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
-/* Frees until a bin is full: as many blocks as make 64 KiB, of mid sizes 256 KiB (of 64 KiB: 60 instructions in place of
- * 46 for a random malloc and free of 1 to 32 KiB), but at least three and at most 256. */
+/* Frees until a bin is full: as many blocks as make 64 KiB, of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43
+ * instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB; but at least three and at most 256. */
 static uint16_t cap_of(unsigned cls)
 {
     size_t size = hak_class_size(cls);
-    size_t bytes = (size_t)(size <= HAK_TINY_MAX ? 64 : 256) << 10;
+    size_t bytes = (size_t)(size <= HAK_TINY_MAX ? 64 : size <= HAK_MID_MAX ? 1024 : 256) << 10;
     return (uint16_t)hak_min(hak_max(bytes / size, 3), 256);
 }
 
@@ -44,7 +44,8 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
     void *rest = hak_next(last);
     hak_set_next(last, NULL);
     bin->room = bin->cap - kept;
-    put_back(heap, rest);
+    if (rest != NULL)
+        put_back(heap, rest);
 }
 
 void hak_bin_full(size_t offset)
@@ -79,6 +80,18 @@ static void *take_by_borrowing(unsigned cls)
     return block;
 }
 
+static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned cls)
+{
+    if (bin->head != NULL)
+        hak_slab_put_list(heap, bin->head);
+    if (heap->cls[cls].stash != NULL)
+        hak_slab_put_list(heap, heap->cls[cls].stash);
+    if (heap->cls[cls].foreign != NULL)
+        hak_remote_send(heap, cls);
+    bin->head = heap->cls[cls].stash = NULL;
+    bin->room = bin->cap;
+}
+
 /* Empties bins to which nothing was freed since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 static void sweep(hak_heap_t *heap)
@@ -87,15 +100,9 @@ static void sweep(hak_heap_t *heap)
         heap->swept = heap->swept < HAK_MID_CLASSES ? heap->swept + 1 : SWEEP_FIRST;
         unsigned cls = heap->swept;
         hak_bin_t *bin = &hak_thread.bins[cls];
-        if (bin->room != bin->seen) {
-            bin->seen = (uint16_t)bin->room;
-            continue;
-        }
-        hak_slab_put_list(heap, bin->head);
-        hak_slab_put_list(heap, heap->cls[cls].stash);
-        bin->head = heap->cls[cls].stash = NULL;
-        bin->room = bin->seen = bin->cap;
-        hak_remote_send(heap, cls);
+        if (bin->room == bin->seen)
+            empty(heap, bin, cls);
+        bin->seen = (uint16_t)bin->room;
     }
 }
 
@@ -167,12 +174,6 @@ void *hak_bin_refill(unsigned cls, bool exact)
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
-        hak_slab_put_list(heap, thread->bins[cls].head);
-        hak_slab_put_list(heap, heap->cls[cls].stash);
-        thread->bins[cls].head = NULL;
-        thread->bins[cls].room = thread->bins[cls].cap;
-        heap->cls[cls].stash = NULL;
-        hak_remote_send(heap, cls);
-    }
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
+        empty(heap, &thread->bins[cls], cls);
 }

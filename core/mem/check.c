@@ -40,7 +40,7 @@ void hak_check_given(void *p)
     if (entry == 0)
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     bool in_slab = hak_entry_in_slab(entry);
-    if (!in_slab && !hak_huge_starts(p, entry)) {
+    if (!in_slab && hak_huge_size(p, entry) == 0) {
         hak_fatal("free of %x: not the start of a block (above %u bytes)", (uint64_t)(uintptr_t)p,
                   (uint64_t)HAK_CLASS_MAX);
     } else if (in_slab) {

@@ -59,14 +59,16 @@ static HAK_NOINLINE void keep_instead(hak_heap_t *heap, void *p, uint32_t entry,
     heap->kept_slices = (uint32_t)slices;
 }
 
-void hak_huge_give(void *p, uint32_t entry)
+bool hak_huge_give(void *p, uint32_t entry)
 {
     hak_heap_t *heap = hak_thread.heap;
     size_t slices = hak_huge_size(p, entry) >> HAK_SLICE_SHIFT;
+    if (slices == 0)
+        return false;
     hak_map_set(p, 0);
     if (hak_unlikely(heap == NULL)) {
         release(p, entry);
-        return;
+        return true;
     }
     if (hak_likely(heap->kept_slices + slices <= KEPT_SLICES)) {
         for (unsigned i = 0; i < HAK_KEPT; i++) {
@@ -74,10 +76,11 @@ void hak_huge_give(void *p, uint32_t entry)
                 continue;
             heap->kept[i] = (hak_kept_t){.base = p, .entry = entry, .slices = (uint32_t)slices};
             heap->kept_slices += (uint32_t)slices;
-            return;
+            return true;
         }
     }
     keep_instead(heap, p, entry, slices);
+    return true;
 }
 
 /* Makes a run a large block. */
@@ -108,15 +111,11 @@ void *hak_huge_take(size_t size, bool *zero)
     return large_block(run);
 }
 
-bool hak_huge_starts(const void *p, uint32_t entry)
-{
-    return hak_entry_low(entry) == HAK_ENTRY_LARGE ? ((uintptr_t)p & (HAK_SLICE - 1)) == 0
-                                                   : hak_big_starts(p, entry);
-}
-
 size_t hak_huge_size(const void *p, uint32_t entry)
 {
-    return hak_entry_low(entry) == HAK_ENTRY_BIG ? hak_big_size(entry) : hak_slab_of(p)->size;
+    if (hak_entry_low(entry) == HAK_ENTRY_BIG)
+        return hak_big_size(p, entry);
+    return ((uintptr_t)p & (HAK_SLICE - 1)) == 0 ? hak_slab_of(p)->size : 0;
 }
 
 void *hak_huge_resize(void *p, uint32_t entry, size_t size)

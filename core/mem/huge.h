@@ -10,11 +10,9 @@
 void *hak_huge_take(size_t size, bool *zero);
 /* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
 void *hak_huge_take_kept(size_t slices);
-/* Frees the block that p, whose map entry this is, begins. */
-void hak_huge_give(void *p, uint32_t entry);
-/* True if p, whose map entry this is, is the first byte of a block. */
-bool hak_huge_starts(const void *p, uint32_t entry);
-/* Usable bytes. */
+/* Frees the block that p, whose map entry this is, begins. False if it begins none. */
+bool hak_huge_give(void *p, uint32_t entry);
+/* Usable bytes in the block that p, whose map entry this is, begins; 0 if it begins none. */
 size_t hak_huge_size(const void *p, uint32_t entry);
 /* A huge block of `size` bytes with the contents of p, in place or by moving pages rather than bytes; NULL when it can be
  * neither (p is as it was). p is huge, or a block above HAK_MID_MAX of the calling thread. */

@@ -162,12 +162,10 @@ static void free_checked(void *p, uint32_t entry)
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
-    if (entry == 0 || (!hak_entry_in_slab(entry) && !hak_huge_starts(p, entry)))
-        refuse(p);
-    else if (hak_entry_in_slab(entry))
+    if (hak_entry_in_slab(entry))
         free_checked(p, entry);
-    else
-        hak_huge_give(p, entry);
+    else if (entry == 0 || !hak_huge_give(p, entry))
+        refuse(p);
 }
 
 void hak_free_slow(void *p)
@@ -195,17 +193,25 @@ size_t hak_block_size(const void *p)
     return entry != 0 ? size_of(p, entry) : 0;
 }
 
-static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
+/* Resizes a block above HAK_MID_MAX in place, or by moving pages. NULL when that cannot be. */
+static HAK_NOINLINE void *resize(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
-    bool own = hak_entry_in_slab(entry) && hak_entry_high(entry) == hak_self() >> HAK_ENTRY_SHIFT;
-    if (own && before > HAK_MID_MAX && size > before && size <= HAK_CLASS_MAX &&
-        hak_slab_grow(p, hak_class_of_mid(size)))
-        return p;
-    if (size > HAK_CLASS_MAX && (own ? before > HAK_MID_MAX : !hak_entry_in_slab(entry))) {
-        void *moved = hak_huge_resize(p, entry, size);
-        if (moved != NULL)
-            return moved;
+    if (hak_entry_in_slab(entry)) {
+        if (size <= before || hak_entry_high(entry) != hak_self() >> HAK_ENTRY_SHIFT)
+            return NULL;
+        if (size <= HAK_CLASS_MAX)
+            return hak_slab_grow(p, hak_class_of_mid(size)) ? p : NULL;
+    }
+    return size > HAK_CLASS_MAX ? hak_huge_resize(p, entry, size) : NULL;
+}
+
+static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
+{
+    if (before > HAK_MID_MAX) {
+        void *resized = resize(p, size, before);
+        if (resized != NULL)
+            return resized;
     }
     /* What grows by little will do so again: a quarter more than asked for spares the next copies. */
     bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;

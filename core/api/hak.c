@@ -83,7 +83,8 @@ __attribute__((constructor)) static void library_loaded(void)
 {
     if (hak_thread.heap == NULL)
         hak_heap_attach(); /* reads the options: what is wrong with them shows at once */
-    pthread_atfork(NULL, NULL, after_fork_in_child);
+    hak_os_on_fork(after_fork_in_child);
+    pthread_atfork(NULL, NULL, hak_os_repair);
     if (HAK_TRACE) {
         struct sigaction before;
         if (sigaction(SIGUSR2, NULL, &before) == 0 && before.sa_handler == SIG_DFL)

@@ -63,6 +63,8 @@ static hak_heap_t *new_heap_locked(void)
     }
     hak_heap_t *heap = (hak_heap_t *)(void *)meta;
     meta += hak_round_up(sizeof(hak_heap_t), HAK_CACHE_LINE);
+    if (owner == 2)
+        hak_os_mark_process();
     heap->owner = owner;
     hak_remote_init(heap);
     heaps[owner] = heap;

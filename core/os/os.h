@@ -31,6 +31,14 @@ const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
 
+/* What is to be called in a forked child before any lock is waited for: its holder may be a thread that does not exist
+ * there. Fork handlers of the program's that allocate can come before the allocator's own. Once, at start. */
+void hak_os_on_fork(void (*repair)(void));
+/* To be called before a second thread allocates: from now on a child can be told from its parent. Costs a page. */
+void hak_os_mark_process(void);
+/* In a forked child: runs the repair unless it has run. */
+void hak_os_repair(void);
+
 /* A lock that sleeps. Not recursive. All-zero is unlocked; hak_os_lock_reset makes it so in a forked child. */
 typedef struct hak_os_lock {
     _Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps */

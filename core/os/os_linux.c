@@ -1,5 +1,6 @@
 /* os_linux.c: the system calls. They go through syscall(2) rather than libc's wrappers, because programs and tools
- * interpose mmap and allocate in their interposer. No state. */
+ * interpose mmap and allocate in their interposer. The only
+ * state is how to tell a forked child. */
 #define _GNU_SOURCE
 #include "os/os.h"
 
@@ -118,8 +119,39 @@ const void *hak_os_program(void)
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
 }
 
+static void (*repair_in_child)(void);
+static _Atomic(_Atomic uint32_t *)
+    mark; /* points to 1; in a forked child the system makes it 0 (and not in one of vfork) */
+
+void hak_os_on_fork(void (*repair)(void))
+{
+    repair_in_child = repair;
+}
+
+void hak_os_mark_process(void)
+{
+    _Atomic uint32_t *page = hak_os_map(HAK_OS_PAGE, HAK_OS_PAGE);
+    if (page == NULL)
+        return;
+    atomic_store_explicit(page, 1, memory_order_relaxed);
+    if (call(SYS_madvise, (unsigned long)page, HAK_OS_PAGE, MADV_WIPEONFORK, 0, 0, 0) == 0)
+        atomic_store_explicit(&mark, page, memory_order_release);
+    else
+        hak_os_unmap(page, HAK_OS_PAGE);
+}
+
+void hak_os_repair(void)
+{
+    _Atomic uint32_t *marked = atomic_load_explicit(&mark, memory_order_acquire);
+    if (marked != NULL && atomic_exchange_explicit(marked, 1, memory_order_relaxed) != 0)
+        return;
+    repair_in_child();
+}
+
 void hak_os_lock_slow(hak_os_lock_t *lock)
 {
+    if (atomic_load_explicit(&mark, memory_order_relaxed) != NULL && repair_in_child != NULL)
+        hak_os_repair();
     /* A holder is done within a few hundred instructions unless it is off its core: try a little, then sleep. */
     for (int i = 0; i < 64; i++) {
         uint32_t unlocked = 0;

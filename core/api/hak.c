@@ -7,6 +7,7 @@
 #include "map/map.h"
 #include "mem/big.h"
 #include "obs/trace.h"
+#include "os/os.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -79,8 +80,12 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
-__attribute__((constructor)) static void library_loaded(void)
+/* Before all other constructors and preinit_array (the library is linked with -z initfirst): of the fork handlers of a
+ * process ours is the first in the child, so that the program's own may allocate. */
+__attribute__((constructor)) static void library_loaded(int argc, char **argv, char **environment)
 {
+    (void)argc, (void)argv;
+    hak_os_use_environment(environment); /* libc's `environ` is not set yet */
     if (hak_thread.heap == NULL)
         hak_heap_attach(); /* reads the options: what is wrong with them shows at once */
     hak_os_on_fork(after_fork_in_child);

@@ -25,6 +25,8 @@ void hak_os_huge_pages(void *address, size_t size, bool on);
 uint64_t hak_os_now_ms(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. */
 const char *hak_os_environment(const char *name);
+/* The environment until libc has its own. */
+void hak_os_use_environment(char **environment);
 
 /* An address near the libraries, where the system puts mappings. */
 const void *hak_os_libraries(void);

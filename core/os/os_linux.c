@@ -100,10 +100,17 @@ uint64_t hak_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static char **early_environment;
+
+void hak_os_use_environment(char **environment)
+{
+    early_environment = environment;
+}
+
 const char *hak_os_environment(const char *name)
 {
     size_t length = strlen(name);
-    for (char **at = environ; at != NULL && *at != NULL; at++)
+    for (char **at = environ != NULL ? environ : early_environment; at != NULL && *at != NULL; at++)
         if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
             return *at + length + 1;
     return NULL;

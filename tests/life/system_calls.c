@@ -12,8 +12,8 @@
 //   rt_sigaction   SIGUSR2                          only `research`, once when loaded
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked
 //
-// The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the library's constructors
-// run, "threads" when two threads of the process are already there, which then allocate for each other.
+// The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the program's and libc's
+// constructors run, "threads" when two threads of the process are already there, which then allocate for each other.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>

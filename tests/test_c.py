@@ -148,6 +148,17 @@ def test_preloading_takes(so):
     assert result.stderr == ""
 
 
+def test_options_hold_for_a_malloc_before_the_constructors():
+    """A program that allocates in preinit_array: libc has no environment yet, the options are read all the same."""
+    balanced = [so for so in libraries() if "-balanced" in label(so)]
+    if not balanced:
+        pytest.skip("no build of `balanced`: run `make all`")
+    with Preloaded(balanced[0]) as preloaded:
+        result = subprocess.run([ROOT / "build/tests/life_early_and_late"], capture_output=True, text=True, timeout=30,
+                                env=preloaded.environment(HAKMEM_MODE="no-such-mode"))
+    assert result.stderr.count("HAKMEM_MODE=no-such-mode") == 1
+
+
 def test_rows_name_sources_that_exist():
     """Every source of the table is there, and every test source is in the table."""
     listed = {source for row in ctests() for source in row.sources}

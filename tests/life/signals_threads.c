@@ -9,7 +9,7 @@
 enum {
     THREADS = 4,
     SLOTS = 16,
-    SIGNALS = 4000
+    SIGNALS = 1000
 };
 
 static atomic_int arrived;
@@ -62,7 +62,7 @@ int main(void)
     while (atomic_load(&ready) < THREADS) {
         usleep(100);
     }
-    for (int i = 0; i < SIGNALS; i++) {
+    for (int i = 0; atomic_load(&arrived) < SIGNALS; i++) { // those sent while one is pending are lost
         CHECK(pthread_kill(threads[i % THREADS], SIGUSR1) == 0, "pthread_kill");
         if (i % 16 == 0) {
             usleep(100);
@@ -72,6 +72,5 @@ int main(void)
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    CHECK(atomic_load(&arrived) > 100, "%d signals arrived", atomic_load(&arrived));
     return 0;
 }

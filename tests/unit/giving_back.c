@@ -12,8 +12,8 @@ enum {
     SMALL = 1000, // bytes; such blocks go to their thread in parcels
     MID = 6000,   // bytes; such blocks go alone
     MANY = 20000,
-    RING = 256,
-    PASSES = 600000,
+    RING = 4096,
+    PASSES = 4096 * 100,
 };
 
 static void *blocks[MANY];
@@ -54,17 +54,19 @@ static void test_blocks_of_a_finished_thread(void **state)
     assert_in_range(hak_pool_view().used, 0, 4 << 20);
 }
 
-// One thread puts blocks here, another takes and frees them, both as fast as they can.
-static _Atomic(void *) ring[RING];
+// One thread puts blocks here, another takes and frees them, half a ring at a time: while it does, the first one goes on
+// and finds them.
+static void *ring[RING];
+static _Atomic(size_t) put, taken;
 
 static void *free_from_ring(void *unused)
 {
     for (size_t i = 0; i < PASSES; i++) {
-        void *block;
-        while ((block = atomic_exchange(&ring[i % RING], NULL)) == NULL) {
+        while (i % (RING / 2) == 0 && atomic_load(&put) < i + RING / 2) {
             sched_yield();
         }
-        hak_free(block);
+        hak_free(ring[i % RING]);
+        atomic_store(&taken, i + 1);
     }
     hak_trim();
     return unused;
@@ -80,10 +82,11 @@ static void test_nothing_is_lost_between_threads(void **state)
     for (size_t i = 0; i < PASSES; i++) {
         void *block = hak_alloc(i % 2 ? MID : 2 * MID);
         assert_non_null(block);
-        while (atomic_load(&ring[i % RING]) != NULL) {
+        while (i - atomic_load(&taken) == RING) {
             sched_yield();
         }
-        atomic_store(&ring[i % RING], block);
+        ring[i % RING] = block;
+        atomic_store(&put, i + 1);
     }
     pthread_join(thread, NULL);
     hak_trim();

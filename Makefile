@@ -8,6 +8,7 @@ TRAIN ?=
 INSTALL ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 3600
+SOAK_SECONDS ?= 600
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
@@ -24,7 +25,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants kill-test \
+.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
 	wall format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
@@ -110,6 +111,9 @@ golden: configured ## Instructions per call of each pattern, stage by stage
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
+
+soak: tests ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
+	@LD_PRELOAD=$(CURDIR)/build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(SOAK_SECONDS) 4
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
 	@$(MODULE) tests.mutants.drive

@@ -80,8 +80,8 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
-/* Before all other constructors and preinit_array (the library is linked with -z initfirst): of the fork handlers of a
- * process ours is the first in the child, so that the program's own may allocate. */
+/* Before all other constructors and preinit_array (the library is linked with -z initfirst): whoever allocates there finds
+ * the options read. */
 __attribute__((constructor)) static void library_loaded(int argc, char **argv, char **environment)
 {
     (void)argc, (void)argv;

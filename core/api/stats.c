@@ -42,9 +42,9 @@ static void write_memory(page_t *page)
     line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
     line(page, "purged", pool.purged, "bytes", "given back so far");
     line(page, "purges", pool.purges, "", "system calls that did it");
-    line(page, "big_live", big.live, "bytes", "in blocks above 2 MiB");
+    line(page, "big_live", big.live, "bytes", "in blocks above 1 MiB");
     line(page, "big_cached", big.cached, "bytes", "freed ones kept for reuse");
-    line(page, "big_taken", big.taken, "", "blocks above 2 MiB so far");
+    line(page, "big_taken", big.taken, "", "blocks above 1 MiB so far");
     line(page, "big_from_cache", big.from_cache, "", "of these, from the cache");
 }
 

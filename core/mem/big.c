@@ -10,6 +10,11 @@
 #define RECORDS                                                                                              \
     (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
 #define CACHE_RANGES 64u
+#define CACHE_PER_LIVE                                                                                       \
+    3u /* bytes cached for a byte in use: blocks of 5 to 25 MiB then take a quarter of the time; by 2 half */
+#define UNIT                                                                                                 \
+    ((size_t)64                                                                                              \
+     << 10) /* bytes: sizes and addresses are multiples, so that what is cut from a range fits others */
 
 /* Freed address space that is still mapped. Ranges are cut and joined as blocks come and go: mappings need not be
  * returned to the system as they were taken from it. */
@@ -95,7 +100,7 @@ static void unmap_all(const range_t *list, uint32_t n)
         hak_os_unmap(list[i].base, list[i].size);
 }
 
-/* Cuts `size` bytes out of the smallest cached range that has them; NULL if there is none. A rest of less than a slice
+/* Cuts `size` bytes out of the smallest cached range that has them; NULL if there is none. A rest of less than a unit
  * stays with the block: *size grows by it. */
 static char *take_cached_locked(size_t *size, size_t align)
 {
@@ -109,7 +114,7 @@ static char *take_cached_locked(size_t *size, size_t align)
     if (best == CACHE_RANGES)
         return NULL;
     range_t range = uncache_locked(best);
-    size_t cut = hak_round_up(*size, HAK_SLICE);
+    size_t cut = hak_round_up(*size, UNIT);
     if (range.size <= cut) {
         *size = range.size;
         return range.base;
@@ -135,10 +140,10 @@ static void *map_new(size_t size, size_t align)
 
 void *hak_big_take(size_t size, size_t align, bool *zero)
 {
-    /* Whole slices, though the last pages may never be touched: the system then puts one mapping right below the other,
+    /* Whole units, though the last pages may never be touched: the system then puts one mapping right below the other,
      * so that neighbours can be joined, and none has to be aligned by cutting. */
-    size = hak_round_up(size, HAK_SLICE);
-    align = hak_max(align, HAK_SLICE);
+    size = hak_round_up(size, UNIT);
+    align = hak_max(align, UNIT);
     hak_os_lock(&lock);
     uint32_t index = new_record_locked();
     char *base = HAK_BIGCACHE && index != 0 ? take_cached_locked(&size, align) : NULL;
@@ -173,12 +178,13 @@ void hak_big_give(void *p, uint32_t entry)
     hak_map_set(p, 0);
     hak_trace("big given", p, record.size);
     bool caching = HAK_BIGCACHE && !hak_policy()->disable_bigcache && !hak_pool_scarce();
-    size_t budget = caching ? (size_t)hak_policy()->bigcache_mb << 20 : 0;
     range_t out[CACHE_RANGES];
     uint32_t n = 0;
     hak_os_lock(&lock);
     drop_record_locked(index);
     totals.live -= record.size;
+    size_t least = (size_t)hak_policy()->bigcache_mb << 20;
+    size_t budget = caching ? hak_max(least, CACHE_PER_LIVE * totals.live) : 0;
     if (record.size <= budget) {
         cache_locked(
             (range_t){.base = record.base, .size = record.size, .since_ms = (uint32_t)hak_os_now_ms()});
@@ -195,12 +201,12 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
     uint32_t index = hak_entry_high(entry);
     hak_big_t *record = &hak_bigs[index];
     size_t before = record->size;
-    size = hak_round_up(size, HAK_SLICE);
+    size = hak_round_up(size, UNIT);
     char *base = p;
     if (size == before)
         return p;
     if (!hak_os_resize(base, before, size)) {
-        base = map_new(size, HAK_SLICE);
+        base = map_new(size, UNIT);
         if (base == NULL)
             return NULL;
         if (!hak_os_move(p, before, base, size)) {

@@ -11,7 +11,7 @@
     (1u << 17) /* of big blocks at a time: 256 GiB at least, and more than the system has mappings */
 #define CACHE_RANGES 64u
 #define CACHE_PER_LIVE                                                                                       \
-    3u /* bytes cached for a byte in use: blocks of 5 to 25 MiB then take a quarter of the time; by 2 half */
+    5u /* bytes cached for a byte in use: blocks of 5 to 25 MiB then take a fifth of the time, by 2 half */
 #define UNIT                                                                                                 \
     ((size_t)64                                                                                              \
      << 10) /* bytes: sizes and addresses are multiples, so that what is cut from a range fits others */
@@ -222,6 +222,15 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
     totals.live += size - before;
     hak_os_unlock(&lock);
     return base;
+}
+
+void hak_big_expire(void)
+{
+    range_t out[CACHE_RANGES];
+    hak_os_lock(&lock);
+    uint32_t n = cached != 0 ? evict_locked(SIZE_MAX, out) : 0;
+    hak_os_unlock(&lock);
+    unmap_all(out, n);
 }
 
 size_t hak_big_trim(void)

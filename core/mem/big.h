@@ -27,6 +27,8 @@ HAK_INLINE size_t hak_big_size(const void *p, uint32_t entry)
 
 /* Resizes in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
 void *hak_big_resize(void *p, uint32_t entry, size_t size);
+/* Unmaps the cached blocks that nobody has used for the policy's delay. */
+void hak_big_expire(void);
 /* Unmaps all cached blocks; returns their bytes. */
 size_t hak_big_trim(void);
 void hak_big_after_fork(void);

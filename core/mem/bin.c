@@ -1,13 +1,15 @@
 /* bin.c: see bin.h. Nothing static. */
 #include "mem/bin.h"
 
+#include "mem/big.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
 
 #define SWEEP_CLASSES                                                                                        \
     2u /* that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions */
-#define SWEEP_FIRST 9u  /* blocks of 144 bytes */
-#define BORROWS     16u /* blocks that a class borrows for each time that it gets memory of its own */
+#define SWEEP_FIRST       9u   /* blocks of 144 bytes */
+#define REFILLS_PER_CLOCK 256u /* that pass before somebody looks for big blocks to give back */
+#define BORROWS           16u  /* blocks that a class borrows for each time that it gets memory of its own */
 
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
@@ -92,7 +94,13 @@ static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned cls)
     bin->room = bin->cap;
 }
 
-/* Empties bins to which nothing was freed since the sweep came by last: their slabs may serve other classes. A few
+/* Changes with each malloc and free, but for one in 65,536. */
+static uint16_t state_of(const hak_bin_t *bin)
+{
+    return (uint16_t)((uintptr_t)bin->head / HAK_ALIGN ^ bin->room);
+}
+
+/* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 static void sweep(hak_heap_t *heap)
 {
@@ -100,9 +108,9 @@ static void sweep(hak_heap_t *heap)
         heap->swept = heap->swept < HAK_MID_CLASSES ? heap->swept + 1 : SWEEP_FIRST;
         unsigned cls = heap->swept;
         hak_bin_t *bin = &hak_thread.bins[cls];
-        if (bin->room == bin->seen)
+        if (bin->seen == state_of(bin))
             empty(heap, bin, cls);
-        bin->seen = (uint16_t)bin->room;
+        bin->seen = state_of(bin);
     }
 }
 
@@ -146,7 +154,10 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
         return take_by_borrowing(cls);
     hak_bin_t *bin = &hak_thread.bins[cls];
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
-    bin->head = hak_remote_take(heap, cls);
+    if (++heap->refills % REFILLS_PER_CLOCK == 0)
+        hak_big_expire();
+    if (heap->cls[cls].foreign != NULL)
+        bin->head = hak_remote_take(heap, cls);
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact);

@@ -15,7 +15,7 @@ typedef struct hak_heap hak_heap_t;
 typedef struct hak_slab {
     void *free;                   /* list of blocks that are neither handed out nor in a bin */
     struct hak_slab *next, *prev; /* in the heap's list of slabs of this class that have room; NULL-ended */
-    hak_heap_t *heap;             /* owner; NULL for a large block */
+    _Atomic(hak_heap_t *) heap;   /* owner; NULL for a large block. Others may compare it with their own */
     uint32_t free_count;          /* blocks in `free` */
     uint32_t carved;              /* blocks that have ever been handed out: those behind were never touched */
     uint32_t capacity;            /* blocks that fit */

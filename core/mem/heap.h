@@ -22,7 +22,7 @@ typedef struct hak_bin {
     void *head;    /* first free block, linked through their first words; NULL when empty */
     uint32_t room; /* frees until hak_bin_full; at least 1 */
     uint16_t cap;  /* what room is set to when the bin is filled or emptied */
-    uint16_t seen; /* room when the sweep last came by */
+    uint16_t seen; /* what the sweep of the bins saw when it last came by */
 } hak_bin_t;
 
 /* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
@@ -64,6 +64,7 @@ struct hak_heap {
     uint32_t spares;              /* * */
     uint32_t kept_slices;         /* sum */
     uint32_t swept;               /* the class where the sweep of the bins is */
+    uint32_t refills;             /* so far, modulo 2^32 */
     uint32_t owner;
     hak_counters_t counters;
     hak_heap_t *next_orphan; /* under the lock of that list */

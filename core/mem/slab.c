@@ -122,10 +122,9 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls)
 }
 
 /* Puts n linked blocks of one slab back. An empty slab is released. */
-static void put_chain(hak_heap_t *heap, void *first, void *last, uint32_t n)
+static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *last, uint32_t n)
 {
-    hak_slab_t *slab = hak_slab_of(first);
-    hak_assert(slab->heap == heap && slab->free_count + n <= slab->carved);
+    hak_assert(slab->free_count + n <= slab->carved);
     hak_set_next(last, slab->free);
     slab->free = first;
     slab->free_count += n;
@@ -153,11 +152,11 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
             last = list;
             chain++;
         }
-        uint32_t owner = hak_entry_high(hak_map_get(first));
-        if (hak_likely(owner == heap->owner))
-            put_chain(heap, first, last, chain);
+        hak_slab_t *slab = hak_slab_of(first);
+        if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap))
+            put_chain(heap, slab, first, last, chain);
         else
-            hak_remote_push(hak_heap_by_owner(owner), first, last);
+            hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(first))), first, last);
         n += chain;
     }
     hak_count_add(&heap->counters, HAK_COUNTER_blocks_flushed, n);

@@ -10,6 +10,10 @@
 
 #define REGION_LEAST                                                                                         \
     ((size_t)8 << 20) /* bytes of address space reserved at a time, or a quarter of what there is */
+#define IDLE_WHEN_SCARCE                                                                                     \
+    ((size_t)16                                                                                              \
+     << 20) /* bytes that stay mapped though memory was out: the system may refuse them next time */
+#define HUGE_FROM       ((size_t)32 << 20) /* bytes of address space from which on the next gets huge pages */
 #define REGION_MOST     ((size_t)1 << 30)
 #define ALL_FREE        (~(slices_t)0 << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
 #define GIVES_PER_CLOCK 16u                              /* the clock is read once in so many returned runs */
@@ -26,6 +30,7 @@ typedef struct chunk {
     struct chunk *before;          /* of all chunks */
     uint32_t longest;              /* slices in the longest free run */
     uint32_t dirty_ms;             /* when it got the first slice to purge; the low bits of the clock */
+    bool huge;                     /* the system has been told to back it by a huge page */
 } chunk_t;
 
 static_assert(sizeof(slices_t) * 8 == HAK_CHUNK_SLICES, "a bit for each slice");
@@ -37,6 +42,7 @@ static slices_t lists;                        /* bit n: by_longest[n] is not emp
 static chunk_t *oldest, *youngest;            /* the queue of chunks with slices to purge */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
+static bool region_huge;          /* the system has been told to back it by huge pages */
 static uint64_t dirty_slices;     /* free and dirty, in all chunks */
 static uint64_t used_slices;
 static uint32_t gives;
@@ -187,6 +193,14 @@ static void note_dirty(chunk_t *chunk, slices_t before)
         unqueue_chunk(chunk);
 }
 
+/* Huge pages halve the time of programs with hundreds of MiB; behind the few slices of a small program they would cost
+ * more memory than they save time. */
+static bool wants_huge_pages(void)
+{
+    return hak_policy()->thp == HAK_THP_ON ||
+           (hak_policy()->thp == HAK_THP_AUTO && totals.reserved >= HUGE_FROM);
+}
+
 static bool reserve_region(void)
 {
     size_t quarter = hak_round_up(totals.reserved / 4, HAK_CHUNK);
@@ -199,9 +213,8 @@ static bool reserve_region(void)
             hak_os_unmap(at, size);
             continue;
         }
-        /* A huge page behind a few used slices would cost more memory than it saves time. */
-        if (hak_policy()->thp != HAK_THP_ON)
-            hak_os_huge_pages(at, size, false);
+        region_huge = wants_huge_pages();
+        hak_os_huge_pages(at, size, region_huge);
         region = at;
         region_end = at + size;
         totals.reserved += size;
@@ -217,6 +230,7 @@ static bool add_chunk(void)
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
     chunk->free = ALL_FREE;
+    chunk->huge = region_huge;
     chunk->before = all;
     all = chunk;
     link_chunk(chunk, HAK_CHUNK_SLICES - HAK_CHUNK_HEAD);
@@ -294,10 +308,14 @@ static void purge_chunk_locked(chunk_t *chunk)
     slices_t todo = chunk->free & chunk->dirty;
     chunk->free &= ~todo;
     note_dirty(chunk, todo);
+    bool huge = chunk->huge;
+    chunk->huge = false;
     hak_os_unlock(&lock);
 
     slices_t done = 0;
     size_t calls = 0;
+    if (huge) /* or the system would soon fill the gaps again */
+        hak_os_huge_pages(chunk, HAK_CHUNK, false);
     for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) {
         mask = lowest_run(rest);
         char *at = (char *)chunk + ((size_t)first_of(mask) << HAK_SLICE_SHIFT);
@@ -374,7 +392,8 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
         queue_chunk(chunk);
     }
     used_slices -= slices;
-    if (hak_unlikely(hak_pool_scarce()) && chunk->free == ALL_FREE)
+    size_t idle = totals.reserved - used_slices * HAK_SLICE;
+    if (hak_unlikely(hak_pool_scarce()) && chunk->free == ALL_FREE && idle > IDLE_WHEN_SCARCE)
         drop_chunk_locked(chunk);
     else if (HAK_PURGE)
         purge_due_locked();

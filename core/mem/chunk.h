@@ -63,7 +63,7 @@ size_t hak_pool_purge_all(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Any thread. Returns the bytes of address space given back. */
 size_t hak_pool_unmap(void);
-/* True after that: from then on nothing free is kept mapped. */
+/* True after that: from then on little is kept mapped that is free. */
 bool hak_pool_scarce(void);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_pool_after_fork(void);

@@ -13,7 +13,6 @@
 #define IDLE_WHEN_SCARCE                                                                                     \
     ((size_t)16                                                                                              \
      << 20) /* bytes that stay mapped though memory was out: the system may refuse them next time */
-#define HUGE_FROM       ((size_t)32 << 20) /* bytes of address space from which on the next gets huge pages */
 #define REGION_MOST     ((size_t)1 << 30)
 #define ALL_FREE        (~(slices_t)0 << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
 #define GIVES_PER_CLOCK 16u                              /* the clock is read once in so many returned runs */
@@ -193,14 +192,6 @@ static void note_dirty(chunk_t *chunk, slices_t before)
         unqueue_chunk(chunk);
 }
 
-/* Huge pages halve the time of programs with hundreds of MiB; behind the few slices of a small program they would cost
- * more memory than they save time. */
-static bool wants_huge_pages(void)
-{
-    return hak_policy()->thp == HAK_THP_ON ||
-           (hak_policy()->thp == HAK_THP_AUTO && totals.reserved >= HUGE_FROM);
-}
-
 static bool reserve_region(void)
 {
     size_t quarter = hak_round_up(totals.reserved / 4, HAK_CHUNK);
@@ -213,7 +204,7 @@ static bool reserve_region(void)
             hak_os_unmap(at, size);
             continue;
         }
-        region_huge = wants_huge_pages();
+        region_huge = hak_policy()->thp == HAK_THP_ON;
         hak_os_huge_pages(at, size, region_huge);
         region = at;
         region_end = at + size;

@@ -3,47 +3,54 @@
 #ifndef HAK_API_FAMILY_H
 #define HAK_API_FAMILY_H
 
-#include "mem/check.h"
 #include "mem/front.h"
+#include "mem/hard.h"
 #include "obs/counters.h"
 
 #include <errno.h>
 #include <string.h>
 
+/* Where the exported function that this stands in was called, for messages. */
+#define HAK_SITE __builtin_return_address(0)
+
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
-
-/* The block of `size` requested bytes is p (or NULL): what the caller gets. */
-HAK_INLINE void *hak_hand_out(void *p)
-{
-    if (!HAK_CHECKS || p == NULL)
-        return p;
-    return hak_check_taken(p, hak_block_size(p));
-}
-
-/* Requests so large that the canary would overflow are too large anyhow. */
-HAK_INLINE size_t hak_with_canary(size_t size)
-{
-    return HAK_CHECKS && size < HAK_REQUEST_MAX ? size + HAK_CANARY_BYTES : size;
-}
 
 HAK_INLINE void *hak_family_malloc(size_t size)
 {
     hak_histogram_add(size);
-    return hak_hand_out(hak_malloc_front(hak_with_canary(size)));
+    return HAK_HARDEN ? hak_hard_malloc(size) : hak_malloc_front(size);
 }
 
-HAK_INLINE void hak_family_free(void *p)
+/* `site` is where free, or what stands for it, was called. */
+HAK_INLINE void hak_family_free(void *p, const void *site)
 {
-    if (HAK_CHECKS && p != NULL)
-        hak_check_given(p);
-    hak_free_front(p);
+    if (HAK_HARDEN)
+        hak_hard_free(p, HAK_ANY_SIZE, site);
+    else
+        hak_free_front(p);
+}
+
+/* The caller says how many bytes it asked for. */
+HAK_INLINE void hak_family_free_sized(void *p, size_t size, const void *site)
+{
+    if (HAK_HARDEN)
+        hak_hard_free(p, size, site);
+    else
+        hak_free_front(p);
+}
+
+/* The caller says to what it had the block aligned. */
+HAK_INLINE void hak_family_check_align(const void *p, size_t align, const void *site)
+{
+    if (HAK_HARDEN)
+        hak_hard_check_align(p, align, site);
 }
 
 HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
 {
     hak_histogram_add(size);
-    return hak_hand_out(hak_malloc_aligned(align, hak_with_canary(size)));
+    return HAK_HARDEN ? hak_hard_aligned(align, size) : hak_malloc_aligned(align, size);
 }
 
 #define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */
@@ -68,45 +75,40 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     if (hak_unlikely(__builtin_mul_overflow(count, each, &size)))
         size = SIZE_MAX;
     hak_histogram_add(size);
-    if (HAK_CHECKS) {
-        void *p = hak_family_malloc(size);
-        return p != NULL ? memset(p, 0, size) : NULL;
+    if (HAK_HARDEN) {
+        if (hak_unlikely(size > HAK_CLASS_MAX - HAK_CANARY_BYTES))
+            return hak_hard_calloc_huge(size);
+        void *p = hak_hard_malloc(size);
+        bool zero = HAK_FILL_BYTE == 0 && size <= HAK_FILL_MOST;
+        return zero || p == NULL ? p : memset(p, 0, size);
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
         return hak_calloc_slow(size);
-    hak_bin_ref_t bin = hak_bin_at((size + 15) & ~(size_t)15);
+    size_t offset = (size + 15) & ~(size_t)15;
+    hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
         return hak_calloc_slow(size);
-    hak_bin_pop(bin, block);
+    hak_bin_pop(bin, block, offset);
     hak_zero_tiny(block, size);
     return block;
 }
 
-HAK_INLINE size_t hak_family_usable(const void *p)
+HAK_INLINE size_t hak_family_usable(const void *p, const void *site)
 {
-    size_t size = hak_block_size(p);
-    return size != 0 ? size - HAK_CANARY_BYTES : 0;
+    return HAK_HARDEN ? hak_hard_usable(p, site) : hak_block_size(p);
 }
 
-HAK_INLINE void *hak_family_realloc(void *p, size_t size)
+HAK_INLINE void *hak_family_realloc(void *p, size_t size, const void *site)
 {
     if (p == NULL)
         return hak_family_malloc(size);
     if (size == 0) { /* as glibc does: C leaves it open */
-        hak_family_free(p);
+        hak_family_free(p, site);
         return NULL;
     }
     hak_histogram_add(size);
-    if (!HAK_CHECKS)
-        return hak_realloc(p, size);
-    /* With checks every realloc moves, so that stale pointers show. */
-    void *target = hak_family_malloc(size);
-    if (target == NULL)
-        return NULL;
-    memcpy(target, p, hak_min(hak_family_usable(p), size));
-    hak_family_free(p);
-    return target;
+    return HAK_HARDEN ? hak_hard_realloc(p, size, site) : hak_realloc(p, size);
 }
 
 #endif

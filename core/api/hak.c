@@ -41,17 +41,17 @@ HAK_EXPORT void *hak_alloc_aligned(size_t align, size_t size)
 
 HAK_EXPORT void *hak_resize(void *block, size_t size)
 {
-    return hak_family_realloc(block, size);
+    return hak_family_realloc(block, size, HAK_SITE);
 }
 
 HAK_EXPORT void hak_free(void *block)
 {
-    hak_family_free(block);
+    hak_family_free(block, HAK_SITE);
 }
 
 HAK_EXPORT size_t hak_usable_size(const void *block)
 {
-    return hak_family_usable(block);
+    return hak_family_usable(block, HAK_SITE);
 }
 
 HAK_EXPORT int hak_trim(void)

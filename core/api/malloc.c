@@ -29,24 +29,23 @@ void *malloc(size_t size)
 
 void free(void *p)
 {
-    hak_family_free(p);
+    hak_family_free(p, HAK_SITE);
 }
 
 void cfree(void *p)
 {
-    hak_family_free(p);
+    hak_family_free(p, HAK_SITE);
 }
 
 void free_sized(void *p, size_t size)
 {
-    (void)size;
-    hak_family_free(p);
+    hak_family_free_sized(p, size, HAK_SITE);
 }
 
 void free_aligned_sized(void *p, size_t align, size_t size)
 {
-    (void)align, (void)size;
-    hak_family_free(p);
+    hak_family_check_align(p, align, HAK_SITE);
+    hak_family_free_sized(p, size, HAK_SITE);
 }
 
 void *calloc(size_t count, size_t each)
@@ -56,7 +55,7 @@ void *calloc(size_t count, size_t each)
 
 void *realloc(void *p, size_t size)
 {
-    return hak_family_realloc(p, size);
+    return hak_family_realloc(p, size, HAK_SITE);
 }
 
 void *reallocarray(void *p, size_t count, size_t each)
@@ -66,7 +65,7 @@ void *reallocarray(void *p, size_t count, size_t each)
         errno = ENOMEM;
         return NULL;
     }
-    return hak_family_realloc(p, size);
+    return hak_family_realloc(p, size, HAK_SITE);
 }
 
 void *aligned_alloc(size_t align, size_t size)
@@ -116,7 +115,7 @@ void *pvalloc(size_t size)
 
 size_t malloc_usable_size(void *p)
 {
-    return hak_family_usable(p);
+    return hak_family_usable(p, HAK_SITE);
 }
 
 int malloc_trim(size_t pad)

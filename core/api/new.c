@@ -95,11 +95,12 @@ static HAK_COLD void *quiet_slow(size_t align, size_t size, void *caller)
         return hak_likely(p != NULL) ? p : slow(align, size, __builtin_return_address(0));                   \
     }
 
-#define DELETE(name, parameters)                                                                             \
+#define DELETE(name, parameters, check, how)                                                                 \
     HAK_EXPORT void name parameters;                                                                         \
     void name parameters                                                                                     \
     {                                                                                                        \
-        hak_family_free(p);                                                                                  \
+        check;                                                                                               \
+        how;                                                                                                 \
     }
 
 #define UNUSED          __attribute__((unused))
@@ -117,18 +118,25 @@ NEW(_ZnamSt11align_val_t, ALIGNED, align, hak_family_aligned(align, size), new_s
 NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), quiet_slow)
 NEW(_ZnamSt11align_val_tRKSt9nothrow_t, ALIGNED_NOTHROW, align, hak_family_aligned(align, size), quiet_slow)
 
-DELETE(_ZdlPv, (void *p))
-DELETE(_ZdaPv, (void *p))
-DELETE(_ZdlPvm, (void *p, size_t size UNUSED))
-DELETE(_ZdaPvm, (void *p, size_t size UNUSED))
-DELETE(_ZdlPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED))
-DELETE(_ZdaPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED))
-DELETE(_ZdlPvSt11align_val_t, (void *p, size_t align UNUSED))
-DELETE(_ZdaPvSt11align_val_t, (void *p, size_t align UNUSED))
-DELETE(_ZdlPvmSt11align_val_t, (void *p, size_t size UNUSED, size_t align UNUSED))
-DELETE(_ZdaPvmSt11align_val_t, (void *p, size_t size UNUSED, size_t align UNUSED))
-DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align UNUSED, const void *nothrow UNUSED))
-DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align UNUSED, const void *nothrow UNUSED))
+#define UNCHECKED   (void)0
+#define CHECK_ALIGN hak_family_check_align(p, align, HAK_SITE)
+#define FREE        hak_family_free(p, HAK_SITE)
+#define FREE_SIZED  hak_family_free_sized(p, size, HAK_SITE)
+
+DELETE(_ZdlPv, (void *p), UNCHECKED, FREE)
+DELETE(_ZdaPv, (void *p), UNCHECKED, FREE)
+DELETE(_ZdlPvm, (void *p, size_t size UNUSED), UNCHECKED, FREE_SIZED)
+DELETE(_ZdaPvm, (void *p, size_t size UNUSED), UNCHECKED, FREE_SIZED)
+DELETE(_ZdlPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED), UNCHECKED, FREE)
+DELETE(_ZdaPvRKSt9nothrow_t, (void *p, const void *nothrow UNUSED), UNCHECKED, FREE)
+DELETE(_ZdlPvSt11align_val_t, (void *p, size_t align), CHECK_ALIGN, FREE)
+DELETE(_ZdaPvSt11align_val_t, (void *p, size_t align), CHECK_ALIGN, FREE)
+DELETE(_ZdlPvmSt11align_val_t, (void *p, size_t size, size_t align), CHECK_ALIGN, FREE_SIZED)
+DELETE(_ZdaPvmSt11align_val_t, (void *p, size_t size, size_t align), CHECK_ALIGN, FREE_SIZED)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, const void *nothrow UNUSED), CHECK_ALIGN,
+       FREE)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, const void *nothrow UNUSED), CHECK_ALIGN,
+       FREE)
 
 #else
 typedef int hak_nothing_here; /* a translation unit is not empty in C */

@@ -6,13 +6,18 @@
 #define HAK_BASE_BUILD_H
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
-    !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_CHECKS)
+    !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
+    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
 
 #if HAK_HISTOGRAM && !HAK_STATS
 #error "HAK_HISTOGRAM prints through the statistics: a variant with histogram = true needs stats = true"
+#endif
+#if HAK_CHECKS && !HAK_HARDEN
+#error                                                                                                       \
+    "HAK_CHECKS adds to what HAK_HARDEN keeps of each block: a variant with checks = true needs harden = true"
 #endif
 
 /* Name of the variant and its default mode, for messages and the statistics page. */

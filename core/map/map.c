@@ -68,6 +68,12 @@ bool hak_map_cover(const void *address, size_t size)
     return true;
 }
 
+uint32_t hak_map_find(const void *p)
+{
+    size_t window = (uintptr_t)p >> WINDOW_SHIFT;
+    return window < WINDOWS && bit(covered, window) ? hak_map_get(p) : 0;
+}
+
 void hak_map_after_fork(void)
 {
     /* Whatever a lost thread was covering is covered again by whoever needs it: doing so twice does no harm. */

@@ -50,6 +50,9 @@ HAK_INLINE uint32_t hak_map_get(const void *p)
     return atomic_load_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], memory_order_relaxed);
 }
 
+/* The same for a pointer that may lead anywhere: where no map is, there is no block. */
+uint32_t hak_map_find(const void *p);
+
 HAK_INLINE void hak_map_set(const void *p, uint32_t entry)
 {
     atomic_store_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], entry, memory_order_relaxed);

@@ -14,6 +14,9 @@ typedef struct hak_big {
     char *base;         /* first byte; NULL in a free record */
     size_t size;        /* bytes mapped: usable */
     uint32_t next_free; /* index of the next free record; 0 ends the list */
+#if HAK_HARDEN
+    size_t asked; /* bytes asked for */
+#endif
 } hak_big_t;
 
 extern hak_big_t *hak_bigs HAK_HIDDEN; /* by what `high` of a block's map entry says; [0] is not used */

@@ -9,7 +9,8 @@
     2u /* that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions */
 #define SWEEP_FIRST       9u   /* blocks of 144 bytes */
 #define REFILLS_PER_CLOCK 256u /* that pass before somebody looks for big blocks to give back */
-#define BORROWS           16u  /* blocks that a class borrows for each time that it gets memory of its own */
+#define TINY_KIB          (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
+#define BORROWS           16u /* blocks that a class borrows for each time that it gets memory of its own */
 
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
@@ -18,7 +19,7 @@ static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 
 static uint16_t cap_of(unsigned cls)
 {
     size_t size = hak_class_size(cls);
-    size_t bytes = (size_t)(size <= HAK_TINY_MAX ? 64 : size <= HAK_MID_MAX ? 1024 : 256) << 10;
+    size_t bytes = (size_t)(size <= HAK_TINY_MAX ? TINY_KIB : size <= HAK_MID_MAX ? 1024 : 256) << 10;
     return (uint16_t)hak_min(hak_max(bytes / size, 3), 256);
 }
 
@@ -26,6 +27,9 @@ void hak_bins_init(hak_thread_t *thread)
 {
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
         thread->bins[cls].room = thread->bins[cls].cap = cap_of(cls);
+#if HAK_HARDEN
+    thread->random_step = ((uintptr_t)thread ^ hak_guard_keys.link) * 0x9e3779b97f4a7c15ull | 1;
+#endif
 }
 
 static void put_back(hak_heap_t *heap, void *list)
@@ -82,8 +86,26 @@ static void *take_by_borrowing(unsigned cls)
     return block;
 }
 
+/* What the class holds back goes into the bin. */
+static void let_go(hak_bin_t *bin, unsigned cls)
+{
+#if HAK_HARDEN
+    for (unsigned i = 0; cls <= HAK_TINY_CLASSES && i < HAK_HELD; i++) {
+        void *block = hak_thread.held[cls][i];
+        if (block == NULL)
+            continue;
+        hak_thread.held[cls][i] = NULL;
+        hak_set_next(block, bin->head);
+        bin->head = block;
+    }
+#else
+    (void)bin, (void)cls;
+#endif
+}
+
 static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned cls)
 {
+    let_go(bin, cls);
     if (bin->head != NULL)
         hak_slab_put_list(heap, bin->head);
     if (heap->cls[cls].stash != NULL)

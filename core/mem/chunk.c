@@ -13,9 +13,12 @@
 #define IDLE_WHEN_SCARCE                                                                                     \
     ((size_t)16                                                                                              \
      << 20) /* bytes that stay mapped though memory was out: the system may refuse them next time */
-#define REGION_MOST     ((size_t)1 << 30)
-#define ALL_FREE        (~(slices_t)0 << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
-#define GIVES_PER_CLOCK 16u                              /* the clock is read once in so many returned runs */
+#define REGION_MOST ((size_t)1 << 30)
+#define ALL_FREE                                                                                             \
+    ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL))                                                     \
+     << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
+#define STATE_GROUP     (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
+#define GIVES_PER_CLOCK 16u /* the clock is read once in so many returned runs */
 
 /* A set of slices of one chunk: bit i is slice i. */
 typedef unsigned __int128 slices_t;
@@ -220,11 +223,13 @@ static bool add_chunk(void)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
+    if (HAK_HARDEN) /* what runs over the end of the last block must not reach the next chunk's descriptors */
+        hak_os_forbid(region - HAK_SLICE, HAK_SLICE);
     chunk->free = ALL_FREE;
     chunk->huge = region_huge;
     chunk->before = all;
     all = chunk;
-    link_chunk(chunk, HAK_CHUNK_SLICES - HAK_CHUNK_HEAD);
+    link_chunk(chunk, HAK_RUN_MOST);
     return true;
 }
 
@@ -293,15 +298,34 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     return true;
 }
 
+/* Of the members those whose blocks' states (guard.h) have pages of their own. */
+static slices_t whole_groups(slices_t set)
+{
+    const slices_t every = ~(slices_t)0 / (bit(STATE_GROUP) - 1); /* the first of each group */
+    return (runs_of(set, STATE_GROUP) & every) * (bit(STATE_GROUP) - 1);
+}
+
+/* Gives back the pages with the states of the blocks of these slices: there are none. */
+static void forget_states(chunk_t *chunk, slices_t groups)
+{
+    for (slices_t mask, rest = groups; rest != 0; rest &= ~mask) {
+        mask = lowest_run(rest);
+        hak_os_discard((char *)chunk + first_of(mask) * (HAK_SLICE >> 4), count(mask) * (HAK_SLICE >> 4));
+    }
+}
+
 /* Purges one chunk. Under the lock, which it lets go of meanwhile. */
 static void purge_chunk_locked(chunk_t *chunk)
 {
     slices_t todo = chunk->free & chunk->dirty;
-    chunk->free &= ~todo;
+    slices_t held = HAK_HARDEN ? todo | whole_groups(chunk->free) : todo;
+    chunk->free &= ~held;
     note_dirty(chunk, todo);
     bool huge = chunk->huge;
     chunk->huge = false;
     hak_os_unlock(&lock);
+    if (HAK_HARDEN)
+        forget_states(chunk, whole_groups(held));
 
     slices_t done = 0;
     size_t calls = 0;
@@ -320,7 +344,7 @@ static void purge_chunk_locked(chunk_t *chunk)
     totals.purged += count(done) * HAK_SLICE;
     totals.purges += calls;
     slices_t before = chunk->free & chunk->dirty;
-    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask) {
+    for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
         set_free(chunk, mask);
     }

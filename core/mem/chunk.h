@@ -26,11 +26,20 @@ typedef struct hak_slab {
     bool listed;                  /* in the heap's list */
     bool clean;                   /* all of it was zero when it was taken from the pool */
     uint8_t touched;              /* slices that may be other than zero, of a slab without blocks */
+#if HAK_HARDEN
+    uint32_t asked; /* bytes asked for, of a large block */
+    uint8_t unused[4];
+#else
     uint8_t unused[9];
+#endif
 } hak_slab_t;
 
 static_assert(sizeof(hak_slab_t) == HAK_CACHE_LINE, "64 descriptors fill a page");
-static_assert(HAK_CHUNK_SLICES * sizeof(hak_slab_t) <= HAK_SLICE, "the first slice holds all of them");
+#define HAK_STATES (HAK_CHUNK_SLICES * sizeof(hak_slab_t)) /* offset of what guard.h keeps of each block */
+
+static_assert(HAK_STATES <= HAK_SLICE, "the first slice holds all of them");
+static_assert(!HAK_HARDEN || (HAK_CHUNK_HEAD * HAK_SLICE >> 4) >= HAK_STATES,
+              "states begin behind the descriptors");
 
 /* The descriptor of the run that p lies in. p is inside a chunk, behind its first two slices. */
 HAK_INLINE hak_slab_t *hak_slab_of(const void *p)

@@ -3,6 +3,7 @@
 #ifndef HAK_MEM_FRONT_H
 #define HAK_MEM_FRONT_H
 
+#include "base/options.h"
 #include "mem/bin.h"
 
 /* What the fast path of malloc leaves: an empty bin, a request without a class, no memory. Sets errno on failure. */
@@ -16,10 +17,23 @@ void *hak_malloc_aligned(size_t align, size_t size);
 /* Zeroed memory, the slow way. */
 HAK_NOINLINE void *hak_calloc_slow(size_t size);
 void *hak_realloc(void *p, size_t size);
+/* The block that p begins, made to hold `size` bytes where it is or by moving pages; NULL when it cannot be. */
+void *hak_realloc_in_place(void *p, size_t size);
 /* Bytes in the block that p begins, canary included; 0 if p is not ours. */
 size_t hak_block_size(const void *p);
 /* Gives back whatever can be. True if any memory was. */
 bool hak_trim_all(void);
+
+/* With safe_free each free takes the slow path and is checked there; HAK_HARDEN checks on all paths. */
+static inline bool hak_check_frees(void)
+{
+    return !HAK_HARDEN && hak_policy()->safe_free;
+}
+
+/* Takes the first block, whose link ends the list or leads far away; aborts unless it is to a block of the class. */
+HAK_COLD void *hak_bin_pop_slow(void *block, size_t offset);
+/* The block was freed twice, the second time right after the first. */
+HAK_COLD _Noreturn void hak_freed_twice(const void *p, size_t offset);
 
 /* The bin at a class's offset (class times 16), and the thread's `self`. clang puts both relative to the thread pointer
  * into the instruction itself; gcc first makes pointers of them, unless it is told that they lie in the segment fs:
@@ -57,10 +71,14 @@ HAK_INLINE uint32_t hak_self(void)
 }
 #endif
 
-/* Takes the first block; the caller has seen that there is one. */
-HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block)
+/* Takes the first block of the bin at this offset; the caller has seen that there is one. */
+HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block, size_t offset)
 {
-    bin->head = *(void **)block;
+    void *next = hak_next_unchecked(block);
+    if (HAK_CHECK_LINKS &&
+        hak_unlikely(!hak_is_near(block, next) || hak_entry_low(hak_map_get(next)) != offset))
+        return hak_bin_pop_slow(block, offset);
+    bin->head = next;
     return block;
 }
 
@@ -68,11 +86,12 @@ HAK_INLINE void *hak_malloc_front(size_t size)
 {
     if (hak_unlikely(size > HAK_TINY_MAX))
         return hak_malloc_mid(size);
-    hak_bin_ref_t bin = hak_bin_at((size + 15) & ~(size_t)15);
+    size_t offset = (size + 15) & ~(size_t)15;
+    hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);
-    return hak_bin_pop(bin, block);
+    return hak_bin_pop(bin, block, offset);
 }
 
 HAK_INLINE void hak_free_front(void *p)
@@ -84,7 +103,10 @@ HAK_INLINE void hak_free_front(void *p)
     }
     hak_bin_ref_t bin = hak_bin_at(offset);
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
-    *(void **)p = bin->head;
+    void *head = bin->head;
+    if (HAK_CHECK_LINKS && hak_unlikely(head == p))
+        hak_freed_twice(p, offset);
+    hak_set_next(p, head);
     bin->head = p;
     if (hak_unlikely(--bin->room == 0))
         hak_bin_full(offset);

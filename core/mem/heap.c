@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/bin.h"
+#include "mem/front.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
@@ -19,7 +20,12 @@
 #define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
 #define ADOPT_FROM 4u                  /* orphans that are asked for a slab */
 
-_Thread_local hak_thread_t hak_thread = {.self = HAK_NO_OWNER};
+_Thread_local hak_thread_t hak_thread = {
+    .self = HAK_NO_OWNER,
+#if HAK_HARDEN
+    .window = UINTPTR_MAX,
+#endif
+};
 
 static hak_os_lock_t heaps_lock;
 static hak_heap_t
@@ -43,6 +49,8 @@ static bool prepare_process(void)
 {
     if (!hak_map_init())
         return false;
+    if (HAK_HARDEN)
+        hak_guard_init();
     if (HAK_OPTIONS)
         hak_options_read(hak_os_environment);
     ready = pthread_key_create(&thread_key, thread_ends) == 0;
@@ -108,7 +116,7 @@ hak_heap_t *hak_heap_attach(void)
     if (heap == NULL)
         return NULL;
     thread->heap = heap;
-    thread->self = hak_policy()->safe_free ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->self = hak_check_frees() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     hak_bins_init(thread);
     /* May call calloc, which by now finds the heap. If it fails, the heap is lost with the thread, not corrupted. */
     int saved = errno;

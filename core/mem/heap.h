@@ -14,6 +14,7 @@
 
 #include "map/map.h"
 #include "mem/chunk.h"
+#include "mem/guard.h"
 #include "obs/counters.h"
 #include "os/os.h"
 
@@ -25,12 +26,20 @@ typedef struct hak_bin {
     uint16_t seen; /* what the sweep of the bins saw when it last came by */
 } hak_bin_t;
 
-/* What a thread has; zero but for `self` until the thread's first slow path. Only its thread touches it. */
+#define HAK_HELD_BITS 2
+#define HAK_HELD      (1u << HAK_HELD_BITS)
+
+/* What a thread has; zero but for `self` and `window` until the thread's first slow path. Only its thread touches it. */
 typedef struct hak_thread {
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
     uint32_t self; /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
     bool ended;    /* the thread has been told that it ends */
     hak_heap_t *heap;
+#if HAK_HARDEN
+    uintptr_t window; /* the 4 GiB of addresses of the last pointer that turned out to be ours */
+    uint64_t random, random_step;
+    void *held[HAK_TINY_CLASSES + 1][HAK_HELD]; /* freed blocks that wait (hard.h) */
+#endif
 } hak_thread_t;
 
 extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
@@ -97,15 +106,58 @@ static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned cls)
     return hak_entry(heap->owner, cls * 16);
 }
 
-/* The link in a free block. */
-static inline void *hak_next(void *block)
+/* HAK_HARDEN has checks of its own. */
+#define HAK_CHECK_LINKS (HAK_LINK_CHECKS && !HAK_HARDEN)
+/* Aborts unless the link from one free block to the next ends the list or leads to a block. */
+HAK_COLD void hak_check_link(const void *block, const void *next);
+
+/* The link in a free block, as the fast path reads it, which has a check of its own. */
+HAK_INLINE void *hak_next_unchecked(void *block)
 {
-    return *(void **)block;
+    return HAK_HARDEN ? hak_guard_next(block) : *(void **)block;
 }
 
-static inline void hak_set_next(void *block, void *next)
+HAK_INLINE bool hak_is_near(const void *a, const void *b)
 {
-    *(void **)block = next;
+    return ((uintptr_t)a ^ (uintptr_t)b) >> 32 == 0;
+}
+
+HAK_INLINE void *hak_next(void *block)
+{
+    void *next = hak_next_unchecked(block);
+    if (HAK_CHECK_LINKS && hak_unlikely(!hak_is_near(block, next) || !hak_entry_in_slab(hak_map_get(next))))
+        hak_check_link(block, next);
+    return next;
+}
+
+HAK_INLINE void hak_set_next(void *block, void *next)
+{
+    if (HAK_HARDEN)
+        hak_guard_link(block, next);
+    else
+        *(void **)block = next;
+}
+
+/* Not for keys: where a block goes, and in which order new ones are handed out. A sum, by a step that nobody knows: a
+ * multiplication cost 1 % more time. */
+HAK_INLINE uint32_t hak_random(void)
+{
+#if HAK_HARDEN
+    hak_thread.random += hak_thread.random_step;
+    return (uint32_t)(hak_thread.random >> 32);
+#else
+    return 0;
+#endif
+}
+
+/* The 4 GiB of addresses for which the map need not be asked. */
+HAK_INLINE uintptr_t hak_window(void)
+{
+#if HAK_HARDEN
+    return hak_thread.window;
+#else
+    return 0;
+#endif
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/big.h"
-#include "mem/check.h"
 #include "mem/front.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
@@ -59,6 +58,28 @@ static HAK_COLD void *refill_again(unsigned cls)
     return p;
 }
 
+static _Noreturn void bad_link(const void *block, const void *next)
+{
+    hak_fatal("write after free of %x (class %u), or overrun of the block before it: link %x is to class %u",
+              (uint64_t)(uintptr_t)block, (uint64_t)(hak_entry_low(hak_map_find(block)) / 16),
+              (uint64_t)(uintptr_t)next, (uint64_t)(hak_entry_low(hak_map_find(next)) / 16));
+}
+
+void hak_check_link(const void *block, const void *next)
+{
+    if (next != NULL && !hak_entry_in_slab(hak_map_find(next)))
+        bad_link(block, next);
+}
+
+void *hak_bin_pop_slow(void *block, size_t offset)
+{
+    void *next = hak_next_unchecked(block);
+    if (next != NULL && hak_entry_low(hak_map_find(next)) != offset)
+        bad_link(block, next);
+    hak_thread.bins[offset / 16].head = next;
+    return block;
+}
+
 void *hak_malloc_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
@@ -73,11 +94,12 @@ void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return malloc_huge(size);
-    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
+    size_t offset = hak_class_of_mid(size) * 16;
+    hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);
-    return hak_bin_pop(bin, block);
+    return hak_bin_pop(bin, block, offset);
 }
 
 static HAK_NOINLINE void *calloc_huge(size_t size)
@@ -102,7 +124,7 @@ static void *take_exactly(unsigned cls)
     hak_bin_ref_t bin = hak_bin_at(cls * 16);
     void *block = bin->head;
     if (block != NULL)
-        return hak_bin_pop(bin, block);
+        return hak_bin_pop(bin, block, cls * 16);
     block = hak_bin_refill(cls, true);
     return hak_likely(block != NULL) ? block : refill_again(cls);
 }
@@ -138,22 +160,39 @@ void *hak_malloc_aligned(size_t align, size_t size)
 
 static void refuse(void *p)
 {
-    if (HAK_CHECKS || hak_policy()->safe_free)
+    if (HAK_HARDEN || hak_check_frees())
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
 }
 
+void hak_freed_twice(const void *p, size_t offset)
+{
+    hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, (uint64_t)(offset / 16));
+}
+
+static void check_start(const void *p, uint32_t entry)
+{
+    const hak_slab_t *slab = hak_slab_of(p);
+    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
+    if (at % slab->size != 0 || at / slab->size >= slab->carved)
+        hak_fatal(
+            "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
+            (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,
+            (uint64_t)(at % slab->size));
+}
+
 /* Only with safe_free do a thread's own blocks come this way. */
 static void free_checked(void *p, uint32_t entry)
 {
-    hak_check_start(p, entry);
+    if (hak_check_frees())
+        check_start(p, entry);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
     }
     hak_bin_ref_t bin = hak_bin_at(hak_entry_low(entry));
-    *(void **)p = bin->head;
+    hak_set_next(p, bin->head);
     bin->head = p;
     if (--bin->room == 0)
         hak_bin_full(hak_entry_low(entry));
@@ -173,7 +212,7 @@ void hak_free_slow(void *p)
     if (p == NULL)
         return;
     uint32_t entry = hak_map_get(p);
-    if (hak_likely(hak_entry_in_slab(entry) && !hak_policy()->safe_free))
+    if (hak_likely(hak_entry_in_slab(entry) && !hak_check_frees()))
         hak_remote_free(p, entry);
     else
         free_unusual(p, entry);
@@ -235,6 +274,14 @@ static HAK_COLD void *realloc_foreign(void *p)
     refuse(p); /* there is nothing to copy from that we know the length of */
     errno = ENOMEM;
     return NULL;
+}
+
+void *hak_realloc_in_place(void *p, size_t size)
+{
+    size_t before = hak_block_size(p);
+    if (size <= before && (size >= before / 2 || before <= 64))
+        return p;
+    return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
 }
 
 void *hak_realloc(void *p, size_t size)

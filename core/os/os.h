@@ -12,6 +12,8 @@ void *hak_os_map(size_t size, size_t align);
 /* The same at exactly `address`, or NULL when something is there already. `writable` false: reads as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);
 bool hak_os_make_writable(void *address, size_t size);
+/* From now on any access faults; advice, failure is ignored. */
+void hak_os_forbid(void *address, size_t size);
 void hak_os_unmap(void *address, size_t size);
 /* Gives the pages back; they read as zero afterwards. False when the system refuses: the bytes are as they were. */
 bool hak_os_discard(void *address, size_t size);
@@ -27,6 +29,9 @@ uint64_t hak_os_now_ms(void);
 const char *hak_os_environment(const char *name);
 /* The environment until libc has its own. */
 void hak_os_use_environment(char **environment);
+
+/* Fills a few words with what nobody can guess. */
+void hak_os_random(uint64_t *words, size_t count);
 
 /* An address near the libraries, where the system puts mappings. */
 const void *hak_os_libraries(void);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +68,11 @@ bool hak_os_make_writable(void *address, size_t size)
     return call(SYS_mprotect, (unsigned long)address, size, PROT_READ | PROT_WRITE, 0, 0, 0) == 0;
 }
 
+void hak_os_forbid(void *address, size_t size)
+{
+    call(SYS_mprotect, (unsigned long)address, size, PROT_NONE, 0, 0, 0);
+}
+
 void hak_os_unmap(void *address, size_t size)
 {
     call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0);
@@ -114,6 +120,17 @@ const char *hak_os_environment(const char *name)
         if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
             return *at + length + 1;
     return NULL;
+}
+
+void hak_os_random(uint64_t *words, size_t count)
+{
+    size_t size = count * sizeof *words;
+    if (call(SYS_getrandom, (unsigned long)words, size, GRND_NONBLOCK, 0, 0, 0) == (long)size)
+        return;
+    /* Too early after the machine's start, or forbidden: the 16 bytes that the kernel gives each process. */
+    const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* NOLINT(performance-no-int-to-ptr) */
+    for (size_t i = 0; i < count; i++)
+        words[i] = (given[i % 2] ^ (uintptr_t)words) * (0x9e3779b97f4a7c15ull + 2 * i);
 }
 
 const void *hak_os_libraries(void)

@@ -1,0 +1,82 @@
+/* hard.h: the fast paths of the variants with HAK_HARDEN: those of front.h and the checks of guard.h in one. Whatever is
+ * unusual, misuse above all, is one branch to a _slow function, which looks at everything again and says what it is.
+ *
+ * A freed block is not for use at once: it changes places with a random one of the last few of its class. */
+#ifndef HAK_MEM_HARD_H
+#define HAK_MEM_HARD_H
+
+#include "mem/front.h"
+
+HAK_NOINLINE void *hak_hard_malloc_slow(size_t size);
+/* `asked` is the size that the caller says, or HAK_ANY_SIZE; `site` where it was called. */
+HAK_NOINLINE void hak_hard_free_slow(void *p, size_t asked, const void *site);
+void *hak_hard_calloc_huge(size_t size);
+void *hak_hard_aligned(size_t align, size_t size);
+void *hak_hard_realloc(void *p, size_t size, const void *site);
+/* Bytes in the block that p begins and that its owner may use; 0 if p is not ours. */
+size_t hak_hard_usable(const void *p, const void *site);
+/* Aborts unless p, about to be freed, has the alignment that the caller says. */
+void hak_hard_check_align(const void *p, size_t align, const void *site);
+
+HAK_INLINE void *hak_hard_malloc(size_t size)
+{
+    if (hak_unlikely(size > HAK_TINY_MAX - HAK_CANARY_BYTES))
+        return hak_hard_malloc_slow(size);
+    size_t bytes = (size + HAK_CANARY_BYTES + 15) & ~(size_t)15;
+    hak_bin_ref_t bin = hak_bin_at(bytes);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL))
+        return hak_hard_malloc_slow(size);
+    hak_bin_pop(bin, block, bytes);
+    hak_guard_hand_out(block, bytes, bytes - HAK_CANARY_BYTES - size);
+    return block;
+}
+
+/* Puts p among those held and takes another one out; NULL if the place was empty. */
+HAK_INLINE void *hak_hold(void *p, size_t offset)
+{
+#if HAK_HARDEN
+    void **place = &hak_thread.held[offset / 16][hak_random() >> (32 - HAK_HELD_BITS)];
+    void *other = *place;
+    *place = p;
+    return other;
+#else
+    (void)offset;
+    return p;
+#endif
+}
+
+HAK_INLINE void hak_hard_free(void *p, size_t asked, const void *site)
+{
+    if (hak_unlikely((uintptr_t)p >> 32 != hak_window() || ((uintptr_t)p & 15) != 0)) {
+        hak_hard_free_slow(p, asked, site);
+        return;
+    }
+    size_t bytes = hak_map_get(p) ^ hak_self(); /* the bin's offset, which of a tiny class is the size, too */
+    if (hak_unlikely(bytes > HAK_TINY_MAX)) {
+        hak_hard_free_slow(p, asked, site);
+        return;
+    }
+    uint8_t *state = hak_guard_state(p);
+    size_t end = bytes - HAK_CANARY_BYTES - (*state & HAK_SLACK_MOST);
+    if (hak_unlikely(*state < HAK_BLOCK_USED ||
+                     *(hak_word_anywhere_t *)((char *)p + end) != hak_guard_canary(p) ||
+                     (asked != HAK_ANY_SIZE && asked != end))) {
+        hak_hard_free_slow(p, asked, site);
+        return;
+    }
+    *state = HAK_BLOCK_FREE;
+    hak_guard_fill(p, bytes);
+    p = hak_hold(p, bytes);
+    if (p == NULL)
+        return;
+    if (hak_unlikely(!hak_guard_is_held(p))) /* the link is about to hide what was written there */
+        hak_guard_spoilt(p);
+    hak_bin_ref_t bin = hak_bin_at(bytes);
+    hak_set_next(p, bin->head);
+    bin->head = p;
+    if (hak_unlikely(--bin->room == 0))
+        hak_bin_full(bytes);
+}
+
+#endif

@@ -26,7 +26,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
-	wall format lint clean configured build-tools test-tools all-tools python
+	reliability wall format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -58,7 +58,7 @@ pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gat
 	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.report $(TREES) --table
 
-all: configured ## Build all six variants with both compilers (stage base)
+all: configured ## Build all seven variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
 
 test: all-tools ## Build and run all tests
@@ -117,6 +117,10 @@ soak: tests ## Ten minutes of everything at once under the built library: conten
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
 	@$(MODULE) tests.mutants.drive
+
+reliability: tests ## Write the table of misuses in docs/reliability.md as it is measured
+	@$(ALONE) $(NINJA) --quiet matrix
+	@$(MODULE) tests.misuse.table
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall

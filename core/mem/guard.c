@@ -97,8 +97,8 @@ static size_t check(const void *p, uint32_t entry, const void *site)
     if (entry == 0)
         refuse(p, entry, site);
     bool in_slab = hak_entry_in_slab(entry);
-    if (in_slab ? ((uintptr_t)p & 15) != 0 || *hak_guard_state(p) < HAK_BLOCK_USED
-                : hak_huge_size(p, entry) == 0)
+    bool in_use = in_slab ? *hak_guard_state(p) >= HAK_BLOCK_USED : hak_huge_size(p, entry) != 0;
+    if (!in_use || ((uintptr_t)p & (HAK_ALIGN - 1)) != 0)
         refuse(p, entry, site);
     size_t usable = usable_of(p, entry);
     uint64_t found = *(const hak_word_anywhere_t *)((const char *)p + usable);

@@ -188,10 +188,10 @@ static void *carve(hak_slab_t *slab)
 {
     size_t n = hak_min(hak_max(HAK_OS_PAGE / slab->size, 1), slab->capacity - slab->carved);
     char *first = hak_slab_base(slab) + (size_t)slab->carved * slab->size;
-    char *block = first;
     slab->carved += (uint32_t)n;
     if (HAK_HARDEN)
         return carve_shuffled(slab, first, n);
+    char *block = first;
 /* With a profile clang peels this loop instead, for the mean of all programs: 4 % more instructions under perl. */
 #pragma GCC unroll 8
     for (size_t i = 1; i < n; i++, block += slab->size)

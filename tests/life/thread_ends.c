@@ -96,7 +96,7 @@ int main(void)
         of_each_kind(NULL);
     }
     const long grown = resident_kib() - before;
-    CHECK(grown < 16 * 1024, "%d ended threads left %ld KiB behind", ROUNDS * KINDS, grown);
+    CHECK(grown < 24 * 1024, "%d ended threads left %ld KiB behind", ROUNDS * KINDS, grown);
     CHECK(run_threads(4, of_each_kind) == 0, "threads that start threads");
 
     first = pthread_self();

@@ -14,6 +14,7 @@
 
 #define HARM         3
 #define HELD         3000 // blocks of each size that are allocated afterwards
+#define COMPARED     400  // of them, each with all others
 #define BIG          ((size_t)50000000)
 #define LARGE        ((size_t)700000)
 #define MID          ((size_t)5000)
@@ -395,6 +396,11 @@ static void write_after_free_mid(void)
 
 static void read_after_free(void)
 {
+    read_freed(48);
+}
+
+static void read_after_free_far(void)
+{
     read_freed(200);
 }
 
@@ -490,7 +496,8 @@ static const struct misuse {
      write_after_free_behind},
     {"write-after-free-far", "write 600 bytes into a free block of 900", write_after_free_far},
     {"write-after-free-mid", "write into the start of a free block of 5000", write_after_free_mid},
-    {"read-after-free", "read of a free block of 200 bytes", read_after_free},
+    {"read-after-free", "read of a free block of 48 bytes", read_after_free},
+    {"read-after-free-far", "of one of 200 bytes", read_after_free_far},
     {"overrun-by-one", "a byte too many, of 32", overrun_by_one},
     {"overrun-by-zero", "a string's end too many, of 32", overrun_by_zero},
     {"overrun-odd", "a byte too many, of 20", overrun_odd},
@@ -525,6 +532,13 @@ static void look_for_harm(void)
                 is_in(held[i], __builtin_frame_address(0), 4096)) {
                 harmed("malloc gave what is not memory of its own");
             }
+            for (size_t j = i < COMPARED ? 0 : i; j < i; j++) { // before a write, which may spoil a link
+                if (held[j] == held[i]) {
+                    harmed("malloc gave a block twice");
+                }
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
             fill(held[i], size, i);
         }
         for (size_t i = 0; i < count; i++) {

@@ -4,7 +4,7 @@
 #include "os/os.h"
 
 #define MAP_BYTES       (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
-#define WINDOW_SHIFT    32 /* covering goes by windows of 4 GiB of addresses: 256 KiB of map */
+#define WINDOW_SHIFT    32 /* covering goes by windows of 4 GiB of addresses: 1 MiB of map */
 #define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */

@@ -1,12 +1,12 @@
 /* map.h: pointer -> (owner, class) in one load, for every pointer a program can hold.
  *
- * The map is one array over the whole user address space with an entry for each 64 KiB slice, so that free() needs no
- * range compare. It would be 8 GiB long; what there is of it are windows of 256 KiB, each for 4 GiB of addresses, mapped
+ * The map is one array over the whole user address space with an entry for each 16 KiB slice, so that free() needs no
+ * range compare. It would be 32 GiB long; what there is of it are windows of 1 MiB, each for 4 GiB of addresses, mapped
  * in a hole of the address space: writable ones for what the allocator has mapped itself (hak_map_cover), read-only
  * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, its stack, and
  * the 64 GiB below its libraries. Only the free of a pointer into nowhere would fault.
  *
- * Rejected: mapping all of the 8 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
+ * Rejected: mapping all of the 32 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
  * An entry is 0 (not ours) or high << 12 | low. Of a slab, `high` is the owner and `low` the class times 16, that is the

@@ -5,7 +5,7 @@ import re
 from tests.misuse import table
 from tests.support import ROOT, ctests
 
-PROMISES = table.PAGE.read_text().split("## Promises")[1].split("## Misuse")[0]
+PROMISES = table.PAGE.read_text().split("## Promises")[1].split("\n## ")[0]
 
 
 def missing(text) -> list:

@@ -233,10 +233,12 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
     if (resized != NULL)
         return resized;
     bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
+    int saved = errno;
     void *target = take(size, by_little && !HAK_CHECKS ? size + size / 4 : size);
     if (target == NULL && size > before)
         return NULL;
     if (target == NULL) {
+        errno = saved;
         mark(p, size); /* a block can always be shrunk, by doing nothing */
         return p;
     }

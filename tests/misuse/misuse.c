@@ -439,9 +439,14 @@ static void overrun_big(void)
     overrun(BIG, 1, 9);
 }
 
+// Blocks begin at the start of a page: what lies before the first one may be nobody's.
 static void underrun(void)
 {
-    memset(escape(get(24) - 16), 9, 16);
+    char *block = get(24);
+    while ((uintptr_t)block % 4096 == 0) {
+        block = get(24);
+    }
+    memset(escape(block - 16), 9, 16);
 }
 
 static void wrong_size(void)
@@ -506,7 +511,7 @@ static const struct misuse {
     {"overrun-large", "a byte too many, of 700 KB", overrun_large},
     {"overrun-big", "a byte too many, of 50 MB", overrun_big},
     {"overrun-into-free", "24 bytes too many, into free blocks", overrun_into_free},
-    {"underrun", "16 bytes before a block", underrun},
+    {"underrun", "16 bytes before a block, of another one", underrun},
     {"wrong-size", "sized delete of 24 bytes as 100", wrong_size},
     {"wrong-align", "delete of 24 bytes as aligned to 4096", wrong_align},
 };

@@ -91,6 +91,20 @@ static inline int is_zero(const void *block, size_t size)
     return 1;
 }
 
+// The start of a file, as a string, at most size - 1 bytes of it. Skips the test if there is none.
+static inline void read_start(const char *path, char *text, size_t size)
+{
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t length = file < 0 ? -1 : read(file, text, size - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    if (length <= 0) {
+        exit(TEST_SKIPPED);
+    }
+    text[length] = 0;
+}
+
 // Resident memory in KiB, read without stdio so that reading it allocates nothing. Under a sanitizer always 0: its
 // shadow memory is in the figure, and memory is judged in the plain builds.
 static inline long resident_kib(void)
@@ -99,15 +113,7 @@ static inline long resident_kib(void)
     return 0;
 #else
     char text[128];
-    const int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-    if (file >= 0) {
-        close(file);
-    }
-    if (length <= 0) {
-        exit(TEST_SKIPPED);
-    }
-    text[length] = 0;
+    read_start("/proc/self/statm", text, sizeof text);
     const char *second = strchr(text, ' ');
     return second == NULL ? 0 : strtol(second, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 #endif
@@ -120,15 +126,7 @@ static inline long peak_resident_kib(void)
     return 0;
 #else
     char text[4096];
-    const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-    if (file >= 0) {
-        close(file);
-    }
-    if (length <= 0) {
-        exit(TEST_SKIPPED);
-    }
-    text[length] = 0;
+    read_start("/proc/self/status", text, sizeof text);
     const char *line = strstr(text, "VmHWM:");
     return line == NULL ? 0 : strtol(line + 6, NULL, 10);
 #endif

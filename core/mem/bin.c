@@ -5,8 +5,8 @@
 #include "mem/remote.h"
 #include "mem/slab.h"
 
-#define SWEEP_CLASSES                                                                                        \
-    2u /* that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions */
+/* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
+#define SWEEP_CLASSES     2u
 #define SWEEP_FIRST       9u   /* blocks of 144 bytes */
 #define REFILLS_PER_CLOCK 256u /* that pass before somebody looks for big blocks to give back */
 #define TINY_KIB          (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
@@ -69,6 +69,14 @@ void hak_bin_full(size_t offset)
     bin->room = bin->cap;
     if (stale != NULL)
         put_back(heap, stale);
+}
+
+/* The bin begins anew with this list, of which the first block is the caller's. */
+static void *begin(hak_bin_t *bin, void *list)
+{
+    bin->room = bin->cap;
+    bin->head = hak_next(list);
+    return list;
 }
 
 /* For a thread that is past its end: one block by way of a heap that is given back at once. */
@@ -183,12 +191,7 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact);
-    if (borrowed != NULL || bin->head == NULL)
-        return borrowed;
-    bin->room = bin->cap;
-    void *block = bin->head;
-    bin->head = hak_next(block);
-    return block;
+    return borrowed != NULL || bin->head == NULL ? borrowed : begin(bin, bin->head);
 }
 
 void *hak_bin_refill(unsigned cls, bool exact)
@@ -196,13 +199,10 @@ void *hak_bin_refill(unsigned cls, bool exact)
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL || heap->cls[cls].stash == NULL)
         return refill(cls, exact);
-    hak_bin_t *bin = &hak_thread.bins[cls];
-    void *block = heap->cls[cls].stash;
+    void *list = heap->cls[cls].stash;
     heap->cls[cls].stash = NULL;
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-    bin->room = bin->cap;
-    bin->head = hak_next(block);
-    return block;
+    return begin(&hak_thread.bins[cls], list);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

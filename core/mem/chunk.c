@@ -8,15 +8,13 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
-#define REGION_LEAST                                                                                         \
-    ((size_t)8 << 20) /* bytes of address space reserved at a time, or a quarter of what there is */
-#define IDLE_WHEN_SCARCE                                                                                     \
-    ((size_t)16                                                                                              \
-     << 20) /* bytes that stay mapped though memory was out: the system may refuse them next time */
-#define REGION_MOST ((size_t)1 << 30)
-#define ALL_FREE                                                                                             \
-    ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL))                                                     \
-     << HAK_CHUNK_HEAD) /* the free slices of a chunk without runs */
+/* Bytes of address space reserved at a time: a quarter of what there is, within these limits. */
+#define REGION_LEAST ((size_t)8 << 20)
+#define REGION_MOST  ((size_t)1 << 30)
+/* Bytes that stay mapped though memory was out: the system may refuse them next time. */
+#define IDLE_WHEN_SCARCE ((size_t)16 << 20)
+/* The free slices of a chunk without runs. */
+#define ALL_FREE        ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
 #define STATE_GROUP     (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define GIVES_PER_CLOCK 16u /* the clock is read once in so many returned runs */
 
@@ -253,6 +251,14 @@ static bool take_locked(chunk_t *chunk, slices_t mask)
     return (chunk->dirty & mask) == 0;
 }
 
+/* The descriptors of a run from `from` on say where it begins; the first one says how long it is. */
+static void set_slices(hak_slab_t *run, unsigned from, unsigned slices)
+{
+    for (unsigned i = from; i < slices; i++)
+        run[i].back = (uint8_t)i;
+    run->slices = (uint8_t)slices;
+}
+
 hak_slab_t *hak_run_take(unsigned slices)
 {
     chunk_t *chunk;
@@ -268,9 +274,7 @@ hak_slab_t *hak_run_take(unsigned slices)
     hak_os_unlock(&lock);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
-    for (unsigned i = 0; i < slices; i++)
-        run[i].back = (uint8_t)i;
-    run->slices = (uint8_t)slices;
+    set_slices(run, 0, slices);
     run->clean = clean;
     hak_trace("run taken", hak_slab_base(run), slices);
     return run;
@@ -291,9 +295,7 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     hak_os_unlock(&lock);
     if (!room)
         return false;
-    for (unsigned i = run->slices; i < slices; i++)
-        run[i].back = (uint8_t)i;
-    run->slices = (uint8_t)slices;
+    set_slices(run, run->slices, slices);
     hak_trace("run grown", hak_slab_base(run), slices);
     return true;
 }
@@ -401,8 +403,8 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
         chunk->dirty |= mask_of(first, touched);
     set_free(chunk, mask_of(first, slices));
     note_dirty(chunk, to_purge);
-    if (to_purge !=
-        0) { /* its slices are in use, on the whole: the queue goes by the last time, not by the first */
+    /* Its slices are in use, on the whole: the queue goes by the last time, not by the first. */
+    if (to_purge != 0) {
         unqueue_chunk(chunk);
         queue_chunk(chunk);
     }

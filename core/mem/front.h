@@ -19,6 +19,18 @@ HAK_NOINLINE void *hak_calloc_slow(size_t size);
 void *hak_realloc(void *p, size_t size);
 /* The block that p begins, made to hold `size` bytes where it is or by moving pages; NULL when it cannot be. */
 void *hak_realloc_in_place(void *p, size_t size);
+/* A block of `before` bytes can be kept for `size`: they fit, and at least half of it stays in use. */
+HAK_INLINE bool hak_realloc_stays(size_t size, size_t before)
+{
+    return size <= before && (size >= before / 2 || before <= 64);
+}
+
+/* What grows by little will do so again: a quarter more than asked for spares the next copies. */
+HAK_INLINE bool hak_realloc_by_little(size_t size, size_t before)
+{
+    return size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
+}
+
 /* Bytes in the block that p begins, canary included; 0 if p is not ours. */
 size_t hak_block_size(const void *p);
 /* Gives back whatever can be. True if any memory was. */

@@ -201,18 +201,6 @@ void hak_hard_check_align(const void *p, size_t align, const void *site)
                   (uint64_t)align, number(p) & -number(p), number(site));
 }
 
-/* A block for a request of `size` with room to grow to `room`, or without. */
-static void *take(size_t size, size_t room)
-{
-    int saved = errno;
-    void *p = hak_malloc_front(with_canary(room));
-    if (p == NULL && room != size) {
-        errno = saved;
-        p = hak_malloc_front(with_canary(size));
-    }
-    return hand_out(p, size);
-}
-
 static void *resize(void *p, size_t size, uint32_t entry)
 {
     void *resized = hak_realloc_in_place(p, with_canary(size));
@@ -232,17 +220,19 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
     void *resized = HAK_CHECKS || size > HAK_REQUEST_MAX ? NULL : resize(p, size, entry);
     if (resized != NULL)
         return resized;
-    bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
+    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
     int saved = errno;
-    void *target = take(size, by_little && !HAK_CHECKS ? size + size / 4 : size);
+    void *target = by_little ? hak_malloc_front(with_canary(size + size / 4)) : NULL;
+    if (target == NULL)
+        target = hak_malloc_front(with_canary(size));
     if (target == NULL && size > before)
         return NULL;
+    errno = saved; /* an attempt that failed is no failure of the whole */
     if (target == NULL) {
-        errno = saved;
         mark(p, size); /* a block can always be shrunk, by doing nothing */
         return p;
     }
-    memcpy(target, p, hak_min(before, size));
+    memcpy(hand_out(target, size), p, hak_min(before, size));
     hak_hard_free_slow(p, HAK_ANY_SIZE, site);
     return target;
 }

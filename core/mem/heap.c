@@ -125,24 +125,34 @@ hak_heap_t *hak_heap_attach(void)
     return heap;
 }
 
+/* What others have freed goes into the slabs, and those that are empty back to the pool. */
+static void trim_and_unlock(hak_heap_t *heap)
+{
+    hak_remote_put_inbox(heap);
+    hak_slab_release_empty(heap);
+    hak_os_unlock(&heap->lock);
+}
+
 /* What a thread holds goes where it belongs, and what is empty then goes back to the pool. */
 static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
 {
     hak_huge_release_kept(heap);
     hak_os_lock(&heap->lock);
     hak_bins_empty(thread, heap);
-    hak_remote_put_inbox(heap);
-    hak_slab_release_empty(heap);
-    hak_os_unlock(&heap->lock);
+    trim_and_unlock(heap);
+}
+
+static void forget_heap(void)
+{
+    hak_thread.heap = NULL;
+    hak_thread.self = HAK_NO_OWNER;
 }
 
 void hak_heap_detach(void)
 {
-    hak_thread_t *thread = &hak_thread;
-    hak_heap_t *heap = thread->heap;
-    empty_heap(thread, heap);
-    thread->heap = NULL;
-    thread->self = HAK_NO_OWNER;
+    hak_heap_t *heap = hak_thread.heap;
+    empty_heap(&hak_thread, heap);
+    forget_heap();
     hak_trace("heap orphaned", heap, heap->owner);
     hak_heap_give_back(heap);
 }
@@ -160,9 +170,7 @@ void hak_heap_trim(void)
         heap = heaps[owner];
         if (!hak_os_try_lock(&heap->lock))
             continue;
-        hak_remote_put_inbox(heap);
-        hak_slab_release_empty(heap);
-        hak_os_unlock(&heap->lock);
+        trim_and_unlock(heap);
         hak_remote_tend(heap);
     }
 }
@@ -200,15 +208,12 @@ void hak_heaps_after_fork(void)
     for (uint32_t owner = 1; owner <= heap_number; owner++) {
         hak_heap_t *heap = heaps[owner];
         bool own = heap == hak_thread.heap;
-        if (heap == NULL || !hak_os_try_lock(&heap->lock)) {
-            if (heap != NULL && own) {
-                hak_thread.heap = NULL;
-                hak_thread.self = HAK_NO_OWNER;
-            }
-            continue;
-        }
-        hak_os_unlock(&heap->lock);
-        if (own)
+        bool whole = hak_os_try_lock(&heap->lock);
+        if (whole)
+            hak_os_unlock(&heap->lock);
+        if (own && !whole)
+            forget_heap();
+        if (own || !whole)
             continue;
         for (unsigned i = 0; i < HAK_KEPT; i++)
             heap->kept[i] = (hak_kept_t){0};

@@ -6,8 +6,8 @@
 
 #define BATCH_BYTES ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
 #define BATCH_MOST  64u                /* blocks of it */
-#define TAKE_LEAST                                                                                           \
-    8u /* blocks that are worth taking: of one or two the neighbours are in use elsewhere, in one cache line */
+/* Blocks that are worth taking: of one or two the neighbours are in use elsewhere, in one cache line. */
+#define TAKE_LEAST   8u
 #define PARCELS      8u
 #define WAITING_MOST 64u /* lists in the inbox of a thread that does not come for them */
 

@@ -138,8 +138,8 @@ static bool in_same_slice(const void *a, const void *b)
     return ((uintptr_t)a ^ (uintptr_t)b) >> HAK_SLICE_SHIFT == 0;
 }
 
-/* What was freed together often lies together: neighbours in the list that are of one slice
- * go back as they are linked (6 instructions a block; one by one 22). */
+/* What was freed together often lies together: neighbours in the list that are of one slice go back
+ * as they are linked (6 instructions a block; one by one 22). */
 void hak_slab_put_list(hak_heap_t *heap, void *list)
 {
     uint64_t n = 0;

@@ -252,10 +252,8 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
         if (resized != NULL)
             return resized;
     }
-    /* What grows by little will do so again: a quarter more than asked for spares the next copies. */
-    bool by_little = size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
     int saved = errno;
-    void *target = by_little ? hak_malloc_front(size + size / 4) : NULL;
+    void *target = hak_realloc_by_little(size, before) ? hak_malloc_front(size + size / 4) : NULL;
     if (target == NULL)
         target = hak_malloc_front(size);
     if (target == NULL && size > before)
@@ -279,7 +277,7 @@ static HAK_COLD void *realloc_foreign(void *p)
 void *hak_realloc_in_place(void *p, size_t size)
 {
     size_t before = hak_block_size(p);
-    if (size <= before && (size >= before / 2 || before <= 64))
+    if (hak_realloc_stays(size, before))
         return p;
     return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
 }
@@ -290,8 +288,7 @@ void *hak_realloc(void *p, size_t size)
     if (hak_unlikely(entry == 0))
         return realloc_foreign(p);
     size_t before = size_of(p, entry);
-    /* In place while it fits and at least half of the block stays in use. */
-    if (size <= before && (size >= before / 2 || before <= 64))
+    if (hak_realloc_stays(size, before))
         return p;
     return realloc_moving(p, size, before);
 }

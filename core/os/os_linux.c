@@ -1,6 +1,5 @@
 /* os_linux.c: the system calls. They go through syscall(2) rather than libc's wrappers, because programs and tools
- * interpose mmap and allocate in their interposer. The only
- * state is how to tell a forked child. */
+ * interpose mmap and allocate in their interposer. The only state is how to tell a forked child. */
 #define _GNU_SOURCE
 #include "os/os.h"
 

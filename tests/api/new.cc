@@ -11,6 +11,8 @@
 #include <dlfcn.h>
 #include <malloc.h>
 
+#include "throws.h"
+
 extern "C" {
 #include "suite.h"
 }
@@ -130,16 +132,6 @@ void test_nothrow(void **)
     assert_null(::operator new[](opaque(too_large), std::nothrow));
     assert_null(::operator new(opaque(too_large), std::align_val_t(256), std::nothrow));
     assert_null(::operator new[](opaque(too_large), std::align_val_t(256), std::nothrow));
-}
-
-template <typename Function> bool throws_bad_alloc(Function function)
-{
-    try {
-        function();
-    } catch (const std::bad_alloc &) {
-        return true;
-    }
-    return false;
 }
 
 void test_bad_alloc_is_thrown(void **)

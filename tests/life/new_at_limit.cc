@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "threads.h"
+#include "throws.h"
 
 namespace
 {
@@ -40,16 +41,6 @@ std::size_t exhaust(std::vector<std::unique_ptr<char[]>> &blocks, std::size_t si
         CHECK(block[0] == 'x' && block[size - 1] == 'x', "a block changed");
     }
     return blocks.size();
-}
-
-template <typename Function> bool throws_bad_alloc(Function function)
-{
-    try {
-        function();
-    } catch (const std::bad_alloc &) {
-        return true;
-    }
-    return false;
 }
 
 // 48 MiB are more than what remains at the limit, with the reserve of 20 MiB.

@@ -71,9 +71,11 @@ void hak_bin_full(size_t offset)
         put_back(heap, stale);
 }
 
-/* The bin begins anew with this list, of which the first block is the caller's. */
-static void *begin(hak_bin_t *bin, void *list)
+/* The class's bin begins anew with this list, of which the first block is the caller's. */
+static void *begin(hak_heap_t *heap, unsigned cls, void *list)
 {
+    hak_bin_t *bin = &hak_thread.bins[cls];
+    heap->cls[cls].ran_out = true;
     bin->room = bin->cap;
     bin->head = hak_next(list);
     return list;
@@ -130,6 +132,11 @@ static uint16_t state_of(const hak_bin_t *bin)
     return (uint16_t)((uintptr_t)bin->head / HAK_ALIGN ^ bin->room);
 }
 
+static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned cls)
+{
+    return HAK_HARDEN || bin->head != NULL || heap->cls[cls].stash != NULL || heap->cls[cls].foreign != NULL;
+}
+
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 static void sweep(hak_heap_t *heap)
@@ -138,7 +145,7 @@ static void sweep(hak_heap_t *heap)
         heap->swept = heap->swept < HAK_MID_CLASSES ? heap->swept + 1 : SWEEP_FIRST;
         unsigned cls = heap->swept;
         hak_bin_t *bin = &hak_thread.bins[cls];
-        if (bin->seen == state_of(bin))
+        if (bin->seen == state_of(bin) && holds_blocks(heap, bin, cls))
             empty(heap, bin, cls);
         bin->seen = state_of(bin);
     }
@@ -186,12 +193,10 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
     if (++heap->refills % REFILLS_PER_CLOCK == 0)
         hak_big_expire();
-    if (heap->cls[cls].foreign != NULL)
-        bin->head = hak_remote_take(heap, cls);
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact);
-    return borrowed != NULL || bin->head == NULL ? borrowed : begin(bin, bin->head);
+    return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, cls, bin->head);
 }
 
 void *hak_bin_refill(unsigned cls, bool exact)
@@ -202,7 +207,7 @@ void *hak_bin_refill(unsigned cls, bool exact)
     void *list = heap->cls[cls].stash;
     heap->cls[cls].stash = NULL;
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-    return begin(&hak_thread.bins[cls], list);
+    return begin(heap, cls, list);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

@@ -9,6 +9,16 @@
 void *hak_bin_refill(unsigned cls, bool exact);
 /* The bin at this offset has no room left. */
 void hak_bin_full(size_t offset);
+/* Puts a free block into the bin at this offset, as the fast path of free does. */
+static inline void hak_bin_push(void *p, size_t offset)
+{
+    hak_bin_t *bin = &hak_thread.bins[offset / 16];
+    hak_set_next(p, bin->head);
+    bin->head = p;
+    if (hak_unlikely(--bin->room == 0))
+        hak_bin_full(offset);
+}
+
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
 /* Everything in the bins and stashes goes back into the slabs, blocks of other heaps go to their owners. */

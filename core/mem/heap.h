@@ -66,7 +66,9 @@ struct hak_heap {
         hak_slab_t *slabs;     /* * those with free or never carved blocks; the first is in use */
         void *foreign;         /* blocks of other heaps that the thread freed, linked; NULL if none */
         uint16_t foreign_room; /* frees until they are sent to their owners */
-        uint16_t borrowed;     /* blocks of the next class, or refusals, since it got its last own */
+        uint16_t lacking;      /* of them, those that go into the bin instead */
+        bool ran_out;          /* malloc has found the bin empty since a batch of them was full */
+        uint8_t borrowed;      /* blocks of the next class, or refusals, since it got its last own */
     } cls[HAK_CLASSES];
     hak_kept_t kept[HAK_KEPT];
     hak_slab_t *spare[HAK_SPARE]; /* * empty slabs, for any class */

@@ -4,10 +4,8 @@
 #include "mem/bin.h"
 #include "mem/slab.h"
 
-#define BATCH_BYTES ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
-#define BATCH_MOST  64u                /* blocks of it */
-/* Blocks that are worth taking: of one or two the neighbours are in use elsewhere, in one cache line. */
-#define TAKE_LEAST   8u
+#define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
+#define BATCH_MOST   64u                /* blocks of it */
 #define PARCELS      8u
 #define WAITING_MOST 64u /* lists in the inbox of a thread that does not come for them */
 
@@ -51,17 +49,7 @@ static uint16_t batch_of(unsigned cls)
                             : 1;
 }
 
-/* The class's foreign blocks: the heap has none afterwards. */
-static void *take_foreign(hak_heap_t *heap, unsigned cls)
-{
-    void *list = heap->cls[cls].foreign;
-    heap->cls[cls].foreign = NULL;
-    heap->cls[cls].foreign_room = batch_of(cls);
-    return list;
-}
-
-/* Sends a list of blocks to their owners: sorted first, so that each owner's inbox is touched once. */
-static void send_list(void *list)
+void hak_remote_send_list(void *list)
 {
     struct {
         uint32_t owner; /* 0 in an empty parcel */
@@ -87,20 +75,36 @@ static void send_list(void *list)
             hak_remote_push(hak_heap_by_owner(parcels[i].owner), parcels[i].first, parcels[i].last);
 }
 
+/* The class's foreign blocks: the heap has none afterwards. */
+static void *take_foreign(hak_heap_t *heap, unsigned cls)
+{
+    void *list = heap->cls[cls].foreign;
+    heap->cls[cls].foreign = NULL;
+    heap->cls[cls].foreign_room = batch_of(cls);
+    return list;
+}
+
 void hak_remote_send(hak_heap_t *heap, unsigned cls)
 {
-    send_list(take_foreign(heap, cls));
+    hak_remote_send_list(take_foreign(heap, cls));
 }
 
-static HAK_NOINLINE void send_batch(hak_heap_t *heap, unsigned cls)
+/* A thread that runs out of blocks of the class while it frees so many of others keeps these, and as many of the
+ * following as its bin holds. One that only frees, or has enough of its own, sends them home. */
+static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned cls)
 {
-    hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
-    hak_remote_send(heap, cls);
-}
-
-void *hak_remote_take(hak_heap_t *heap, unsigned cls)
-{
-    return heap->cls[cls].foreign_room + TAKE_LEAST <= batch_of(cls) ? take_foreign(heap, cls) : NULL;
+    if (!heap->cls[cls].ran_out) {
+        hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
+        hak_remote_send(heap, cls);
+        return;
+    }
+    heap->cls[cls].ran_out = false;
+    heap->cls[cls].lacking = hak_thread.bins[cls].cap;
+    void *block = take_foreign(heap, cls);
+    for (void *next; block != NULL; block = next) {
+        next = hak_next(block);
+        hak_bin_push(block, cls * 16);
+    }
 }
 
 void hak_remote_init(hak_heap_t *heap)
@@ -126,10 +130,15 @@ void hak_remote_free(void *p, uint32_t entry)
         return;
     }
     hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
+    if (heap->cls[cls].lacking != 0) {
+        heap->cls[cls].lacking--;
+        hak_bin_push(p, hak_entry_low(entry));
+        return;
+    }
     hak_set_next(p, heap->cls[cls].foreign);
     heap->cls[cls].foreign = p;
     if (hak_unlikely(--heap->cls[cls].foreign_room == 0))
-        send_batch(heap, cls);
+        batch_full(heap, cls);
 }
 
 void hak_remote_drain(hak_heap_t *heap)
@@ -143,11 +152,7 @@ void hak_remote_drain(hak_heap_t *heap)
             hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(block))), block, block);
             continue;
         }
-        hak_bin_t *bin = &hak_thread.bins[offset / 16];
-        hak_set_next(block, bin->head);
-        bin->head = block;
-        if (--bin->room == 0)
-            hak_bin_full(offset);
+        hak_bin_push(block, offset);
     }
     hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
 }

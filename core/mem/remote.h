@@ -1,5 +1,5 @@
-/* remote.h: blocks that a thread frees and another heap owns. The freeing thread collects them by class; it takes them
- * for itself when its bin runs out, or sends a batch to their owners' inboxes. */
+/* remote.h: blocks that a thread frees and another heap owns. The freeing thread collects them by class, and
+ * keeps the batch for itself if it has run out of such blocks meanwhile, or sends it to their owners' inboxes. */
 #ifndef HAK_MEM_REMOTE_H
 #define HAK_MEM_REMOTE_H
 
@@ -15,9 +15,9 @@ void hak_remote_tend(hak_heap_t *heap);
 void hak_remote_drain(hak_heap_t *heap);
 /* The same, by the holder of the heap's lock. */
 void hak_remote_put_inbox(hak_heap_t *heap);
-/* Blocks of other owners for the calling thread's own use, linked; NULL if there are not enough to be worth it. */
-void *hak_remote_take(hak_heap_t *heap, unsigned cls);
-/* Sends all blocks of the class to their owners. */
+/* Sends a list of blocks to their owners: sorted first, so that each owner's inbox is touched once. */
+void hak_remote_send_list(void *list);
+/* Sends all foreign blocks of the class to their owners. */
 void hak_remote_send(hak_heap_t *heap, unsigned cls);
 /* Sets a heap up for its first thread. */
 void hak_remote_init(hak_heap_t *heap);

@@ -143,6 +143,7 @@ static bool in_same_slice(const void *a, const void *b)
 void hak_slab_put_list(hak_heap_t *heap, void *list)
 {
     uint64_t n = 0;
+    void *foreign = NULL;
     while (list != NULL) {
         void *first = list;
         void *last = first;
@@ -152,12 +153,16 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
             chain++;
         }
         hak_slab_t *slab = hak_slab_of(first);
-        if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap))
-            put_chain(heap, slab, first, last, chain);
-        else
-            hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(first))), first, last);
         n += chain;
+        if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)) {
+            put_chain(heap, slab, first, last, chain);
+            continue;
+        }
+        hak_set_next(last, foreign);
+        foreign = first;
     }
+    if (foreign != NULL)
+        hak_remote_send_list(foreign);
     hak_count_add(&heap->counters, HAK_COUNTER_blocks_flushed, n);
 }
 

@@ -191,11 +191,7 @@ static void free_checked(void *p, uint32_t entry)
         hak_remote_free(p, entry);
         return;
     }
-    hak_bin_ref_t bin = hak_bin_at(hak_entry_low(entry));
-    hak_set_next(p, bin->head);
-    bin->head = p;
-    if (--bin->room == 0)
-        hak_bin_full(hak_entry_low(entry));
+    hak_bin_push(p, hak_entry_low(entry));
 }
 
 /* Everything but a block of another thread's slab. */

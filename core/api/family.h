@@ -79,8 +79,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
         if (hak_unlikely(size > HAK_CLASS_MAX - HAK_CANARY_BYTES))
             return hak_hard_calloc_huge(size);
         void *p = hak_hard_malloc(size);
-        bool zero = HAK_FILL_BYTE == 0 && size <= HAK_FILL_MOST;
-        return zero || p == NULL ? p : memset(p, 0, size);
+        return HAK_FILL_BYTE == 0 || p == NULL ? p : memset(p, 0, size);
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
         return hak_calloc_slow(size);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
+
 hak_guard_keys_t hak_guard_keys;
 
 void hak_guard_init(void)
@@ -38,7 +40,7 @@ void hak_guard_spoilt(const void *block)
                   number(block), cls, hak_entry_in_slab(entry) ? (uint64_t)*hak_guard_state(block) : 0,
                   (uint64_t)HAK_BLOCK_FREE);
     uint64_t fill = (uint64_t)HAK_FILL_WORD;
-    size_t words = hak_min(hak_slab_of(block)->size, HAK_FILL_MOST) / sizeof *word;
+    size_t words = hak_min(hak_slab_of(block)->size, HAK_TINY_MAX) / sizeof *word;
     size_t at = 2;
     while (at < words && word[at] == fill)
         at++;
@@ -136,12 +138,13 @@ static void *hand_out(void *p, size_t size)
         return NULL;
     if (hak_entry_in_slab(hak_map_get(p))) {
         size_t bytes = hak_slab_of(p)->size;
-        hak_guard_hand_out(p, bytes, hak_min(bytes - HAK_CANARY_BYTES - size, HAK_SLACK_MOST));
+        hak_guard_hand_out(p, bytes, hak_min(bytes, HAK_TINY_MAX),
+                           hak_min(bytes - HAK_CANARY_BYTES - size, HAK_SLACK_MOST));
     } else {
         mark(p, size);
     }
     if (HAK_CHECKS)
-        memset(p, 0xa5, hak_min(size, HAK_FILL_MOST));
+        memset(p, 0xa5, hak_min(size, POISON_MOST));
     return p;
 }
 
@@ -152,6 +155,23 @@ static size_t with_canary(size_t size)
 }
 
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
+
+/* What a block above HAK_CLASS_MAX held must not be read by whoever gets its memory next. The pages of a big one are given
+ * back: most of it may never have been touched. */
+static void wipe(void *p, uint32_t entry)
+{
+    size_t size = hak_huge_size(p, entry);
+    if (!is_big(entry) || !hak_os_discard(p, size))
+        memset(p, HAK_FILL_BYTE, size);
+}
+
+void hak_guard_fill_any(void *p, size_t bytes)
+{
+    if (bytes <= HAK_TINY_MAX)
+        hak_guard_fill(p, bytes);
+    else
+        memset(p, HAK_FILL_BYTE, bytes);
+}
 
 void *hak_hard_malloc_slow(size_t size)
 {
@@ -184,9 +204,9 @@ void hak_hard_free_slow(void *p, size_t asked, const void *site)
                   (uint64_t)asked, (uint64_t)usable, number(site));
     if (in_slab) {
         *hak_guard_state(p) = HAK_BLOCK_FREE;
-        hak_guard_fill(p, hak_slab_of(p)->size);
-    } else if (HAK_CHECKS) {
-        memset(p, HAK_FILL_BYTE, hak_min(usable, HAK_FILL_MOST));
+        hak_guard_fill_any(p, hak_slab_of(p)->size);
+    } else {
+        wipe(p, entry);
     }
 #if HAK_HARDEN
     hak_thread.window = (uintptr_t)p >> 32;

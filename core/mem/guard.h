@@ -17,9 +17,8 @@
 
 #define HAK_CANARY_BYTES (HAK_HARDEN ? sizeof(uint64_t) : (size_t)0)
 #define HAK_SLACK_MOST   127u
-#define HAK_FILL_MOST    (HAK_CHECKS ? (size_t)2048 : (size_t)64) /* bytes of a free block that are filled */
-#define HAK_FILL_BYTE    (HAK_CHECKS ? 0xdb : 0)
-#define HAK_ANY_SIZE     SIZE_MAX /* of a free that does not say the size */
+#define HAK_FILL_BYTE    (HAK_CHECKS ? 0xdb : 0) /* what a free block is filled with */
+#define HAK_ANY_SIZE     SIZE_MAX                /* of a free that does not say the size */
 
 #define HAK_BLOCK_NONE 0u    /* no block begins here, or it was never handed out */
 #define HAK_BLOCK_FREE 1u    /* it is filled */
@@ -37,6 +36,8 @@ typedef struct hak_guard_keys {
 extern hak_guard_keys_t hak_guard_keys HAK_HIDDEN;
 
 void hak_guard_init(void);
+/* Fills a block of any size that lies in a slab. */
+void hak_guard_fill_any(void *p, size_t bytes);
 /* The link in a free block, or a word behind it, is not what it was. */
 HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
 
@@ -79,39 +80,54 @@ typedef long long hak_line_t __attribute__((vector_size(16), may_alias));
  * most have two to four (free took 15 instructions more). */
 #define HAK_AS_WRITTEN(pointer) __asm__("" : "+r"(pointer))
 #define HAK_FILL_WORD           ((long long)(HAK_FILL_BYTE * 0x0101010101010101ull))
-#define HAK_FILL_LINES          (HAK_FILL_MOST / sizeof(hak_line_t))
+#define HAK_FILL_LINE           ((hak_line_t){HAK_FILL_WORD, HAK_FILL_WORD})
 
-/* Of a block of `bytes`, a multiple of 16: fills what is filled of a free block. */
+HAK_INLINE void hak_fill_four(hak_line_t *line)
+{
+    line[0] = line[1] = line[2] = line[3] = HAK_FILL_LINE;
+}
+
+HAK_INLINE hak_line_t hak_differ_four(const hak_line_t *line)
+{
+    return (line[0] ^ HAK_FILL_LINE) | (line[1] ^ HAK_FILL_LINE) | (line[2] ^ HAK_FILL_LINE) |
+           (line[3] ^ HAK_FILL_LINE);
+}
+
+/* Fills a tiny block of `bytes`. From 64 bytes on by four lines, of which the last may overlap. */
 HAK_INLINE void hak_guard_fill(void *p, size_t bytes)
 {
     hak_line_t *line = p;
-    if (!HAK_CHECKS && bytes >= HAK_FILL_MOST) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < HAK_FILL_LINES; i++)
-            line[i] = (hak_line_t){HAK_FILL_WORD, HAK_FILL_WORD};
+    hak_line_t *end = line + bytes / sizeof(hak_line_t);
+    if (bytes >= 4 * sizeof(hak_line_t)) {
+        for (; line < end - 4; line += 4) {
+            hak_fill_four(line);
+            HAK_AS_WRITTEN(line);
+        }
+        hak_fill_four(end - 4);
         return;
     }
-    hak_line_t *end = line + hak_min(bytes, HAK_FILL_MOST) / sizeof(hak_line_t);
     do {
-        *line++ = (hak_line_t){HAK_FILL_WORD, HAK_FILL_WORD};
+        *line++ = HAK_FILL_LINE;
         HAK_AS_WRITTEN(line);
     } while (line != end);
 }
 
-/* True if it is as it was filled, but for the link. */
+/* True if the first `bytes` of a block are as they were filled, but for the first line, which has the link. */
 HAK_INLINE bool hak_guard_is_filled(const void *p, size_t bytes)
 {
-    const hak_line_t *line = p;
+    const hak_line_t *line = (const hak_line_t *)p + 1;
+    const hak_line_t *end = (const hak_line_t *)p + bytes / sizeof(hak_line_t);
     hak_line_t difference = {0, 0};
-    if (!HAK_CHECKS && bytes >= HAK_FILL_MOST) {
-#pragma GCC unroll 8
-        for (size_t i = 1; i < HAK_FILL_LINES; i++)
-            difference |= line[i] ^ (hak_line_t) { HAK_FILL_WORD, HAK_FILL_WORD };
+    if (bytes > 4 * sizeof(hak_line_t)) {
+        for (; line < end - 4; line += 4) {
+            difference |= hak_differ_four(line);
+            HAK_AS_WRITTEN(line);
+        }
+        difference |= hak_differ_four(end - 4);
         return (difference[0] | difference[1]) == 0;
     }
-    const hak_line_t *end = line + hak_min(bytes, HAK_FILL_MOST) / sizeof(hak_line_t);
-    while (++line != end) {
-        difference |= *line ^ (hak_line_t) { HAK_FILL_WORD, HAK_FILL_WORD };
+    for (; line != end; line++) {
+        difference |= *line ^ HAK_FILL_LINE;
         HAK_AS_WRITTEN(line);
     }
     return (difference[0] | difference[1]) == 0;
@@ -124,12 +140,12 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
     return ((word[0] ^ (uint64_t)HAK_FILL_WORD) | (word[1] ^ (uint64_t)HAK_FILL_WORD)) == 0;
 }
 
-/* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
- * canary so many bytes before its end. */
-HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack)
+/* A block of `bytes` in a slab, just taken from its bin: checks that it is free and that the first `checked` of them are
+ * untouched, and hands it out with a canary so many bytes before its end. */
+HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t checked, size_t slack)
 {
     uint8_t *state = hak_guard_state(p);
-    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
+    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, checked)))
         hak_guard_spoilt(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
     *(hak_line_t *)p = (hak_line_t){0, 0};

@@ -180,7 +180,7 @@ static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
     for (size_t i = 0; i < n; i++) {
         char *block = first + order[i] * (size_t)slab->size;
         if (!filled)
-            hak_guard_fill(block, slab->size);
+            hak_guard_fill_any(block, slab->size);
         *hak_guard_state(block) = HAK_BLOCK_FREE;
         hak_set_next(block, list);
         list = block;

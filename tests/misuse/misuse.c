@@ -149,14 +149,15 @@ static void read_freed(size_t size)
         *(word_t *)(block + at) = SECRET;
     }
     free(block);
-    for (size_t at = 0; at + 8 <= (size < 256 ? size : 256); at += 8) {
+    for (size_t at = 0; at + 8 <= size; at += 8) {
         if (*(word_t *)((char *)escape(block) + at) == SECRET) {
             harmed("a free block shows what was in it");
         }
     }
 }
 
-// One of many blocks, of which the others must stay as they are.
+// One of many blocks, of which the others must stay as they are. The first byte behind it changes for certain: a canary is
+// random, and one that is the byte by chance is not overrun.
 static void overrun(size_t size, size_t by, int byte)
 {
     enum {
@@ -168,7 +169,12 @@ static void overrun(size_t size, size_t by, int byte)
         blocks[i] = get(size);
         fill(blocks[i], size, i);
     }
-    memset((char *)escape(blocks[count / 2]) + size, byte, by);
+    char *end = (char *)escape(blocks[count / 2]) + size;
+    const char before = *end;
+    memset(end, byte, by);
+    if (*end == before && byte != 0) {
+        *end = (char)(before + 1);
+    }
     for (size_t i = 0; i < count; i++) {
         if (!is_filled(blocks[i], size, i)) {
             free(blocks[count / 2]);
@@ -404,6 +410,21 @@ static void read_after_free_far(void)
     read_freed(200);
 }
 
+static void read_after_free_mid(void)
+{
+    read_freed(MID);
+}
+
+static void read_after_free_large(void)
+{
+    read_freed(LARGE);
+}
+
+static void read_after_free_big(void)
+{
+    read_freed(BIG);
+}
+
 static void overrun_by_one(void)
 {
     overrun(32, 1, 9);
@@ -503,6 +524,9 @@ static const struct misuse {
     {"write-after-free-mid", "write into the start of a free block of 5000", write_after_free_mid},
     {"read-after-free", "read of a free block of 48 bytes", read_after_free},
     {"read-after-free-far", "of one of 200 bytes", read_after_free_far},
+    {"read-after-free-mid", "of one of 5000", read_after_free_mid},
+    {"read-after-free-large", "of one of 700 KB", read_after_free_large},
+    {"read-after-free-big", "of one of 50 MB", read_after_free_big},
     {"overrun-by-one", "a byte too many, of 32", overrun_by_one},
     {"overrun-by-zero", "a string's end too many, of 32", overrun_by_zero},
     {"overrun-odd", "a byte too many, of 20", overrun_odd},

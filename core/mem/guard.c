@@ -40,7 +40,7 @@ void hak_guard_spoilt(const void *block)
                   number(block), cls, hak_entry_in_slab(entry) ? (uint64_t)*hak_guard_state(block) : 0,
                   (uint64_t)HAK_BLOCK_FREE);
     uint64_t fill = (uint64_t)HAK_FILL_WORD;
-    size_t words = hak_min(hak_slab_of(block)->size, HAK_TINY_MAX) / sizeof *word;
+    size_t words = hak_slab_of(block)->size / sizeof *word;
     size_t at = 2;
     while (at < words && word[at] == fill)
         at++;
@@ -138,8 +138,7 @@ static void *hand_out(void *p, size_t size)
         return NULL;
     if (hak_entry_in_slab(hak_map_get(p))) {
         size_t bytes = hak_slab_of(p)->size;
-        hak_guard_hand_out(p, bytes, hak_min(bytes, HAK_TINY_MAX),
-                           hak_min(bytes - HAK_CANARY_BYTES - size, HAK_SLACK_MOST));
+        hak_guard_hand_out(p, bytes, hak_min(bytes - HAK_CANARY_BYTES - size, HAK_SLACK_MOST));
     } else {
         mark(p, size);
     }

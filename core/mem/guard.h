@@ -5,9 +5,9 @@
  * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
  *
  * A block in use ends in a canary of eight bytes right behind what was asked for (at most HAK_SLACK_MOST bytes before
- * the block's end; further in front an overrun does no harm). A free block is filled, and is looked at again before it is handed
- * out. Its link is encoded with a key and written twice, the second time the other way round and with the block's
- * address in it: whoever changes a link without knowing both keys is found out before it is followed.
+ * the block's end; further in front an overrun does no harm). A free block is filled, all of it, and is looked at again
+ * before it is handed out. Its link is encoded with a key and written twice, the second time the other way round and with
+ * the block's address in it: whoever changes a link without knowing both keys is found out before it is followed.
  *
  * The keys are of the process, not of the heap: blocks are on their way between heaps with their links in them. */
 #ifndef HAK_MEM_GUARD_H
@@ -112,7 +112,7 @@ HAK_INLINE void hak_guard_fill(void *p, size_t bytes)
     } while (line != end);
 }
 
-/* True if the first `bytes` of a block are as they were filled, but for the first line, which has the link. */
+/* True if a block of `bytes` is as it was filled, but for its first line, which has the link. */
 HAK_INLINE bool hak_guard_is_filled(const void *p, size_t bytes)
 {
     const hak_line_t *line = (const hak_line_t *)p + 1;
@@ -140,12 +140,12 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
     return ((word[0] ^ (uint64_t)HAK_FILL_WORD) | (word[1] ^ (uint64_t)HAK_FILL_WORD)) == 0;
 }
 
-/* A block of `bytes` in a slab, just taken from its bin: checks that it is free and that the first `checked` of them are
- * untouched, and hands it out with a canary so many bytes before its end. */
-HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t checked, size_t slack)
+/* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
+ * canary so many bytes before its end. */
+HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack)
 {
     uint8_t *state = hak_guard_state(p);
-    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, checked)))
+    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
         hak_guard_spoilt(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
     *(hak_line_t *)p = (hak_line_t){0, 0};

@@ -28,7 +28,7 @@ HAK_INLINE void *hak_hard_malloc(size_t size)
     if (hak_unlikely(block == NULL))
         return hak_hard_malloc_slow(size);
     hak_bin_pop(bin, block, bytes);
-    hak_guard_hand_out(block, bytes, bytes, bytes - HAK_CANARY_BYTES - size);
+    hak_guard_hand_out(block, bytes, bytes - HAK_CANARY_BYTES - size);
     return block;
 }
 

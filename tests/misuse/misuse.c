@@ -400,6 +400,11 @@ static void write_after_free_mid(void)
     write_freed(MID, 0, SECRET);
 }
 
+static void write_after_free_mid_far(void)
+{
+    write_freed(MID, 3000, SECRET);
+}
+
 static void read_after_free(void)
 {
     read_freed(48);
@@ -522,6 +527,7 @@ static const struct misuse {
      write_after_free_behind},
     {"write-after-free-far", "write 600 bytes into a free block of 900", write_after_free_far},
     {"write-after-free-mid", "write into the start of a free block of 5000", write_after_free_mid},
+    {"write-after-free-mid-far", "write 3000 bytes into it", write_after_free_mid_far},
     {"read-after-free", "read of a free block of 48 bytes", read_after_free},
     {"read-after-free-far", "of one of 200 bytes", read_after_free_far},
     {"read-after-free-mid", "of one of 5000", read_after_free_mid},

@@ -33,6 +33,8 @@ void hak_remote_tend(hak_heap_t *heap)
 
 void hak_remote_push(hak_heap_t *heap, void *first, void *last)
 {
+    if (hak_thread.heap != NULL)
+        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_remote_batches, 1);
     void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     do
         hak_set_next(last, head);
@@ -94,7 +96,6 @@ void hak_remote_send(hak_heap_t *heap, unsigned cls)
 static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned cls)
 {
     if (!heap->cls[cls].ran_out) {
-        hak_count_add(&heap->counters, HAK_COUNTER_remote_batches, 1);
         hak_remote_send(heap, cls);
         return;
     }

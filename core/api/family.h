@@ -55,18 +55,18 @@ HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
 
 #define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */
 
-/* Zeroes 1..HAK_ZERO_INLINE bytes, up to the next multiple of 16, by stores that may overlap: no loop, no call. */
-HAK_INLINE void hak_zero_tiny(void *block, size_t size)
+/* Zeroes 16..HAK_ZERO_INLINE bytes, a multiple of 16, by stores that may overlap: no loop, no call. */
+HAK_INLINE void hak_zero_tiny(void *block, size_t bytes)
 {
     typedef long long line __attribute__((vector_size(16), may_alias));
     line *first = block;
-    line *last = (line *)(void *)((char *)block + ((size - 1) & ~(size_t)15));
+    line *end = (line *)(void *)((char *)block + bytes);
     first[0] = (line){0, 0};
-    last[0] = (line){0, 0};
-    if (size <= 32)
+    end[-1] = (line){0, 0};
+    if (bytes <= 32)
         return;
     first[1] = (line){0, 0};
-    last[-1] = (line){0, 0};
+    end[-2] = (line){0, 0};
 }
 
 HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
@@ -89,7 +89,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
         return hak_calloc_slow(size);
     hak_bin_pop(bin, block, offset);
-    hak_zero_tiny(block, size);
+    hak_zero_tiny(block, offset);
     return block;
 }
 

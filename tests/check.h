@@ -91,11 +91,13 @@ static inline int is_zero(const void *block, size_t size)
     return 1;
 }
 
-// The start of a file, as a string, at most size - 1 bytes of it. Skips the test if there is none.
-static inline void read_start(const char *path, char *text, size_t size)
+// The number right behind the first `mark` in the first 4 KiB of a file; 0 without a mark. Skips the test if there is no
+// file. Without stdio, so that reading allocates nothing.
+static inline long number_behind(const char *path, const char *mark)
 {
+    char text[4096];
     const int file = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t length = file < 0 ? -1 : read(file, text, size - 1);
+    const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
     if (file >= 0) {
         close(file);
     }
@@ -103,33 +105,27 @@ static inline void read_start(const char *path, char *text, size_t size)
         exit(TEST_SKIPPED);
     }
     text[length] = 0;
+    const char *found = strstr(text, mark);
+    return found == NULL ? 0 : strtol(found + strlen(mark), NULL, 10);
 }
 
-// Resident memory in KiB, read without stdio so that reading it allocates nothing. Under a sanitizer always 0: its
-// shadow memory is in the figure, and memory is judged in the plain builds.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RESIDENT_IS_KNOWN                                                                                    \
+    0 // a sanitizer's shadow memory is in the figure: memory is judged in the plain builds
+#else
+#define RESIDENT_IS_KNOWN 1
+#endif
+
+// Resident memory in KiB; under a sanitizer always 0.
 static inline long resident_kib(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return 0;
-#else
-    char text[128];
-    read_start("/proc/self/statm", text, sizeof text);
-    const char *second = strchr(text, ' ');
-    return second == NULL ? 0 : strtol(second, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
-#endif
+    return RESIDENT_IS_KNOWN ? number_behind("/proc/self/statm", " ") * (sysconf(_SC_PAGESIZE) / 1024) : 0;
 }
 
-// The most resident memory that the program ever had, in KiB; otherwise like resident_kib.
+// The most resident memory that the program ever had, in KiB; under a sanitizer always 0.
 static inline long peak_resident_kib(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return 0;
-#else
-    char text[4096];
-    read_start("/proc/self/status", text, sizeof text);
-    const char *line = strstr(text, "VmHWM:");
-    return line == NULL ? 0 : strtol(line + 6, NULL, 10);
-#endif
+    return RESIDENT_IS_KNOWN ? number_behind("/proc/self/status", "VmHWM:") : 0;
 }
 
 // Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop.

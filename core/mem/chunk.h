@@ -41,7 +41,7 @@ static_assert(HAK_STATES <= HAK_SLICE, "the first slice holds all of them");
 static_assert(!HAK_HARDEN || (HAK_CHUNK_HEAD * HAK_SLICE >> 4) >= HAK_STATES,
               "states begin behind the descriptors");
 
-/* The descriptor of the run that p lies in. p is inside a chunk, behind its first two slices. */
+/* The descriptor of the run that p lies in. p is inside a chunk, behind its slices in front. */
 HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
 {
     uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);

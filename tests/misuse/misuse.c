@@ -209,11 +209,16 @@ static void null_pointer(void)
     free(escape(NULL));
 }
 
-static void double_free(void)
+static void free_twice(size_t size)
 {
-    char *block = get(24);
+    char *block = get(size);
     free(block);
     free(escape(block));
+}
+
+static void double_free(void)
+{
+    free_twice(24);
 }
 
 static void double_free_later(void)
@@ -265,23 +270,17 @@ static void double_free_after_realloc(void)
 
 static void double_free_mid(void)
 {
-    char *mid = get(MID);
-    free(mid);
-    free(escape(mid));
+    free_twice(MID);
 }
 
 static void double_free_large(void)
 {
-    char *large = get(LARGE);
-    free(large);
-    free(escape(large));
+    free_twice(LARGE);
 }
 
 static void double_free_big(void)
 {
-    char *big = get(BIG);
-    free(big);
-    free(escape(big));
+    free_twice(BIG);
 }
 
 static void interior(void)

@@ -14,7 +14,16 @@ void *hak_os_map_at(void *address, size_t size, bool writable);
 bool hak_os_make_writable(void *address, size_t size);
 /* From now on any access faults; advice, failure is ignored. */
 void hak_os_forbid(void *address, size_t size);
-void hak_os_unmap(void *address, size_t size);
+/* Takes a mapping away that no block ever lay in; may be called with a lock held. False when the system refuses (it has to
+ * split a mapping and has no more): the memory is as it was. */
+bool hak_os_unmap(void *address, size_t size);
+
+/* What blocks lay in goes back to the system, or moves, by libc's own names, so that whoever watches these sees it
+ * (registered memory of MPI and RDMA, tracers): the watcher may allocate, so no lock may be held here, and the caller's
+ * state must be whole. */
+
+/* Takes the mapping away; false as in hak_os_unmap. */
+bool hak_os_release(void *address, size_t size);
 /* Gives the pages back; they read as zero afterwards. False when the system refuses: the bytes are as they were. */
 bool hak_os_discard(void *address, size_t size);
 /* Grows or shrinks a mapping where it is. */

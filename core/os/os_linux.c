@@ -72,9 +72,14 @@ void hak_os_forbid(void *address, size_t size)
     call(SYS_mprotect, (unsigned long)address, size, PROT_NONE, 0, 0, 0);
 }
 
-void hak_os_unmap(void *address, size_t size)
+bool hak_os_unmap(void *address, size_t size)
 {
-    call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0);
+    return call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0) == 0;
+}
+
+bool hak_os_release(void *address, size_t size)
+{
+    return call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0) == 0;
 }
 
 bool hak_os_discard(void *address, size_t size)

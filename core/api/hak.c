@@ -5,7 +5,7 @@
 #include "api/stats.h"
 #include "base/options.h"
 #include "map/map.h"
-#include "mem/big.h"
+#include "mem/extent.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -70,7 +70,7 @@ static void after_fork_in_child(void)
 {
     hak_map_after_fork();
     hak_pool_after_fork();
-    hak_big_after_fork();
+    hak_extent_after_fork();
     hak_heaps_after_fork();
 }
 

@@ -11,8 +11,9 @@
  *
  * An entry is 0 (not ours) or high << 12 | low. Of a slab, `high` is the owner and `low` the class times 16, that is the
  * offset of the class's bin. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset if the block is its own, and
- * at least HAK_ENTRY_LIMIT otherwise. Of a large block `low` is HAK_ENTRY_LARGE; of a big one it is HAK_ENTRY_BIG and
- * `high` its record.
+ * at least HAK_ENTRY_LIMIT otherwise. Of a large block `low` is HAK_ENTRY_LARGE. A big block has its size in the map: the first
+ * slice has HAK_ENTRY_BIG, some of those behind HAK_ENTRY_PART, each with twenty bits of it (big.h); a free range that big
+ * blocks are cut from has HAK_ENTRY_FREE and the number of its record in its first and in its last slice (extent.c).
  *
  * Who writes: the owner of the slices, before a block is handed out and after the last one is back. Entries are
  * relaxed atomics: whoever holds a pointer got it from a thread that had seen the entry written. */
@@ -24,13 +25,18 @@
 #define HAK_ENTRY_SHIFT 12
 #define HAK_ENTRY_LOW   0xfffu
 #define HAK_ENTRY_LARGE 0xff0u
-#define HAK_ENTRY_BIG   0xfe0u
+#define HAK_ENTRY_BIG   0xfd0u
+#define HAK_ENTRY_PART  0xfc0u
+#define HAK_ENTRY_FREE  0xfb0u
+#define HAK_ENTRY_KEPT  0x10u /* a large or big block that is free and kept by a heap has so much less in `low` */
 #define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
-#define HAK_OWNERS      (1u << 17) /* owners are 1..HAK_OWNERS-1, records too */
+#define HAK_OWNERS      (1u << 17) /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
-static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_BIG, "large and big blocks must not look like a class");
+static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_FREE, "large and big blocks must not look like a class");
+static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_KEPT != HAK_ENTRY_BIG && HAK_ENTRY_BIG - HAK_ENTRY_KEPT == HAK_ENTRY_PART,
+              "a kept block must not look like one in use");
 static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
 
 /* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */

@@ -1,47 +1,40 @@
-/* big.h: blocks above HAK_LARGE_MAX, each a mapping of its own, and the cache of freed ones. Any thread. */
+/* big.h: blocks above HAK_LARGE_MAX, each a range of its own (extent.h). Any thread.
+ *
+ * What is known of one stands in the map, in the entries of its first slices: that a block begins there and the low twenty bits
+ * of its size in slices, then the rest of the size, and with HAK_HARDEN three times twenty bits of the bytes asked
+ * for. Its last slice has an entry, too, so that its neighbours know that they have one. So the number of big blocks is bounded by
+ * memory alone, and no overrun reaches what is known of them. */
 #ifndef HAK_MEM_BIG_H
 #define HAK_MEM_BIG_H
 
 #include "map/map.h"
 
-/* A block of at least `size` bytes, aligned to at least a slice and to `align`. *zero says whether it is known to be
- * zero. NULL when memory is out. */
-void *hak_big_take(size_t size, size_t align, bool *zero);
-/* Frees the block that p starts: into the cache, or back to the system. */
+/* A block of at least `size` bytes, aligned to at least a slice and to `align`. `zeroed`: it is going to be zeroed; *zero says
+ * whether it is known to be. NULL when memory is out. No lock may be held here and in what follows. */
+void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero);
+/* Frees the block that p began, whose map entry this was: the caller has cleared it. */
 void hak_big_give(void *p, uint32_t entry);
-/* A block in use. */
-typedef struct hak_big {
-    char *base;         /* first byte; NULL in a free record */
-    size_t size;        /* bytes mapped: usable */
-    uint32_t next_free; /* index of the next free record; 0 ends the list */
-#if HAK_HARDEN
-    size_t asked; /* bytes asked for */
-#endif
-} hak_big_t;
+/* Resizes a block in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
+void *hak_big_resize(void *p, uint32_t entry, size_t size);
+/* Makes all of a block zero that is in use. */
+void hak_big_clear(void *p, size_t size);
 
-extern hak_big_t *hak_bigs HAK_HIDDEN; /* by what `high` of a block's map entry says; [0] is not used */
+#define HAK_PART_BITS 20u
 
-/* Usable bytes in the block that p, whose map entry this is, begins; 0 if it begins none. */
-HAK_INLINE size_t hak_big_size(const void *p, uint32_t entry)
+/* The twenty bits that stand in the entry of a block's slice. */
+HAK_INLINE size_t hak_big_part(const void *p, unsigned slice)
 {
-    const hak_big_t *record = &hak_bigs[hak_entry_high(entry)];
-    return record->base == p ? record->size : 0;
+    return hak_entry_high(hak_map_get((const char *)p + slice * HAK_SLICE));
 }
 
-/* Resizes in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
-void *hak_big_resize(void *p, uint32_t entry, size_t size);
-/* Unmaps the cached blocks that nobody has used for the policy's delay. */
-void hak_big_expire(void);
-/* Unmaps all cached blocks; returns their bytes. */
-size_t hak_big_trim(void);
-void hak_big_after_fork(void);
+/* Slices in a block, whose map entry this is, or was. */
+HAK_INLINE size_t hak_big_slices(const void *p, uint32_t entry)
+{
+    return hak_entry_high(entry) | hak_big_part(p, 1) << HAK_PART_BITS;
+}
 
-typedef struct hak_big_view {
-    size_t live;                /* bytes in blocks that are in use */
-    size_t cached;              /* bytes in the cache */
-    uint64_t taken, from_cache; /* blocks so far */
-} hak_big_view_t;
-
-hak_big_view_t hak_big_view(void);
+/* With HAK_HARDEN: the bytes that were asked for. */
+size_t hak_big_asked(const void *p);
+void hak_big_set_asked(void *p, size_t asked);
 
 #endif

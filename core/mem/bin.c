@@ -1,16 +1,15 @@
 /* bin.c: see bin.h. Nothing static. */
 #include "mem/bin.h"
 
-#include "mem/big.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
+#include "mem/tend.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
-#define SWEEP_CLASSES     2u
-#define SWEEP_FIRST       9u   /* blocks of 144 bytes */
-#define REFILLS_PER_CLOCK 256u /* that pass before somebody looks for big blocks to give back */
-#define TINY_KIB          (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
-#define BORROWS           16u /* blocks that a class borrows for each time that it gets memory of its own */
+#define SWEEP_CLASSES 2u
+#define SWEEP_FIRST   9u                     /* blocks of 144 bytes */
+#define TINY_KIB      (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
+#define BORROWS       16u /* blocks that a class borrows for each time that it gets memory of its own */
 
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
@@ -32,11 +31,12 @@ void hak_bins_init(hak_thread_t *thread)
 #endif
 }
 
-static void put_back(hak_heap_t *heap, void *list)
+static HAK_NOINLINE void put_back(hak_heap_t *heap, void *list)
 {
     hak_os_lock(&heap->lock);
     hak_slab_put_list(heap, list);
     hak_os_unlock(&heap->lock);
+    hak_tick(heap);
 }
 
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no stash: each is memory that
@@ -56,9 +56,9 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 
 void hak_bin_full(size_t offset)
 {
-    unsigned cls = (unsigned)(offset / 16);
     hak_heap_t *heap = hak_thread.heap;
-    hak_bin_t *bin = &hak_thread.bins[cls];
+    hak_bin_t *bin = (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
+    size_t cls = offset / 16;
     if (cls > HAK_MID_CLASSES) {
         bin_full_of_runs(heap, bin);
         return;
@@ -69,6 +69,8 @@ void hak_bin_full(size_t offset)
     bin->room = bin->cap;
     if (stale != NULL)
         put_back(heap, stale);
+    else
+        hak_tick(heap);
 }
 
 /* The class's bin begins anew with this list, of which the first block is the caller's. */
@@ -191,8 +193,6 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
         return take_by_borrowing(cls);
     hak_bin_t *bin = &hak_thread.bins[cls];
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
-    if (++heap->refills % REFILLS_PER_CLOCK == 0)
-        hak_big_expire();
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact);

@@ -1,22 +1,24 @@
-/* chunk.c: the pool of slices. Everything static here is under `lock`; system calls that can take long (giving pages
- * back) are made without it, on slices that are marked as taken meanwhile. */
+/* chunk.c: the pool of slices. Everything static here is under `lock`; memory goes back to the system without it, from slices that
+ * are marked as taken meanwhile and chunks that are in no list. */
 #include "mem/chunk.h"
 
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/retain.h"
+#include "mem/scarce.h"
+#include "mem/tend.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
 /* Bytes of address space reserved at a time: a quarter of what there is, within these limits. */
 #define REGION_LEAST ((size_t)8 << 20)
 #define REGION_MOST  ((size_t)1 << 30)
-/* Bytes that stay mapped though memory was out: the system may refuse them next time. */
-#define IDLE_WHEN_SCARCE ((size_t)16 << 20)
 /* The free slices of a chunk without runs. */
-#define ALL_FREE        ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
-#define STATE_GROUP     (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
-#define GIVES_PER_CLOCK 16u /* the clock is read once in so many returned runs */
+#define ALL_FREE         ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
+#define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
+#define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
+#define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* A set of slices of one chunk: bit i is slice i. */
 typedef unsigned __int128 slices_t;
@@ -27,9 +29,8 @@ typedef struct chunk {
     slices_t dirty;                /* may hold something other than zero */
     struct chunk *next, *prev;     /* of those whose longest free run is as long */
     struct chunk *older, *younger; /* of those that have slices to purge */
-    struct chunk *before;          /* of all chunks */
+    struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
     uint32_t longest;              /* slices in the longest free run */
-    uint32_t dirty_ms;             /* when it got the first slice to purge; the low bits of the clock */
     bool huge;                     /* the system has been told to back it by a huge page */
 } chunk_t;
 
@@ -43,11 +44,10 @@ static chunk_t *oldest, *youngest;            /* the queue of chunks with slices
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
 static bool region_huge;          /* the system has been told to back it by huge pages */
-static uint64_t dirty_slices;     /* free and dirty, in all chunks */
+static hak_retain_t retain;       /* its `free` are the slices that are free and dirty, in bytes */
 static uint64_t used_slices;
-static uint32_t gives;
-static uint32_t now_ms;        /* the low bits of the clock when it was read last */
-static _Atomic bool scarce;    /* memory was out once */
+static uint32_t refused_ms; /* when the system last refused to take pages back */
+static bool refused;
 static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 
 static slices_t mask_of(unsigned first, unsigned slices)
@@ -150,6 +150,33 @@ static void set_free(chunk_t *chunk, slices_t mask)
         relink_chunk(chunk, end - begin);
 }
 
+/* The slices whose number is a multiple of `align`, a power of two. */
+static slices_t every(unsigned align)
+{
+    return align == 1 ? ~(slices_t)0 : ~(slices_t)0 / (bit(align) - 1);
+}
+
+/* The same for a run that begins at a multiple of `align` slices. A chunk whose longest run is as long as the alignment's
+ * worst case has one for certain; of those that may have one by luck, a few are looked at. */
+static bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsigned *first)
+{
+    unsigned looked = 0;
+    for (slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
+        unsigned longest = first_of(rest);
+        for (*chunk = by_longest[longest]; *chunk != NULL; *chunk = (*chunk)->next) {
+            slices_t runs = runs_of((*chunk)->free, slices) & every(align);
+            if (runs != 0) {
+                *first = first_of(runs);
+                return true;
+            }
+            if (looked++ == ALIGNED_SCAN)
+                break;
+        }
+        looked = looked < ALIGNED_SCAN ? looked : ALIGNED_SCAN - 1; /* of each longer kind at least one */
+    }
+    return false;
+}
+
 /* A free run of so many slices, the first by address in the fullest chunk that has one; false if no chunk has. A chunk's
  * `longest` is not lowered when a run is taken: it is corrected here, when a chunk turns out not to have what it says. */
 static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
@@ -168,7 +195,6 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 
 static void queue_chunk(chunk_t *chunk)
 {
-    chunk->dirty_ms = now_ms;
     chunk->younger = NULL;
     chunk->older = youngest;
     *(youngest != NULL ? &youngest->younger : &oldest) = chunk;
@@ -181,12 +207,10 @@ static void unqueue_chunk(chunk_t *chunk)
     *(chunk->older != NULL ? &chunk->older->younger : &oldest) = chunk->younger;
 }
 
-/* Keeps the queue and the sum in step with a change of what a chunk has to purge. */
+/* Keeps the queue in step with a change of what a chunk has to purge. */
 static void note_dirty(chunk_t *chunk, slices_t before)
 {
     slices_t after = chunk->free & chunk->dirty;
-    dirty_slices += count(after);
-    dirty_slices -= count(before);
     if (before == 0 && after != 0)
         queue_chunk(chunk);
     if (before != 0 && after == 0)
@@ -215,6 +239,22 @@ static bool reserve_region(void)
     return false;
 }
 
+static void list_in_all(chunk_t *chunk)
+{
+    chunk->before = all;
+    chunk->after = NULL;
+    if (all != NULL)
+        all->after = chunk;
+    all = chunk;
+}
+
+static void unlist_from_all(chunk_t *chunk)
+{
+    if (chunk->before != NULL)
+        chunk->before->after = chunk->after;
+    *(chunk->after != NULL ? &chunk->after->before : &all) = chunk->before;
+}
+
 static bool add_chunk(void)
 {
     if (region == region_end && !reserve_region())
@@ -225,8 +265,7 @@ static bool add_chunk(void)
         hak_os_forbid(region - HAK_SLICE, HAK_SLICE);
     chunk->free = ALL_FREE;
     chunk->huge = region_huge;
-    chunk->before = all;
-    all = chunk;
+    list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);
     return true;
 }
@@ -247,8 +286,11 @@ static bool take_locked(chunk_t *chunk, slices_t mask)
     slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
     note_dirty(chunk, to_purge);
+    unsigned dirty = count(chunk->dirty & mask);
     used_slices += count(mask);
-    return (chunk->dirty & mask) == 0;
+    hak_retain_reused(&retain, dirty * HAK_SLICE);
+    hak_retain_fresh(&retain, (count(mask) - dirty) * HAK_SLICE);
+    return dirty == 0;
 }
 
 /* The descriptors of a run from `from` on say where it begins; the first one says how long it is. */
@@ -259,12 +301,14 @@ static void set_slices(hak_slab_t *run, unsigned from, unsigned slices)
     run->slices = (uint8_t)slices;
 }
 
-hak_slab_t *hak_run_take(unsigned slices)
+hak_slab_t *hak_run_take(unsigned slices, unsigned align)
 {
-    chunk_t *chunk;
-    unsigned first;
+    chunk_t *chunk = NULL;
+    unsigned first = 0;
+    if ((runs_of(ALL_FREE, slices) & every(align)) == 0)
+        return NULL;
     hak_os_lock(&lock);
-    while (!find_run(slices, &chunk, &first)) {
+    while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {
         if (!add_chunk()) {
             hak_os_unlock(&lock);
             return NULL;
@@ -300,11 +344,39 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     return true;
 }
 
+/* Slices are free again, of which those of `used` may be other than zero. */
+static void give_locked(chunk_t *chunk, slices_t mask, slices_t touched)
+{
+    hak_assert((chunk->free & mask) == 0);
+    slices_t to_purge = chunk->free & chunk->dirty;
+    chunk->dirty |= touched;
+    set_free(chunk, mask);
+    note_dirty(chunk, to_purge);
+    /* Its slices are in use, on the whole: the queue goes by the last time, not by the first. */
+    if (to_purge != 0) {
+        unqueue_chunk(chunk);
+        queue_chunk(chunk);
+    }
+    used_slices -= count(mask);
+    hak_retain_freed(&retain, count(chunk->dirty & mask) * HAK_SLICE);
+}
+
+void hak_run_shrink(hak_slab_t *run, unsigned slices)
+{
+    if (slices == run->slices)
+        return;
+    slices_t rest = mask_of(index_of(run) + slices, run->slices - slices);
+    hak_trace("run shrunk", hak_slab_base(run), slices);
+    run->slices = (uint8_t)slices;
+    hak_os_lock(&lock);
+    give_locked(chunk_of(run), rest, rest);
+    hak_os_unlock(&lock);
+}
+
 /* Of the members those whose blocks' states (guard.h) have pages of their own. */
 static slices_t whole_groups(slices_t set)
 {
-    const slices_t every = ~(slices_t)0 / (bit(STATE_GROUP) - 1); /* the first of each group */
-    return (runs_of(set, STATE_GROUP) & every) * (bit(STATE_GROUP) - 1);
+    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (bit(STATE_GROUP) - 1);
 }
 
 /* Gives back the pages with the states of the blocks of these slices: there are none. */
@@ -316,8 +388,8 @@ static void forget_states(chunk_t *chunk, slices_t groups)
     }
 }
 
-/* Purges one chunk. Under the lock, which it lets go of meanwhile. */
-static void purge_chunk_locked(chunk_t *chunk)
+/* Purges one chunk. Called with the lock, which it lets go of meanwhile. False if the system refuses. */
+static bool purge_chunk(chunk_t *chunk)
 {
     slices_t todo = chunk->free & chunk->dirty;
     slices_t held = HAK_HARDEN ? todo | whole_groups(chunk->free) : todo;
@@ -333,11 +405,12 @@ static void purge_chunk_locked(chunk_t *chunk)
     size_t calls = 0;
     if (huge) /* or the system would soon fill the gaps again */
         hak_os_huge_pages(chunk, HAK_CHUNK, false);
-    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) {
+    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
         mask = lowest_run(rest);
         char *at = (char *)chunk + ((size_t)first_of(mask) << HAK_SLICE_SHIFT);
-        if (hak_os_discard(at, count(mask) * HAK_SLICE))
-            done |= mask;
+        if (!hak_os_discard(at, count(mask) * HAK_SLICE))
+            break;
+        done |= mask;
     }
     hak_trace("purged", chunk, count(done));
 
@@ -345,49 +418,66 @@ static void purge_chunk_locked(chunk_t *chunk)
     chunk->dirty &= ~done;
     totals.purged += count(done) * HAK_SLICE;
     totals.purges += calls;
+    hak_retain_given(&retain, count(done) * HAK_SLICE);
     slices_t before = chunk->free & chunk->dirty;
     for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
         set_free(chunk, mask);
     }
     note_dirty(chunk, before);
+    return done == todo;
 }
 
-/* Purges the oldest chunks until what is left is young and little enough. Under the lock. */
-static void purge_due_locked(void)
+/* Free beyond it goes back at once. */
+static uint64_t floor_of(void)
 {
-    uint64_t retained = (uint64_t)hak_policy()->retain_mb << (20 - HAK_SLICE_SHIFT);
-    if (++gives % GIVES_PER_CLOCK == 0) {
-        now_ms = (uint32_t)hak_os_now_ms();
-        /* Each chunk once: one whose pages the system refuses to take goes to the end of the queue. */
-        for (chunk_t *last = youngest;
-             oldest != NULL && now_ms - oldest->dirty_ms >= hak_policy()->purge_delay_ms;) {
-            chunk_t *chunk = oldest;
-            purge_chunk_locked(chunk);
-            if (chunk == last)
-                break;
-        }
-    }
-    if (dirty_slices > retained)
-        for (uint64_t rounds = dirty_slices; oldest != NULL && dirty_slices > retained / 2 && rounds != 0;
-             rounds--)
-            purge_chunk_locked(oldest);
+    const hak_policy_t *policy = hak_policy();
+    return policy->purge_delay_ms == 0 ? 0 : (uint64_t)policy->retain_mb << 20;
 }
 
-/* Unmaps a chunk without runs. Under the lock. */
-static void drop_chunk_locked(chunk_t *chunk)
+/* A chunk without runs is no longer part of the pool. */
+static void remove_chunk(chunk_t *chunk)
 {
-    chunk_t **at = &all;
-    while (*at != chunk)
-        at = &(*at)->before;
-    *at = chunk->before;
+    slices_t to_purge = chunk->free & chunk->dirty;
+    unlist_from_all(chunk);
     unlink_chunk(chunk);
-    if ((chunk->free & chunk->dirty) != 0) {
-        dirty_slices -= count(chunk->free & chunk->dirty);
+    if (to_purge != 0)
         unqueue_chunk(chunk);
-    }
+    hak_retain_given(&retain, count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
-    hak_os_unmap(chunk, HAK_CHUNK);
+}
+
+/* Unmaps chunks without runs. Called with the lock, which it lets go of meanwhile. */
+static void unmap_empty_chunks(void)
+{
+    chunk_t *removed = NULL;
+    for (chunk_t *next, *chunk = all; chunk != NULL; chunk = next) { /* each chunk once */
+        next = chunk->before;
+        if (chunk->free != ALL_FREE)
+            continue;
+        remove_chunk(chunk);
+        chunk->next = removed;
+        removed = chunk;
+    }
+    hak_os_unlock(&lock);
+    chunk_t *kept = NULL;
+    for (chunk_t *next; removed != NULL; removed = next) {
+        next = removed->next;
+        if (hak_os_release(removed, HAK_CHUNK))
+            continue;
+        removed->next = kept;
+        kept = removed;
+    }
+    hak_os_lock(&lock);
+    for (chunk_t *next; kept != NULL;
+         kept = next) { /* the system would have to cut a mapping, and has no more */
+        next = kept->next;
+        list_in_all(kept);
+        link_chunk(kept, HAK_RUN_MOST);
+        note_dirty(kept, 0);
+        hak_retain_freed(&retain, count(kept->free & kept->dirty) * HAK_SLICE);
+        totals.reserved += HAK_CHUNK;
+    }
 }
 
 void hak_run_give(hak_slab_t *run, unsigned touched)
@@ -397,32 +487,48 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     unsigned slices = run->slices;
     hak_trace("run given", hak_slab_base(run), slices);
     hak_os_lock(&lock);
-    hak_assert((chunk->free & mask_of(first, slices)) == 0);
-    slices_t to_purge = chunk->free & chunk->dirty;
-    if (touched != 0)
-        chunk->dirty |= mask_of(first, touched);
-    set_free(chunk, mask_of(first, slices));
-    note_dirty(chunk, to_purge);
-    /* Its slices are in use, on the whole: the queue goes by the last time, not by the first. */
-    if (to_purge != 0) {
-        unqueue_chunk(chunk);
-        queue_chunk(chunk);
-    }
-    used_slices -= slices;
-    size_t idle = totals.reserved - used_slices * HAK_SLICE;
-    if (hak_unlikely(hak_pool_scarce()) && chunk->free == ALL_FREE && idle > IDLE_WHEN_SCARCE)
-        drop_chunk_locked(chunk);
-    else if (HAK_PURGE)
-        purge_due_locked();
+    give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
+    bool due = HAK_PURGE && !refused && hak_retain_due(&retain, floor_of()) != 0;
     hak_os_unlock(&lock);
+    if (hak_unlikely(due) && hak_thread.heap != NULL)
+        hak_thread.heap->ticks = 1;
+}
+
+/* After a refusal nothing is tried before the window is over: each free would try all of it again. */
+static bool may_try(uint32_t now_ms)
+{
+    refused = refused && now_ms - refused_ms < hak_policy()->purge_delay_ms;
+    return !refused;
+}
+
+bool hak_pool_give_back(uint32_t now_ms)
+{
+    if (!HAK_PURGE)
+        return false;
+    hak_os_lock(&lock);
+    if (hak_is_scarce())
+        unmap_empty_chunks();
+    hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
+    uint64_t due = may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
+    for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {
+        if (!purge_chunk(oldest)) {
+            refused = true;
+            refused_ms = now_ms;
+        }
+        due = refused ? 0 : hak_retain_due(&retain, floor_of());
+    }
+    hak_os_unlock(&lock);
+    return due != 0;
 }
 
 size_t hak_pool_purge_all(void)
 {
     hak_os_lock(&lock);
     size_t before = totals.purged;
-    for (uint64_t rounds = dirty_slices; oldest != NULL && rounds != 0; rounds--)
-        purge_chunk_locked(oldest);
+    /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on filling it. */
+    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest != NULL && rounds != 0; rounds--)
+        if (!purge_chunk(oldest))
+            break;
     size_t purged = totals.purged - before;
     hak_os_unlock(&lock);
     return purged;
@@ -432,25 +538,14 @@ size_t hak_pool_unmap(void)
 {
     hak_os_lock(&lock);
     size_t before = totals.reserved;
-    atomic_store_explicit(&scarce, true, memory_order_relaxed);
-    if (region != region_end) {
+    if (region != region_end && hak_os_unmap(region, (size_t)(region_end - region))) {
         totals.reserved -= (size_t)(region_end - region);
-        hak_os_unmap(region, (size_t)(region_end - region));
         region = region_end;
     }
-    for (chunk_t *next, *chunk = all; chunk != NULL; chunk = next) {
-        next = chunk->before;
-        if (chunk->free == ALL_FREE)
-            drop_chunk_locked(chunk);
-    }
-    size_t unmapped = before - totals.reserved;
+    unmap_empty_chunks();
+    size_t unmapped = before > totals.reserved ? before - totals.reserved : 0;
     hak_os_unlock(&lock);
     return unmapped;
-}
-
-bool hak_pool_scarce(void)
-{
-    return atomic_load_explicit(&scarce, memory_order_relaxed);
 }
 
 void hak_pool_after_fork(void)
@@ -461,12 +556,16 @@ void hak_pool_after_fork(void)
      * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
     lists = 0;
     oldest = youngest = NULL;
-    dirty_slices = 0;
+    retain = (hak_retain_t){0};
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         by_longest[i] = NULL;
+    chunk_t *after = NULL;
     for (chunk_t *chunk = all; chunk != NULL; chunk = chunk->before) {
+        chunk->after = after;
+        after = chunk;
         link_chunk(chunk, longest_run(chunk->free));
         note_dirty(chunk, 0);
+        hak_retain_freed(&retain, count(chunk->free & chunk->dirty) * HAK_SLICE);
     }
 }
 
@@ -475,7 +574,7 @@ hak_pool_view_t hak_pool_view(void)
     hak_os_lock(&lock);
     hak_pool_view_t view = totals;
     view.used = used_slices * HAK_SLICE;
-    view.dirty = dirty_slices * HAK_SLICE;
+    view.dirty = retain.free;
     hak_os_unlock(&lock);
     return view;
 }

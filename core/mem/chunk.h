@@ -59,21 +59,25 @@ HAK_INLINE char *hak_slab_base(const hak_slab_t *slab)
     return (char *)(chunk + (index << HAK_SLICE_SHIFT)); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* Takes a run of 1..HAK_RUN_MOST slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. NULL when the
- * system has no more memory. Any thread. */
-hak_slab_t *hak_run_take(unsigned slices);
-/* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Purges
- * what the policy says is due. Any thread. */
+/* Takes a run of 1..HAK_RUN_MOST slices that begins at a multiple of `align` of them, a power of two; `slices`, `back` and
+ * `clean` are set, the rest is the caller's to fill in. NULL when the system has no more memory, or no chunk can hold such a
+ * run. Any thread. */
+hak_slab_t *hak_run_take(unsigned slices, unsigned align);
+/* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and
+ * a heap's lock may be held: what is due to go back to the system by then goes at the thread's next hak_tick. */
 void hak_run_give(hak_slab_t *run, unsigned touched);
 /* Makes a run longer, in place: to `slices` in all, if those behind it are free. Only by whoever holds the run. */
 bool hak_run_grow(hak_slab_t *run, unsigned slices);
-/* Purges all free slices. Any thread. Returns the bytes given back. */
+/* Makes a run shorter; only by whoever holds it. */
+void hak_run_shrink(hak_slab_t *run, unsigned slices);
+/* Purges what retain.h says, a bounded number of chunks at a time. True if there is more to do. No lock may be held here and in
+ * the next two. */
+bool hak_pool_give_back(uint32_t now_ms);
+/* Purges all free slices. Returns the bytes given back. */
 size_t hak_pool_purge_all(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
- * next thread's stack, say). Any thread. Returns the bytes of address space given back. */
+ * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_pool_unmap(void);
-/* True after that: from then on little is kept mapped that is free. */
-bool hak_pool_scarce(void);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_pool_after_fork(void);
 

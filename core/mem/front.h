@@ -19,7 +19,7 @@ HAK_NOINLINE void *hak_calloc_slow(size_t size);
 void *hak_realloc(void *p, size_t size);
 /* The block that p begins, made to hold `size` bytes where it is or by moving pages; NULL when it cannot be. */
 void *hak_realloc_in_place(void *p, size_t size);
-/* A block of `before` bytes can be kept for `size`: they fit, and at least half of it stays in use. */
+/* A block of `before` bytes in a slab can be kept for `size`: they fit, and at least half of it stays in use. */
 HAK_INLINE bool hak_realloc_stays(size_t size, size_t before)
 {
     return size <= before && (size >= before / 2 || before <= 64);

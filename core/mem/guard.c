@@ -86,7 +86,7 @@ static size_t usable_of(const void *p, uint32_t entry)
 {
 #if HAK_HARDEN
     if (!hak_entry_in_slab(entry))
-        return is_big(entry) ? hak_bigs[hak_entry_high(entry)].asked : hak_slab_of(p)->asked;
+        return is_big(entry) ? hak_big_asked(p) : hak_slab_of(p)->asked;
 #else
     (void)is_big, (void)entry;
 #endif
@@ -118,7 +118,7 @@ static void mark(void *p, size_t size)
     size_t at = size;
 #if HAK_HARDEN
     if (is_big(entry))
-        hak_bigs[hak_entry_high(entry)].asked = size;
+        hak_big_set_asked(p, size);
     else if (!hak_entry_in_slab(entry))
         hak_slab_of(p)->asked = (uint32_t)size;
 #endif

@@ -11,6 +11,7 @@
 #include "mem/huge.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
+#include "mem/tend.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -74,6 +75,7 @@ static hak_heap_t *new_heap_locked(void)
     if (owner == 2)
         hak_os_mark_process();
     heap->owner = owner;
+    heap->ticks = HAK_TICKS;
     hak_remote_init(heap);
     heaps[owner] = heap;
     atomic_store_explicit(&heap_count, owner, memory_order_release);
@@ -168,6 +170,7 @@ void hak_heap_trim(void)
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
         heap = heaps[owner];
+        hak_huge_release_kept(heap);
         if (!hak_os_try_lock(&heap->lock))
             continue;
         trim_and_unlock(heap);
@@ -216,8 +219,7 @@ void hak_heaps_after_fork(void)
         if (own || !whole)
             continue;
         for (unsigned i = 0; i < HAK_KEPT; i++)
-            heap->kept[i] = (hak_kept_t){0};
-        heap->kept_slices = 0;
+            atomic_store_explicit(&heap->kept[i], 0, memory_order_relaxed);
         heap->next_orphan = orphans;
         orphans = heap;
         atomic_store(&heap->state, HAK_HEAP_ORPHAN);

@@ -47,13 +47,6 @@ extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
 #define HAK_SPARE 16u
 #define HAK_KEPT  4u
 
-/* A freed huge block that a heap keeps (huge.h). */
-typedef struct hak_kept {
-    void *base;      /* NULL in an empty place */
-    uint32_t entry;  /* to be written into the map when the block is taken */
-    uint32_t slices; /* 0 in an empty place */
-} hak_kept_t;
-
 typedef enum hak_heap_state {
     HAK_HEAP_LIVE,
     HAK_HEAP_ORPHAN
@@ -70,12 +63,13 @@ struct hak_heap {
         bool ran_out;          /* malloc has found the bin empty since a batch of them was full */
         uint8_t borrowed;      /* blocks of the next class, or refusals, since it got its last own */
     } cls[HAK_CLASSES];
-    hak_kept_t kept[HAK_KEPT];
+    _Atomic(uintptr_t)
+        kept[HAK_KEPT];           /* freed huge blocks (huge.c); 0 in an empty place; anybody may empty one */
     hak_slab_t *spare[HAK_SPARE]; /* * empty slabs, for any class */
     uint32_t spares;              /* * */
-    uint32_t kept_slices;         /* sum */
     uint32_t swept;               /* the class where the sweep of the bins is */
-    uint32_t refills;             /* so far, modulo 2^32 */
+    uint32_t kept_slices;         /* their sum; more, if somebody else emptied a place */
+    uint32_t ticks;               /* slow paths until one looks at the clock (tend.h) */
     uint32_t owner;
     hak_counters_t counters;
     hak_heap_t *next_orphan; /* under the lock of that list */

@@ -1,14 +1,52 @@
-/* huge.c: large and big blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread. */
+/* huge.c: large and big blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread, but anybody
+ * may take it away to free it, when memory is out or the thread sleeps. */
 #include "mem/huge.h"
 
 #include "map/map.h"
-#include "mem/big.h"
 #include "mem/chunk.h"
+#include "mem/tend.h"
 
-#define KEPT_SLICES ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
+#define KEPT_SLICES  ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
+#define LARGE_SLICES (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
 
+static_assert(KEPT_SLICES < HAK_SLICE, "a number of slices fits below the address of one");
+
+/* A place for a kept block holds its address and, in the bits that are zero in it, its slices: one word, so that it can be
+ * taken away by one atomic exchange. Its map entry says what it is, and that it is not in use. */
+static uintptr_t kept_word(const void *p, size_t slices)
+{
+    return (uintptr_t)p | slices;
+}
+
+static char *block_in(uintptr_t word)
+{
+    return (char *)(word & ~(HAK_SLICE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* The entry of a kept block as it was when it was in use. */
+static uint32_t entry_in_use(const void *p)
+{
+    return hak_map_get(p) + HAK_ENTRY_KEPT;
+}
+
+/* The slices in the block that p begins; false if it begins none. */
+HAK_INLINE bool slices_of(const void *p, uint32_t entry, size_t *slices)
+{
+    if (((uintptr_t)p & (HAK_SLICE - 1)) != 0)
+        return false;
+    if (hak_entry_low(entry) == HAK_ENTRY_BIG)
+        *slices = hak_big_slices(p, entry);
+    else if (hak_entry_low(entry) == HAK_ENTRY_LARGE)
+        *slices = hak_slab_of(p)->slices;
+    else
+        return false;
+    return true;
+}
+
+/* Frees a block that is not kept. */
 static void release(void *p, uint32_t entry)
 {
+    hak_map_set(p, 0);
     if (hak_entry_low(entry) == HAK_ENTRY_BIG) {
         hak_big_give(p, entry);
         return;
@@ -17,69 +55,85 @@ static void release(void *p, uint32_t entry)
     hak_run_give(run, run->slices);
 }
 
-void hak_huge_release_kept(hak_heap_t *heap)
+/* Empties a place; what was there is the caller's. acquire: pairs with the release in keep, for whoever is not the thread
+ * that kept it */
+static uintptr_t take_place(hak_heap_t *heap, unsigned i)
 {
-    for (unsigned i = 0; i < HAK_KEPT; i++) {
-        if (heap->kept[i].base != NULL)
-            release(heap->kept[i].base, heap->kept[i].entry);
-        heap->kept[i].base = NULL;
-        heap->kept[i].slices = 0;
-    }
-    heap->kept_slices = 0;
+    return atomic_exchange_explicit(&heap->kept[i], 0, memory_order_acquire);
 }
 
-void *hak_huge_take_kept(size_t slices)
+void hak_huge_release_kept(hak_heap_t *heap)
+{
+    if (heap == hak_thread.heap)
+        heap->kept_slices = 0;
+    for (unsigned i = 0; i < HAK_KEPT; i++) {
+        if (atomic_load_explicit(&heap->kept[i], memory_order_relaxed) == 0)
+            continue;
+        uintptr_t word = take_place(heap, i);
+        if (word != 0)
+            release(block_in(word), entry_in_use(block_in(word)));
+    }
+}
+
+HAK_INLINE void *take_kept(size_t slices, size_t align)
 {
     hak_heap_t *heap = hak_thread.heap;
     if (hak_unlikely(heap == NULL))
         return NULL;
     for (unsigned i = 0; i < HAK_KEPT; i++) {
-        hak_kept_t *kept = &heap->kept[i];
-        if (kept->slices != slices)
+        uintptr_t word = atomic_load_explicit(&heap->kept[i], memory_order_relaxed);
+        uintptr_t address = word - slices; /* of a block, if it has so many */
+        if ((address & ((HAK_SLICE - 1) | (align - 1))) != 0 || hak_unlikely(take_place(heap, i) == 0))
             continue;
-        void *base = kept->base;
-        hak_map_set(base, kept->entry);
-        kept->base = NULL;
-        kept->slices = 0;
         heap->kept_slices -= (uint32_t)slices;
-        return base;
+        hak_map_set(block_in(word), entry_in_use(block_in(word)));
+        return block_in(word);
     }
     return NULL;
 }
 
-/* The heap has no free place, or has too much. */
-static HAK_NOINLINE void keep_instead(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
+void *hak_huge_take_kept(size_t slices)
 {
-    hak_huge_release_kept(heap);
-    if (slices > KEPT_SLICES) {
+    return take_kept(slices, 1);
+}
+
+/* Keeps a block, if there is a place and all is not too much. */
+HAK_INLINE bool keep(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
+{
+    if (hak_unlikely(heap->kept_slices + slices > KEPT_SLICES))
+        return false;
+    for (unsigned i = 0; i < HAK_KEPT; i++) {
+        if (atomic_load_explicit(&heap->kept[i], memory_order_relaxed) != 0)
+            continue;
+        hak_map_set(p, entry - HAK_ENTRY_KEPT);
+        atomic_store_explicit(&heap->kept[i], kept_word(p, slices), memory_order_release);
+        heap->kept_slices += (uint32_t)slices;
+        return true;
+    }
+    return false;
+}
+
+/* The heap has no free place, or has too much. */
+static HAK_NOINLINE void give_slow(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
+{
+    if (heap == NULL) {
         release(p, entry);
         return;
     }
-    heap->kept[0] = (hak_kept_t){.base = p, .entry = entry, .slices = (uint32_t)slices};
-    heap->kept_slices = (uint32_t)slices;
+    hak_huge_release_kept(heap);
+    if (!keep(heap, p, entry, slices))
+        release(p, entry);
+    hak_tick(heap);
 }
 
 bool hak_huge_give(void *p, uint32_t entry)
 {
     hak_heap_t *heap = hak_thread.heap;
-    size_t slices = hak_huge_size(p, entry) >> HAK_SLICE_SHIFT;
-    if (slices == 0)
+    size_t slices;
+    if (!slices_of(p, entry, &slices))
         return false;
-    hak_map_set(p, 0);
-    if (hak_unlikely(heap == NULL)) {
-        release(p, entry);
-        return true;
-    }
-    if (hak_likely(heap->kept_slices + slices <= KEPT_SLICES)) {
-        for (unsigned i = 0; i < HAK_KEPT; i++) {
-            if (heap->kept[i].base != NULL)
-                continue;
-            heap->kept[i] = (hak_kept_t){.base = p, .entry = entry, .slices = (uint32_t)slices};
-            heap->kept_slices += (uint32_t)slices;
-            return true;
-        }
-    }
-    keep_instead(heap, p, entry, slices);
+    if (hak_unlikely(heap == NULL || !keep(heap, p, entry, slices)))
+        give_slow(heap, p, entry, slices);
     return true;
 }
 
@@ -94,28 +148,58 @@ static void *large_block(hak_slab_t *run)
     return base;
 }
 
-void *hak_huge_take(size_t size, bool *zero)
+void *hak_huge_take(size_t size, bool zeroed, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
     if (heap != NULL) {
         /* Sizes that never come back must not keep the pool from joining what lies side by side. */
         hak_huge_release_kept(heap);
         hak_count_add(&heap->counters, HAK_COUNTER_large_blocks, 1);
+        hak_tick(heap);
     }
     if (size > HAK_LARGE_MAX)
-        return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zero) : NULL;
-    hak_slab_t *run = hak_run_take((unsigned)hak_huge_slices(size));
+        return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zeroed, zero) : NULL;
+    hak_slab_t *run = hak_run_take((unsigned)hak_huge_slices(size), 1);
     if (run == NULL)
         return NULL;
     *zero = run->clean;
     return large_block(run);
 }
 
+void *hak_huge_take_aligned(size_t align, size_t size)
+{
+    bool zero;
+    size_t slices = hak_huge_slices(size);
+    void *p = take_kept(slices, align);
+    if (p != NULL)
+        return p;
+    if (hak_thread.heap == NULL)
+        hak_heap_attach();
+    if (slices <= LARGE_SLICES && align <= HAK_LARGE_MAX) {
+        hak_slab_t *run = hak_run_take((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
+        if (run != NULL)
+            return large_block(run);
+    }
+    return hak_big_take(size, align, false, &zero);
+}
+
 size_t hak_huge_size(const void *p, uint32_t entry)
 {
-    if (hak_entry_low(entry) == HAK_ENTRY_BIG)
-        return hak_big_size(p, entry);
-    return ((uintptr_t)p & (HAK_SLICE - 1)) == 0 ? hak_slab_of(p)->size : 0;
+    size_t slices;
+    return slices_of(p, entry, &slices) ? slices << HAK_SLICE_SHIFT : 0;
+}
+
+/* A large block with so many slices, in place; NULL if it cannot grow there. */
+static void *resize_run(void *p, unsigned slices)
+{
+    hak_slab_t *run = hak_slab_of(p);
+    if (slices < run->slices)
+        hak_run_shrink(run, slices);
+    else if (!hak_run_grow(run, slices))
+        return NULL;
+    for (size_t at = HAK_SLICE; run->cls != 0 && at < run->size; at += HAK_SLICE)
+        hak_map_set((char *)p + at, 0);
+    return large_block(run);
 }
 
 void *hak_huge_resize(void *p, uint32_t entry, size_t size)
@@ -124,10 +208,5 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size)
         return NULL;
     if (hak_entry_low(entry) == HAK_ENTRY_BIG)
         return size > HAK_LARGE_MAX ? hak_big_resize(p, entry, size) : NULL;
-    hak_slab_t *run = hak_slab_of(p);
-    if (size > HAK_LARGE_MAX || !hak_run_grow(run, (unsigned)hak_huge_slices(size)))
-        return NULL;
-    for (size_t at = HAK_SLICE; run->cls != 0 && at < run->size; at += HAK_SLICE)
-        hak_map_set((char *)p + at, 0);
-    return large_block(run);
+    return size > HAK_LARGE_MAX ? NULL : resize_run(p, (unsigned)hak_huge_slices(size));
 }

@@ -1,13 +1,18 @@
 /* huge.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and big ones, which are mappings. A heap
  * keeps the last few that it freed: those of equal size are taken again without a lock. Sizes go by whole slices. Any
- * thread. */
+ * thread; no lock may be held. */
 #ifndef HAK_MEM_HUGE_H
 #define HAK_MEM_HUGE_H
 
+#include "mem/big.h"
 #include "mem/heap.h"
 
-/* A block of at least `size` bytes; *zero says whether it is known to be zero. NULL when memory is out. */
-void *hak_huge_take(size_t size, bool *zero);
+/* A block of at least `size` bytes. `zeroed`: it is going to be zeroed; *zero says whether it is known to be. NULL when memory is
+ * out. */
+void *hak_huge_take(size_t size, bool zeroed, bool *zero);
+/* A block of at least `size` bytes, aligned to `align`, a power of two above HAK_SLICE; of any size: what needs such an
+ * alignment has slices of its own. NULL when memory is out. */
+void *hak_huge_take_aligned(size_t align, size_t size);
 /* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
 void *hak_huge_take_kept(size_t slices);
 /* Frees the block that p, whose map entry this is, begins. False if it begins none. */
@@ -17,7 +22,7 @@ size_t hak_huge_size(const void *p, uint32_t entry);
 /* A huge block of `size` bytes with the contents of p, in place or by moving pages rather than bytes; NULL when it can be
  * neither (p is as it was). p is huge, or a block above HAK_MID_MAX of the calling thread. */
 void *hak_huge_resize(void *p, uint32_t entry, size_t size);
-/* Frees what a heap keeps. */
+/* Frees what a heap keeps. Any thread: its own may be taking and keeping meanwhile. */
 void hak_huge_release_kept(hak_heap_t *heap);
 
 HAK_INLINE size_t hak_huge_slices(size_t size)

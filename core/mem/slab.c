@@ -49,7 +49,7 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices)
         heap->spare[i] = heap->spare[--heap->spares];
         return slab;
     }
-    hak_slab_t *slab = hak_run_take(slices);
+    hak_slab_t *slab = hak_run_take(slices, 1);
     if (slab != NULL)
         slab->touched = 0;
     return slab;

@@ -2,10 +2,11 @@
  * nothing static. */
 #include "base/message.h"
 #include "base/options.h"
-#include "mem/big.h"
+#include "mem/extent.h"
 #include "mem/front.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
+#include "mem/scarce.h"
 #include "mem/slab.h"
 
 #include <errno.h>
@@ -17,45 +18,54 @@
 static bool give_up_everything(void)
 {
     hak_heap_trim();
-    return (hak_big_trim() + hak_pool_unmap()) != 0;
+    return (hak_extent_trim(true) + hak_pool_unmap()) != 0;
 }
 
-static HAK_COLD void *take_huge_again(size_t size, bool *zero)
+/* The end of a second try. */
+static void *met_or_not(void *p)
 {
-    void *p = size <= HAK_REQUEST_MAX && give_up_everything() ? hak_huge_take(size, zero) : NULL;
-    if (p == NULL)
+    if (p != NULL)
+        hak_scarce_begin();
+    else
         errno = ENOMEM;
     return p;
 }
 
-/* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
- * failure. */
-static void *take_huge_or_fail(size_t size, bool *zero)
+static HAK_COLD void *take_huge_again(size_t size, bool zeroed, bool *zero)
 {
-    void *p = hak_huge_take(size, zero);
-    return hak_likely(p != NULL) ? p : take_huge_again(size, zero);
+    bool again = size <= HAK_REQUEST_MAX && give_up_everything();
+    return met_or_not(again ? hak_huge_take(size, zeroed, zero) : NULL);
 }
 
-/* A request above HAK_CLASS_MAX. */
-static HAK_NOINLINE void *malloc_huge(size_t size)
+/* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
+ * failure. */
+static void *take_huge_or_fail(size_t size, bool zeroed, bool *zero)
+{
+    void *p = hak_huge_take(size, zeroed, zero);
+    return hak_likely(p != NULL) ? p : take_huge_again(size, zeroed, zero);
+}
+
+/* No block of this size is kept; or it is too large for any. */
+static HAK_NOINLINE void *malloc_huge_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_REQUEST_MAX)) {
         errno = ENOMEM;
         return NULL;
     }
-    void *p = hak_huge_take_kept(hak_huge_slices(size));
-    if (hak_likely(p != NULL))
-        return p;
     bool zero;
-    return take_huge_or_fail(size, &zero);
+    return take_huge_or_fail(size, false, &zero);
+}
+
+/* A request above HAK_CLASS_MAX. */
+static HAK_NOINLINE void *malloc_huge(size_t size)
+{
+    void *p = hak_huge_take_kept(hak_huge_slices(size));
+    return hak_likely(p != NULL) ? p : malloc_huge_slow(size);
 }
 
 static HAK_COLD void *refill_again(unsigned cls)
 {
-    void *p = give_up_everything() ? hak_bin_refill(cls, true) : NULL;
-    if (p == NULL)
-        errno = ENOMEM;
-    return p;
+    return met_or_not(give_up_everything() ? hak_bin_refill(cls, true) : NULL);
 }
 
 static _Noreturn void bad_link(const void *block, const void *next)
@@ -105,8 +115,10 @@ void *hak_malloc_mid(size_t size)
 static HAK_NOINLINE void *calloc_huge(size_t size)
 {
     bool zero;
-    void *p = take_huge_or_fail(size, &zero);
-    return p == NULL || zero ? p : memset(p, 0, size);
+    void *p = take_huge_or_fail(size, true, &zero);
+    if (p != NULL && !zero)
+        hak_big_clear(p, size);
+    return p;
 }
 
 void *hak_calloc_slow(size_t size)
@@ -145,15 +157,12 @@ void *hak_malloc_aligned(size_t align, size_t size)
             cls++;
         return take_exactly(cls);
     }
-    if (align <= HAK_SLICE && padded <= HAK_LARGE_MAX)
+    if (align <= HAK_SLICE)
         return malloc_huge(padded);
-    bool zero;
-    void *p = hak_big_take(hak_max(size, 1), align, &zero);
-    if (p == NULL && give_up_everything())
-        p = hak_big_take(hak_max(size, 1), align, &zero);
-    if (p == NULL)
-        errno = ENOMEM;
-    return p;
+    void *p = hak_huge_take_aligned(align, hak_max(size, 1));
+    if (hak_likely(p != NULL))
+        return p;
+    return met_or_not(give_up_everything() ? hak_huge_take_aligned(align, hak_max(size, 1)) : NULL);
 }
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
@@ -197,9 +206,9 @@ static void free_checked(void *p, uint32_t entry)
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
-    if (hak_entry_in_slab(entry))
+    if (hak_check_frees() && hak_entry_in_slab(entry))
         free_checked(p, entry);
-    else if (entry == 0 || !hak_huge_give(p, entry))
+    else if (!hak_huge_give(p, entry))
         refuse(p);
 }
 
@@ -226,6 +235,12 @@ size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
     return entry != 0 ? size_of(p, entry) : 0;
+}
+
+/* The same of a block that is not in a slab and can be cut down where it is: of that an eighth may be too much. */
+static bool huge_stays(size_t size, size_t before)
+{
+    return size <= before && size > before - before / 8;
 }
 
 /* Resizes a block above HAK_MID_MAX in place, or by moving pages. NULL when that cannot be. */
@@ -270,10 +285,20 @@ static HAK_COLD void *realloc_foreign(void *p)
     return NULL;
 }
 
+/* Of a block that is not in a slab, or of what is none. */
+static HAK_NOINLINE void *realloc_huge(void *p, size_t size, uint32_t entry)
+{
+    size_t before = hak_huge_size(p, entry);
+    if (hak_unlikely(before == 0))
+        return realloc_foreign(p);
+    return huge_stays(size, before) ? p : realloc_moving(p, size, before);
+}
+
 void *hak_realloc_in_place(void *p, size_t size)
 {
     size_t before = hak_block_size(p);
-    if (hak_realloc_stays(size, before))
+    bool in_slab = hak_entry_in_slab(hak_map_get(p));
+    if (in_slab ? hak_realloc_stays(size, before) : huge_stays(size, before))
         return p;
     return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
 }
@@ -281,9 +306,9 @@ void *hak_realloc_in_place(void *p, size_t size)
 void *hak_realloc(void *p, size_t size)
 {
     uint32_t entry = hak_map_get(p);
-    if (hak_unlikely(entry == 0))
-        return realloc_foreign(p);
-    size_t before = size_of(p, entry);
+    if (hak_unlikely(!hak_entry_in_slab(entry)))
+        return realloc_huge(p, size, entry);
+    size_t before = hak_slab_of(p)->size;
     if (hak_realloc_stays(size, before))
         return p;
     return realloc_moving(p, size, before);
@@ -294,6 +319,6 @@ void *hak_realloc(void *p, size_t size)
 bool hak_trim_all(void)
 {
     hak_heap_trim();
-    size_t bytes = hak_big_trim();
+    size_t bytes = hak_extent_trim(false);
     return (bytes + hak_pool_purge_all()) != 0;
 }

@@ -1,0 +1,480 @@
+/* extent.c: see extent.h. Everything static is under `lock`. The system is asked without it: what is about to go back has no
+ * map entries by then and is in no list. */
+#include "mem/extent.h"
+
+#include "base/options.h"
+#include "mem/retain.h"
+#include "mem/scarce.h"
+#include "obs/trace.h"
+#include "os/os.h"
+
+#define PIECE_RECORDS 1024u /* records are mapped so many at a time */
+#define PIECES        1024u
+#define BINS          124u /* of sizes up to 2^31 units */
+#define SCAN          32u  /* ranges of one bin that are looked at for the best fit */
+#define AT_A_TIME     16u  /* ranges that one call gives back */
+#define SPLITS_MOST   1024u
+#define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
+#define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
+#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
+
+typedef unsigned __int128 bins_t; /* a bit for each bin */
+
+/* A free range. */
+typedef struct extent {
+    char *base;
+    size_t size;
+    struct extent *next, *prev;     /* in its bin */
+    struct extent *older, *younger; /* of the dirty ones, by when they were given */
+    uint32_t index;                 /* of this record */
+    bool dirty;
+} extent_t;
+
+static hak_os_lock_t lock;
+static extent_t *pieces[PIECES];
+static uint32_t used;           /* records that ever were in use */
+static uint32_t valid;          /* records before it belong to what a forked child gave up */
+static extent_t *unused;        /* records, linked by next */
+static extent_t *bins[2][BINS]; /* clean and dirty ones */
+static bins_t filled[2];        /* bins that are not empty */
+static extent_t *oldest, *youngest;
+static hak_retain_t retain;
+static uint32_t splits;     /* mappings that our unmapping made, about */
+static uint32_t refused_ms; /* when the system last refused to take pages back */
+static bool refused;
+static hak_extent_view_t totals; /* dirty is retain.free */
+
+/* --- records ------------------------------------------------------------------------------------------------------ */
+
+static extent_t *record_at(uint32_t index)
+{
+    return &pieces[index / PIECE_RECORDS][index % PIECE_RECORDS];
+}
+
+/* NULL when there is no memory for more of them. */
+static extent_t *new_record(void)
+{
+    extent_t *extent = unused;
+    if (extent != NULL) {
+        unused = extent->next;
+        return extent;
+    }
+    if (used == PIECES * PIECE_RECORDS)
+        return NULL;
+    extent_t **piece = &pieces[used / PIECE_RECORDS];
+    if (*piece == NULL && (*piece = hak_os_map(PIECE_RECORDS * sizeof(extent_t), HAK_OS_PAGE)) == NULL)
+        return NULL;
+    extent = record_at(used);
+    extent->index = used++;
+    return extent;
+}
+
+static void drop_record(extent_t *extent)
+{
+    extent->next = unused;
+    unused = extent;
+}
+
+/* --- lists -------------------------------------------------------------------------------------------------------- */
+
+/* Four bins for each power of two, in units. */
+static unsigned bin_of(size_t size)
+{
+    size_t units = size / HAK_UNIT;
+    if (units < 4)
+        return (unsigned)units;
+    unsigned m = 63u - (unsigned)__builtin_clzl(units);
+    return 4 * (m - 1) + (unsigned)(units >> (m - 2) & 3);
+}
+
+static bins_t bit(unsigned bin)
+{
+    return (bins_t)1 << bin;
+}
+
+static void list_extent(extent_t *extent)
+{
+    unsigned bin = bin_of(extent->size);
+    extent->prev = NULL;
+    extent->next = bins[extent->dirty][bin];
+    if (extent->next != NULL)
+        extent->next->prev = extent;
+    bins[extent->dirty][bin] = extent;
+    filled[extent->dirty] |= bit(bin);
+    if (!extent->dirty)
+        return;
+    extent->younger = NULL;
+    extent->older = youngest;
+    *(youngest != NULL ? &youngest->younger : &oldest) = extent;
+    youngest = extent;
+}
+
+static void unlist_extent(extent_t *extent)
+{
+    unsigned bin = bin_of(extent->size);
+    if (extent->next != NULL)
+        extent->next->prev = extent->prev;
+    if (extent->prev != NULL)
+        extent->prev->next = extent->next;
+    else if ((bins[extent->dirty][bin] = extent->next) == NULL)
+        filled[extent->dirty] &= ~bit(bin);
+    if (!extent->dirty)
+        return;
+    *(extent->younger != NULL ? &extent->younger->older : &youngest) = extent->older;
+    *(extent->older != NULL ? &extent->older->younger : &oldest) = extent->younger;
+}
+
+/* --- the map ------------------------------------------------------------------------------------------------------ */
+
+static char *last_slice(const extent_t *extent)
+{
+    return extent->base + extent->size - HAK_SLICE;
+}
+
+/* The free range that has an entry at p, or NULL. */
+static extent_t *extent_at(const char *p)
+{
+    uint32_t entry = hak_map_find(p);
+    if (hak_entry_low(entry) != HAK_ENTRY_FREE || hak_entry_high(entry) < valid)
+        return NULL;
+    return record_at(hak_entry_high(entry));
+}
+
+/* Makes a range free. False if there is no memory for its record or its entries. */
+static bool add(char *base, size_t size, bool dirty)
+{
+    extent_t *extent = new_record();
+    if (extent == NULL)
+        return false;
+    extent->base = base;
+    extent->size = size;
+    extent->dirty = dirty;
+    uint32_t entry = hak_entry(extent->index, HAK_ENTRY_FREE);
+    if (!hak_map_cover(base, size)) {
+        drop_record(extent);
+        return false;
+    }
+    hak_map_set(base, entry);
+    hak_map_set(last_slice(extent), entry);
+    list_extent(extent);
+    totals.clean += dirty ? 0 : size;
+    return true;
+}
+
+/* The range is not free any more: nothing leads to it. */
+static void take_away(extent_t *extent)
+{
+    unlist_extent(extent);
+    hak_map_set(extent->base, 0);
+    hak_map_set(last_slice(extent), 0);
+    totals.clean -= extent->dirty ? 0 : extent->size;
+    drop_record(extent);
+}
+
+/* Makes a range free, joined with free neighbours of its kind. */
+static bool add_joined(char *base, size_t size, bool dirty)
+{
+    extent_t *below = extent_at(base - 1);
+    if (below != NULL && below->dirty == dirty) {
+        base = below->base;
+        size += below->size;
+        take_away(below);
+    }
+    extent_t *above = extent_at(base + size);
+    if (above != NULL && above->dirty == dirty) {
+        size += above->size;
+        take_away(above);
+    }
+    return add(base, size, dirty);
+}
+
+/* Takes [at, at + size) out of a free range; what is left before and behind stays free. */
+static void cut(extent_t *extent, char *at, size_t size)
+{
+    char *base = extent->base;
+    char *end = base + extent->size;
+    bool dirty = extent->dirty;
+    take_away(extent);
+    /* A record is there: the one just dropped, and for a second one at worst the rest is lost to us, not to the system. */
+    if (at != base)
+        add(base, (size_t)(at - base), dirty);
+    if (at + size != end)
+        add(at + size, (size_t)(end - at) - size, dirty);
+    if (dirty)
+        hak_retain_reused(&retain, size);
+    else
+        hak_retain_fresh(&retain, size);
+}
+
+/* --- taking ------------------------------------------------------------------------------------------------------- */
+
+static char *aligned_in(const extent_t *extent, size_t align)
+{
+    return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
+}
+
+static bool fits(const extent_t *extent, size_t size, size_t align)
+{
+    size_t before = (size_t)(aligned_in(extent, align) - extent->base);
+    return extent->size >= size && extent->size - size >= before;
+}
+
+/* The smallest range that fits, of the first few of each bin; NULL if none does. */
+static extent_t *find(bool dirty, size_t size, size_t align)
+{
+    extent_t *best = NULL;
+    bins_t rest = filled[dirty] >> bin_of(size) << bin_of(size);
+    for (; rest != 0 && best == NULL; rest &= rest - 1) {
+        uint64_t low = (uint64_t)rest;
+        unsigned bin =
+            (unsigned)(low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(rest >> 64)));
+        extent_t *extent = bins[dirty][bin];
+        for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
+            if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
+                best = extent;
+    }
+    return best;
+}
+
+/* Out of what is free already; NULL if nothing fits. */
+static char *take_free(size_t size, size_t align, bool zeroed, bool *zero)
+{
+    bool clean_first = zeroed && size >= ZERO_BY_PAGE;
+    extent_t *extent = find(!clean_first, size, align);
+    if (extent == NULL)
+        extent = find(clean_first, size, align);
+    if (extent == NULL)
+        return NULL;
+    char *at = aligned_in(extent, align);
+    *zero = !extent->dirty;
+    totals.from_cache += extent->dirty;
+    cut(extent, at, size);
+    return at;
+}
+
+static bool is_ours(const char *p)
+{
+    return hak_map_find(p) != 0;
+}
+
+/* How many mappings more, or fewer, there are once [base, base + size) is unmapped. */
+static int split_by(const char *base, size_t size)
+{
+    return is_ours(base - 1) + is_ours(base + size) - 1;
+}
+
+static void count_split(int change)
+{
+    if (change > 0 || splits != 0)
+        splits += (uint32_t)change;
+}
+
+/* From the system; what is mapped ahead becomes a free range. */
+static char *map_fresh(size_t size, size_t align)
+{
+    size_t ahead = hak_min(totals.live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;
+    size_t bytes = align <= HAK_UNIT && ahead > size && !hak_is_scarce() ? ahead : size;
+    char *base = hak_os_map(bytes, align);
+    if (base == NULL && bytes != size) {
+        bytes = size;
+        base = hak_os_map(bytes, align);
+    }
+    if (base == NULL)
+        return NULL;
+    if (hak_policy()->thp != HAK_THP_AUTO)
+        hak_os_huge_pages(base, bytes, hak_policy()->thp == HAK_THP_ON);
+    hak_os_lock(&lock);
+    count_split(-split_by(base, bytes));
+    hak_retain_fresh(&retain, size);
+    bool kept = bytes == size || add_joined(base + size, bytes - size, false);
+    hak_os_unlock(&lock);
+    if (!kept)
+        hak_os_unmap(base + size, bytes - size);
+    return base;
+}
+
+char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
+{
+    hak_os_lock(&lock);
+    char *at = take_free(size, align, zeroed, zero);
+    hak_os_unlock(&lock);
+    if (at == NULL) {
+        *zero = true;
+        at = map_fresh(size, align);
+        if (at == NULL)
+            return NULL;
+    }
+    hak_os_lock(&lock);
+    totals.live += size;
+    totals.taken++;
+    hak_os_unlock(&lock);
+    return at;
+}
+
+bool hak_extent_take_at(char *at, size_t size)
+{
+    hak_os_lock(&lock);
+    extent_t *extent = extent_at(at);
+    bool there = extent != NULL && extent->base == at && extent->size >= size;
+    if (there) {
+        cut(extent, at, size);
+        totals.live += size;
+    }
+    hak_os_unlock(&lock);
+    return there;
+}
+
+void hak_extent_moved(size_t before, size_t after)
+{
+    hak_os_lock(&lock);
+    totals.live += after - before;
+    hak_os_unlock(&lock);
+}
+
+/* --- giving ------------------------------------------------------------------------------------------------------- */
+
+/* Free beyond it goes back at once. */
+static uint64_t floor_of(void)
+{
+    const hak_policy_t *policy = hak_policy();
+    bool keeps = HAK_BIGCACHE && !policy->disable_bigcache && policy->purge_delay_ms != 0 && !hak_is_scarce();
+    return keeps ? (uint64_t)policy->bigcache_mb << 20 : 0;
+}
+
+bool hak_extent_give(char *base, size_t size, bool dirty)
+{
+    hak_os_lock(&lock);
+    totals.live -= size;
+    bool kept = add_joined(base, size, dirty);
+    if (kept && dirty)
+        hak_retain_freed(&retain, size);
+    bool due = hak_retain_due(&retain, floor_of()) != 0;
+    hak_os_unlock(&lock);
+    if (!kept)
+        hak_os_release(base, size);
+    return due;
+}
+
+/* Cuts at most `most` bytes, the end of the range, out of it; of what is free, or all that is left after this. */
+static char *take_end(extent_t *extent, size_t *most)
+{
+    char *base = extent->base;
+    size_t size = extent->size;
+    bool dirty = extent->dirty;
+    size_t rest = size > *most ? size - *most : 0;
+    take_away(extent);
+    if (rest == 0 || !add(base, rest, dirty))
+        rest = 0;
+    *most = size - rest;
+    return base + rest;
+}
+
+/* Gives one range back, `size` bytes that nothing leads to any more. Called with the lock, which it lets go of meanwhile.
+ * False if the system refuses: to take the pages of a dirty one, to unmap a clean one. */
+static bool return_range(char *base, size_t size, bool dirty, bool unmap)
+{
+    int change = split_by(base, size);
+    unmap = unmap || change <= 0 || splits < SPLITS_MOST;
+    hak_os_unlock(&lock);
+    bool unmapped = unmap && hak_os_release(base, size);
+    bool emptied = unmapped || !dirty || hak_os_discard(base, size);
+    hak_trace("extent given back", base, size);
+    hak_os_lock(&lock);
+    if (unmapped)
+        count_split(change);
+    else if (!add_joined(base, size, !emptied))
+        return false; /* lost, for want of a record */
+    if (emptied && dirty)
+        hak_retain_given(&retain, size);
+    return dirty ? emptied : unmapped;
+}
+
+/* The oldest dirty range, or as much of it as is due. */
+static bool return_oldest(uint64_t due)
+{
+    size_t size = hak_round_up((size_t)due, HAK_UNIT);
+    char *base = take_end(oldest, &size);
+    return return_range(base, size, true, false);
+}
+
+/* After a refusal nothing is tried before the window is over. */
+static bool may_try(uint32_t now_ms)
+{
+    refused = refused && now_ms - refused_ms < hak_policy()->purge_delay_ms;
+    return !refused;
+}
+
+bool hak_extent_give_back(uint32_t now_ms)
+{
+    if (!HAK_PURGE)
+        return false;
+    hak_os_lock(&lock);
+    hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
+    uint64_t due = may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
+    for (unsigned i = 0; due != 0 && oldest != NULL && i < AT_A_TIME; i++) {
+        if (!return_oldest(due)) {
+            refused = true;
+            refused_ms = now_ms;
+        }
+        due = refused ? 0 : hak_retain_due(&retain, floor_of());
+    }
+    hak_os_unlock(&lock);
+    return due != 0;
+}
+
+/* The first clean range, or NULL. */
+static extent_t *any_clean(void)
+{
+    bins_t set = filled[false];
+    if (set == 0)
+        return NULL;
+    uint64_t low = (uint64_t)set;
+    return bins[false][low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(set >> 64))];
+}
+
+size_t hak_extent_trim(bool unmap)
+{
+    size_t bytes = 0;
+    hak_os_lock(&lock);
+    /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends. */
+    while (oldest != NULL) {
+        size_t size = SIZE_MAX;
+        char *base = take_end(oldest, &size);
+        if (!return_range(base, size, true, unmap))
+            break;
+        bytes += size;
+    }
+    for (extent_t *extent; unmap && (extent = any_clean()) != NULL;) {
+        size_t size = SIZE_MAX;
+        char *base = take_end(extent, &size);
+        if (!return_range(base, size, false, true))
+            break;
+        bytes += size;
+    }
+    hak_os_unlock(&lock);
+    return bytes;
+}
+
+void hak_extent_after_fork(void)
+{
+    if (!hak_os_lock_reset(&lock))
+        return;
+    /* Another thread was moving ranges about: what was free is given up rather than trusted. */
+    valid = used;
+    unused = NULL;
+    filled[0] = filled[1] = 0;
+    for (unsigned bin = 0; bin < BINS; bin++)
+        bins[0][bin] = bins[1][bin] = NULL;
+    oldest = youngest = NULL;
+    retain = (hak_retain_t){0};
+    totals.clean = 0;
+}
+
+hak_extent_view_t hak_extent_view(void)
+{
+    hak_os_lock(&lock);
+    hak_extent_view_t view = totals;
+    view.dirty = retain.free;
+    hak_os_unlock(&lock);
+    return view;
+}

@@ -1,0 +1,45 @@
+/* extent.h: the address space of big blocks: ranges of whole units that are free, and where new ones come from. Any thread.
+ *
+ * A range that is given is joined with its neighbours and kept: dirty, until retain.h says that it goes back to the
+ * system; afterwards unmapped, or, where that would cut a mapping in two, without pages and clean. (The system allows some
+ * 65,000 mappings. If every other of 131,072 blocks were unmapped, no thread could be started any more.)
+ *
+ * Ranges are found by size in lists by a quarter of a power of two, and their neighbours through the map: the first and the last slice
+ * of a free range have an entry with the number of its record. */
+#ifndef HAK_MEM_EXTENT_H
+#define HAK_MEM_EXTENT_H
+
+#include "map/map.h"
+
+/* Sizes and addresses are multiples of it: the system then puts one mapping right below the other, so that neighbours can be
+ * joined, and what is cut from a range fits others. */
+#define HAK_UNIT ((size_t)64 << 10)
+
+/* Takes `size` bytes, whole units, aligned to at least a unit. `zeroed`: a range that is clean is better; *zero says whether it
+ * is. NULL when the system has no more. No lock may be held. */
+char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero);
+/* Takes the `size` bytes that begin at `at`, if they are free. */
+bool hak_extent_take_at(char *at, size_t size);
+/* Gives a range back, of which the caller has cleared all map entries. True if it is time for hak_extent_give_back. No lock
+ * may be held. */
+bool hak_extent_give(char *base, size_t size, bool dirty);
+/* Tells of a range that was taken, and moved to other addresses or away by the system itself. */
+void hak_extent_moved(size_t before, size_t after);
+/* Gives back to the system what retain.h says, a bounded number of ranges at a time. True if there is more to do. No lock may
+ * be held. */
+bool hak_extent_give_back(uint32_t now_ms);
+/* Gives all of it back; `unmap`: the address space of what is clean, too. Returns the bytes. No lock may be held. */
+size_t hak_extent_trim(bool unmap);
+void hak_extent_after_fork(void);
+
+/* A snapshot for the statistics page; bytes. */
+typedef struct hak_extent_view {
+    size_t live;                /* taken */
+    size_t dirty;               /* free, with pages */
+    size_t clean;               /* free, without */
+    uint64_t taken, from_cache; /* ranges so far; of these, dirty ones */
+} hak_extent_view_t;
+
+hak_extent_view_t hak_extent_view(void);
+
+#endif

@@ -1,0 +1,46 @@
+/* retain.h: how much free memory stays for reuse, and how much goes back to the system. Arithmetic only: the time comes in,
+ * and the caller holds the lock of what it is about. The pool has one of these, and so has the cache of big blocks.
+ *
+ * The rule has two numbers.
+ *   window  Memory that was free all through a window of time (HAKMEM_PURGE_DELAY_MS) goes back when it ends. That is `low`,
+ *           the least that was free at any moment of it. What a program uses at least once in each window stays.
+ *   limit   What is free beyond it goes back at once. It starts at a floor (HAKMEM_RETAIN_MB). Each byte that had gone back
+ *           and is asked for again within two windows raises it by that byte, so a burst that repeats finds from its third
+ *           time on what it used. Each window in which nothing was asked for again halves the rise.
+ *
+ * Example: bursts of 100 MiB, each freed at its end, floor 16 MiB. The first leaves 16, 84 go back. The second touches these
+ * 84 anew: the limit is now 100, and from the third on nothing goes back. Half a second after the last one all of it does.
+ *
+ * Rejected: an age for each free range. Where ranges are joined, the joint one is as young as its youngest part, and what
+ * lies beside something busy never ages (2 GiB of freed blocks stayed for ever beside a block of 5 MiB that came and went). */
+#ifndef HAK_MEM_RETAIN_H
+#define HAK_MEM_RETAIN_H
+
+#include "base/types.h"
+
+/* All zero is the start. Bytes. */
+typedef struct hak_retain {
+    uint64_t free;        /* free and not given back: may be backed by pages */
+    uint64_t low;         /* the least of it since the window began */
+    uint64_t rise;        /* of the limit above its floor */
+    uint64_t gone;        /* given back since the window began and not asked for again */
+    uint64_t gone_before; /* the same of the window before */
+    uint64_t owed;        /* to be given back since the last window ended */
+    uint32_t since_ms;    /* when the window began; the low bits of the clock */
+    bool asked;           /* something was asked for again in this window */
+} hak_retain_t;
+
+/* So many bytes became free. */
+void hak_retain_freed(hak_retain_t *retain, uint64_t bytes);
+/* Some that were free are in use again. */
+void hak_retain_reused(hak_retain_t *retain, uint64_t bytes);
+/* Memory that is not free yet, or was given back, is going to be touched. */
+void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes);
+/* Some that were free went back to the system. */
+void hak_retain_given(hak_retain_t *retain, uint64_t bytes);
+/* Looks at the clock: ends the window if it is over. */
+void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
+/* The bytes that are to go back now. */
+uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor);
+
+#endif

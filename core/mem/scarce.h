@@ -1,0 +1,22 @@
+/* scarce.h: whether the system has refused memory lately. Then little is kept that is free: the next thread's stack, say,
+ * needs room too. Any thread. */
+#ifndef HAK_MEM_SCARCE_H
+#define HAK_MEM_SCARCE_H
+
+#include "base/types.h"
+
+extern _Atomic bool hak_scarce HAK_HIDDEN;
+
+/* Relaxed: a hint, which orders nothing. */
+HAK_INLINE bool hak_is_scarce(void)
+{
+    return atomic_load_explicit(&hak_scarce, memory_order_relaxed);
+}
+
+/* A request was refused, and met after what was free had gone back. (One that is refused still says nothing: 2^46 bytes are never
+ * there.) */
+void hak_scarce_begin(void);
+/* Looks at the clock: ends it when nothing was refused for a while. */
+void hak_scarce_tick(uint32_t now_ms);
+
+#endif

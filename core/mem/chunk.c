@@ -18,6 +18,7 @@
 #define ALL_FREE         ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
+#define MAPPINGS_MOST    4096u
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* A set of slices of one chunk: bit i is slice i. */
@@ -447,12 +448,13 @@ static void remove_chunk(chunk_t *chunk)
     totals.reserved -= HAK_CHUNK;
 }
 
-/* Unmaps chunks without runs. Called with the lock, which it lets go of meanwhile. */
-static void unmap_empty_chunks(void)
+/* Unmaps at most so many chunks without runs, which are all in one list. Called with the lock, which it lets go of
+ * meanwhile. */
+static void unmap_empty_chunks(size_t most)
 {
     chunk_t *removed = NULL;
-    for (chunk_t *next, *chunk = all; chunk != NULL; chunk = next) { /* each chunk once */
-        next = chunk->before;
+    for (chunk_t *next, *chunk = by_longest[HAK_RUN_MOST]; chunk != NULL && most != 0; chunk = next, most--) {
+        next = chunk->next;
         if (chunk->free != ALL_FREE)
             continue;
         remove_chunk(chunk);
@@ -489,6 +491,7 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_os_lock(&lock);
     give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
     bool due = HAK_PURGE && !refused && hak_retain_due(&retain, floor_of()) != 0;
+    due |= hak_is_scarce() && chunk->free == ALL_FREE;
     hak_os_unlock(&lock);
     if (hak_unlikely(due) && hak_thread.heap != NULL)
         hak_thread.heap->ticks = 1;
@@ -503,13 +506,13 @@ static bool may_try(uint32_t now_ms)
 
 bool hak_pool_give_back(uint32_t now_ms)
 {
-    if (!HAK_PURGE)
+    if (!HAK_PURGE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
     if (hak_is_scarce())
-        unmap_empty_chunks();
+        unmap_empty_chunks(CHUNKS_AT_A_TIME);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
+    uint64_t due = HAK_PURGE && may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
     for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {
         if (!purge_chunk(oldest)) {
             refused = true;
@@ -521,17 +524,29 @@ bool hak_pool_give_back(uint32_t now_ms)
     return due != 0;
 }
 
-size_t hak_pool_purge_all(void)
+/* How many chunks have runs: there may be as many mappings once the others are gone. */
+static size_t chunks_with_runs(void)
+{
+    size_t n = 0;
+    for (const chunk_t *chunk = all; chunk != NULL; chunk = chunk->before)
+        n += chunk->free != ALL_FREE;
+    return n;
+}
+
+size_t hak_pool_trim(void)
 {
     hak_os_lock(&lock);
-    size_t before = totals.purged;
-    /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on filling it. */
+    uint64_t before = retain.free;
+    if (chunks_with_runs() <= MAPPINGS_MOST)
+        unmap_empty_chunks(SIZE_MAX);
+    /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on
+     * filling it. */
     for (size_t rounds = totals.reserved / HAK_CHUNK; oldest != NULL && rounds != 0; rounds--)
         if (!purge_chunk(oldest))
             break;
-    size_t purged = totals.purged - before;
+    uint64_t after = retain.free;
     hak_os_unlock(&lock);
-    return purged;
+    return before > after ? before - after : 0;
 }
 
 size_t hak_pool_unmap(void)
@@ -542,7 +557,7 @@ size_t hak_pool_unmap(void)
         totals.reserved -= (size_t)(region_end - region);
         region = region_end;
     }
-    unmap_empty_chunks();
+    unmap_empty_chunks(SIZE_MAX);
     size_t unmapped = before > totals.reserved ? before - totals.reserved : 0;
     hak_os_unlock(&lock);
     return unmapped;

@@ -73,8 +73,8 @@ void hak_run_shrink(hak_slab_t *run, unsigned slices);
 /* Purges what retain.h says, a bounded number of chunks at a time. True if there is more to do. No lock may be held here and in
  * the next two. */
 bool hak_pool_give_back(uint32_t now_ms);
-/* Purges all free slices. Returns the bytes given back. */
-size_t hak_pool_purge_all(void);
+/* Purges all free slices, and unmaps chunks without runs where that leaves few mappings. Returns the bytes given back. */
+size_t hak_pool_trim(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_pool_unmap(void);

@@ -406,7 +406,7 @@ static bool may_try(uint32_t now_ms)
 
 bool hak_extent_give_back(uint32_t now_ms)
 {
-    if (!HAK_PURGE)
+    if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);

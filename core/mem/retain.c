@@ -30,7 +30,6 @@ void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes)
     retain->gone -= now;
     retain->gone_before -= before;
     retain->rise += now + before;
-    retain->asked |= now + before != 0;
 }
 
 void hak_retain_given(hak_retain_t *retain, uint64_t bytes)
@@ -45,12 +44,10 @@ void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
     uint32_t passed = now_ms - retain->since_ms;
     if (passed < window_ms)
         return;
-    uint32_t windows = window_ms == 0 ? 1 : passed / window_ms;
-    if (!retain->asked)
-        retain->rise = windows < 64 ? retain->rise >> windows : 0;
-    retain->gone_before = windows == 1 ? retain->gone : 0;
+    bool next = window_ms == 0 || passed / window_ms == 1;
+    retain->rise -= least(retain->low, retain->rise);
+    retain->gone_before = next ? retain->gone : 0;
     retain->gone = 0;
-    retain->asked = false;
     retain->owed = window_ms == 0 ? retain->free : retain->low;
     retain->low = retain->free;
     retain->since_ms = now_ms;

@@ -6,7 +6,7 @@
  *           the least that was free at any moment of it. What a program uses at least once in each window stays.
  *   limit   What is free beyond it goes back at once. It starts at a floor (HAKMEM_RETAIN_MB). Each byte that had gone back
  *           and is asked for again within two windows raises it by that byte, so a burst that repeats finds from its third
- *           time on what it used. Each window in which nothing was asked for again halves the rise.
+ *           time on what it used. Each window lowers the rise by what nobody needed in it, that is `low`.
  *
  * Example: bursts of 100 MiB, each freed at its end, floor 16 MiB. The first leaves 16, 84 go back. The second touches these
  * 84 anew: the limit is now 100, and from the third on nothing goes back. Half a second after the last one all of it does.
@@ -27,7 +27,6 @@ typedef struct hak_retain {
     uint64_t gone_before; /* the same of the window before */
     uint64_t owed;        /* to be given back since the last window ended */
     uint32_t since_ms;    /* when the window began; the low bits of the clock */
-    bool asked;           /* something was asked for again in this window */
 } hak_retain_t;
 
 /* So many bytes became free. */

@@ -320,5 +320,5 @@ bool hak_trim_all(void)
 {
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
-    return (bytes + hak_pool_purge_all()) != 0;
+    return (bytes + hak_pool_trim()) != 0;
 }

@@ -174,6 +174,7 @@ void hak_heap_trim(void)
         if (!hak_os_try_lock(&heap->lock))
             continue;
         trim_and_unlock(heap);
+        hak_slab_purge_free(heap);
         hak_remote_tend(heap);
     }
 }

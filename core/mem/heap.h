@@ -71,6 +71,8 @@ struct hak_heap {
     uint32_t kept_slices;         /* their sum; more, if somebody else emptied a place */
     uint32_t ticks;               /* slow paths until one looks at the clock (tend.h) */
     uint32_t owner;
+    void *
+        fresh; /* the block carved last, if it was zero then: calloc asks right after the refill that carved it */
     hak_counters_t counters;
     hak_heap_t *next_orphan; /* under the lock of that list */
     _Atomic uint32_t state;  /* hak_heap_state_t */

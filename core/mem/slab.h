@@ -1,5 +1,5 @@
 /* slab.h: slabs of a heap, out of the pool and back, and blocks in and out of them. All functions are for the holder of
- * the heap's lock, but for hak_slab_grow. */
+ * the heap's lock, but for hak_slab_grow and hak_slab_purge_free. */
 #ifndef HAK_MEM_SLAB_H
 #define HAK_MEM_SLAB_H
 
@@ -18,6 +18,9 @@ bool hak_slab_grow(void *p, unsigned cls);
 hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls);
 /* Gives every empty slab back to the pool. */
 void hak_slab_release_empty(hak_heap_t *heap);
+/* Gives the pages inside of free blocks back to the system, where slabs have such beside blocks in use. Any thread; no lock may be
+ * held. */
+void hak_slab_purge_free(hak_heap_t *heap);
 /* Walks all slabs and aborts at the first broken invariant. */
 void hak_slab_check(const hak_heap_t *heap);
 

@@ -1,0 +1,72 @@
+// Memory that is known to be zero is not zeroed again by calloc: what is touched is what the program touches, for blocks that are
+// new, for those that were sparse before, and among others in use. What was written before is zero all the same.
+#include <malloc.h>
+
+#include "check.h"
+
+static const size_t MIB = 1 << 20;
+
+static char *sparse(size_t size, size_t at)
+{
+    char *block = calloc(1, size);
+    CHECK(block != NULL, "no block of %zu bytes", size);
+    CHECK(block[0] == 0 && block[at] == 0 && block[size - 1] == 0, "calloc(%zu) is not zero", size);
+    block[at] = 1;
+    return block;
+}
+
+static void new_blocks(size_t size, long most_kib_each)
+{
+    const size_t count = 300 * MIB / size;
+    char **blocks = calloc(count, sizeof *blocks);
+    const long before = resident_kib();
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = sparse(size, 100);
+    }
+    const long each = (resident_kib() - before) / (long)count;
+    CHECK(each <= most_kib_each, "calloc(%zu) and a byte touched: %ld KiB each", size, each);
+    for (size_t i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+    free(blocks);
+}
+
+static void again_and_again(size_t size)
+{
+    const long before = peak_resident_kib();
+    for (size_t i = 0; i < 100; i++) {
+        free(sparse(size, i * 5000));
+    }
+    CHECK(peak_resident_kib() - before < 20 * 1024, "sparse calloc(%zu) a hundred times: %ld KiB more", size,
+          peak_resident_kib() - before);
+}
+
+static void written_before(size_t size)
+{
+    for (int round = 0; round < 6; round++) {
+        unsigned char *block = round % 2 ? calloc(1, size) : malloc(size);
+        CHECK(block != NULL, "no block of %zu bytes", size);
+        CHECK(round % 2 == 0 || is_zero(block, size), "calloc(%zu) of what was written is not zero", size);
+        memset(block, 0xee, size);
+        free(block);
+    }
+}
+
+int main(void)
+{
+    if (!RESIDENT_IS_KNOWN) {
+        return TEST_SKIPPED;
+    }
+    new_blocks(200000, 40);
+    new_blocks(400000, 40);
+    new_blocks(3 * MIB, 80);
+    char *live = malloc(100 * MIB);
+    memset(live, 1, 100 * MIB);
+    again_and_again(60 * MIB);
+    again_and_again(1000 * MIB);
+    free(live);
+    for (size_t size = 3000; size < 80 * MIB; size = size * 3 + 1000) {
+        written_before(size);
+    }
+    return 0;
+}

@@ -52,11 +52,17 @@ static void written_before(size_t size)
     }
 }
 
-int main(void)
+// `debug` fills what it hands out, and what is free.
+static int is_poisoned(void)
 {
-    if (!RESIDENT_IS_KNOWN) {
-        return TEST_SKIPPED;
-    }
+    unsigned char *block = malloc(5000);
+    const int poisoned = block[0] == 0xa5 && block[1000] == 0xa5;
+    free(block);
+    return poisoned;
+}
+
+static void resident_stays_small(void)
+{
     new_blocks(200000, 40);
     new_blocks(400000, 40);
     new_blocks(3 * MIB, 80);
@@ -65,6 +71,13 @@ int main(void)
     again_and_again(60 * MIB);
     again_and_again(1000 * MIB);
     free(live);
+}
+
+int main(void)
+{
+    if (RESIDENT_IS_KNOWN && !is_poisoned()) {
+        resident_stays_small();
+    }
     for (size_t size = 3000; size < 80 * MIB; size = size * 3 + 1000) {
         written_before(size);
     }

@@ -6,6 +6,10 @@
  * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, its stack, and
  * the 64 GiB below its libraries. Only the free of a pointer into nowhere would fault.
  *
+ * Where the map lies: at random within a range that programs leave free, so that it is not the same for everybody;
+ * where a sanitizer is in the process, in a range that this one leaves to programs. With little address space to have
+ * (RLIMIT_AS) only the windows are taken that each program needs.
+ *
  * Rejected: mapping all of the 32 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
@@ -26,7 +30,7 @@
 #define HAK_ENTRY_LARGE 0xff0u
 #define HAK_ENTRY_BIG   0xfe0u
 #define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
-#define HAK_OWNERS      (1u << 17) /* owners are 1..HAK_OWNERS-1, records too */
+#define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
@@ -44,6 +48,8 @@ bool hak_map_cover(const void *address, size_t size);
 
 /* In a forked child. */
 void hak_map_after_fork(void);
+/* Calls `visit` with the address of each slice that has an entry of this owner's slabs. Reads all that is covered: slow. */
+void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owner));
 
 HAK_INLINE uint32_t hak_map_get(const void *p)
 {

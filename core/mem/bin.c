@@ -81,18 +81,16 @@ static void *begin(hak_heap_t *heap, unsigned cls, void *list)
     return list;
 }
 
-/* For a thread that is past its end: one block by way of a heap that is given back at once. */
+/* For a thread that is past its end, or cannot have a heap: one block by way of another. */
 static void *take_by_borrowing(unsigned cls)
 {
-    hak_heap_t *heap = hak_heap_borrow();
+    hak_heap_t *heap = hak_heap_lock_one();
     if (heap == NULL)
         return NULL;
-    hak_os_lock(&heap->lock);
     void *block = hak_slab_take_blocks(heap, cls);
     if (block != NULL)
         hak_slab_put_list(heap, hak_next(block));
-    hak_os_unlock(&heap->lock);
-    hak_heap_give_back(heap);
+    hak_heap_unlock_one(heap);
     return block;
 }
 

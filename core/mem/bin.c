@@ -58,7 +58,7 @@ void hak_bin_full(size_t offset)
 {
     unsigned cls = (unsigned)(offset / 16);
     hak_heap_t *heap = hak_thread.heap;
-    hak_bin_t *bin = &hak_thread.bins[cls];
+    hak_bin_t *bin = (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
     if (cls > HAK_MID_CLASSES) {
         bin_full_of_runs(heap, bin);
         return;
@@ -139,14 +139,15 @@ static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned 
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 static void sweep(hak_heap_t *heap)
 {
+    unsigned cls = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
-        heap->swept = heap->swept < HAK_MID_CLASSES ? heap->swept + 1 : SWEEP_FIRST;
-        unsigned cls = heap->swept;
+        cls = cls < HAK_MID_CLASSES ? cls + 1 : SWEEP_FIRST;
         hak_bin_t *bin = &hak_thread.bins[cls];
         if (bin->seen == state_of(bin) && holds_blocks(heap, bin, cls))
             empty(heap, bin, cls);
         bin->seen = state_of(bin);
     }
+    heap->swept = cls;
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so

@@ -77,7 +77,7 @@ static bool is_forker(void)
 }
 
 /* The mark is REPAIRING, by this thread; it was `mark`. */
-static void repair(uint32_t mark)
+static void repair(uint64_t mark)
 {
     bool first = mark == UNSET;
     if (first) {
@@ -92,7 +92,7 @@ static void repair(uint32_t mark)
 }
 
 /* Without signals: a handler that came between could take a lock, or fork again. */
-static void try_repair(uint32_t mark)
+static void try_repair(uint64_t mark)
 {
     uint64_t all = ~(uint64_t)0, before = 0;
     long masked =
@@ -125,7 +125,7 @@ static void mind_mark(void)
 {
     for (bool tried = false;;) {
         /* acquire: pairs with the release in repair */
-        uint32_t mark = atomic_load_explicit(&hak_os_mark.word, memory_order_acquire);
+        uint64_t mark = atomic_load_explicit(&hak_os_mark.word, memory_order_acquire);
         if (mark == READY || (mark == AWAITING && (tried || cannot_help())))
             return;
         if (mark == UNSET && !atomic_load_explicit(&started, memory_order_acquire)) {

@@ -100,7 +100,7 @@ HAK_INLINE uintptr_t hak_os_self(void)
 
 /* Wiped by the system in a forked child; a page of its own, so that nothing else is. */
 typedef struct hak_os_mark {
-    alignas(4096) _Atomic uint32_t word; /* HAK_OS_READY, or what lock.c says */
+    alignas(4096) _Atomic uint64_t word; /* HAK_OS_READY, or what lock.c says */
 } hak_os_mark_t;
 
 static_assert(sizeof(hak_os_mark_t) == HAK_OS_PAGE, "one page");
@@ -137,13 +137,13 @@ HAK_INLINE void hak_os_count_lock(int change)
         hak_os_thread.locks += change;
 }
 
-/* True if the caller now holds the lock, without looking further. */
+/* True if the caller now holds the lock, without looking further: it was free, and the mark is READY. Both are one comparison: no
+ * lock's word is ever what any other mark makes of this sum. */
 HAK_INLINE bool hak_os_take_lock(hak_os_lock_t *lock)
 {
-    uint64_t unlocked = 0;
+    uint64_t expected = atomic_load_explicit(&hak_os_mark.word, memory_order_relaxed) - HAK_OS_READY;
     /* acquire: pairs with the release in hak_os_unlock */
-    return hak_likely(atomic_load_explicit(&hak_os_mark.word, memory_order_relaxed) == HAK_OS_READY) &&
-           hak_likely(atomic_compare_exchange_strong_explicit(&lock->word, &unlocked, hak_os_self(),
+    return hak_likely(atomic_compare_exchange_strong_explicit(&lock->word, &expected, hak_os_self(),
                                                               memory_order_acquire, memory_order_relaxed));
 }
 

@@ -20,9 +20,6 @@ HAK_EXPORT int posix_memalign(void **out, size_t align, size_t size);
 HAK_EXPORT void *valloc(size_t size);
 HAK_EXPORT void *pvalloc(size_t size);
 HAK_EXPORT size_t malloc_usable_size(void *p);
-/* The same functions, whoever is in front of their standard names (hak.c). */
-extern __typeof__(malloc) hak_own_malloc __attribute__((alias("malloc"))) HAK_HIDDEN;
-extern __typeof__(free) hak_own_free __attribute__((alias("free"))) HAK_HIDDEN;
 HAK_EXPORT int malloc_trim(size_t pad);
 
 void *malloc(size_t size)
@@ -126,6 +123,12 @@ int malloc_trim(size_t pad)
     (void)pad;
     return hak_trim_all();
 }
+
+#ifndef malloc /* a fuzz target includes this file under other names */
+/* The same functions, whoever is in front of their standard names (hak.c). */
+extern __typeof__(malloc) hak_own_malloc __attribute__((alias("malloc"))) HAK_HIDDEN;
+extern __typeof__(free) hak_own_free __attribute__((alias("free"))) HAK_HIDDEN;
+#endif
 
 #else
 typedef int hak_nothing_here; /* a translation unit is not empty in C */

@@ -81,15 +81,13 @@ static void *begin(hak_heap_t *heap, unsigned cls, void *list)
     return list;
 }
 
-/* For a thread that is past its end, or cannot have a heap: one block by way of another. */
+/* For a thread that has no heap: one block by way of another. */
 static void *take_by_borrowing(unsigned cls)
 {
     hak_heap_t *heap = hak_heap_lock_one();
     if (heap == NULL)
         return NULL;
-    void *block = hak_slab_take_blocks(heap, cls);
-    if (block != NULL)
-        hak_slab_put_list(heap, hak_next(block));
+    void *block = hak_slab_take_one(heap, cls);
     hak_heap_unlock_one(heap);
     return block;
 }
@@ -185,7 +183,7 @@ static void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, boo
 /* The bin is empty and has no stash. */
 static HAK_NOINLINE void *refill(unsigned cls, bool exact)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap == NULL)
         return take_by_borrowing(cls);
     hak_bin_t *bin = &hak_thread.bins[cls];

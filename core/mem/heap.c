@@ -251,6 +251,15 @@ hak_heap_t *hak_heap_attach(void)
     return heap;
 }
 
+hak_heap_t *hak_heap_attach_at_need(void)
+{
+    /* Not in the first thread, which is the only one of most programs. */
+    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0)
+        return hak_heap_attach();
+    hak_thread.strays++;
+    return NULL;
+}
+
 hak_heap_t *hak_heap_lock_one(void)
 {
     hak_heap_t *heap = find_heap();

@@ -40,7 +40,7 @@ typedef struct hak_thread {
 #endif
     uint32_t self;  /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
     bool ended;     /* the thread has been told that it ends */
-    uint8_t strays; /* blocks that it freed without a heap; counted as far as HAK_STRAYS */
+    uint8_t strays; /* blocks that it took or freed without a heap; counted as far as HAK_STRAYS */
     hak_heap_t *heap;
     hak_heap_t *claimed; /* on its way to or from the thread: nobody else's, in a forked child either */
 #if HAK_HARDEN
@@ -52,7 +52,7 @@ typedef struct hak_thread {
 
 extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
 
-#define HAK_STRAYS 16u /* a thread that frees more than so many blocks of others gets a heap for it */
+#define HAK_STRAYS 8u /* a thread that takes and frees more blocks than that gets a heap of its own */
 #define HAK_SPARE  16u
 #define HAK_KEPT   4u
 
@@ -107,6 +107,9 @@ void hak_heaps_start(void);
 bool hak_heaps_prepare(void);
 /* The calling thread's heap, made or taken over at need; NULL when memory is out or the thread is past its end. */
 hak_heap_t *hak_heap_attach(void);
+/* The same for a block that has a class. NULL, too, for the first few: libc frees blocks in threads that never allocated and are
+ * about to end, and destructors allocate when all others have run. What nobody would give back is not begun. */
+hak_heap_t *hak_heap_attach_at_need(void);
 /* A heap whose lock the caller holds, for one operation on its slabs by a thread that can have none: an orphan, a new one, or one
  * of another thread. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);

@@ -117,17 +117,12 @@ void hak_remote_init(hak_heap_t *heap)
         heap->cls[cls].foreign_room = batch_of(cls);
 }
 
-/* libc frees a few blocks in threads that are about to end, and that never allocated: these need no heap, which nobody would
- * give back. */
 static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 {
-    if (hak_thread.strays >= HAK_STRAYS && hak_heap_attach() != NULL) {
+    if (hak_heap_attach_at_need() != NULL)
         hak_remote_free(p, entry);
-        return;
-    }
-    if (hak_thread.strays < HAK_STRAYS)
-        hak_thread.strays++;
-    hak_remote_push(hak_heap_by_owner(hak_entry_high(entry)), p, p);
+    else
+        hak_remote_push(hak_heap_by_owner(hak_entry_high(entry)), p, p);
 }
 
 void hak_remote_free(void *p, uint32_t entry)

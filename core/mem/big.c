@@ -97,7 +97,7 @@ static uint32_t evict_locked(size_t budget, range_t out[CACHE_RANGES])
 static void unmap_all(const range_t *list, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        hak_os_unmap(list[i].base, list[i].size);
+        hak_os_release(list[i].base, list[i].size);
 }
 
 /* Cuts `size` bytes out of the smallest cached range that has them; NULL if there is none. A rest of less than a unit

@@ -116,11 +116,8 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_heaps_prepare();
     pthread_atfork(NULL, NULL, hak_os_repair);
     hak_os_program_runs();
-    if (HAK_TRACE) {
-        struct sigaction before;
-        if (sigaction(SIGUSR2, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(SIGUSR2, &(struct sigaction){.sa_handler = dump_trace, .sa_flags = SA_RESTART}, NULL);
-    }
+    if (HAK_TRACE)
+        hak_os_on_signal(SIGUSR2, dump_trace);
 }
 
 __attribute__((destructor)) static void library_unloaded(void)

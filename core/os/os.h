@@ -67,6 +67,9 @@ void hak_os_use_environment(char **environment);
 /* Fills a few words with what nobody can guess. */
 void hak_os_random(uint64_t *words, size_t count);
 
+/* Has a signal handled, unless it is handled or ignored already. */
+void hak_os_on_signal(int signal, void (*handler)(int signal));
+
 /* An address near the libraries, where the system puts mappings. */
 const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */

@@ -8,6 +8,7 @@
 #include "os/vdso.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -265,6 +266,36 @@ void hak_os_random(uint64_t *words, size_t count)
     const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* NOLINT(performance-no-int-to-ptr) */
     for (size_t i = 0; i < count; i++)
         words[i] = (given[i % 2] ^ (uintptr_t)words) * (0x9e3779b97f4a7c15ull + 2 * i);
+}
+
+/* As the kernel wants it. Not by libc's sigaction: a sanitizer is in front of that, and not ready when we start. */
+typedef struct action {
+    void (*handler)(int signal);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+} action_t;
+
+#if defined(__x86_64__)
+#define RESTORER_FLAG 0x04000000ul
+void hak_os_signal_return(void) HAK_HIDDEN;
+__asm__(".pushsection .text.hak_os_signal_return,\"ax\",@progbits\n"
+        ".hidden hak_os_signal_return\n.globl hak_os_signal_return\n.type hak_os_signal_return,@function\n"
+        "hak_os_signal_return:\n\tmovl $15, %eax\n\tsyscall\n.size hak_os_signal_return, . - hak_os_signal_return\n"
+        ".popsection");
+#define RESTORER hak_os_signal_return
+#else
+#define RESTORER_FLAG 0ul
+#define RESTORER      NULL
+#endif
+
+void hak_os_on_signal(int signal, void (*handler)(int signal))
+{
+    action_t before = {0};
+    action_t after = {.handler = handler, .flags = SA_RESTART | RESTORER_FLAG, .restorer = RESTORER};
+    long size = (long)sizeof after.mask;
+    if (hak_call(SYS_rt_sigaction, signal, 0, (long)&before, size, 0, 0) == 0 && before.handler == SIG_DFL)
+        hak_call(SYS_rt_sigaction, signal, (long)&after, 0, size, 0, 0);
 }
 
 const void *hak_os_libraries(void)

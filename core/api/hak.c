@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define VERSION "0.1.0"
@@ -66,12 +67,15 @@ HAK_EXPORT void hak_stats_print(int fd, int json)
 
 /* No lock is taken before a fork: one that stdio waits for while its own lock is held would deadlock. The child repairs
  * what other threads were in the middle of instead. */
-static void after_fork_in_child(void)
+static bool repair_in_child(bool first, bool forker)
 {
-    hak_map_after_fork();
-    hak_pool_after_fork();
-    hak_extent_after_fork();
-    hak_heaps_after_fork();
+    if (first) {
+        hak_map_after_fork();
+        hak_pool_after_fork();
+        hak_extent_after_fork();
+        hak_heaps_find_lost();
+    }
+    return forker && hak_heaps_after_fork();
 }
 
 static void dump_trace(int signal)
@@ -80,21 +84,40 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
+#if HAK_OVERRIDE
+/* What malloc.c defines, under names that nobody can be in front of. */
+extern __typeof__(malloc) hak_own_malloc HAK_HIDDEN;
+extern __typeof__(free) hak_own_free HAK_HIDDEN;
+
+/* True unless the program has a malloc of its own (a sanitizer's runtime, say), so that ours is not called. */
+static bool is_malloc_ours(void)
+{
+    void *(*theirs)(size_t) = malloc;
+    void (*other)(void *) = free;
+    __asm__("" : "+r"(theirs), "+r"(other)); /* or the compiler takes two names for two functions */
+    return theirs == hak_own_malloc || other == hak_own_free;
+}
+#else
+static bool is_malloc_ours(void)
+{
+    return true;
+}
+#endif
+
 /* Before all other constructors and preinit_array (the library is linked with -z initfirst): whoever allocates there finds
- * the options read. */
+ * the options read, and what is wrong with them shows at once. */
 __attribute__((constructor)) static void library_loaded(int argc, char **argv, char **environment)
 {
     (void)argc, (void)argv;
     hak_os_use_environment(environment); /* libc's `environ` is not set yet */
-    if (hak_thread.heap == NULL)
-        hak_heap_attach(); /* reads the options: what is wrong with them shows at once */
-    hak_os_on_fork(after_fork_in_child);
+    hak_os_on_fork(repair_in_child);
+    hak_heaps_start();
+    if (is_malloc_ours()) /* or else the map's addresses may be what that other one needs */
+        hak_heaps_prepare();
     pthread_atfork(NULL, NULL, hak_os_repair);
-    if (HAK_TRACE) {
-        struct sigaction before;
-        if (sigaction(SIGUSR2, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(SIGUSR2, &(struct sigaction){.sa_handler = dump_trace, .sa_flags = SA_RESTART}, NULL);
-    }
+    hak_os_program_runs();
+    if (HAK_TRACE)
+        hak_os_on_signal(SIGUSR2, dump_trace);
 }
 
 __attribute__((destructor)) static void library_unloaded(void)

@@ -124,6 +124,12 @@ int malloc_trim(size_t pad)
     return hak_trim_all();
 }
 
+#ifndef malloc /* a fuzz target includes this file under other names */
+/* The same functions, whoever is in front of their standard names (hak.c). */
+extern __typeof__(malloc) hak_own_malloc __attribute__((alias("malloc"))) HAK_HIDDEN;
+extern __typeof__(free) hak_own_free __attribute__((alias("free"))) HAK_HIDDEN;
+#endif
+
 #else
 typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

@@ -7,7 +7,7 @@
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
-    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS)
+    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
@@ -18,6 +18,11 @@
 #if HAK_CHECKS && !HAK_HARDEN
 #error                                                                                                       \
     "HAK_CHECKS adds to what HAK_HARDEN keeps of each block: a variant with checks = true needs harden = true"
+#endif
+
+#if HAK_HARDEN && !HAK_TLS_BINS
+#error                                                                                                       \
+    "HAK_HARDEN keeps freed blocks beside the bins in thread-local storage: harden = true needs tls_bins = true"
 #endif
 
 /* Name of the variant and its default mode, for messages and the statistics page. */

@@ -1,9 +1,12 @@
 /* message.c: text without malloc and without stdio. No state. */
 #include "base/message.h"
 
+#include "base/call.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void hak_text_string(hak_text_t *text, const char *string)
@@ -66,8 +69,8 @@ void hak_text_format(hak_text_t *text, const char *format, ...)
 void hak_text_write(const hak_text_t *text, int fd)
 {
     size_t done = 0;
-    while (done < text->length) {
-        ssize_t n = write(fd, text->bytes + done, text->length - done);
+    while (done < text->length) { /* each round writes at least a byte */
+        long n = hak_call(SYS_write, fd, (long)(text->bytes + done), (long)(text->length - done), 0, 0, 0);
         if (n <= 0)
             return; /* a message that cannot be written harms nobody */
         done += (size_t)n;

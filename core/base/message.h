@@ -1,4 +1,5 @@
-/* message.h: text without malloc and without stdio. Any thread; a message is one write(2). */
+/* message.h: text without malloc and without stdio. Any thread; a message is one system call, not
+ * libc's write: it is written before libc is ready, and programs put themselves in front of that name. */
 #ifndef HAK_BASE_MESSAGE_H
 #define HAK_BASE_MESSAGE_H
 

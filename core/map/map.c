@@ -9,16 +9,22 @@
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
 
-/* Where to look for a hole: far from programs, libraries and stacks. ThreadSanitizer lets a program use little else
- * than the first TiB. */
-#if HAK_THREAD_SANITIZER
-#define HOLE_FIRST ((uintptr_t)0x40 << 32)
-#define HOLE_STEP  ((uintptr_t)4 << 32)
-#else
-#define HOLE_FIRST ((uintptr_t)0x20 << 40)
-#define HOLE_STEP  ((uintptr_t)1 << 40)
-#endif
-#define HOLES ((size_t)32)
+#define PLENTY ((size_t)1 << 30) /* bytes of address space; with less, windows that few need are left out */
+
+/* Where the map may begin. Wide: far from programs, libraries and stacks, and where AddressSanitizer has nothing. Low: the
+ * first 512 GiB, which ThreadSanitizer and MemorySanitizer leave to programs, and hardly anything else. */
+typedef struct range {
+    uintptr_t first, last;
+} range_t;
+
+static const range_t wide = {(uintptr_t)0x20 << 40, ((uintptr_t)0x40 << 40) - MAP_BYTES};
+static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP_BYTES};
+#define PLACE ((uintptr_t)64 << 10) /* bytes: places are multiples of it */
+#define TRIES 16u                   /* places in a range, before the other range is tried */
+
+/* The runtime of a sanitizer, if there is one in the process. */
+extern void __tsan_init(void) __attribute__((weak));
+extern void __msan_init(void) __attribute__((weak));
 
 static _Atomic uint32_t nothing[4]; /* slices of the lowest addresses, of which the system maps none */
 _Atomic uint32_t *hak_map = nothing;
@@ -33,6 +39,19 @@ static bool bit(const _Atomic uint64_t *set, size_t i)
     return (atomic_load_explicit(&set[i / 64], memory_order_acquire) >> (i % 64) & 1) != 0;
 }
 
+/* The windows that were mapped for reading; written once. A few ranges: of NULL, the libraries, the stack, the program. */
+static struct {
+    size_t first, windows;
+} readable[4];
+
+static bool is_readable(size_t window)
+{
+    for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+        if (window - readable[i].first < readable[i].windows)
+            return true;
+    return false;
+}
+
 static char *window_of(size_t window)
 {
     return (char *)hak_map + window * WINDOW_BYTES;
@@ -43,9 +62,9 @@ static bool cover_window(size_t window)
 {
     if (bit(covered, window))
         return true;
-    /* It is there for reading already, or not at all. */
-    if (!hak_os_make_writable(window_of(window), WINDOW_BYTES) &&
-        hak_os_map_at(window_of(window), WINDOW_BYTES, true) == NULL)
+    bool done = is_readable(window) ? hak_os_make_writable(window_of(window), WINDOW_BYTES)
+                                    : hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL;
+    if (!done)
         return false;
     hak_os_huge_pages(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
     atomic_fetch_or_explicit(&covered[window / 64], (uint64_t)1 << (window % 64), memory_order_release);
@@ -80,27 +99,54 @@ void hak_map_after_fork(void)
     hak_os_lock_reset(&lock);
 }
 
-/* Maps the windows from `first` on for reading. False if there is something already, or no room. */
-static bool make_readable(size_t first, size_t windows)
+void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owner))
 {
-    return hak_os_map_at(window_of(first), windows * WINDOW_BYTES, false) != NULL;
+    const uintptr_t slices = (uintptr_t)1 << (WINDOW_SHIFT - HAK_SLICE_SHIFT);
+    for (uintptr_t window = 0; window < WINDOWS; window++) {
+        for (uintptr_t i = 0; bit(covered, window) && i < slices; i++) {
+            const void *slice = (const void *)((window * slices + i) << HAK_SLICE_SHIFT); /* NOLINT */
+            uint32_t entry = hak_map_get(slice);
+            if (hak_entry_in_slab(entry) && hak_entry_high(entry) == owner)
+                visit(slice, owner);
+        }
+    }
+}
+
+/* Maps the windows from `first` on for reading. False if there is something already, or no room. */
+static bool make_readable(size_t place, size_t first, size_t windows)
+{
+    if (hak_os_map_at(window_of(first), windows * WINDOW_BYTES, false) == NULL)
+        return false;
+    readable[place].first = first;
+    readable[place].windows = windows;
+    return true;
+}
+
+/* Finds room for the window of the lowest addresses, and so for the map. */
+static bool find_place(range_t range)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        uint64_t random;
+        hak_os_random(&random, 1);
+        uintptr_t at = range.first + (random % (range.last - range.first) & ~(PLACE - 1));
+        hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
+        if (make_readable(0, 0, 1))
+            return true;
+    }
+    hak_map = nothing;
+    return false;
 }
 
 bool hak_map_init(void)
 {
+    bool sanitized = __tsan_init != NULL || __msan_init != NULL;
+    if (!find_place(sanitized ? low : wide) && !find_place(sanitized ? wide : low))
+        return false;
     size_t library = (uintptr_t)hak_os_libraries() >> WINDOW_SHIFT;
-    size_t below = hak_min(LIBRARY_WINDOWS, library);
-    for (size_t i = 0; i < HOLES; i++) {
-        uintptr_t at = HOLE_FIRST + i * HOLE_STEP;
-        hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
-        if (!make_readable(0, 1))
-            continue;
-        /* Whatever fails here is there already, or is not needed to run. */
-        make_readable(library - below, below + 1);
-        make_readable((uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
-        make_readable((uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
-        return true;
-    }
-    hak_map = nothing;
-    return false;
+    size_t below = hak_os_space_limit() < PLENTY ? 0 : hak_min(LIBRARY_WINDOWS, library);
+    /* Whatever fails here is there already, or is not needed to run. */
+    make_readable(1, library - below, below + 1);
+    make_readable(2, (uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
+    make_readable(3, (uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
+    return true;
 }

@@ -6,6 +6,10 @@
  * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, its stack, and
  * the 64 GiB below its libraries. Only the free of a pointer into nowhere would fault.
  *
+ * Where the map lies: at random within a range that programs leave free, so that it is not the same for everybody;
+ * where a sanitizer is in the process, in a range that this one leaves to programs. With little address space to have
+ * (RLIMIT_AS) only the windows are taken that each program needs.
+ *
  * Rejected: mapping all of the 32 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
@@ -28,14 +32,16 @@
 #define HAK_ENTRY_BIG   0xfd0u
 #define HAK_ENTRY_PART  0xfc0u
 #define HAK_ENTRY_FREE  0xfb0u
-#define HAK_ENTRY_KEPT  0x10u /* a large or big block that is free and kept by a heap has so much less in `low` */
+#define HAK_ENTRY_KEPT                                                                                       \
+    0x10u /* a large or big block that is free and kept by a heap has so much less in `low` */
 #define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
-#define HAK_OWNERS      (1u << 17) /* owners are 1..HAK_OWNERS-1 */
+#define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
 static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_FREE, "large and big blocks must not look like a class");
-static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_KEPT != HAK_ENTRY_BIG && HAK_ENTRY_BIG - HAK_ENTRY_KEPT == HAK_ENTRY_PART,
+static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_KEPT != HAK_ENTRY_BIG &&
+                  HAK_ENTRY_BIG - HAK_ENTRY_KEPT == HAK_ENTRY_PART,
               "a kept block must not look like one in use");
 static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
 
@@ -50,6 +56,8 @@ bool hak_map_cover(const void *address, size_t size);
 
 /* In a forked child. */
 void hak_map_after_fork(void);
+/* Calls `visit` with the address of each slice that has an entry of this owner's slabs. Reads all that is covered: slow. */
+void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owner));
 
 HAK_INLINE uint32_t hak_map_get(const void *p)
 {

@@ -83,18 +83,14 @@ static void *begin(hak_heap_t *heap, unsigned cls, void *list)
     return list;
 }
 
-/* For a thread that is past its end: one block by way of a heap that is given back at once. */
+/* For a thread that has no heap: one block by way of another. */
 static void *take_by_borrowing(unsigned cls)
 {
-    hak_heap_t *heap = hak_heap_borrow();
+    hak_heap_t *heap = hak_heap_lock_one();
     if (heap == NULL)
         return NULL;
-    hak_os_lock(&heap->lock);
-    void *block = hak_slab_take_blocks(heap, cls);
-    if (block != NULL)
-        hak_slab_put_list(heap, hak_next(block));
-    hak_os_unlock(&heap->lock);
-    hak_heap_give_back(heap);
+    void *block = hak_slab_take_one(heap, cls);
+    hak_heap_unlock_one(heap);
     return block;
 }
 
@@ -143,14 +139,15 @@ static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned 
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 static void sweep(hak_heap_t *heap)
 {
+    unsigned cls = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
-        heap->swept = heap->swept < HAK_MID_CLASSES ? heap->swept + 1 : SWEEP_FIRST;
-        unsigned cls = heap->swept;
+        cls = cls < HAK_MID_CLASSES ? cls + 1 : SWEEP_FIRST;
         hak_bin_t *bin = &hak_thread.bins[cls];
         if (bin->seen == state_of(bin) && holds_blocks(heap, bin, cls))
             empty(heap, bin, cls);
         bin->seen = state_of(bin);
     }
+    heap->swept = cls;
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so
@@ -188,7 +185,7 @@ static void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, boo
 /* The bin is empty and has no stash. */
 static HAK_NOINLINE void *refill(unsigned cls, bool exact)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap == NULL)
         return take_by_borrowing(cls);
     hak_bin_t *bin = &hak_thread.bins[cls];

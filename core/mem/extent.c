@@ -274,10 +274,10 @@ static char *map_fresh(size_t size, size_t align)
 {
     size_t ahead = hak_min(totals.live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;
     size_t bytes = align <= HAK_UNIT && ahead > size && !hak_is_scarce() ? ahead : size;
-    char *base = hak_os_map(bytes, align);
+    char *base = hak_os_map_seen(bytes, align);
     if (base == NULL && bytes != size) {
         bytes = size;
-        base = hak_os_map(bytes, align);
+        base = hak_os_map_seen(bytes, align);
     }
     if (base == NULL)
         return NULL;

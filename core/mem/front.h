@@ -50,7 +50,7 @@ HAK_COLD _Noreturn void hak_freed_twice(const void *p, size_t offset);
 /* The bin at a class's offset (class times 16), and the thread's `self`. clang puts both relative to the thread pointer
  * into the instruction itself; gcc first makes pointers of them, unless it is told that they lie in the segment fs:
  * malloc and free are 13 and 15 instructions with that, 14 and 17 without (gcc 12; clang 22: 11 and 14). */
-#if defined(__x86_64__) && !defined(__clang__) && !HAK_SANITIZED
+#if defined(__x86_64__) && !defined(__clang__) && !HAK_SANITIZED && HAK_TLS_BINS
 typedef hak_bin_t __seg_fs *hak_bin_ref_t;
 
 HAK_INLINE uintptr_t hak_thread_offset(void)

@@ -1,7 +1,7 @@
-/* heap.c: the table of heaps, and the life of a heap: made or taken over, given up.
+/* heap.c: the table of heaps, and the life of a heap: made or taken over, given up, found again.
  *
- * `heaps_lock` guards the table's growth and the list of orphans. Locks are taken in this order: a heap's own, heaps_lock,
- * the pool's; other heaps' locks are only tried. */
+ * `heaps_lock` guards the table's growth, the list of orphans and the states. Locks are taken in this order: a heap's own,
+ * heaps_lock, the pool's; other heaps' locks are only tried. No function of libc is called under a lock. */
 #include "mem/heap.h"
 
 #include "base/message.h"
@@ -18,24 +18,44 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define META_BYTES ((size_t)256 << 10) /* heaps are cut from pieces of so many bytes */
-#define ADOPT_FROM 4u                  /* orphans that are asked for a slab */
+#define PIECE_SHIFT 6u /* heaps are mapped 64 at a time, 300 KiB, of which is backed what is in use */
+#define PIECE_HEAPS (1u << PIECE_SHIFT)
+#define ADOPT_FROM  4u /* orphans that are asked for a slab */
+#define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */
+#define LOOKS       16u  /* heaps that a new thread looks at, whether their threads have ended */
+#define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
 
+#if HAK_TLS_BINS
 _Thread_local hak_thread_t hak_thread = {
     .self = HAK_NO_OWNER,
 #if HAK_HARDEN
     .window = UINTPTR_MAX,
 #endif
 };
+#else
+static const hak_bin_t no_bins[HAK_CLASSES];
+_Thread_local hak_thread_t hak_thread = {.bins = (hak_bin_t *)no_bins, .self = HAK_NO_OWNER};
+#endif
 
 static hak_os_lock_t heaps_lock;
-static hak_heap_t
-    *heaps[HAK_OWNERS]; /* by owner; written once, before the owner's number is in any map entry */
+/* By owner; written once, before the owner's number is in any map entry. */
+static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
 static _Atomic uint32_t heap_count;   /* the highest owner so far */
 static _Atomic(hak_heap_t *) orphans; /* changed under the lock */
-static char *meta, *meta_end;
+static _Atomic uint32_t looked;       /* the owner at which the search for ended threads is */
+static _Atomic uint32_t lent;         /* the owner that lent a block last */
+static bool started, ready;           /* options and keys; the map too */
+
+/* --- the process -------------------------------------------------------------------------------------------------- */
+
 static pthread_key_t thread_key;
-static bool ready;
+static _Atomic uint32_t key_state;
+
+enum {
+    KEY_NONE,
+    KEY_IN_MAKING,
+    KEY_MADE
+};
 
 static void thread_ends(void *unused)
 {
@@ -45,68 +65,173 @@ static void thread_ends(void *unused)
         hak_heap_detach();
 }
 
-/* Once per process, before the first block. Under the lock. */
-static bool prepare_process(void)
+/* libc may allocate in it, and come back here. Whoever finds the key in the making does without: if it is the same thread,
+ * further up, it goes on soon; the heap of another one is found again later. */
+static bool make_key(void)
 {
-    if (!hak_map_init())
-        return false;
+    uint32_t none = KEY_NONE;
+    if (!atomic_compare_exchange_strong(&key_state, &none, KEY_IN_MAKING))
+        return none == KEY_MADE;
+    bool made = pthread_key_create(&thread_key, thread_ends) == 0;
+    atomic_store(&key_state, made ? KEY_MADE : KEY_NONE);
+    return made;
+}
+
+/* Under the lock. */
+static void start_locked(void)
+{
+    if (started)
+        return;
+    started = true;
     if (HAK_HARDEN)
         hak_guard_init();
     if (HAK_OPTIONS)
         hak_options_read(hak_os_environment);
-    ready = pthread_key_create(&thread_key, thread_ends) == 0;
-    return ready;
 }
+
+void hak_heaps_start(void)
+{
+    hak_os_lock(&heaps_lock);
+    start_locked();
+    hak_os_unlock(&heaps_lock);
+    int saved = errno;
+    make_key();
+    errno = saved;
+}
+
+static bool prepare_locked(void)
+{
+    start_locked();
+    return ready || (ready = hak_map_init());
+}
+
+bool hak_heaps_prepare(void)
+{
+    hak_os_lock(&heaps_lock);
+    bool done = prepare_locked();
+    hak_os_unlock(&heaps_lock);
+    return done;
+}
+
+/* --- made, taken over, found again -------------------------------------------------------------------------------- */
 
 static hak_heap_t *new_heap_locked(void)
 {
     uint32_t owner = atomic_load_explicit(&heap_count, memory_order_relaxed) + 1;
     if (owner == HAK_OWNERS)
         return NULL;
-    if ((size_t)(meta_end - meta) < sizeof(hak_heap_t)) {
-        char *piece = hak_os_map(META_BYTES, HAK_OS_PAGE);
-        if (piece == NULL)
-            return NULL;
-        meta = piece;
-        meta_end = piece + META_BYTES;
-    }
-    hak_heap_t *heap = (hak_heap_t *)(void *)meta;
-    meta += hak_round_up(sizeof(hak_heap_t), HAK_CACHE_LINE);
-    if (owner == 2)
-        hak_os_mark_process();
+    hak_heap_t **piece = &pieces[owner >> PIECE_SHIFT];
+    if (*piece == NULL)
+        *piece = hak_os_map(hak_round_up(PIECE_HEAPS * sizeof(hak_heap_t), HAK_OS_PAGE), HAK_OS_PAGE);
+    if (*piece == NULL)
+        return NULL;
+    hak_heap_t *heap = hak_heap_by_owner(owner);
     heap->owner = owner;
     heap->ticks = HAK_TICKS;
     hak_remote_init(heap);
-    heaps[owner] = heap;
     atomic_store_explicit(&heap_count, owner, memory_order_release);
     return heap;
 }
 
-hak_heap_t *hak_heap_borrow(void)
+/* The heap is the calling thread's from here on, though not yet in hak_thread.heap. Under the lock. */
+static hak_heap_t *claim_locked(hak_heap_t *heap)
+{
+    hak_thread.claimed = heap;
+    heap->generation = hak_os_generation();
+    atomic_store(&heap->state, HAK_HEAP_LIVE);
+    return heap;
+}
+
+static hak_heap_t *take_orphan_locked(void)
+{
+    hak_heap_t *heap = orphans;
+    if (heap == NULL)
+        return NULL;
+    orphans = heap->next_orphan;
+    return claim_locked(heap);
+}
+
+/* True of a heap that nobody gives up any more: its thread has ended, by the exit system call, or after libc had made its last
+ * round of destructors. In a forked child the names are of another process, and say nothing. */
+static bool is_abandoned(hak_heap_t *heap)
+{
+    uint64_t thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
+    return thread != 0 && atomic_load(&heap->state) == HAK_HEAP_LIVE && hak_os_thread_ended(thread);
+}
+
+/* Looks at a few heaps, at others each time: so there are at most LOOKS + 1 heaps to LOOKS threads, and a constant. */
+static HAK_NOINLINE hak_heap_t *find_abandoned(void)
+{
+    uint32_t count = hak_heap_count();
+    for (uint32_t i = 0; i < LOOKS && count > UNNAMED; i++) {
+        uint32_t at = atomic_fetch_add_explicit(&looked, 1, memory_order_relaxed);
+        hak_heap_t *heap = hak_heap_by_owner(UNNAMED + 1 + at % (count - UNNAMED));
+        if (!is_abandoned(heap) || !hak_os_try_lock(&heap->lock))
+            continue;
+        hak_os_unlock(&heap->lock); /* held for ever by a thread that ended in the middle: leave it */
+        hak_os_lock(&heaps_lock);
+        bool mine = is_abandoned(heap); /* nobody was faster */
+        if (mine) {
+            atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
+            claim_locked(heap);
+        }
+        hak_os_unlock(&heaps_lock);
+        if (mine)
+            return heap;
+    }
+    return NULL;
+}
+
+/* A heap for the calling thread, claimed: an orphan, one that was abandoned, or a new one. NULL when memory is out. */
+static hak_heap_t *find_heap(void)
 {
     hak_os_lock(&heaps_lock);
-    hak_heap_t *heap = NULL;
-    if (ready || prepare_process()) {
-        heap = orphans;
-        if (heap == NULL) {
-            heap = new_heap_locked();
-        } else {
-            orphans = heap->next_orphan;
-            atomic_store(&heap->state, HAK_HEAP_LIVE);
-        }
-    }
+    bool prepared = prepare_locked();
+    hak_heap_t *heap = prepared ? take_orphan_locked() : NULL;
+    hak_os_unlock(&heaps_lock);
+    if (heap == NULL && prepared)
+        heap = find_abandoned();
+    if (heap != NULL || !prepared)
+        return heap;
+    hak_os_lock(&heaps_lock);
+    heap = take_orphan_locked();
+    if (heap == NULL && (heap = new_heap_locked()) != NULL)
+        claim_locked(heap);
     hak_os_unlock(&heaps_lock);
     return heap;
 }
 
-void hak_heap_give_back(hak_heap_t *heap)
+/* The list may have been made anew by a fork meanwhile, but never with what is claimed. */
+static void give_back(hak_heap_t *heap)
 {
     hak_os_lock(&heaps_lock);
+    atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
     heap->next_orphan = orphans;
     orphans = heap;
     atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_tend */
+    hak_thread.claimed = NULL;
     hak_os_unlock(&heaps_lock);
     hak_remote_tend(heap);
+}
+
+static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
+{
+#if !HAK_TLS_BINS
+    thread->bins = heap->bins;
+#endif
+    thread->heap = heap;
+    thread->self = hak_check_frees() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->claimed = NULL;
+    hak_bins_init(thread);
+}
+
+static void forget_heap(void)
+{
+    hak_thread.heap = NULL;
+    hak_thread.self = HAK_NO_OWNER;
+#if !HAK_TLS_BINS
+    hak_thread.bins = (hak_bin_t *)no_bins;
+#endif
 }
 
 hak_heap_t *hak_heap_attach(void)
@@ -114,18 +239,56 @@ hak_heap_t *hak_heap_attach(void)
     hak_thread_t *thread = &hak_thread;
     if (thread->ended) /* nobody would tell of another end: libc frees after all destructors */
         return NULL;
-    hak_heap_t *heap = hak_heap_borrow();
+    hak_heap_t *heap = find_heap();
     if (heap == NULL)
         return NULL;
-    thread->heap = heap;
-    thread->self = hak_check_frees() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
-    hak_bins_init(thread);
-    /* May call calloc, which by now finds the heap. If it fails, the heap is lost with the thread, not corrupted. */
+    use_heap(thread, heap);
+    if (heap->owner > UNNAMED)
+        atomic_store_explicit(&heap->thread, hak_os_thread_name(), memory_order_relaxed);
+    /* May call calloc, which by now finds the heap. If it fails, or there is no key, the heap is found again later. */
     int saved = errno;
-    pthread_setspecific(thread_key, heap);
+    if (make_key())
+        pthread_setspecific(thread_key, heap);
     errno = saved;
     return heap;
 }
+
+hak_heap_t *hak_heap_attach_at_need(void)
+{
+    /* Not in the first thread, which is the only one of most programs. */
+    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0)
+        return hak_heap_attach();
+    hak_thread.strays++;
+    return NULL;
+}
+
+hak_heap_t *hak_heap_lock_one(void)
+{
+    hak_heap_t *heap = find_heap();
+    if (heap != NULL) {
+        hak_os_lock(&heap->lock);
+        return heap;
+    }
+    uint32_t count = hak_heap_count();
+    for (uint32_t i = 0; i < LENDERS && count != 0; i++) {
+        uint32_t at = atomic_fetch_add_explicit(&lent, 1, memory_order_relaxed);
+        heap = hak_heap_by_owner(1 + at % count);
+        if (hak_os_try_lock(&heap->lock))
+            return heap;
+    }
+    return NULL;
+}
+
+void hak_heap_unlock_one(hak_heap_t *heap)
+{
+    hak_os_unlock(&heap->lock);
+    if (hak_thread.claimed == heap)
+        give_back(heap);
+    else
+        hak_remote_tend(heap); /* somebody may have found the lock taken */
+}
+
+/* --- given up ----------------------------------------------------------------------------------------------------- */
 
 /* What others have freed goes into the slabs, and those that are empty back to the pool. */
 static void trim_and_unlock(hak_heap_t *heap)
@@ -144,19 +307,14 @@ static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
     trim_and_unlock(heap);
 }
 
-static void forget_heap(void)
-{
-    hak_thread.heap = NULL;
-    hak_thread.self = HAK_NO_OWNER;
-}
-
 void hak_heap_detach(void)
 {
     hak_heap_t *heap = hak_thread.heap;
     empty_heap(&hak_thread, heap);
+    hak_thread.claimed = heap;
     forget_heap();
     hak_trace("heap orphaned", heap, heap->owner);
-    hak_heap_give_back(heap);
+    give_back(heap);
 }
 
 void hak_heap_trim(void)
@@ -169,7 +327,7 @@ void hak_heap_trim(void)
     }
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
-        heap = heaps[owner];
+        heap = hak_heap_by_owner(owner);
         hak_huge_release_kept(heap);
         if (!hak_os_try_lock(&heap->lock))
             continue;
@@ -201,30 +359,83 @@ hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls)
                                                                                     : adopt_slab(heap, cls);
 }
 
-/* Nobody else's thread exists here. A heap whose lock is free is whole, whatever its thread was about to do: it is an orphan
- * now. One whose lock is taken may be in any state: its blocks stay readable, what is freed to them waits in the inbox
- * for ever, and if it is the caller's own, the caller needs another one. */
-void hak_heaps_after_fork(void)
+/* --- in a forked child -------------------------------------------------------------------------------------------- */
+
+void hak_heaps_find_lost(void)
 {
-    uint32_t heap_number = hak_heap_count();
+    uint32_t count = hak_heap_count();
     hak_os_lock_reset(&heaps_lock);
-    orphans = NULL;
-    for (uint32_t owner = 1; owner <= heap_number; owner++) {
-        hak_heap_t *heap = heaps[owner];
-        bool own = heap == hak_thread.heap;
-        bool whole = hak_os_try_lock(&heap->lock);
-        if (whole)
-            hak_os_unlock(&heap->lock);
-        if (own && !whole)
-            forget_heap();
-        if (own || !whole)
-            continue;
-        for (unsigned i = 0; i < HAK_KEPT; i++)
-            atomic_store_explicit(&heap->kept[i], 0, memory_order_relaxed);
-        heap->next_orphan = orphans;
-        orphans = heap;
+    for (uint32_t owner = 1; owner <= count; owner++) {
+        hak_heap_t *heap = hak_heap_by_owner(owner);
+        if (atomic_load(&heap->lock.word) != 0 && !hak_os_lock_is_mine(&heap->lock))
+            atomic_store(&heap->state, HAK_HEAP_LOST);
+    }
+}
+
+/* Forgets which blocks of the slab are free: those in use may be freed, and are then the only free ones. */
+static void salvage_slab(const void *first, uint32_t owner)
+{
+    hak_slab_t *slab = hak_slab_of(first);
+    if (hak_slab_base(slab) != first || atomic_load(&slab->heap) != hak_heap_by_owner(owner))
+        return;
+    slab->free = NULL;
+    slab->next = slab->prev = NULL;
+    slab->free_count = 0;
+    slab->listed = false;
+}
+
+/* Somebody who does not exist here was at the slabs of the calling thread's heap, with its lock: the lists that lead to them may
+ * be in any state. What is in the bins, and in use, is sound: the heap goes on with that, and with slabs to come. */
+static void salvage(hak_heap_t *heap)
+{
+    if (heap == NULL || atomic_load(&heap->state) != HAK_HEAP_LOST)
+        return;
+    for (unsigned cls = 0; cls < HAK_CLASSES; cls++)
+        heap->cls[cls].slabs = NULL;
+    heap->spares = 0;
+    hak_map_each(heap->owner, salvage_slab);
+    hak_os_lock_reset(&heap->lock);
+    heap->generation = hak_os_generation();
+    atomic_store(&heap->state, HAK_HEAP_LIVE);
+}
+
+/* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. */
+static void orphan_locked(hak_heap_t *heap)
+{
+    if (atomic_load(&heap->state) == HAK_HEAP_LIVE && heap->generation != hak_os_generation()) {
+        atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
         atomic_store(&heap->state, HAK_HEAP_ORPHAN);
     }
+    if (atomic_load(&heap->state) != HAK_HEAP_ORPHAN)
+        return;
+    heap->next_orphan = orphans;
+    orphans = heap;
+}
+
+/* The number of the thread that forked has changed with the process. */
+static void keep_own(hak_heap_t *heap)
+{
+    if (heap == NULL)
+        return;
+    heap->generation = hak_os_generation();
+    if (atomic_load_explicit(&heap->thread, memory_order_relaxed) != 0)
+        atomic_store_explicit(&heap->thread, hak_os_thread_name(), memory_order_relaxed);
+}
+
+bool hak_heaps_after_fork(void)
+{
+    salvage(hak_thread.heap);
+    salvage(hak_thread.claimed);
+    keep_own(hak_thread.heap);
+    keep_own(hak_thread.claimed);
+    /* Tried, because a thread that was made since may hold it and wait for this repair; or the caller itself holds it. */
+    if (!hak_os_try_lock(&heaps_lock))
+        return false;
+    orphans = NULL;
+    for (uint32_t owner = 1; owner <= hak_heap_count(); owner++)
+        orphan_locked(hak_heap_by_owner(owner));
+    hak_os_unlock(&heaps_lock);
+    return true;
 }
 
 uint32_t hak_heap_count(void)
@@ -234,5 +445,5 @@ uint32_t hak_heap_count(void)
 
 hak_heap_t *hak_heap_by_owner(uint32_t owner)
 {
-    return heaps[owner];
+    return &pieces[owner >> PIECE_SHIFT][owner & (PIECE_HEAPS - 1)];
 }

@@ -1,8 +1,9 @@
 /* heap.h: heaps, their threads, and the bins between them.
  *
  * A thread works on its bins, which lie in thread-local storage; a heap owns slabs and outlives its thread. A heap is
- *   LIVE    one thread has it in hak_thread.heap;
- *   ORPHAN  its thread has finished; the next new thread takes it over with all its slabs.
+ *   LIVE    one thread has it in hak_thread.heap, or had it and ended without telling us: then it is found again;
+ *   ORPHAN  its thread has finished; the next new thread takes it over with all its slabs;
+ *   LOST    in a forked child: a thread that does not exist there was at its slabs. Nobody touches these again.
  * Its slabs are touched only with its lock held: by its thread on the slow paths, and by whoever has sent it blocks that
  * nobody collects, because it is an orphan or its thread has been elsewhere for long.
  *
@@ -31,10 +32,17 @@ typedef struct hak_bin {
 
 /* What a thread has; zero but for `self` and `window` until the thread's first slow path. Only its thread touches it. */
 typedef struct hak_thread {
+#if HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
-    uint32_t self; /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
-    bool ended;    /* the thread has been told that it ends */
+#else
+    hak_bin_t
+        *bins; /* those in its heap; without a heap, bins that are always empty and that nobody may write */
+#endif
+    uint32_t self;  /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
+    bool ended;     /* the thread has been told that it ends */
+    uint8_t strays; /* blocks that it took or freed without a heap; counted as far as HAK_STRAYS */
     hak_heap_t *heap;
+    hak_heap_t *claimed; /* on its way to or from the thread: nobody else's, in a forked child either */
 #if HAK_HARDEN
     uintptr_t window; /* the 4 GiB of addresses of the last pointer that turned out to be ours */
     uint64_t random, random_step;
@@ -44,12 +52,14 @@ typedef struct hak_thread {
 
 extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
 
-#define HAK_SPARE 16u
-#define HAK_KEPT  4u
+#define HAK_STRAYS 8u /* a thread that takes and frees more blocks than that gets a heap of its own */
+#define HAK_SPARE  16u
+#define HAK_KEPT   4u
 
 typedef enum hak_heap_state {
     HAK_HEAP_LIVE,
-    HAK_HEAP_ORPHAN
+    HAK_HEAP_ORPHAN,
+    HAK_HEAP_LOST
 } hak_heap_state_t;
 
 /* Fields are the thread's own, but for those under the lock, marked *, and the atomic ones. */
@@ -73,19 +83,33 @@ struct hak_heap {
     uint32_t owner;
     void *
         fresh; /* the block carved last, if it was zero then: calloc asks right after the refill that carved it */
+    uint32_t generation; /* hak_os_generation when a thread got it last */
+#if !HAK_TLS_BINS
+    hak_bin_t bins[HAK_CLASSES];
+#endif
     hak_counters_t counters;
     hak_heap_t *next_orphan; /* under the lock of that list */
-    _Atomic uint32_t state;  /* hak_heap_state_t */
+    _Atomic uint64_t thread; /* hak_os_thread_name of whose it is; 0: not to be looked for */
+    _Atomic uint32_t state;  /* hak_heap_state_t; changed under heaps_lock */
     hak_os_lock_t lock;
     alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
     _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
 };
 
+/* What a process has once: options (once they are read, they are never read again), keys, the way to be told of a thread's
+ * end. Any number of times; the constructor does it, unless somebody allocates before that. */
+void hak_heaps_start(void);
+/* The map, for whoever calls free before malloc. False when the system refuses. */
+bool hak_heaps_prepare(void);
 /* The calling thread's heap, made or taken over at need; NULL when memory is out or the thread is past its end. */
 hak_heap_t *hak_heap_attach(void);
-/* A heap for the caller alone, for one operation: an orphan or a new one. NULL when memory is out. */
-hak_heap_t *hak_heap_borrow(void);
-void hak_heap_give_back(hak_heap_t *heap);
+/* The same for a block that has a class. NULL, too, for the first few: libc frees blocks in threads that never allocated and are
+ * about to end, and destructors allocate when all others have run. What nobody would give back is not begun. */
+hak_heap_t *hak_heap_attach_at_need(void);
+/* A heap whose lock the caller holds, for one operation on its slabs by a thread that can have none: an orphan, a new one, or one
+ * of another thread. NULL when there is none at all. */
+hak_heap_t *hak_heap_lock_one(void);
+void hak_heap_unlock_one(hak_heap_t *heap);
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if the first few orphans have none. */
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
@@ -93,8 +117,11 @@ void hak_heap_detach(void);
 /* Puts the calling thread's bins and stashes back into their slabs, also what is in the inbox of its heap and of
  * orphans, and gives every empty slab back to the pool. */
 void hak_heap_trim(void);
-/* In a forked child. */
-void hak_heaps_after_fork(void);
+/* In a forked child, alone: which heaps were being changed by threads that are not there, and the lock of the list. */
+void hak_heaps_find_lost(void);
+/* In a forked child, by the thread that forked: its own heap is whole, those of the others are orphans. False when the list is
+ * not free just now. */
+bool hak_heaps_after_fork(void);
 /* Every heap ever made, by owner 1..n. The heap of an owner that stands in the map is always there. */
 uint32_t hak_heap_count(void);
 hak_heap_t *hak_heap_by_owner(uint32_t owner);

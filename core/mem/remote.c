@@ -7,6 +7,7 @@
 #define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
 #define BATCH_MOST   64u                /* blocks of it */
 #define PARCELS      8u
+#define TENDINGS     64u /* times that one thread empties an inbox into which others push meanwhile */
 #define WAITING_MOST 64u /* lists in the inbox of a thread that does not come for them */
 
 static void *take_inbox(hak_heap_t *heap)
@@ -23,7 +24,9 @@ void hak_remote_put_inbox(hak_heap_t *heap)
 
 void hak_remote_tend(hak_heap_t *heap)
 {
-    while (atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock)) {
+    /* Ends, though others may push all the time: each of them that finds the lock free comes here, too. */
+    for (unsigned i = 0; i < TENDINGS && atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock);
+         i++) {
         hak_remote_put_inbox(heap);
         hak_os_unlock(&heap->lock);
         /* Either we see a push that found the lock taken, or the pusher finds it free. */
@@ -116,7 +119,7 @@ void hak_remote_init(hak_heap_t *heap)
 
 static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 {
-    if (hak_heap_attach() != NULL)
+    if (hak_heap_attach_at_need() != NULL)
         hak_remote_free(p, entry);
     else
         hak_remote_push(hak_heap_by_owner(hak_entry_high(entry)), p, p);

@@ -208,11 +208,19 @@ static void *carve(hak_slab_t *slab)
     return first;
 }
 
-void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
+/* One that has blocks to take; NULL when memory is out. */
+HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned cls)
 {
     hak_slab_t *slab = heap->cls[cls].slabs;
-    if (slab == NULL && (slab = hak_heap_adopt_slab(heap, cls)) == NULL &&
-        (slab = make_slab(heap, cls)) == NULL)
+    if (slab == NULL && (slab = hak_heap_adopt_slab(heap, cls)) == NULL)
+        slab = make_slab(heap, cls);
+    return slab;
+}
+
+void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
+{
+    hak_slab_t *slab = slab_with_blocks(heap, cls);
+    if (slab == NULL)
         return NULL;
     void *list = slab->free;
     if (list == NULL)
@@ -222,6 +230,24 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
     if (slab->carved == slab->capacity)
         unlist_slab(heap, slab);
     return list;
+}
+
+void *hak_slab_take_one(hak_heap_t *heap, unsigned cls)
+{
+    hak_slab_t *slab = slab_with_blocks(heap, cls);
+    if (slab == NULL)
+        return NULL;
+    if (slab->free == NULL) {
+        uint32_t before = slab->carved;
+        slab->free = carve(slab);
+        slab->free_count = slab->carved - before;
+    }
+    void *block = slab->free;
+    slab->free = hak_next(block);
+    slab->free_count--;
+    if (slab->free == NULL && slab->carved == slab->capacity)
+        unlist_slab(heap, slab);
+    return block;
 }
 
 void hak_slab_release_empty(hak_heap_t *heap)

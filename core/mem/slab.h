@@ -7,6 +7,8 @@
 
 /* A list of at least one block of the class, or NULL when memory is out. */
 void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls);
+/* One block of the class, or NULL. */
+void *hak_slab_take_one(hak_heap_t *heap, unsigned cls);
 /* Puts a list of blocks back, of any slabs; what turns out to belong to another heap is sent there. Slabs that get empty
  * are released. */
 void hak_slab_put_list(hak_heap_t *heap, void *list);

@@ -1,61 +1,135 @@
-/* os_linux.c: the system calls. They go through syscall(2) rather than libc's wrappers, because programs and tools
- * interpose mmap and allocate in their interposer. The only state is how to tell a forked child. */
+/* os_linux.c: memory, the clock, the environment, random numbers, threads. The only state is what the system has refused
+ * before, and where the clock is. */
 #define _GNU_SOURCE
 #include "os/os.h"
 
+#include "base/call.h"
+#include "base/message.h"
+#include "os/vdso.h"
+
 #include <errno.h>
-#include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+/* To be 1 once nothing is given back under a lock any more: `debug` then aborts where that is not so. */
+#define ASSERT_UNLOCKED 0
 
 extern char **environ;
 
-/* A system call that leaves errno alone; -1 on failure. */
-static long call(long number, unsigned long a, unsigned long b, unsigned long c, unsigned long d,
-                 unsigned long e, unsigned long f)
+/* --- by libc's names ---------------------------------------------------------------------------------------------- */
+
+static _Atomic bool program_runs;
+
+void hak_os_program_runs(void)
 {
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
+    atomic_store_explicit(&program_runs, true, memory_order_relaxed);
+}
+
+/* True if the caller is to use libc's name; then it calls unwatch afterwards, with what this has kept of errno. */
+static bool watch(int *saved)
+{
+    hak_assert(!ASSERT_UNLOCKED || hak_os_thread.locks == 0);
+    if (hak_os_thread.watched || !atomic_load_explicit(&program_runs, memory_order_relaxed))
+        return false;
+    hak_os_thread.watched = true;
+    *saved = errno;
+    return true;
+}
+
+static void unwatch(int saved)
+{
     errno = saved;
-    return result;
+    hak_os_thread.watched = false;
 }
 
-static void *map_memory(void *address, size_t size, int protection, int flags)
+/* --- mapping ------------------------------------------------------------------------------------------------------ */
+
+/* A sandbox may know the plain flags of mmap only: what it refuses is left out from then on. */
+static bool is_refusal(long answer)
 {
-    long result =
-        call(SYS_mmap, (unsigned long)address, size, (unsigned long)protection,
-             (unsigned long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags), (unsigned long)-1, 0);
-    return result == -1 ? NULL : (void *)result; /* NOLINT(performance-no-int-to-ptr) */
+    return answer == -EINVAL || answer == -EPERM || answer == -ENOSYS || answer == -EOPNOTSUPP;
 }
 
-void *hak_os_map(size_t size, size_t align)
+static _Atomic int refused_flags;
+
+/* One mmap; an error's number negated when it fails. */
+static long map_once(void *address, size_t size, int protection, int flags, bool seen)
 {
-    char *at = map_memory(NULL, size, PROT_READ | PROT_WRITE, 0);
+    int saved;
+    if (!seen || !watch(&saved))
+        return hak_call(SYS_mmap, (long)address, (long)size, protection, flags, -1, 0);
+    void *at = mmap(address, size, protection, flags, -1, 0);
+    long answer = at == MAP_FAILED ? -errno : (long)at;
+    unwatch(saved);
+    return answer;
+}
+
+static void *map_memory(void *address, size_t size, int protection, int wanted, bool seen)
+{
+    static const int without[] = {0, MAP_NORESERVE, MAP_FIXED_NOREPLACE, MAP_NORESERVE | MAP_FIXED_NOREPLACE};
+    int refused = atomic_load_explicit(&refused_flags, memory_order_relaxed);
+    int optional = wanted | MAP_NORESERVE;
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        if (i != 0 && (optional & ~refused & without[i]) != without[i])
+            continue; /* asked for already without these */
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | (optional & ~refused & ~without[i]);
+        long answer = map_once(address, size, protection, flags, seen);
+        if (!hak_call_failed(answer)) {
+            if (without[i] != 0)
+                atomic_fetch_or_explicit(&refused_flags, without[i], memory_order_relaxed);
+            return (void *)answer; /* NOLINT(performance-no-int-to-ptr) */
+        }
+        if (!is_refusal(answer))
+            return NULL;
+    }
+    return NULL;
+}
+
+static bool unmap(void *address, size_t size, bool seen)
+{
+    return seen ? hak_os_release(address, size) : hak_os_unmap(address, size);
+}
+
+static void *map_aligned(size_t size, size_t align, bool seen)
+{
+    char *at = map_memory(NULL, size, PROT_READ | PROT_WRITE, 0, seen);
     if (at == NULL || ((uintptr_t)at & (align - 1)) == 0)
         return at;
     /* The kernel places mappings one below the other: mapped again with room to cut, the next ones are aligned. */
-    hak_os_unmap(at, size);
+    unmap(at, size, seen);
     size_t slack = align - HAK_OS_PAGE;
-    at = map_memory(NULL, size + slack, PROT_READ | PROT_WRITE, 0);
+    at = map_memory(NULL, size + slack, PROT_READ | PROT_WRITE, 0, seen);
     if (at == NULL)
         return NULL;
     size_t before = hak_round_up((uintptr_t)at, align) - (uintptr_t)at;
     if (before != 0)
-        hak_os_unmap(at, before);
+        unmap(at, before, seen);
     if (before != slack)
-        hak_os_unmap(at + before + size, slack - before);
+        unmap(at + before + size, slack - before, seen);
     return at + before;
+}
+
+void *hak_os_map(size_t size, size_t align)
+{
+    return map_aligned(size, align, false);
+}
+
+void *hak_os_map_seen(size_t size, size_t align)
+{
+    return map_aligned(size, align, true);
 }
 
 void *hak_os_map_at(void *address, size_t size, bool writable)
 {
-    void *at = map_memory(address, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED_NOREPLACE);
-    if (at != NULL && at != address) { /* a kernel before 4.17 takes the address as a hint */
+    void *at =
+        map_memory(address, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED_NOREPLACE, false);
+    if (at != NULL && at != address) { /* where the flag is not known, the address is a hint */
         hak_os_unmap(at, size);
         return NULL;
     }
@@ -64,51 +138,106 @@ void *hak_os_map_at(void *address, size_t size, bool writable)
 
 bool hak_os_make_writable(void *address, size_t size)
 {
-    return call(SYS_mprotect, (unsigned long)address, size, PROT_READ | PROT_WRITE, 0, 0, 0) == 0;
+    long answer = hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0);
+    if (!is_refusal(answer))
+        return answer == 0;
+    /* It reads as zero: another mapping of zeroes in its place is the same. */
+    return map_memory(address, size, PROT_READ | PROT_WRITE, MAP_FIXED, false) != NULL;
 }
 
 void hak_os_forbid(void *address, size_t size)
 {
-    call(SYS_mprotect, (unsigned long)address, size, PROT_NONE, 0, 0, 0);
+    hak_call(SYS_mprotect, (long)address, (long)size, PROT_NONE, 0, 0, 0);
 }
 
 bool hak_os_unmap(void *address, size_t size)
 {
-    return call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0) == 0;
+    return hak_call(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0) == 0;
 }
 
 bool hak_os_release(void *address, size_t size)
 {
-    return call(SYS_munmap, (unsigned long)address, size, 0, 0, 0, 0) == 0;
+    int saved;
+    if (!watch(&saved))
+        return hak_os_unmap(address, size);
+    bool done = munmap(address, size) == 0;
+    unwatch(saved);
+    return done;
 }
 
 bool hak_os_discard(void *address, size_t size)
 {
-    return call(SYS_madvise, (unsigned long)address, size, MADV_DONTNEED, 0, 0, 0) == 0;
+    int saved;
+    if (!watch(&saved))
+        return hak_call(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
+    bool done = madvise(address, size, MADV_DONTNEED) == 0;
+    unwatch(saved);
+    return done;
 }
 
 bool hak_os_resize(void *address, size_t old_size, size_t new_size)
 {
-    return call(SYS_mremap, (unsigned long)address, old_size, new_size, 0, 0, 0) != -1;
+    int saved;
+    if (!watch(&saved))
+        return !hak_call_failed(hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0, 0, 0));
+    bool done = mremap(address, old_size, new_size, 0) != MAP_FAILED;
+    unwatch(saved);
+    return done;
 }
 
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 {
-    return call(SYS_mremap, (unsigned long)address, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED,
-                (unsigned long)target, 0) != -1;
+    int saved, how = MREMAP_MAYMOVE | MREMAP_FIXED;
+    if (!watch(&saved))
+        return !hak_call_failed(
+            hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, how, (long)target, 0));
+    bool done = mremap(address, old_size, new_size, how, target) != MAP_FAILED;
+    unwatch(saved);
+    return done;
 }
 
 void hak_os_huge_pages(void *address, size_t size, bool on)
 {
-    call(SYS_madvise, (unsigned long)address, size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
+    hak_call(SYS_madvise, (long)address, (long)size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
+}
+
+size_t hak_os_space_limit(void)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    long answer = hak_call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+    return hak_call_failed(answer) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur;
+}
+
+/* --- clock -------------------------------------------------------------------------------------------------------- */
+
+static int clock_by_call(clockid_t id, struct timespec *now)
+{
+    return (int)hak_call(SYS_clock_gettime, id, (long)now, 0, 0, 0, 0);
+}
+
+/* Looked for once; two threads that look at the same time find the same. */
+static hak_clock_t find_clock(void)
+{
+    static _Atomic(hak_clock_t) found;
+    hak_clock_t clock = atomic_load_explicit(&found, memory_order_relaxed);
+    if (hak_likely(clock != NULL))
+        return clock;
+    clock = hak_vdso_clock((const void *)getauxval(AT_SYSINFO_EHDR)); /* NOLINT(performance-no-int-to-ptr) */
+    if (clock == NULL)
+        clock = clock_by_call;
+    atomic_store_explicit(&found, clock, memory_order_relaxed);
+    return clock;
 }
 
 uint64_t hak_os_now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    struct timespec now = {0}; /* a clock that is refused stands still */
+    if (find_clock()(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return 0;
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
+
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 static char **early_environment;
 
@@ -120,6 +249,8 @@ void hak_os_use_environment(char **environment)
 const char *hak_os_environment(const char *name)
 {
     size_t length = strlen(name);
+    if (getauxval(AT_SECURE) != 0)
+        return NULL;
     for (char **at = environ != NULL ? environ : early_environment; at != NULL && *at != NULL; at++)
         if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
             return *at + length + 1;
@@ -128,13 +259,44 @@ const char *hak_os_environment(const char *name)
 
 void hak_os_random(uint64_t *words, size_t count)
 {
-    size_t size = count * sizeof *words;
-    if (call(SYS_getrandom, (unsigned long)words, size, GRND_NONBLOCK, 0, 0, 0) == (long)size)
+    long size = (long)(count * sizeof *words);
+    if (hak_call(SYS_getrandom, (long)words, size, GRND_NONBLOCK, 0, 0, 0) == size)
         return;
     /* Too early after the machine's start, or forbidden: the 16 bytes that the kernel gives each process. */
     const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* NOLINT(performance-no-int-to-ptr) */
     for (size_t i = 0; i < count; i++)
         words[i] = (given[i % 2] ^ (uintptr_t)words) * (0x9e3779b97f4a7c15ull + 2 * i);
+}
+
+/* As the kernel wants it. Not by libc's sigaction: a sanitizer is in front of that, and not ready when we start. */
+typedef struct action {
+    void (*handler)(int signal);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+} action_t;
+
+#if defined(__x86_64__)
+#define RESTORER_FLAG 0x04000000ul
+void hak_os_signal_return(void) HAK_HIDDEN;
+__asm__(
+    ".pushsection .text.hak_os_signal_return,\"ax\",@progbits\n"
+    ".hidden hak_os_signal_return\n.globl hak_os_signal_return\n.type hak_os_signal_return,@function\n"
+    "hak_os_signal_return:\n\tmovl $15, %eax\n\tsyscall\n.size hak_os_signal_return, . - hak_os_signal_return\n"
+    ".popsection");
+#define RESTORER hak_os_signal_return
+#else
+#define RESTORER_FLAG 0ul
+#define RESTORER      NULL
+#endif
+
+void hak_os_on_signal(int signal, void (*handler)(int signal))
+{
+    action_t before = {0};
+    action_t after = {.handler = handler, .flags = SA_RESTART | RESTORER_FLAG, .restorer = RESTORER};
+    long size = (long)sizeof after.mask;
+    if (hak_call(SYS_rt_sigaction, signal, 0, (long)&before, size, 0, 0) == 0 && before.handler == SIG_DFL)
+        hak_call(SYS_rt_sigaction, signal, (long)&after, 0, size, 0, 0);
 }
 
 const void *hak_os_libraries(void)
@@ -147,52 +309,21 @@ const void *hak_os_program(void)
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static void (*repair_in_child)(void);
-static _Atomic(_Atomic uint32_t *)
-    mark; /* points to 1; in a forked child the system makes it 0 (and not in one of vfork) */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
-void hak_os_on_fork(void (*repair)(void))
+static uint64_t process_number(void)
 {
-    repair_in_child = repair;
+    return (uint64_t)hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
-void hak_os_mark_process(void)
+uint64_t hak_os_thread_name(void)
 {
-    _Atomic uint32_t *page = hak_os_map(HAK_OS_PAGE, HAK_OS_PAGE);
-    if (page == NULL)
-        return;
-    atomic_store_explicit(page, 1, memory_order_relaxed);
-    if (call(SYS_madvise, (unsigned long)page, HAK_OS_PAGE, MADV_WIPEONFORK, 0, 0, 0) == 0)
-        atomic_store_explicit(&mark, page, memory_order_release);
-    else
-        hak_os_unmap(page, HAK_OS_PAGE);
+    return process_number() << 32 | (uint32_t)hak_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-void hak_os_repair(void)
+bool hak_os_thread_ended(uint64_t name)
 {
-    _Atomic uint32_t *marked = atomic_load_explicit(&mark, memory_order_acquire);
-    if (marked != NULL && atomic_exchange_explicit(marked, 1, memory_order_relaxed) != 0)
-        return;
-    repair_in_child();
-}
-
-void hak_os_lock_slow(hak_os_lock_t *lock)
-{
-    if (atomic_load_explicit(&mark, memory_order_relaxed) != NULL && repair_in_child != NULL)
-        hak_os_repair();
-    /* A holder is done within a few hundred instructions unless it is off its core: try a little, then sleep. */
-    for (int i = 0; i < 64; i++) {
-        uint32_t unlocked = 0;
-        if (atomic_compare_exchange_weak_explicit(&lock->word, &unlocked, 1, memory_order_acquire,
-                                                  memory_order_relaxed))
-            return;
-        hak_pause();
-    }
-    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-        call(SYS_futex, (unsigned long)&lock->word, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
-}
-
-void hak_os_unlock_slow(hak_os_lock_t *lock)
-{
-    call(SYS_futex, (unsigned long)&lock->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    uint64_t process = name >> 32;
+    return process == process_number() &&
+           hak_call(SYS_tgkill, (long)process, (long)(uint32_t)name, 0, 0, 0, 0) == -ESRCH;
 }

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/options.h"
@@ -32,19 +33,19 @@ static char said[1 << 16];
 static size_t said_bytes;
 static bool listening;
 
-ssize_t __real_write(int fd, const void *bytes, size_t size);
-ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+long __real_hak_call(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f);
 
-ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f)
 {
-    if (!listening) {
-        return __real_write(fd, bytes, size);
+    if (number != SYS_write || !listening) {
+        return __real_hak_call(number, a, b, c, d, e, f);
     }
-    PROMISE(fd == STDERR_FILENO && size <= 480, "%zu bytes to descriptor %d", size, fd);
-    PROMISE(said_bytes + size < sizeof said, "too many words");
-    memcpy(said + said_bytes, bytes, size);
-    said_bytes += size;
-    return (ssize_t)size;
+    PROMISE(a == STDERR_FILENO && c <= 480, "%ld bytes to descriptor %ld", c, a);
+    PROMISE(said_bytes + (size_t)c < sizeof said, "too many words");
+    memcpy(said + said_bytes, (const void *)b, (size_t)c); // NOLINT(performance-no-int-to-ptr)
+    said_bytes += (size_t)c;
+    return c;
 }
 
 static const char *lookup(const char *name)

@@ -5,6 +5,7 @@
 #include "os/os.h"
 
 void *__real_hak_os_map(size_t size, size_t align);
+void *__real_hak_os_map_seen(size_t size, size_t align);
 void *__real_hak_os_map_at(void *address, size_t size, bool writable);
 bool __real_hak_os_make_writable(void *address, size_t size);
 bool __real_hak_os_discard(void *address, size_t size);
@@ -28,6 +29,11 @@ static bool refuses(void)
 void *__wrap_hak_os_map(size_t size, size_t align)
 {
     return refuses() ? NULL : __real_hak_os_map(size, align);
+}
+
+void *__wrap_hak_os_map_seen(size_t size, size_t align)
+{
+    return refuses() ? NULL : __real_hak_os_map_seen(size, align);
 }
 
 void *__wrap_hak_os_map_at(void *address, size_t size, bool writable)

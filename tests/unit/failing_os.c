@@ -1,6 +1,7 @@
 // Every mmap, munmap, mremap, mprotect and madvise fails once, and fails from some moment on: for each N, the Nth call
 // alone, every third with the three after it or all after it. Requests then give NULL and ENOMEM or succeed, contents stay
-// whole, and once the system gives again, every size can be had. The linker's --wrap puts this syscall in front of libc's.
+// whole, and once the system gives again, every size can be had. The linker's --wrap puts these in front of the
+// allocator's own way into the system, and of libc's names.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
@@ -24,23 +25,50 @@ static int fails(long number)
     return fail_from != 0 && calls >= fail_from && calls <= fail_to;
 }
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+long __real_hak_call(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+int __wrap_munmap(void *address, size_t size);
+int __wrap_madvise(void *address, size_t size, int advice);
+void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...);
 
-long __wrap_syscall(long number, ...)
+long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f)
 {
-    if (fails(number)) {
-        errno = ENOMEM;
+    return fails(number) ? -ENOMEM : __real_hak_call(number, a, b, c, d, e, f);
+}
+
+static long by_name(long number, long a, long b, long c, long d, long e, long f)
+{
+    const long answer = __wrap_hak_call(number, a, b, c, d, e, f);
+    if (answer < 0 && answer > -4096) {
+        errno = (int)-answer;
         return -1;
     }
-    long words[6];
+    return answer;
+}
+
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
+{
+    return (void *)by_name(SYS_mmap, (long)address, (long)size, protection, flags, file, offset);
+}
+
+int __wrap_munmap(void *address, size_t size)
+{
+    return (int)by_name(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
+}
+
+int __wrap_madvise(void *address, size_t size, int advice)
+{
+    return (int)by_name(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);
+}
+
+void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...)
+{
     va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++) {
-        words[i] = va_arg(list, long);
-    }
+    va_start(list, flags);
+    void *target = va_arg(list, void *);
     va_end(list);
-    return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    return (void *)by_name(SYS_mremap, (long)address, (long)old_size, (long)new_size, flags, (long)target, 0);
 }
 
 enum {

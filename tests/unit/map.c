@@ -4,6 +4,9 @@
 #include "map/map.h"
 #include "os/os.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 static int in_image;
 
 static int set_up(void **state)
@@ -87,6 +90,59 @@ static void test_across_windows(void **state)
     assert_int_equal(covered, 1);
 }
 
+// Not the same for everybody: of three more processes no two, and none as here.
+static void test_place_is_random(void **state)
+{
+    (void)state;
+    uintptr_t places[4] = {(uintptr_t)hak_map};
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    for (int i = 1; i < 4; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const uintptr_t place = hak_map_init() ? (uintptr_t)hak_map : 0;
+            _exit(write(ends[1], &place, sizeof place) != sizeof place);
+        }
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        assert_int_equal(read(ends[0], &places[i], sizeof places[i]), sizeof places[i]);
+        for (int k = 0; k < i; k++) {
+            assert_int_not_equal(places[i], places[k]);
+        }
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static const void *visited[8];
+static size_t visits;
+
+static void note_visit(const void *slice, uint32_t owner)
+{
+    assert_int_equal(owner, 77);
+    visited[visits++ % 8] = slice;
+}
+
+// The slices of one owner's slabs, and no others.
+static void test_each_slice_of_an_owner(void **state)
+{
+    (void)state;
+    char *area = hak_os_map(64 * HAK_SLICE, HAK_SLICE);
+    assert_non_null(area);
+    assert_true(hak_map_cover(area, 64 * HAK_SLICE));
+    hak_map_set(area + 3 * HAK_SLICE, hak_entry(77, 16));
+    hak_map_set(area + 4 * HAK_SLICE, hak_entry(77, HAK_ENTRY_BIG));
+    hak_map_set(area + 5 * HAK_SLICE, hak_entry(78, 16));
+    hak_map_set(area + 63 * HAK_SLICE, hak_entry(77, 128 * 16));
+    hak_map_each(77, note_visit);
+    assert_int_equal(visits, 2);
+    assert_ptr_equal(visited[0], area + 3 * HAK_SLICE);
+    assert_ptr_equal(visited[1], area + 63 * HAK_SLICE);
+    for (size_t i = 0; i < 64; i++) {
+        hak_map_set(area + i * HAK_SLICE, 0);
+    }
+    hak_os_unmap(area, 64 * HAK_SLICE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +150,8 @@ int main(void)
         cmocka_unit_test(test_covered_entries_are_kept),
         cmocka_unit_test(test_far_apart),
         cmocka_unit_test(test_across_windows),
+        cmocka_unit_test(test_each_slice_of_an_owner),
+        cmocka_unit_test(test_place_is_random),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -1,0 +1,41 @@
+// Little address space (RLIMIT_AS): where a program starts, it starts with any larger limit, too.
+#define _GNU_SOURCE
+#include <sys/resource.h>
+#include "threads.h"
+
+static int starts_with(const char *name, rlim_t kib)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit limit = {kib << 10, kib << 10};
+        if (setrlimit(RLIMIT_AS, &limit) != 0 || dup2(open("/dev/null", O_WRONLY), 2) < 0) {
+            _exit(8);
+        }
+        execl("/proc/self/exe", name, "start", NULL);
+        _exit(9);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child, "waitpid");
+    return status == 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        for (size_t size = 1; size < 300000; size *= 2) {
+            CHECK(malloc(size) != NULL, "no memory for %zu bytes", size);
+        }
+        return 0;
+    }
+    rlim_t least = 0;
+    for (rlim_t kib = 3000; kib < 80000; kib += 500) {
+        const int started = starts_with(argv[0], kib);
+        if (started && least == 0) {
+            least = kib;
+        }
+        CHECK(started || least == 0, "%lu KiB are not enough, but %lu are", (unsigned long)kib, (unsigned long)least);
+    }
+    CHECK(least != 0 && least <= 30000, "needs %lu KiB of address space to start", (unsigned long)least);
+    CHECK(starts_with(argv[0], 2000000), "not with 2 GiB");
+    return 0;
+}

@@ -491,7 +491,8 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_os_lock(&lock);
     give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
     bool due = HAK_PURGE && !refused && hak_retain_due(&retain, floor_of()) != 0;
-    due |= hak_is_scarce() && chunk->free == ALL_FREE;
+    due |= hak_is_scarce() && chunk->free == ALL_FREE &&
+           totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
     if (hak_unlikely(due) && hak_thread.heap != NULL)
         hak_thread.heap->ticks = 1;
@@ -509,8 +510,9 @@ bool hak_pool_give_back(uint32_t now_ms)
     if (!HAK_PURGE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
-    if (hak_is_scarce())
-        unmap_empty_chunks(CHUNKS_AT_A_TIME);
+    size_t idle = totals.reserved - used_slices * HAK_SLICE;
+    if (hak_is_scarce() && idle > HAK_IDLE_WHEN_SCARCE)
+        unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = HAK_PURGE && may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
     for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {

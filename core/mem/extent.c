@@ -337,8 +337,10 @@ void hak_extent_moved(size_t before, size_t after)
 static uint64_t floor_of(void)
 {
     const hak_policy_t *policy = hak_policy();
-    bool keeps = HAK_BIGCACHE && !policy->disable_bigcache && policy->purge_delay_ms != 0 && !hak_is_scarce();
-    return keeps ? (uint64_t)policy->bigcache_mb << 20 : 0;
+    if (!HAK_BIGCACHE || policy->disable_bigcache || policy->purge_delay_ms == 0)
+        return 0;
+    size_t floor = (size_t)policy->bigcache_mb << 20;
+    return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 
 bool hak_extent_give(char *base, size_t size, bool dirty)

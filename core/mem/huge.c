@@ -148,6 +148,22 @@ static void *large_block(hak_slab_t *run)
     return base;
 }
 
+static void *take_large(size_t size, bool *zero)
+{
+    hak_slab_t *run = hak_run_take((unsigned)hak_huge_slices(size), 1);
+    if (run == NULL)
+        return NULL;
+    *zero = run->clean;
+    return large_block(run);
+}
+
+/* At a limit the pool may have free what the system does not give any more, and the other way round. */
+static void *take_big(size_t size, bool zeroed, bool *zero)
+{
+    void *p = hak_big_take(size, HAK_SLICE, zeroed, zero);
+    return hak_likely(p != NULL) || size > HAK_RUN_MOST * HAK_SLICE ? p : take_large(size, zero);
+}
+
 void *hak_huge_take(size_t size, bool zeroed, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
@@ -158,12 +174,9 @@ void *hak_huge_take(size_t size, bool zeroed, bool *zero)
         hak_tick(heap);
     }
     if (size > HAK_LARGE_MAX)
-        return size <= HAK_REQUEST_MAX ? hak_big_take(size, HAK_SLICE, zeroed, zero) : NULL;
-    hak_slab_t *run = hak_run_take((unsigned)hak_huge_slices(size), 1);
-    if (run == NULL)
-        return NULL;
-    *zero = run->clean;
-    return large_block(run);
+        return size <= HAK_REQUEST_MAX ? take_big(size, zeroed, zero) : NULL;
+    void *p = take_large(size, zero);
+    return hak_likely(p != NULL) ? p : hak_big_take(size, HAK_SLICE, zeroed, zero);
 }
 
 void *hak_huge_take_aligned(size_t align, size_t size)

@@ -8,7 +8,7 @@
 
 enum {
     SLOTS = 40,
-    STEPS = 4000
+    STEPS = 2000
 };
 
 static const size_t GIB = (size_t)1 << 30;
@@ -37,8 +37,9 @@ static void cut(size_t whole, size_t first, size_t second)
     char *b = malloc(second);
     use(a, first);
     use(b, second);
-    char *grown = realloc(a, first + GIB);
-    use(grown, first + GIB);
+    const size_t more = is_debug() ? 0 : GIB; // it would copy all of it
+    char *grown = more == 0 ? a : realloc(a, first + more);
+    use(grown, first + more);
     char *aligned = NULL;
     CHECK(posix_memalign((void **)&aligned, 4 * GIB, 3 << 20) == 0, "no block aligned to 4 GiB");
     use(aligned, 3 << 20);

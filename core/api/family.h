@@ -53,6 +53,24 @@ HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
     return HAK_HARDEN ? hak_hard_aligned(align, size) : hak_malloc_aligned(align, size);
 }
 
+/* memalign takes any alignment: glibc's rounds it up to a power of two. */
+HAK_INLINE void *hak_family_memalign(size_t align, size_t size)
+{
+    size_t power = HAK_ALIGN;
+    while (power < align && power <= HAK_REQUEST_MAX)
+        power *= 2;
+    return hak_family_aligned(power, size);
+}
+
+/* Whole pages. */
+HAK_INLINE void *hak_family_pages(size_t size)
+{
+    if (size <= HAK_REQUEST_MAX)
+        return hak_family_aligned(HAK_OS_PAGE, hak_round_up(size, HAK_OS_PAGE));
+    errno = ENOMEM;
+    return NULL;
+}
+
 #define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */
 
 /* Zeroes 16..HAK_ZERO_INLINE bytes, a multiple of 16, by stores that may overlap: no loop, no call. */

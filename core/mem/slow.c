@@ -3,6 +3,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/big.h"
+#include "mem/foreign.h"
 #include "mem/front.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
@@ -158,8 +159,11 @@ void *hak_malloc_aligned(size_t align, size_t size)
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
 
+/* A pointer without an entry, or into the middle of a block: libc's, or nobody's. */
 static void refuse(void *p)
 {
+    if (hak_map_get(p) == 0 && hak_foreign_free(p))
+        return;
     if (HAK_HARDEN || hak_check_frees())
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
@@ -225,7 +229,7 @@ static size_t size_of(const void *p, uint32_t entry)
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    return entry != 0 ? size_of(p, entry) : 0;
+    return hak_likely(entry != 0) ? size_of(p, entry) : hak_foreign_size((void *)(uintptr_t)p);
 }
 
 /* Resizes a block above HAK_MID_MAX in place, or by moving pages. NULL when that cannot be. */
@@ -263,11 +267,18 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
     return target;
 }
 
-static HAK_COLD void *realloc_foreign(void *p)
+/* A block of libc's becomes one of ours. Of anything else we do not know the length, so that there is nothing to copy. */
+static HAK_COLD void *realloc_foreign(void *p, size_t size)
 {
-    refuse(p); /* there is nothing to copy from that we know the length of */
-    errno = ENOMEM;
-    return NULL;
+    size_t before = hak_foreign_size(p);
+    void *target = before != 0 ? hak_malloc_front(size) : NULL;
+    if (target != NULL)
+        memcpy(target, p, hak_min(before, size));
+    if (target != NULL || before == 0)
+        refuse(p);
+    if (before == 0)
+        errno = ENOMEM;
+    return target;
 }
 
 void *hak_realloc_in_place(void *p, size_t size)
@@ -282,7 +293,7 @@ void *hak_realloc(void *p, size_t size)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(entry == 0))
-        return realloc_foreign(p);
+        return realloc_foreign(p, size);
     size_t before = size_of(p, entry);
     if (hak_realloc_stays(size, before))
         return p;

@@ -12,6 +12,7 @@ void *hak_os_map(size_t size, size_t align);
 /* The same at exactly `address`, or NULL when something is there already. `writable` false: reads as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);
 bool hak_os_make_writable(void *address, size_t size);
+void hak_os_make_readable(void *address, size_t size);
 /* From now on any access faults; advice, failure is ignored. */
 void hak_os_forbid(void *address, size_t size);
 /* Takes a mapping away that no block ever lay in; may be called with a lock held. False when the system refuses (it has to
@@ -46,6 +47,10 @@ void hak_os_random(uint64_t *words, size_t count);
 const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
+/* The first byte behind that image. */
+const char *hak_os_program_end(void);
+/* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */
+bool hak_os_readable(const void *address);
 
 /* What is to be called in a forked child before any lock is waited for: its holder may be a thread that does not exist
  * there. Fork handlers of the program's that allocate can come before the allocator's own. Once, at start. */

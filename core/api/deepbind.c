@@ -30,7 +30,8 @@ typedef struct symbols {
     uintptr_t base; /* where the object was loaded */
     ElfW(Sym) * symbol;
     const char *names;
-    const uint32_t *hash; /* DT_GNU_HASH: buckets, first symbol, words of the filter, shift; then these tables */
+    const uint32_t
+        *hash; /* DT_GNU_HASH: buckets, first symbol, words of the filter, shift; then these tables */
 } symbols_t;
 
 static symbols_t symbols_of(const struct link_map *object)
@@ -75,13 +76,19 @@ static ElfW(Sym) * find_symbol(const symbols_t *in, const char *name)
 
 /* --- what is redirected ------------------------------------------------------------------------------------------- */
 
-static const char *const names[] = {
-    "malloc",         "free",           "calloc",          "realloc",            "reallocarray",
-    "aligned_alloc",  "memalign",       "posix_memalign",  "valloc",             "pvalloc",
-    "malloc_trim",    "malloc_info",    "malloc_stats",    "malloc_usable_size", "mallopt",
-    "mallinfo",       "mallinfo2",      "__libc_malloc",   "__libc_free",        "__libc_calloc",
-    "__libc_realloc", "__libc_memalign", "__libc_valloc",  "__libc_pvalloc",     "__libc_mallinfo",
-    "__libc_mallopt"};
+static const char *const names[] = {"malloc",          "free",
+                                    "calloc",          "realloc",
+                                    "reallocarray",    "aligned_alloc",
+                                    "memalign",        "posix_memalign",
+                                    "valloc",          "pvalloc",
+                                    "malloc_trim",     "malloc_info",
+                                    "malloc_stats",    "malloc_usable_size",
+                                    "mallopt",         "mallinfo",
+                                    "mallinfo2",       "__libc_malloc",
+                                    "__libc_free",     "__libc_calloc",
+                                    "__libc_realloc",  "__libc_memalign",
+                                    "__libc_valloc",   "__libc_pvalloc",
+                                    "__libc_mallinfo", "__libc_mallopt"};
 
 #define NAMES (sizeof names / sizeof *names)
 

@@ -10,8 +10,7 @@
 #define HAK_OPERATOR HAK_EXPORT __attribute__((weak))
 
 /* A second name of one of our definitions, which nobody replaces. */
-#define HAK_OWN(type, name, of)                                                                              \
-    extern __typeof__(type) name __attribute__((alias(of), visibility("hidden")))
+#define HAK_OWN(type, name, of) extern __typeof__(type) name __attribute__((alias(of), visibility("hidden")))
 
 /* The definition that the linker took, read from the GOT: one load, and no compiler knows what comes of it. */
 #define HAK_IN_FORCE(operator)                                                                               \

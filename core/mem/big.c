@@ -161,6 +161,7 @@ void *hak_big_take(size_t size, size_t align, bool *zero)
     } else {
         hak_bigs[index] = (hak_big_t){.base = base, .size = size};
         totals.live += size;
+        totals.blocks++;
         totals.taken++;
     }
     hak_os_unlock(&lock);
@@ -183,6 +184,7 @@ void hak_big_give(void *p, uint32_t entry)
     hak_os_lock(&lock);
     drop_record_locked(index);
     totals.live -= record.size;
+    totals.blocks--;
     size_t least = (size_t)hak_policy()->bigcache_mb << 20;
     size_t budget = caching ? hak_max(least, CACHE_PER_LIVE * totals.live) : 0;
     if (record.size <= budget) {

@@ -38,6 +38,7 @@ void hak_big_after_fork(void);
 
 typedef struct hak_big_view {
     size_t live;                /* bytes in blocks that are in use */
+    size_t blocks;              /* of them */
     size_t cached;              /* bytes in the cache */
     uint64_t taken, from_cache; /* blocks so far */
 } hak_big_view_t;

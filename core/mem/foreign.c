@@ -31,8 +31,8 @@ typedef struct block {
 typedef struct arena_heap {
     const char *arena; /* lies in the first of its heaps, right behind its head */
     struct arena_heap *previous;
-    size_t size;      /* bytes in use */
-    size_t writable;  /* bytes */
+    size_t size;     /* bytes in use */
+    size_t writable; /* bytes */
 } arena_heap_t;
 
 static size_t size_of(const block_t *block)

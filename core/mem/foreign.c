@@ -11,8 +11,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 
-/* Weak: a static program has no second malloc, and is not to be linked with dlopen for it. */
-#pragma weak dlopen
+/* Weak: a static program has no second malloc, and is not to be linked with the dynamic linker for it. */
+#pragma weak dladdr
 #pragma weak dlsym
 extern char *__curbrk __attribute__((weak)); /* where libc's brk heap ends; NULL while there is none */
 
@@ -104,16 +104,25 @@ static bool is_block(const void *p)
 
 static _Atomic(void *) libc_free, libc_usable_size;
 
+/* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
+ * behind us may have a malloc of its own. */
+static void *find(const char *name)
+{
+    Dl_info object, libc;
+    void *found = dlsym(RTLD_NEXT, name);
+    void *known = dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    bool of_libc = found != NULL && known != NULL && dladdr(found, &object) != 0 &&
+                   dladdr(known, &libc) != 0 && object.dli_fbase == libc.dli_fbase;
+    return of_libc ? found : NULL;
+}
+
 void hak_foreign_find(void)
 {
-    if (dlopen == NULL || dlsym == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
-        return;
-    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    if (libc == NULL)
+    if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
         return;
     /* release: whoever sees `free` sees the other one, too */
-    atomic_store_explicit(&libc_usable_size, dlsym(libc, "malloc_usable_size"), memory_order_relaxed);
-    atomic_store_explicit(&libc_free, dlsym(libc, "free"), memory_order_release);
+    atomic_store_explicit(&libc_usable_size, find("malloc_usable_size"), memory_order_relaxed);
+    atomic_store_explicit(&libc_free, find("free"), memory_order_release);
 }
 
 /* True if p is a block of libc's and libc's functions are known. */

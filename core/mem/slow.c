@@ -159,15 +159,20 @@ void *hak_malloc_aligned(size_t align, size_t size)
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
 
-/* A pointer without an entry, or into the middle of a block: libc's, or nobody's. */
 static void refuse(void *p)
 {
-    if (hak_map_get(p) == 0 && hak_foreign_free(p))
-        return;
     if (HAK_HARDEN || hak_check_frees())
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
+}
+
+/* A pointer without an entry: a block of libc's, or of nobody. (Not HAK_COLD: clang would put a jump more before the free of
+ * a big block.) */
+static HAK_NOINLINE void free_foreign(void *p)
+{
+    if (!hak_foreign_free(p))
+        refuse(p);
 }
 
 void hak_freed_twice(const void *p, size_t offset)
@@ -203,7 +208,9 @@ static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
     if (hak_entry_in_slab(entry))
         free_checked(p, entry);
-    else if (entry == 0 || !hak_huge_give(p, entry))
+    else if (entry == 0)
+        free_foreign(p);
+    else if (!hak_huge_give(p, entry))
         refuse(p);
 }
 
@@ -275,7 +282,7 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size)
     if (target != NULL)
         memcpy(target, p, hak_min(before, size));
     if (target != NULL || before == 0)
-        refuse(p);
+        free_foreign(p);
     if (before == 0)
         errno = ENOMEM;
     return target;

@@ -12,9 +12,9 @@
 #include "base/types.h"
 
 /* Frees the block of libc's that p, which has no entry in the map, begins. False if it begins none. */
-HAK_COLD bool hak_foreign_free(void *p);
+bool hak_foreign_free(void *p);
 /* Usable bytes in it; 0 if it begins none. */
-HAK_COLD size_t hak_foreign_size(void *p);
+size_t hak_foreign_size(void *p);
 /* Finds libc's functions, before anything is done to its table of symbols. */
 void hak_foreign_find(void);
 

@@ -167,8 +167,7 @@ static void refuse(void *p)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
 }
 
-/* A pointer without an entry: a block of libc's, or of nobody. (Not HAK_COLD: clang would put a jump more before the free of
- * a big block.) */
+/* A pointer without an entry: a block of libc's, or of nobody. */
 static HAK_NOINLINE void free_foreign(void *p)
 {
     if (!hak_foreign_free(p))
@@ -206,12 +205,14 @@ static void free_checked(void *p, uint32_t entry)
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
-    if (hak_entry_in_slab(entry))
+    if (hak_entry_in_slab(entry)) {
         free_checked(p, entry);
-    else if (entry == 0)
+    } else if (hak_unlikely(entry != 0)) { /* so told clang jumps to hak_huge_give at once */
+        if (!hak_huge_give(p, entry))
+            refuse(p);
+    } else {
         free_foreign(p);
-    else if (!hak_huge_give(p, entry))
-        refuse(p);
+    }
 }
 
 void hak_free_slow(void *p)

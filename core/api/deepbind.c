@@ -176,21 +176,13 @@ static HAK_NOINLINE dlopen_t *prepare(int mode)
     return found;
 }
 
-/* Goes on by a jump, at every level of optimisation: dlopen looks at its caller, whose RUNPATH and namespace count. */
-#if defined(__clang__)
-#define JUMP __attribute__((musttail))
-#define JUMPING
-#else
-#define JUMP
-#define JUMPING __attribute__((optimize("optimize-sibling-calls")))
-#endif
-
-JUMPING void *dlopen(const char *file, int mode)
+/* A jump, since dlopen looks at its caller, whose RUNPATH and namespace count. */
+HAK_JUMPS void *dlopen(const char *file, int mode)
 {
     dlopen_t *next = prepare(mode);
     if (hak_unlikely(next == NULL))
         return NULL;
-    JUMP return next(file, mode);
+    HAK_JUMP return next(file, mode);
 }
 
 #else

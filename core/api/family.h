@@ -13,6 +13,15 @@
 /* Where the exported function that this stands in was called, for messages. */
 #define HAK_SITE __builtin_return_address(0)
 
+/* A function that ends by a jump to another one, at every level of optimisation: for that one, its caller is ours. */
+#if defined(__clang__)
+#define HAK_JUMPS
+#define HAK_JUMP __attribute__((musttail))
+#else
+#define HAK_JUMPS __attribute__((optimize("optimize-sibling-calls")))
+#define HAK_JUMP
+#endif
+
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
 

@@ -52,35 +52,39 @@ static void *scope_of(const void *caller)
     return dladdr(caller, &object) != 0 ? dlopen(object.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }
 
-/* True if the definition found is the one that called us: a wrapper before us, whose next one we are. */
-static bool is_caller(void *found, const void *caller)
+/* A definition is no use if it is in this library, or is the very one that called us: a wrapper whose next one we are. */
+static bool is_of_use(void *found, const void *caller)
 {
-    Dl_info at;
-    return dladdr(caller, &at) != 0 && at.dli_saddr == found;
+    Dl_info of, own, at;
+    return found != NULL && dladdr(found, &of) != 0 && dladdr((const void *)hak_fatal, &own) != 0 &&
+           of.dli_fbase != own.dli_fbase && (dladdr(caller, &at) == 0 || at.dli_saddr != found);
 }
 
-/* The definition of an operator that the caller would have had without us, or NULL: the global scope comes first. */
-static void *next_definition(const char *name, const void *caller)
-{
-    void *found = dlsym(RTLD_NEXT, name);
-    void *scope = found == NULL ? scope_of(caller) : NULL;
-    if (scope == NULL)
-        return found;
-    found = dlsym(scope, name);
-    dlclose(scope);
-    return found == dlsym(RTLD_DEFAULT, name) || is_caller(found, caller) ? NULL : found;
-}
-
-/* The same in a runtime that is loaded now: the caller's own may be one that shows nothing. */
-static void *loaded_definition(const char *name)
+/* The definition in one of the shared runtimes; `mode` says whether it may be loaded for that. */
+static void *definition_in_runtime(const char *name, int mode)
 {
     static const char *const runtimes[] = {"libstdc++.so.6", "libc++.so.1"};
     void *found = NULL;
     for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes && found == NULL; i++) {
-        void *scope = dlopen(runtimes[i], RTLD_LAZY | RTLD_LOCAL);
+        void *scope = dlopen(runtimes[i], RTLD_LAZY | RTLD_LOCAL | mode);
         found = scope != NULL ? dlsym(scope, name) : NULL;
     }
     return found;
+}
+
+/* The definition of an operator that the caller would have had without us, or NULL. The global scope comes first, then the
+ * caller's own; where we hide it there, because the caller is linked with us, a runtime that is loaded. */
+static void *next_definition(const char *name, const void *caller)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    if (is_of_use(found, caller))
+        return found;
+    void *scope = scope_of(caller);
+    if (scope != NULL) {
+        found = dlsym(scope, name);
+        dlclose(scope);
+    }
+    return is_of_use(found, caller) ? found : definition_in_runtime(name, RTLD_NOLOAD);
 }
 
 /* --- parts of a runtime that defines no operators ----------------------------------------------------------------- */
@@ -161,7 +165,7 @@ static HAK_COLD void *new_slow(size_t size, const void *caller)
     void *p = new_by_parts(size, HAK_ALIGN, caller);
     if (p != NULL)
         return p;
-    *(void **)&next = loaded_definition("_Znwm");
+    *(void **)&next = definition_in_runtime("_Znwm", 0);
     if (next != NULL)
         return next(size);
     nothing_to_throw_with(size, caller);
@@ -176,7 +180,7 @@ static HAK_COLD void *new_aligned_slow(size_t size, size_t align, const void *ca
     void *p = hak_is_power_of_two(align) ? new_by_parts(size, align, caller) : NULL;
     if (p != NULL)
         return p;
-    *(void **)&next = loaded_definition("_ZnwmSt11align_val_t");
+    *(void **)&next = definition_in_runtime("_ZnwmSt11align_val_t", 0);
     if (next != NULL)
         return next(size, align);
     nothing_to_throw_with(size, caller);
@@ -232,9 +236,9 @@ void *_Znwm(size_t size)
     return hak_likely(p != NULL) ? p : new_slow(size, HAK_SITE);
 }
 
-void *_Znam(size_t size)
+HAK_JUMPS void *_Znam(size_t size)
 {
-    return HAK_IN_FORCE(_Znwm)(size);
+    HAK_JUMP return HAK_IN_FORCE(_Znwm)(size);
 }
 
 /* What is no power of two is refused as the runtime refuses it. */
@@ -244,9 +248,9 @@ void *_ZnwmSt11align_val_t(size_t size, size_t align)
     return hak_likely(p != NULL) ? p : new_aligned_slow(size, align, HAK_SITE);
 }
 
-void *_ZnamSt11align_val_t(size_t size, size_t align)
+HAK_JUMPS void *_ZnamSt11align_val_t(size_t size, size_t align)
 {
-    return HAK_IN_FORCE(_ZnwmSt11align_val_t)(size, align);
+    HAK_JUMP return HAK_IN_FORCE(_ZnwmSt11align_val_t)(size, align);
 }
 
 void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow)

@@ -1,4 +1,4 @@
-/* foreign.c: what is a block of libc's malloc, and libc's own functions. Written once is what dlsym found: it finds the same
+/* foreign.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
  * for every thread.
  *
  * In front of each block glibc keeps two words: the bytes of what lies before it, and its own bytes with three flags. A
@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <malloc.h>
 
 /* Weak: a static program has no second malloc, and is not to be linked with the dynamic linker for it. */
 #pragma weak dladdr
@@ -34,6 +35,45 @@ typedef struct arena_heap {
     size_t size;     /* bytes in use */
     size_t writable; /* bytes */
 } arena_heap_t;
+
+/* --- libc's own --------------------------------------------------------------------------------------------------- */
+
+static _Atomic(void *) libc_free, libc_usable_size, libc_mallinfo2;
+
+/* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
+ * behind us may have a malloc of its own. */
+static void *find(const char *name)
+{
+    Dl_info object, libc;
+    void *found = dlsym(RTLD_NEXT, name);
+    void *known = dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    bool of_libc = found != NULL && known != NULL && dladdr(found, &object) != 0 &&
+                   dladdr(known, &libc) != 0 && object.dli_fbase == libc.dli_fbase;
+    return of_libc ? found : NULL;
+}
+
+void hak_foreign_find(void)
+{
+    if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
+        return;
+    /* release: whoever sees `free` sees the others, too */
+    atomic_store_explicit(&libc_mallinfo2, find("mallinfo2"), memory_order_relaxed);
+    atomic_store_explicit(&libc_usable_size, find("malloc_usable_size"), memory_order_relaxed);
+    atomic_store_explicit(&libc_free, find("free"), memory_order_release);
+}
+
+/* True if libc has mappings of so many bytes in use: in nearly all processes it has none. */
+static bool libc_has_mapped(size_t bytes)
+{
+    hak_foreign_find();
+    if (atomic_load_explicit(&libc_free, memory_order_acquire) == NULL)
+        return false;
+    struct mallinfo2 (*ask)(void);
+    *(void **)&ask = atomic_load_explicit(&libc_mallinfo2, memory_order_relaxed);
+    return ask != NULL && ask().hblkhd >= bytes;
+}
+
+/* --- what is a block of libc's ------------------------------------------------------------------------------------ */
 
 static size_t size_of(const block_t *block)
 {
@@ -73,14 +113,24 @@ static bool is_in_arena(const block_t *block)
     return hak_os_readable(first) && first->arena == heap->arena && is_in_use(block);
 }
 
+/* True if the pages of the mapping are there, of a large one a thousand of them. */
+static bool are_readable(const char *start, size_t size)
+{
+    size_t step = hak_max(hak_round_up(size / 1000, HAK_OS_PAGE), HAK_OS_PAGE);
+    for (size_t at = 0; at < size; at += step)
+        if (!hak_os_readable(start + at))
+            return false;
+    return hak_os_readable(start + size - HAK_OS_PAGE);
+}
+
 /* A mapping holds one block and nothing else: it begins and ends with a page. */
 static bool is_mapping(const block_t *block)
 {
-    uintptr_t start = (uintptr_t)block - block->before;
+    const char *start = (const char *)block - block->before;
     size_t size = block->before + size_of(block);
-    return (block->size & FLAGS) == MAPPED && block->before < size && start <= (uintptr_t)block &&
-           ((start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
-           hak_os_readable((const char *)block + size_of(block) - sizeof(block_t));
+    return (block->size & FLAGS) == MAPPED && block->before < size && block->before <= (uintptr_t)block &&
+           (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
+           are_readable(start, size) && libc_has_mapped(size);
 }
 
 /* Hardened trusts the brk heap alone, in which no block of ours lies: words in front of any other pointer may have been
@@ -98,31 +148,6 @@ static bool is_block(const void *p)
     if ((block->size & IN_ARENA) != 0)
         return !HAK_HARDEN && is_in_arena(block);
     return is_in_brk(block);
-}
-
-/* --- libc's own --------------------------------------------------------------------------------------------------- */
-
-static _Atomic(void *) libc_free, libc_usable_size;
-
-/* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
- * behind us may have a malloc of its own. */
-static void *find(const char *name)
-{
-    Dl_info object, libc;
-    void *found = dlsym(RTLD_NEXT, name);
-    void *known = dlsym(RTLD_NEXT, "gnu_get_libc_version");
-    bool of_libc = found != NULL && known != NULL && dladdr(found, &object) != 0 &&
-                   dladdr(known, &libc) != 0 && object.dli_fbase == libc.dli_fbase;
-    return of_libc ? found : NULL;
-}
-
-void hak_foreign_find(void)
-{
-    if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
-        return;
-    /* release: whoever sees `free` sees the other one, too */
-    atomic_store_explicit(&libc_usable_size, find("malloc_usable_size"), memory_order_relaxed);
-    atomic_store_explicit(&libc_free, find("free"), memory_order_release);
 }
 
 /* True if p is a block of libc's and libc's functions are known. */

@@ -57,7 +57,8 @@ static void test_blocks_of_all_sizes(void **state)
             fail_msg("%d blocks of %zu bytes count as %zd", BLOCKS, sizes[i], (ssize_t)(held - before));
         }
         if (after > before + bytes / 10 + 65536) {
-            fail_msg("%zd bytes more are in use after blocks of %zu were freed", (ssize_t)(after - before), sizes[i]);
+            fail_msg("%zd bytes more are in use after blocks of %zu were freed", (ssize_t)(after - before),
+                     sizes[i]);
         }
     }
 }
@@ -274,7 +275,7 @@ static void test_malloc_stats(void **state)
 static void test_mallopt(void **state)
 {
     (void)state;
-    static const int harmless[] = {M_TRIM_THRESHOLD, M_TOP_PAD,   M_MMAP_THRESHOLD, M_MMAP_MAX,
+    static const int harmless[] = {M_TRIM_THRESHOLD, M_TOP_PAD,    M_MMAP_THRESHOLD, M_MMAP_MAX,
                                    M_CHECK_ACTION,   M_ARENA_TEST, M_ARENA_MAX};
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
         assert_int_equal(mallopt(harmless[i], 65536), 1);

@@ -38,11 +38,13 @@ void throw_another()
 
 template <typename Request> void all_is_right(Request request, bool quiet)
 {
-    CHECK(throws_bad_alloc([&] { CHECK(request() == nullptr, "a block of nearly all memory"); }) == !quiet, "no handler");
+    CHECK(throws_bad_alloc([&] { CHECK(request() == nullptr, "a block of nearly all memory"); }) == !quiet,
+          "no handler");
     calls = 0;
     std::set_new_handler(give_up);
     CHECK(throws_bad_alloc([&] { request(); }) == !quiet, "a handler");
-    CHECK(calls == 3 || (quiet && !QUIET_FORMS_CALL_THE_HANDLER), "the new_handler was called %d times", calls);
+    CHECK(calls == 3 || (quiet && !QUIET_FORMS_CALL_THE_HANDLER), "the new_handler was called %d times",
+          calls);
     std::set_new_handler(throw_another);
     int caught = 0;
     try {

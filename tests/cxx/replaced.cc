@@ -112,7 +112,8 @@ int main(int argc, char **argv)
     for (int form = 0; form < 8; form++) {
         void *block = escape(allocate(form, size));
         CHECK(block != nullptr, "%s", names[form]);
-        CHECK(form < 4 || reinterpret_cast<std::uintptr_t>(block) % 64 == 0, "%s is not aligned", names[form]);
+        CHECK(form < 4 || reinterpret_cast<std::uintptr_t>(block) % 64 == 0, "%s is not aligned",
+              names[form]);
         answers(form);
         fill(block, size, 1);
         std::free(block);

@@ -18,8 +18,8 @@ EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --to
            "--variant bench_minimal -o dist")
 STAGE_ORDER = ("pgo", "layout", "bolt")
 VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
-# What needs a dynamic linker to find the next definition of a name. In the archive libstdc++'s own operator new, which calls
-# malloc, is that definition; a program that links it has no preloaded neighbours.
+# What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
+# operator new, which calls malloc.
 ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o")
 _VERSION = re.compile(r'^#define VERSION "([^"]+)"', re.MULTILINE)
 

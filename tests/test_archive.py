@@ -1,5 +1,5 @@
-"""The archive as it ships: programs link with it statically, position-independent, whole and with link-time optimisation,
-and every function of the malloc family in them is ours."""
+"""The archive as it ships: programs link with it statically, position-independent, whole and with link-time
+optimisation, and every function of the malloc family in them is ours."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def objects(tree) -> list:
     return [tree / "base" / name.replace(".c", ".o") for name in sources]
 
 
-TREES = [path for path in sorted(BUILD.glob("*-*")) if path.name.endswith(("-bench_minimal", "-hardened")) and
+TREES = [path for path in sorted(BUILD.glob("*-*")) if path.name in ("clang-bench_minimal", "gcc-hardened") and
          all(name.exists() for name in objects(path))]
 
 

@@ -14,7 +14,7 @@ ALL = [None, *libraries()]
 
 @pytest.fixture(scope="module", name="host", params=BINDINGS)
 def build(request, tmp_path_factory):
-    """A host, and a plug-in of one make with the part that it is linked with, where only the host's RUNPATH leads to."""
+    """A host, and a plug-in with the part that it is linked with, where only the host's RUNPATH leads to."""
     place = tmp_path_factory.mktemp("deepbind")
     plugins = place / "plugins"
     plugins.mkdir()
@@ -22,13 +22,13 @@ def build(request, tmp_path_factory):
     run([*flags, "-shared", "-fPIC", SOURCES / "part.c", "-o", plugins / "libpart.so"])
     run([*flags, "-shared", "-fPIC", SOURCES / "plugin.c", f"-L{plugins}", "-lpart", "-Wl,-rpath,$ORIGIN",
          "-o", plugins / "plugin.so"])
-    run([*flags, "-fPIE", "-pie", "-pthread", SOURCES / "host.c", "-Wl,-rpath,$ORIGIN/plugins", "-Wl,--enable-new-dtags",
-         "-o", place / "host"])
+    run([*flags, "-fPIE", "-pie", "-pthread", SOURCES / "host.c", "-Wl,-rpath,$ORIGIN/plugins",
+         "-Wl,--enable-new-dtags", "-o", place / "host"])
     return place / "host"
 
 
 @pytest.mark.parametrize("so", ALL, ids=["none", *(label(so) for so in libraries())])
 @pytest.mark.parametrize("when", ("lazy", "now"))
 def test_blocks_change_hands(host, when, so):
-    """Blocks of either side are freed by the other; constructors, parts, threads, dlsym, dlclose and RUNPATH included."""
+    """Blocks of either side are freed by the other; with constructors, parts, threads, dlsym, dlclose, RUNPATH."""
     run_under(so, [host, when])

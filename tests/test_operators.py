@@ -1,4 +1,4 @@
-"""The C++ operators in programs and plug-ins of every make: forms that a program replaces, and what comes when memory is out.
+"""The C++ operators in programs and plug-ins of every make: forms that a program replaces, and memory that is out.
 
 Each program is also run without the library: what the C++ runtime does by itself is what is expected.
 """
@@ -89,7 +89,8 @@ def test_replaced_forms_with_the_archive(place, tree, kind, forms):
 
 # --- memory is out ----------------------------------------------------------------------------------------------------
 
-# The linker takes new(nothrow) from -lhakmem, and leaves that of the runtime out, which alone can catch what a handler throws.
+# The linker takes new(nothrow) from -lhakmem, and leaves that of the runtime out, which alone can catch what a handler
+# throws.
 NO_QUIET_FORM = ["-DQUIET_FORMS_CALL_THE_HANDLER=0"]
 HOSTS = {"c": ["gcc", "-x", "c"], "cxx": ["g++", "-x", "c++"]}
 PLUGINS = {

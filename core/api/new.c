@@ -171,18 +171,24 @@ static HAK_COLD void *new_slow(size_t size, const void *caller)
     nothing_to_throw_with(size, caller);
 }
 
+/* What no malloc has, but little enough for the runtime's rounding up not to come out at 0: libstdc++ would ask for that. */
+static size_t without_overflow(size_t size)
+{
+    return hak_min(size, 2 * HAK_REQUEST_MAX);
+}
+
 static HAK_COLD void *new_aligned_slow(size_t size, size_t align, const void *caller)
 {
     aligned_t *next;
     *(void **)&next = next_definition("_ZnwmSt11align_val_t", caller);
     if (next != NULL)
-        return next(size, align);
+        return next(without_overflow(size), align);
     void *p = hak_is_power_of_two(align) ? new_by_parts(size, align, caller) : NULL;
     if (p != NULL)
         return p;
     *(void **)&next = definition_in_runtime("_ZnwmSt11align_val_t", 0);
     if (next != NULL)
-        return next(size, align);
+        return next(without_overflow(size), align);
     nothing_to_throw_with(size, caller);
 }
 
@@ -214,7 +220,7 @@ static HAK_COLD void *quiet_aligned_slow(const char *name, aligned_t *basic, siz
     quiet_aligned_t *next;
     *(void **)&next = next_definition(name, caller);
     if (next != NULL)
-        return next(size, align, nothrow);
+        return next(without_overflow(size), align, nothrow);
     return basic != NULL ? basic(size, align) : NULL;
 }
 

@@ -46,7 +46,8 @@ static void *find(void *plugin, const char *name)
 int main(int argc, char **argv)
 {
     const int binding = argc > 1 && strcmp(argv[1], "lazy") == 0 ? RTLD_LAZY : RTLD_NOW;
-    CHECK(dlopen("no-such-plugin.so", binding | RTLD_DEEPBIND) == NULL && dlerror() != NULL, "an error is told");
+    CHECK(dlopen("no-such-plugin.so", binding | RTLD_DEEPBIND) == NULL && dlerror() != NULL,
+          "an error is told");
     for (int round = 0; round < 2; round++) {
         void *plugin = dlopen("plugin.so", binding | RTLD_LOCAL | RTLD_DEEPBIND);
         CHECK(plugin != NULL, "%s", dlerror());

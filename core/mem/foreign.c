@@ -126,10 +126,11 @@ static bool are_readable(const char *start, size_t size)
 /* A mapping holds one block and nothing else: it begins and ends with a page. */
 static bool is_mapping(const block_t *block)
 {
+    if ((block->size & FLAGS) != MAPPED || block->before >= (uintptr_t)block)
+        return false;
     const char *start = (const char *)block - block->before;
     size_t size = block->before + size_of(block);
-    return (block->size & FLAGS) == MAPPED && block->before < size && block->before <= (uintptr_t)block &&
-           (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
+    return (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
            are_readable(start, size) && libc_has_mapped(size);
 }
 
@@ -137,9 +138,11 @@ static bool is_mapping(const block_t *block)
  * written by who wants libc's free to believe them. */
 static bool is_block(const void *p)
 {
-    const block_t *block = (const block_t *)p - 1;
     if (((uintptr_t)p & (HAK_ALIGN - 1)) != 0 || (uintptr_t)p < HAK_OS_PAGE ||
-        (uintptr_t)p >> HAK_ADDRESS_BITS != 0 || !hak_os_readable(block))
+        (uintptr_t)p >> HAK_ADDRESS_BITS != 0)
+        return false;
+    const block_t *block = (const block_t *)p - 1;
+    if (!hak_os_readable(block))
         return false;
     if (size_of(block) < LEAST || size_of(block) >= HAK_REQUEST_MAX || (block->size & (FLAGS ^ 7)) != 0)
         return false;

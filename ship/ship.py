@@ -18,6 +18,9 @@ EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --to
            "--variant bench_minimal -o dist")
 STAGE_ORDER = ("pgo", "layout", "bolt")
 VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
+# What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
+# operator new, which calls malloc.
+ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o")
 _VERSION = re.compile(r'^#define VERSION "([^"]+)"', re.MULTILINE)
 
 
@@ -48,7 +51,8 @@ def ship_library(source: Path, directory: Path):
 def ship_archive(objects, directory: Path):
     """One relocatable object in which only the API is visible: internal names cannot clash with a program's."""
     whole = directory / "hakmem.o"
-    proc.run([tools.require("ld.lld"), "-r", *objects, "-o", whole])
+    archived = [name for name in objects if not str(name).endswith(ONLY_SHARED)]
+    proc.run([tools.require("ld.lld"), "-r", *archived, "-o", whole])
     proc.run([tools.require("llvm-objcopy"), "--localize-hidden", "--strip-debug", whole])
     proc.run([tools.require("llvm-ar"), "rcsD", "libhakmem.a", whole.name], cwd=directory)
     whole.unlink()

@@ -13,6 +13,15 @@
 /* Where the exported function that this stands in was called, for messages. */
 #define HAK_SITE __builtin_return_address(0)
 
+/* A function that ends by a jump to another one, at every level of optimisation: for that one, its caller is ours. */
+#if defined(__clang__)
+#define HAK_JUMPS
+#define HAK_JUMP __attribute__((musttail))
+#else
+#define HAK_JUMPS __attribute__((optimize("optimize-sibling-calls")))
+#define HAK_JUMP
+#endif
+
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
 
@@ -51,6 +60,24 @@ HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
 {
     hak_histogram_add(size);
     return HAK_HARDEN ? hak_hard_aligned(align, size) : hak_malloc_aligned(align, size);
+}
+
+/* memalign takes any alignment: glibc's rounds it up to a power of two. */
+HAK_INLINE void *hak_family_memalign(size_t align, size_t size)
+{
+    size_t power = HAK_ALIGN;
+    while (power < align && power <= HAK_REQUEST_MAX)
+        power *= 2;
+    return hak_family_aligned(power, size);
+}
+
+/* Whole pages. */
+HAK_INLINE void *hak_family_pages(size_t size)
+{
+    if (size <= HAK_REQUEST_MAX)
+        return hak_family_aligned(HAK_OS_PAGE, hak_round_up(size, HAK_OS_PAGE));
+    errno = ENOMEM;
+    return NULL;
 }
 
 #define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */

@@ -79,11 +79,7 @@ void *aligned_alloc(size_t align, size_t size)
 
 void *memalign(size_t align, size_t size)
 {
-    /* glibc takes the next power of two for anything that is none. */
-    size_t power = HAK_ALIGN;
-    while (power < align && power <= HAK_REQUEST_MAX)
-        power *= 2;
-    return hak_family_aligned(power, size);
+    return hak_family_memalign(align, size);
 }
 
 int posix_memalign(void **out, size_t align, size_t size)
@@ -106,11 +102,7 @@ void *valloc(size_t size)
 
 void *pvalloc(size_t size)
 {
-    if (size > HAK_REQUEST_MAX) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return hak_family_aligned(HAK_OS_PAGE, hak_round_up(size, HAK_OS_PAGE));
+    return hak_family_pages(size);
 }
 
 size_t malloc_usable_size(void *p)

@@ -1,4 +1,4 @@
-/* big.c: see big.h. Nothing static.
+/* big.c: see big.h.
  *
  * Two orders hold everywhere here. An address gets an entry only after the map there was covered. And it loses all its entries
  * before it is given up (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
@@ -21,6 +21,8 @@
 static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_PART_BITS, "a size has two parts");
 static_assert(HAK_ADDRESS_BITS <= 3 * HAK_PART_BITS, "the bytes asked for have three");
 static_assert((ASKED_SLICE + 3) * HAK_SLICE < LEAST, "the last slice is behind all parts");
+
+static _Atomic size_t blocks; /* in use; relaxed: a figure for the statistics */
 
 static void set_part(void *p, unsigned slice, size_t bits)
 {
@@ -74,6 +76,7 @@ void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero)
         give(base, size, !*zero);
         return NULL;
     }
+    atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
     hak_trace("big taken", base, size);
     return base;
 }
@@ -81,6 +84,7 @@ void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero)
 void hak_big_give(void *p, uint32_t entry)
 {
     size_t size = hak_big_slices(p, entry) << HAK_SLICE_SHIFT;
+    atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
     hak_trace("big given", p, size);
     forget(p, size);
     give(p, size, true);
@@ -146,6 +150,11 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
         return shrink(p, before, size);
     void *grown = grow(p, before, size);
     return grown != NULL ? grown : move(p, before, size);
+}
+
+size_t hak_big_count(void)
+{
+    return atomic_load_explicit(&blocks, memory_order_relaxed);
 }
 
 void hak_big_clear(void *p, size_t size)

@@ -16,6 +16,8 @@ void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero);
 void hak_big_give(void *p, uint32_t entry);
 /* Resizes a block in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
 void *hak_big_resize(void *p, uint32_t entry, size_t size);
+/* Blocks in use, those that heaps keep included. */
+size_t hak_big_count(void);
 /* Makes all of a block zero that is in use. */
 void hak_big_clear(void *p, size_t size);
 

@@ -12,6 +12,8 @@ HAK_NOINLINE void *hak_malloc_slow(size_t size);
 HAK_NOINLINE void *hak_malloc_mid(size_t size);
 /* What the fast path of free leaves: NULL, blocks of other threads, large and big ones, pointers that are not ours. */
 HAK_NOINLINE void hak_free_slow(void *p);
+/* What begins no block of ours: libc's, or nobody's. */
+HAK_COLD void hak_free_unknown(void *p, uint32_t entry);
 /* Memory that is aligned to a power of two, any size. */
 void *hak_malloc_aligned(size_t align, size_t size);
 /* Zeroed memory, the slow way. */

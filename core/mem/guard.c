@@ -4,6 +4,7 @@
 
 #include "base/message.h"
 #include "mem/big.h"
+#include "mem/foreign.h"
 #include "mem/hard.h"
 #include "mem/huge.h"
 #include "os/os.h"
@@ -195,6 +196,8 @@ void hak_hard_free_slow(void *p, size_t asked, const void *site)
     if (p == NULL)
         return;
     uint32_t entry = hak_map_find(p);
+    if (entry == 0 && hak_foreign_free(p))
+        return;
     size_t usable = check(p, entry, site);
     bool in_slab = hak_entry_in_slab(entry);
     bool exact = !in_slab || (*hak_guard_state(p) & HAK_SLACK_MOST) != HAK_SLACK_MOST;
@@ -231,9 +234,23 @@ static void *resize(void *p, size_t size, uint32_t entry)
     return resized;
 }
 
+/* A block of libc's, of `before` bytes, becomes one of ours; NULL if memory is out. */
+static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
+{
+    void *target = hak_hard_malloc(size);
+    if (target == NULL)
+        return NULL;
+    memcpy(target, p, hak_min(before, size));
+    hak_foreign_free(p);
+    return target;
+}
+
 void *hak_hard_realloc(void *p, size_t size, const void *site)
 {
     uint32_t entry = hak_map_find(p);
+    size_t foreign = hak_unlikely(entry == 0) ? hak_foreign_size(p) : 0;
+    if (foreign != 0)
+        return realloc_foreign(p, size, foreign);
     size_t before = check(p, entry, site);
     /* With HAK_CHECKS every realloc moves, so that stale pointers show. */
     void *resized = HAK_CHECKS || size > HAK_REQUEST_MAX ? NULL : resize(p, size, entry);
@@ -259,5 +276,5 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
 size_t hak_hard_usable(const void *p, const void *site)
 {
     uint32_t entry = hak_map_find(p);
-    return entry != 0 ? check(p, entry, site) : 0;
+    return hak_likely(entry != 0) ? check(p, entry, site) : hak_foreign_size((void *)(uintptr_t)p);
 }

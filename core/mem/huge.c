@@ -4,6 +4,7 @@
 
 #include "map/map.h"
 #include "mem/chunk.h"
+#include "mem/front.h"
 #include "mem/tend.h"
 
 #define KEPT_SLICES  ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
@@ -60,6 +61,13 @@ static void release(void *p, uint32_t entry)
 static uintptr_t take_place(hak_heap_t *heap, unsigned i)
 {
     return atomic_exchange_explicit(&heap->kept[i], 0, memory_order_acquire);
+}
+
+size_t hak_huge_kept(const hak_heap_t *heap, unsigned i, bool *big)
+{
+    uintptr_t word = atomic_load_explicit(&heap->kept[i], memory_order_relaxed);
+    *big = word != 0 && hak_entry_low(entry_in_use(block_in(word))) == HAK_ENTRY_BIG;
+    return (word & (HAK_SLICE - 1)) << HAK_SLICE_SHIFT;
 }
 
 void hak_huge_release_kept(hak_heap_t *heap)
@@ -126,15 +134,14 @@ static HAK_NOINLINE void give_slow(hak_heap_t *heap, void *p, uint32_t entry, si
     hak_tick(heap);
 }
 
-bool hak_huge_give(void *p, uint32_t entry)
+void hak_huge_give(void *p, uint32_t entry)
 {
     hak_heap_t *heap = hak_thread.heap;
     size_t slices;
-    if (!slices_of(p, entry, &slices))
-        return false;
-    if (hak_unlikely(heap == NULL || !keep(heap, p, entry, slices)))
+    if (hak_unlikely(!slices_of(p, entry, &slices)))
+        hak_free_unknown(p, entry);
+    else if (hak_unlikely(heap == NULL || !keep(heap, p, entry, slices)))
         give_slow(heap, p, entry, slices);
-    return true;
 }
 
 /* Makes a run a large block. */

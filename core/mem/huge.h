@@ -15,13 +15,16 @@ void *hak_huge_take(size_t size, bool zeroed, bool *zero);
 void *hak_huge_take_aligned(size_t align, size_t size);
 /* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
 void *hak_huge_take_kept(size_t slices);
-/* Frees the block that p, whose map entry this is, begins. False if it begins none. */
-bool hak_huge_give(void *p, uint32_t entry);
+/* Frees the block that p, whose map entry this is, begins; if it begins none, it goes to hak_free_unknown. */
+void hak_huge_give(void *p, uint32_t entry);
 /* Usable bytes in the block that p, whose map entry this is, begins; 0 if it begins none. */
 size_t hak_huge_size(const void *p, uint32_t entry);
 /* A huge block of `size` bytes with the contents of p, in place or by moving pages rather than bytes; NULL when it can be
  * neither (p is as it was). p is huge, or a block above HAK_MID_MAX of the calling thread. */
 void *hak_huge_resize(void *p, uint32_t entry, size_t size);
+/* Bytes of the block in the i-th place of what a heap keeps, 0 if it is empty; *big says of which kind it is. For the heap's
+ * thread. */
+size_t hak_huge_kept(const hak_heap_t *heap, unsigned i, bool *big);
 /* Frees what a heap keeps. Any thread: its own may be taking and keeping meanwhile. */
 void hak_huge_release_kept(hak_heap_t *heap);
 

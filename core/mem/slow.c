@@ -3,6 +3,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/extent.h"
+#include "mem/foreign.h"
 #include "mem/front.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
@@ -185,6 +186,13 @@ static void refuse(void *p)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
 }
 
+/* A pointer without an entry: a block of libc's, or of nobody. */
+static HAK_NOINLINE void free_foreign(void *p)
+{
+    if (!hak_foreign_free(p))
+        refuse(p);
+}
+
 void hak_freed_twice(const void *p, size_t offset)
 {
     hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, (uint64_t)(offset / 16));
@@ -213,13 +221,21 @@ static void free_checked(void *p, uint32_t entry)
     hak_bin_push(p, hak_entry_low(entry));
 }
 
+void hak_free_unknown(void *p, uint32_t entry)
+{
+    if (entry == 0)
+        free_foreign(p);
+    else
+        refuse(p);
+}
+
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
     if (hak_check_frees() && hak_entry_in_slab(entry))
         free_checked(p, entry);
-    else if (!hak_huge_give(p, entry))
-        refuse(p);
+    else
+        hak_huge_give(p, entry);
 }
 
 void hak_free_slow(void *p)
@@ -244,7 +260,7 @@ static size_t size_of(const void *p, uint32_t entry)
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    return entry != 0 ? size_of(p, entry) : 0;
+    return hak_likely(entry != 0) ? size_of(p, entry) : hak_foreign_size((void *)(uintptr_t)p);
 }
 
 /* The same of a block that is not in a slab and can be cut down where it is: of that an eighth may be too much. */
@@ -288,9 +304,24 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
     return target;
 }
 
-static HAK_COLD void *realloc_foreign(void *p)
+/* A block of libc's becomes one of ours. Of anything else we do not know the length, so that there is nothing to copy. */
+static HAK_COLD void *realloc_foreign(void *p, size_t size)
 {
-    refuse(p); /* there is nothing to copy from that we know the length of */
+    size_t before = hak_foreign_size(p);
+    void *target = before != 0 ? hak_malloc_front(size) : NULL;
+    if (target != NULL)
+        memcpy(target, p, hak_min(before, size));
+    if (target != NULL || before == 0)
+        free_foreign(p);
+    if (before == 0)
+        errno = ENOMEM;
+    return target;
+}
+
+/* Of what lies in a block or range of ours, but begins none in use. */
+static HAK_COLD void *realloc_refused(void *p)
+{
+    refuse(p);
     errno = ENOMEM;
     return NULL;
 }
@@ -300,7 +331,7 @@ static HAK_NOINLINE void *realloc_huge(void *p, size_t size, uint32_t entry)
 {
     size_t before = hak_huge_size(p, entry);
     if (hak_unlikely(before == 0))
-        return realloc_foreign(p);
+        return entry == 0 ? realloc_foreign(p, size) : realloc_refused(p);
     return huge_stays(size, before) ? p : realloc_moving(p, size, before);
 }
 

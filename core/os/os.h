@@ -30,6 +30,7 @@ void *hak_os_map_seen(size_t size, size_t align);
 void *hak_os_map_at(void *address, size_t size, bool writable);
 /* The same for a range that is mapped for reading, and has never been written. */
 bool hak_os_make_writable(void *address, size_t size);
+void hak_os_make_readable(void *address, size_t size);
 /* From now on any access faults; advice, failure is ignored. */
 void hak_os_forbid(void *address, size_t size);
 /* Takes a mapping away that no block ever lay in; may be called with a lock held. False when the system refuses (it has to
@@ -74,6 +75,10 @@ void hak_os_on_signal(int signal, void (*handler)(int signal));
 const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
+/* The first byte behind that image. */
+const char *hak_os_program_end(void);
+/* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */
+bool hak_os_readable(const void *address);
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 

@@ -8,6 +8,8 @@
 #include "os/vdso.h"
 
 #include <errno.h>
+#include <link.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -143,6 +145,11 @@ bool hak_os_make_writable(void *address, size_t size)
         return answer == 0;
     /* It reads as zero: another mapping of zeroes in its place is the same. */
     return map_memory(address, size, PROT_READ | PROT_WRITE, MAP_FIXED, false) != NULL;
+}
+
+void hak_os_make_readable(void *address, size_t size)
+{
+    hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ, 0, 0, 0);
 }
 
 void hak_os_forbid(void *address, size_t size)
@@ -307,6 +314,32 @@ const void *hak_os_libraries(void)
 const void *hak_os_program(void)
 {
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+const char *hak_os_program_end(void)
+{
+    const ElfW(Phdr) *header = hak_os_program();
+    uintptr_t base = 0, end = 0; /* a program without PT_PHDR is where it was linked to be */
+    for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++) {
+        if (header[i].p_type == PT_PHDR)
+            base = (uintptr_t)header - header[i].p_vaddr;
+        else if (header[i].p_type == PT_LOAD)
+            end = hak_max(end, header[i].p_vaddr + header[i].p_memsz);
+    }
+    return (const char *)(base + end); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* A futex call that waits not at all: it reads the word, which no other call does that is needed anyhow (a sandbox may
+ * know only those). */
+bool hak_os_readable(const void *address)
+{
+    int saved = errno;
+    struct timespec at_once = {.tv_nsec = 0};
+    bool readable = syscall(SYS_futex, (unsigned long)address, FUTEX_WAIT_PRIVATE, 0x5eed5eed,
+                            (unsigned long)&at_once, 0ul, 0ul) == 0 ||
+                    errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
+    errno = saved;
+    return readable;
 }
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,190 @@
+/* deepbind.c: plug-ins that are loaded with RTLD_DEEPBIND (PHP's extensions, for one) find libc's malloc before ours, while
+ * libc itself calls ours: strdup gives such a plug-in a block of ours, and its free, which is libc's, aborts.
+ *
+ * So before the first plug-in of that kind is loaded, libc's table of symbols is told that its malloc family is ours:
+ * whoever looks these names up in libc from then on finds our functions. That holds for the plug-in, for what it was linked
+ * with, for their constructors, for calls that are bound late, for dlsym; nothing has to be undone by dlclose. Blocks of
+ * libc's that exist already, freed by us, are seen by mem/foreign.c.
+ *
+ * Rejected: to take the flag away (symbols that the plug-in shares with the program would change their meaning); to write the
+ * plug-in's own GOT after dlopen (its constructors have run by then, and late binding writes it again).
+ *
+ * Not in the archive. Any thread: a symbol's value is one aligned store, and two threads store the same. */
+#define _GNU_SOURCE
+#include "api/family.h"
+
+#if HAK_OVERRIDE
+
+#include "mem/foreign.h"
+#include "os/os.h"
+
+#include <dlfcn.h>
+#include <link.h>
+
+HAK_EXPORT void *dlopen(const char *file, int mode);
+
+/* --- libc's table of symbols -------------------------------------------------------------------------------------- */
+
+/* The tables of one object that a name is looked up in, all in its memory. */
+typedef struct symbols {
+    uintptr_t base; /* where the object was loaded */
+    ElfW(Sym) * symbol;
+    const char *names;
+    const uint32_t
+        *hash; /* DT_GNU_HASH: buckets, first symbol, words of the filter, shift; then these tables */
+} symbols_t;
+
+static symbols_t symbols_of(const struct link_map *object)
+{
+    symbols_t found = {.base = object->l_addr};
+    for (const ElfW(Dyn) *row = object->l_ld; row->d_tag != DT_NULL; row++) {
+        void *at = (void *)row->d_un.d_ptr; /* NOLINT(performance-no-int-to-ptr) */
+        if (row->d_tag == DT_SYMTAB)
+            found.symbol = at;
+        else if (row->d_tag == DT_STRTAB)
+            found.names = at;
+        else if (row->d_tag == DT_GNU_HASH)
+            found.hash = at;
+    }
+    return found;
+}
+
+static uint32_t hash_of(const char *name)
+{
+    uint32_t hash = 5381;
+    while (*name != 0)
+        hash = hash * 33 + (unsigned char)*name++;
+    return hash;
+}
+
+/* The symbol of a function that the object defines; NULL if it defines none. */
+static ElfW(Sym) * find_symbol(const symbols_t *in, const char *name)
+{
+    const uint32_t *buckets = in->hash + 4 + (size_t)in->hash[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+    const uint32_t *chain = buckets + in->hash[0];
+    uint32_t hash = hash_of(name);
+    uint32_t at = buckets[hash % in->hash[0]];
+    if (at < in->hash[1])
+        return NULL;
+    for (uint32_t word = 0; (word & 1) == 0; at++) { /* the last word of a bucket is odd */
+        word = chain[at - in->hash[1]];
+        if ((word | 1) == (hash | 1) && strcmp(in->names + in->symbol[at].st_name, name) == 0)
+            return &in->symbol[at];
+    }
+    return NULL;
+}
+
+/* --- what is redirected ------------------------------------------------------------------------------------------- */
+
+static const char *const names[] = {"malloc",          "free",
+                                    "calloc",          "realloc",
+                                    "reallocarray",    "aligned_alloc",
+                                    "memalign",        "posix_memalign",
+                                    "valloc",          "pvalloc",
+                                    "malloc_trim",     "malloc_info",
+                                    "malloc_stats",    "malloc_usable_size",
+                                    "mallopt",         "mallinfo",
+                                    "mallinfo2",       "__libc_malloc",
+                                    "__libc_free",     "__libc_calloc",
+                                    "__libc_realloc",  "__libc_memalign",
+                                    "__libc_valloc",   "__libc_pvalloc",
+                                    "__libc_mallinfo", "__libc_mallopt"};
+
+#define NAMES (sizeof names / sizeof *names)
+
+typedef struct plan {
+    const struct link_map *libc;
+    void *own[NAMES]; /* what each name is to lead to; NULL: left alone */
+} plan_t;
+
+static _Atomic bool redirected;
+
+/* Ours where it is the one in force: a program may have a malloc of its own, which may want to find libc's. */
+static void *own_definition(const char *name)
+{
+    Dl_info library, object;
+    void *found = dlsym(RTLD_DEFAULT, name);
+    bool ours = found != NULL && dladdr(found, &object) != 0 && dladdr(&redirected, &library) != 0 &&
+                object.dli_fbase == library.dli_fbase;
+    return ours ? found : NULL;
+}
+
+static void store(const plan_t *plan, const symbols_t *in)
+{
+    for (size_t i = 0; i < NAMES; i++) {
+        ElfW(Sym) *symbol = plan->own[i] != NULL ? find_symbol(in, names[i]) : NULL;
+        if (symbol != NULL) /* relaxed: a lookup finds the old value or the new one, and either is whole */
+            __atomic_store_n(&symbol->st_value, (uintptr_t)plan->own[i] - in->base, __ATOMIC_RELAXED);
+    }
+}
+
+/* Runs under the lock with which the loader guards its list of objects: one thread at a time. Only a segment that is for
+ * reading and nothing else is touched; where the system refuses, all stays as it was. */
+static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
+{
+    (void)size;
+    const plan_t *plan = argument;
+    if (object->dlpi_addr != plan->libc->l_addr)
+        return 0;
+    symbols_t in = symbols_of(plan->libc);
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t start = (object->dlpi_addr + part->p_vaddr) & ~(HAK_OS_PAGE - 1);
+        uintptr_t end = hak_round_up(object->dlpi_addr + part->p_vaddr + part->p_memsz, HAK_OS_PAGE);
+        if (part->p_type != PT_LOAD || part->p_flags != PF_R || (uintptr_t)in.symbol - start >= end - start)
+            continue;
+        void *at = (void *)start; /* NOLINT(performance-no-int-to-ptr) */
+        if (in.hash == NULL || in.names == NULL || atomic_load(&redirected) ||
+            !hak_os_make_writable(at, end - start))
+            break;
+        store(plan, &in);
+        hak_os_make_readable(at, end - start);
+        atomic_store(&redirected, true);
+        break;
+    }
+    return 1;
+}
+
+static void redirect_libc(void)
+{
+    plan_t plan = {.libc = NULL};
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (libc == NULL || dlinfo(libc, RTLD_DI_LINKMAP, &plan.libc) != 0)
+        return;
+    hak_foreign_find(); /* libc's own functions, while they can be found */
+    for (size_t i = 0; i < NAMES; i++)
+        plan.own[i] = own_definition(names[i]);
+    dl_iterate_phdr(redirect_in, &plan);
+}
+
+/* --- dlopen ------------------------------------------------------------------------------------------------------- */
+
+typedef void *dlopen_t(const char *file, int mode);
+
+/* The next definition of dlopen; with the flag, libc's symbols lead to us first. */
+static HAK_NOINLINE dlopen_t *prepare(int mode)
+{
+    static _Atomic(void *) next;
+    dlopen_t *found;
+    *(void **)&found = atomic_load_explicit(&next, memory_order_relaxed);
+    if (found == NULL) {
+        *(void **)&found = dlsym(RTLD_NEXT, "dlopen");
+        atomic_store_explicit(&next, *(void **)&found, memory_order_relaxed); /* each thread finds the same */
+    }
+    if ((mode & RTLD_DEEPBIND) != 0 && !atomic_load(&redirected))
+        redirect_libc();
+    return found;
+}
+
+/* A jump, since dlopen looks at its caller, whose RUNPATH and namespace count. */
+HAK_JUMPS void *dlopen(const char *file, int mode)
+{
+    dlopen_t *next = prepare(mode);
+    if (hak_unlikely(next == NULL))
+        return NULL;
+    HAK_JUMP return next(file, mode);
+}
+
+#else
+typedef int hak_nothing_here; /* a translation unit is not empty in C */
+#endif

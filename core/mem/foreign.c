@@ -1,0 +1,189 @@
+/* foreign.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
+ * for every thread.
+ *
+ * In front of each block glibc keeps two words: the bytes of what lies before it, and its own bytes with three flags. A
+ * block is in the heap of brk, which is libc's alone; in an arena, whose head is at a multiple of 64 MiB; or a mapping. */
+#define _GNU_SOURCE
+#include "mem/foreign.h"
+
+#include "os/os.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+
+/* Weak: a static program has no second malloc, and is not to be linked with the dynamic linker for it. */
+#pragma weak dladdr
+#pragma weak dlsym
+extern char *__curbrk __attribute__((weak)); /* where libc's brk heap ends; NULL while there is none */
+
+#define IN_USE_BEFORE ((size_t)1) /* flags in a block's size */
+#define MAPPED        ((size_t)2)
+#define IN_ARENA      ((size_t)4)
+#define FLAGS         ((size_t)15)
+#define LEAST         ((size_t)32) /* bytes of a block with its two words */
+#define ARENA         ((uintptr_t)64 << 20)
+
+typedef struct block {
+    size_t before; /* bytes; of a mapping: what lies in front of it in the mapping */
+    size_t size;   /* and flags */
+} block_t;
+
+typedef struct arena_heap {
+    const char *arena; /* lies in the first of its heaps, right behind its head */
+    struct arena_heap *previous;
+    size_t size;     /* bytes in use */
+    size_t writable; /* bytes */
+} arena_heap_t;
+
+/* --- libc's own --------------------------------------------------------------------------------------------------- */
+
+static _Atomic(void *) libc_free, libc_usable_size, libc_mallinfo2;
+
+/* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
+ * behind us may have a malloc of its own. */
+static void *find(const char *name)
+{
+    Dl_info object, libc;
+    void *found = dlsym(RTLD_NEXT, name);
+    void *known = dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    bool of_libc = found != NULL && known != NULL && dladdr(found, &object) != 0 &&
+                   dladdr(known, &libc) != 0 && object.dli_fbase == libc.dli_fbase;
+    return of_libc ? found : NULL;
+}
+
+void hak_foreign_find(void)
+{
+    if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
+        return;
+    /* release: whoever sees `free` sees the others, too */
+    atomic_store_explicit(&libc_mallinfo2, find("mallinfo2"), memory_order_relaxed);
+    atomic_store_explicit(&libc_usable_size, find("malloc_usable_size"), memory_order_relaxed);
+    atomic_store_explicit(&libc_free, find("free"), memory_order_release);
+}
+
+/* True if libc has mappings of so many bytes in use: in nearly all processes it has none. */
+static bool libc_has_mapped(size_t bytes)
+{
+    hak_foreign_find();
+    if (atomic_load_explicit(&libc_free, memory_order_acquire) == NULL)
+        return false;
+    struct mallinfo2 (*ask)(void);
+    *(void **)&ask = atomic_load_explicit(&libc_mallinfo2, memory_order_relaxed);
+    return ask != NULL && ask().hblkhd >= bytes;
+}
+
+/* --- what is a block of libc's ------------------------------------------------------------------------------------ */
+
+static size_t size_of(const block_t *block)
+{
+    return block->size & ~FLAGS;
+}
+
+/* The block behind this one is there, and says that this one is in use. */
+static bool is_in_use(const block_t *block)
+{
+    const block_t *next = (const block_t *)((const char *)block + size_of(block));
+    return hak_os_readable(&next->size) && (next->size & IN_USE_BEFORE) != 0;
+}
+
+static bool is_in_brk(const block_t *block)
+{
+    const char *end = &__curbrk != NULL ? __curbrk : NULL;
+    const char *start = hak_os_program_end();
+    return (const char *)block >= start && (const char *)block < end &&
+           size_of(block) < (size_t)(end - (const char *)block) && is_in_use(block);
+}
+
+static const arena_heap_t *heap_of(const void *p)
+{
+    return (const arena_heap_t *)((uintptr_t)p & ~(ARENA - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static bool is_in_arena(const block_t *block)
+{
+    const arena_heap_t *heap = heap_of(block);
+    if (!hak_os_readable(heap) || heap->size > heap->writable || heap->writable > ARENA ||
+        (heap->writable & (HAK_OS_PAGE - 1)) != 0)
+        return false;
+    size_t at = (uintptr_t)block - (uintptr_t)heap;
+    if (at >= heap->size || size_of(block) >= heap->size - at || !hak_os_readable(heap->arena))
+        return false;
+    const arena_heap_t *first = heap_of(heap->arena);
+    return hak_os_readable(first) && first->arena == heap->arena && is_in_use(block);
+}
+
+/* True if the pages of the mapping are there, of a large one a thousand of them. */
+static bool are_readable(const char *start, size_t size)
+{
+    size_t step = hak_max(hak_round_up(size / 1000, HAK_OS_PAGE), HAK_OS_PAGE);
+    for (size_t at = 0; at < size; at += step)
+        if (!hak_os_readable(start + at))
+            return false;
+    return hak_os_readable(start + size - HAK_OS_PAGE);
+}
+
+/* A mapping holds one block and nothing else: it begins and ends with a page. */
+static bool is_mapping(const block_t *block)
+{
+    if ((block->size & FLAGS) != MAPPED || block->before >= (uintptr_t)block)
+        return false;
+    const char *start = (const char *)block - block->before;
+    size_t size = block->before + size_of(block);
+    return (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
+           are_readable(start, size) && libc_has_mapped(size);
+}
+
+/* Hardened trusts the brk heap alone, in which no block of ours lies: words in front of any other pointer may have been
+ * written by who wants libc's free to believe them. */
+static bool is_block(const void *p)
+{
+    if (((uintptr_t)p & (HAK_ALIGN - 1)) != 0 || (uintptr_t)p < HAK_OS_PAGE ||
+        (uintptr_t)p >> HAK_ADDRESS_BITS != 0)
+        return false;
+    const block_t *block = (const block_t *)p - 1;
+    if (!hak_os_readable(block))
+        return false;
+    if (size_of(block) < LEAST || size_of(block) >= HAK_REQUEST_MAX || (block->size & (FLAGS ^ 7)) != 0)
+        return false;
+    if ((block->size & MAPPED) != 0)
+        return !HAK_HARDEN && is_mapping(block);
+    if ((block->size & IN_ARENA) != 0)
+        return !HAK_HARDEN && is_in_arena(block);
+    return is_in_brk(block);
+}
+
+/* True if p is a block of libc's and libc's functions are known. */
+static bool is_foreign(const void *p)
+{
+    if (!is_block(p))
+        return false;
+    hak_foreign_find();
+    return atomic_load_explicit(&libc_free, memory_order_acquire) != NULL;
+}
+
+bool hak_foreign_free(void *p)
+{
+    int saved = errno;
+    bool found = is_foreign(p);
+    if (found) {
+        void (*give)(void *);
+        *(void **)&give = atomic_load_explicit(&libc_free, memory_order_relaxed);
+        give(p);
+    }
+    errno = saved;
+    return found;
+}
+
+size_t hak_foreign_size(void *p)
+{
+    int saved = errno;
+    size_t size = 0;
+    if (is_foreign(p)) {
+        size_t (*usable)(void *);
+        *(void **)&usable = atomic_load_explicit(&libc_usable_size, memory_order_relaxed);
+        size = usable != NULL ? usable(p) : 0;
+    }
+    errno = saved;
+    return size;
+}

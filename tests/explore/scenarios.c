@@ -412,6 +412,7 @@ static void check_bigs(void)
 
 static const scenario_t big_move = {
     .name = "big_move",
+    .preemptions = 2,
     .sentence = "A thread moves a big block, another gets one at the address that was vacated.",
     .threads = 2,
     .least = 10,
@@ -489,6 +490,7 @@ static void free_big_to_cache(void)
 
 static const scenario_t big_cache = {
     .name = "big_cache",
+    .preemptions = 2,
     .sentence = "A thread frees a big block, another cuts its own out of it.",
     .threads = 2,
     .least = 40,
@@ -652,6 +654,7 @@ static void take_run(void)
 
 static const scenario_t locks = {
     .name = "locks",
+    .preemptions = 3,
     .sentence =
         "Two threads wait for one lock, asleep if need be: nobody is left asleep, none enters with the other.",
     .real_locks = true,
@@ -682,13 +685,13 @@ static void become_raw_child(void)
 {
     have_heap();
     run_threads(2, have_heap_in_thread);
-    go_on_in_raw_child();
-    note_use();
+    go_on_in_raw_child(); // whose first lock is taken by the threads that follow
 }
 
 // Nobody has told the allocator that this is a child: the first who waits for a lock finds out, while another holds it.
 static const scenario_t late_repair = {
     .name = "late_repair",
+    .preemptions = 2,
     .sentence = "Two threads of a child that no fork handler was called in wait for one lock.",
     .real_locks = true,
     .threads = 2,
@@ -706,7 +709,7 @@ static const scenario_t late_repair_heaps = {
     .name = "late_repair_heaps",
     .sentence = "Threads of such a child take their first blocks and end: each keeps its own heap.",
     .real_locks = true,
-    .preemptions = 2,
+    .preemptions = 1,
     .threads = 2,
     .least = 20,
     .before = become_raw_child,

@@ -200,10 +200,10 @@ static const scenario_t ending = {
 
 static const scenario_t ending_two = {
     .name = "ending_two",
-    .preemptions = 2,
+    .preemptions = 1,
     .sentence = "A thread ends while two others free its last blocks: both are back in the pool.",
     .threads = 3,
-    .least = 1000,
+    .least = 100,
     .before = note_use,
     .prepare = {give_two, have_heap, have_heap},
     .act = {just_end, free_first, free_second},
@@ -230,9 +230,10 @@ static void have_heap_beside_an_orphan(void)
 
 static const scenario_t orphan = {
     .name = "orphan",
+    .preemptions = 2,
     .sentence = "Two threads free the last blocks of a thread that has ended.",
     .threads = 2,
-    .least = 1000,
+    .least = 200,
     .before = note_use,
     .prepare = {have_heap, have_heap_beside_an_orphan},
     .act = {free_first, free_second},
@@ -308,18 +309,23 @@ static void trim(void)
     hak_heap_trim();
 }
 
+static void free_second_and_trim_after_a_look(void)
+{
+    expect_no_block_waits();
+    free_second_and_trim();
+}
+
 static const scenario_t trimming = {
     .name = "trimming",
     .preemptions = 1,
-    .sentence = "A thread trims all heaps while another frees the last block of one that ends.",
-    .threads = 3,
-    .least = 100,
+    .sentence = "A thread trims all heaps while another frees a block of one that has ended.",
+    .threads = 2,
+    .least = 20,
     .before = note_use,
-    .prepare = {give_one, have_heap, have_heap},
-    .act = {just_end, trim, free_first},
-    .ends = {true, false, false},
-    .finish = {NULL, look_and_trim, look_and_trim},
-    .after = expect_all_came_back,
+    .prepare = {have_heap, have_heap_beside_an_orphan},
+    .act = {trim, free_first},
+    .finish = {free_second_and_trim_after_a_look, hak_heap_trim},
+    .after = expect_nothing_lost,
 };
 
 // --- the map --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class CTest:
     flags: tuple[str, ...] = ()
     variant: str = ""
     sanitize: str = ""
+    callbacks: str = ""     # the library is compiled for this sanitizer, but the test itself is the runtime it calls
     timeout: int = 30
     args: tuple[str, ...] = ()
     program: str = ""       # the row whose program this one runs; nothing is built for it then

@@ -349,7 +349,9 @@ def test_objects(project, test, toolchain) -> tuple:
         edges.append(Edge((target,), "compile_test", (source,), variables={
             "cc": compiler(toolchain, language), "flags": " ".join((f"$flags_{language}", *filter(None, flags)))}))
     if unit:
-        room = f"build/tests/obj/{variant}-{test.sanitize.replace(',', '-') or 'plain'}"
+        instrumented = f"-fsanitize={test.callbacks}" if test.callbacks else sanitize
+        room = f"build/tests/obj/{variant}-{'callbacks-' if test.callbacks else ''}" \
+               f"{(test.callbacks or test.sanitize or 'plain').replace(',', '-')}"
         for source in project.sources.c + project.sources.cxx:
             target = f"{room}/{PurePosixPath(source).with_suffix('.o')}"
             language = "c" if source.endswith(".c") else "cxx"
@@ -357,7 +359,7 @@ def test_objects(project, test, toolchain) -> tuple:
             edges.append(Edge((target,), "compile_test", (source,), variables={
                 "cc": compiler(toolchain, language),
                 "flags": f"$flags_{language} -O1 -g -pthread -Wall -Wextra -Icore -Iinclude $no_builtin "
-                         f"$defines_{variant} -DHAK_OVERRIDE=0 {sanitize}".strip()}))
+                         f"$defines_{variant} -DHAK_OVERRIDE=0 {instrumented}".strip()}))
     return edges, objects
 
 

@@ -31,6 +31,7 @@ class CTest:
     flags: tuple[str, ...] = ()
     variant: str = ""
     sanitize: str = ""
+    callbacks: str = ""
     args: tuple[str, ...] = ()
     program: str = ""
     timeout: int = 30

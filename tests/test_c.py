@@ -164,7 +164,8 @@ def test_rows_name_sources_that_exist():
     listed = {source for row in ctests() for source in row.sources}
     missing = sorted(source for source in listed if not (ROOT / source).is_file())
     assert not missing
-    written = {str(path.relative_to(ROOT)) for folder in ("api", "life", "memory", "stress", "unit", "plugin", "misuse", "fuzz")
+    written = {str(path.relative_to(ROOT)) for folder in
+               ("api", "life", "memory", "stress", "unit", "plugin", "misuse", "fuzz", "explore")
                for path in (ROOT / "tests" / folder).glob("*.c*")}
     assert written - listed == set(), "sources without a row in tests/tests.toml"
 

@@ -269,10 +269,10 @@ static void count_split(int change)
         splits += (uint32_t)change;
 }
 
-/* From the system; what is mapped ahead becomes a free range. */
-static char *map_fresh(size_t size, size_t align)
+/* From the system; what is mapped ahead becomes a free range. `live` bytes were taken so far. */
+static char *map_fresh(size_t size, size_t align, size_t live)
 {
-    size_t ahead = hak_min(totals.live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;
+    size_t ahead = hak_min(live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;
     size_t bytes = align <= HAK_UNIT && ahead > size && !hak_is_scarce() ? ahead : size;
     char *base = hak_os_map_seen(bytes, align);
     if (base == NULL && bytes != size) {
@@ -297,10 +297,11 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     hak_os_lock(&lock);
     char *at = take_free(size, align, zeroed, zero);
+    size_t live = totals.live;
     hak_os_unlock(&lock);
     if (at == NULL) {
         *zero = true;
-        at = map_fresh(size, align);
+        at = map_fresh(size, align, live);
         if (at == NULL)
             return NULL;
     }

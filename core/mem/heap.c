@@ -445,5 +445,8 @@ uint32_t hak_heap_count(void)
 
 hak_heap_t *hak_heap_by_owner(uint32_t owner)
 {
+    /* acquire: pairs with the release in hak_slab_adopt; the caller has the owner from an entry that an adopter may have
+     * written just now */
+    atomic_thread_fence(memory_order_acquire);
     return &pieces[owner >> PIECE_SHIFT][owner & (PIECE_HEAPS - 1)];
 }

@@ -116,6 +116,8 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls)
         return NULL;
     unlist_slab(from, slab);
     slab->heap = to;
+    /* Who frees one of its blocks reads the new owner from these entries. */
+    atomic_thread_fence(memory_order_release);
     set_entries(slab, hak_heap_entry(to, cls));
     list_slab(to, slab);
     return slab;

@@ -5,12 +5,19 @@
 //
 // Three threads take turns, one running at a time, so that a run repeats; so does the system, which system.h replaces.
 #include "model.h"
+#include "neighbours.h"
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define THREADS   3
+#define FORKS     2  // of an input, at most
+#define IN_CHILD  40 // records that a child goes on for
+#define VAST_MOST ((size_t)20 << 30)
 #define LIVE_MOST ((size_t)64 << 20) // bytes; a request that would exceed it is left out
 
 typedef struct record {
@@ -44,6 +51,7 @@ static size_t size_of_record(const record_t *from)
 static live_t *slot_for(const record_t *from, size_t size)
 {
     live_t *live = slot_of(from);
+    note_vacated(live);
     give(live);
     errno = UNTOUCHED;
     return live_bytes + size <= LIVE_MOST ? live : NULL;
@@ -98,6 +106,7 @@ static void resize(live_t *live, size_t size, unsigned way)
         give(live);
     } else {
         expect_filled(live, live->block, live->usable);
+        note_vacated(live);
         note_resized(live,
                      way == 0   ? realloc(live->block, size)
                      : way == 1 ? hak_resize(live->block, size)
@@ -199,7 +208,9 @@ static void do_own(const record_t *from)
 
 static void do_free(const record_t *from)
 {
-    give(slot_of(from) + from->number % (SLOTS / 256));
+    live_t *live = slot_of(from) + from->number % (SLOTS / 256);
+    note_vacated(live);
+    give(live);
 }
 
 static void do_burst(const record_t *from)
@@ -291,6 +302,48 @@ static void do_nothing(const record_t *from)
     PROMISE(malloc_usable_size(NULL) == 0 && errno == UNTOUCHED, "NULL is no block");
 }
 
+// --- beside the allocator -------------------------------------------------------------------------------------------
+
+static void do_vast(const record_t *from)
+{
+    const size_t size = ((size_t)from->number % 12 + 1)
+                        << (HAK_CHECKS ? 22 : 30); // checks fill all of a block
+    live_t *live = slot_of(from);
+    if (size > VAST ? vast_bytes + size > VAST_MOST : live_bytes + size > LIVE_MOST) {
+        return;
+    }
+    if (live->block != NULL && live->usable > HAK_LARGE_MAX && from->kind % 2) {
+        resize(live, size, 0);
+        return;
+    }
+    note_vacated(live);
+    give(live);
+    errno = UNTOUCHED;
+    void *block = malloc(size);
+    if (block == NULL) {
+        excuse("malloc", size);
+    } else {
+        note_plain(live, block, size);
+    }
+}
+
+static void do_neighbour(const record_t *from)
+{
+    neighbour_t *neighbour = &neighbours[from->low % NEIGHBOURS];
+    const live_t *live = slot_of(from);
+    const size_t size = ((size_t)from->number + 1) << 16;
+    unsigned char *end =
+        live->block != NULL && live->usable > HAK_LARGE_MAX ? live->block + live->usable : NULL;
+    switch (from->kind % 5) {
+    case 0: put_neighbour(neighbour, vacated[from->high % VACATED], size); break;
+    case 1: put_neighbour(neighbour, end, size); break;
+    case 2: put_neighbour(neighbour, end != NULL ? live->block - size : NULL, size); break;
+    case 3: put_neighbour(neighbour, NULL, size << from->high % 8); break;
+    default: drop_neighbour(neighbour); break;
+    }
+    check_neighbours();
+}
+
 static void do_clock(const record_t *from)
 {
     now_ms += (uint64_t)from->number * 10;
@@ -324,18 +377,68 @@ static void do_end(const record_t *from)
     whose = 0;
 }
 
-static void perform_records(void)
+static void do_fork(const record_t *from);
+
+static void perform_record(void)
 {
     static void (*const operations[])(const record_t *) = {
 #define OPERATION(name) do_##name,
 #include "operations.def"
 #undef OPERATION
     };
+    const record_t *now = record++;
+    system_refused = false;
+    operations[now->operation % (sizeof operations / sizeof *operations)](now);
+}
+
+static void perform_records(void)
+{
     for (const unsigned mine = whose; record < records_end && whose == mine;) {
-        const record_t *now = record++;
-        system_refused = false;
-        operations[now->operation % (sizeof operations / sizeof *operations)](now);
+        perform_record();
     }
+}
+
+static unsigned forks; // of this input so far; a child makes none
+
+static pid_t fork_in_some_way(unsigned way)
+{
+    return way % 3 == 0 ? fork() : way % 3 == 1 ? _Fork() : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+// The child has no other thread: it goes on with the records that follow, checks all and frees it.
+static _Noreturn void go_on_in_child(void)
+{
+    forks = FORKS;
+    check_neighbours();
+    for (unsigned i = 0; i < IN_CHILD && record < records_end; i++) {
+        const unsigned mine = whose;
+        perform_record();
+        whose = mine;
+        threads[whose].ends = false;
+    }
+    to_refuse = 0;
+    for (size_t i = 0; i < SLOTS; i++) {
+        give(&slots[i]);
+    }
+    malloc_trim(0);
+    _exit(0);
+}
+
+static void do_fork(const record_t *from)
+{
+    if (forks == FORKS) {
+        return;
+    }
+    forks++;
+    const pid_t child = fork_in_some_way(from->number);
+    if (child == 0) {
+        go_on_in_child();
+    }
+    int status = 0;
+    PROMISE(child > 0, "fork");
+    while (waitpid(child, &status, 0) != child) { // the fuzzer's alarm interrupts it
+    }
+    PROMISE(status == 0, "a child ended with status %#x", (unsigned)status);
 }
 
 static void trim(void)
@@ -406,12 +509,12 @@ static void expect_nothing_used(void)
     page[length > 0 ? length : 0] = 0;
     PROMISE(figure(page, "\"used\": ") == 0, "slices are lost: %s", page);
     PROMISE(figure(page, "\"big_live\": ") == 0, "big blocks are lost: %s", page);
-    PROMISE(in_use == 0 && live_bytes == 0, "the model lost a block");
+    PROMISE(in_use == 0 && live_bytes == 0 && vast_bytes == 0, "the model lost a block");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    next_seed = 0;
+    next_seed = forks = 0;
     record = (const record_t *)data;
     records_end = record + size / sizeof(record_t);
     for (whose = 0; record < records_end;) {
@@ -423,5 +526,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         give(&slots[i]);
     }
     expect_nothing_used();
+    drop_neighbours();
     return 0;
 }

@@ -6,6 +6,9 @@
 #include "promise.h"
 #include "system.h"
 
+#define VAST                                                                                                 \
+    ((size_t)64 << 20) // bytes; of what is larger only the ends are filled, and the rest never touched
+
 enum {
     SLOTS = 2048,
     EDGE = 256,        // bytes at both ends of a block that are all filled; between them one here and there
@@ -21,7 +24,7 @@ typedef struct live {
 
 static live_t slots[SLOTS];
 static live_t *by_address[SLOTS]; // those in use, ascending
-static size_t in_use, live_bytes;
+static size_t in_use, live_bytes, vast_bytes;
 static unsigned next_seed;
 
 static unsigned char byte_at(unsigned seed, size_t at)
@@ -35,7 +38,7 @@ static size_t next_filled(size_t at, size_t size)
     if (at + 1 < EDGE || at + EDGE >= size) {
         return at + 1;
     }
-    const size_t step = size > HAK_CLASS_MAX ? 65521 : 1021;
+    const size_t step = size > VAST ? size : size > HAK_CLASS_MAX ? 65521 : 1021;
     return at + step < size - EDGE ? at + step : size - EDGE;
 }
 
@@ -86,7 +89,7 @@ static void forget(live_t *live)
     const size_t place = place_of(live->block);
     PROMISE(place < in_use && by_address[place] == live, "the model lost a block");
     memmove(&by_address[place], &by_address[place + 1], (--in_use - place) * sizeof by_address[0]);
-    live_bytes -= live->usable;
+    *(live->usable > VAST ? &vast_bytes : &live_bytes) -= live->usable;
     live->block = NULL;
 }
 
@@ -104,7 +107,7 @@ static void note(live_t *live, void *block, size_t size, size_t align)
             "%p overlaps the block before it", block);
     memmove(&by_address[place + 1], &by_address[place], (in_use++ - place) * sizeof by_address[0]);
     by_address[place] = live;
-    live_bytes += live->usable;
+    *(live->usable > VAST ? &vast_bytes : &live_bytes) += live->usable;
     fill(live);
 }
 

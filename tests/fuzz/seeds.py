@@ -67,6 +67,31 @@ def _aging(size) -> list:
             *callocs]
 
 
+def _forks(size) -> list:
+    """Children that inherit blocks of three threads, one of which has ended."""
+    many = 60 if size < 5000 else 4
+    made = [record("burst", 0, many, size), record("turn", number=1), record("burst", 60, many, size), record("end"),
+            record("turn", number=2), record("burst", 120, many, size), record("sweep", 0, many // 2, kind=1)]
+    for way in range(3):
+        made += [record("fork", number=way), record("sweep", 40 * way, many, kind=1), record("calloc", 200, 0, size),
+                 record("malloc", 201, 0, size), record("realloc", 130, 0, 2 * size), record("trim")]
+    return made
+
+
+def _beside(size) -> list:
+    """The program's own mappings beside big blocks and where they were; blocks that move."""
+    made = [record("vast", 0, 2), record("vast", 8, 10), record("free", 8), record("vast", 16, 5),
+            record("vast", 24, 4, kind=0), record("free", 16), record("free", 24), record("free", 0)]
+    for step in range(6):
+        made += [record("malloc", step, 0, (2 << 20) + size), record("neighbour", step, 20, step, kind=1),
+                 record("neighbour", step, 16, step + 8, kind=2), record("realloc", step, 0, (3 << 20) + size),
+                 record("neighbour", step, 31, step * 257, kind=0), record("free", step),
+                 record("neighbour", step, 30, step * 257, kind=0), record("clock", number=255),
+                 record("neighbour", step, 3, step * 257, kind=3), record("trim"),
+                 record("neighbour", step, 31, step * 257, kind=0), record("neighbour", step, 0, step + 8, kind=4)]
+    return made
+
+
 def _options() -> dict:
     return {
         "none": b"",
@@ -83,7 +108,7 @@ def seeds_of(target) -> dict:
     if target == "fuzz_options":
         return _options()
     return {f"{made.__name__.strip('_')}-{size}": b"".join(made(size)) for size in SIZES
-            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging)}
+            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging, _forks, _beside)}
 
 
 def write_seeds(target, directory) -> Path:

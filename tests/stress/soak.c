@@ -1,13 +1,17 @@
 // A soak: threads that come and go do all that programs do with memory, for as long as asked. Every block is checked
 // when it changes hands; resident memory, sampled throughout, must be flat, and little may remain when all is freed;
-// forked children check what they inherit.
+// children, forked in each way there is, check what they inherit. Beside them one thread maps and unmaps memory of its
+// own, which is never to be taken for a block, and another resizes big blocks, so that addresses change hands too.
 //
 //     soak [-v] SECONDS THREADS          e.g. soak -v 600 4
 //
 // Says nothing unless -v (a line each tenth of the time) or something is wrong.
 #define _GNU_SOURCE
 #include <malloc.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include "threads.h"
 
@@ -17,7 +21,10 @@ enum {
     CHECKED = 700,      // bytes of a larger block that are written and checked; and its last one
     SAMPLES = 300,      // of resident memory over the whole time
     FLAT_PERCENT = 120, // the last third's peak may be this much of the second third's,
-    NOISE_KIB = 32768   // and this: large blocks that are free and not yet given back
+    NOISE_KIB = 32768,  // and this: large blocks that are free and not yet given back
+    FOREIGN = 12,       // mappings of the program's own at a time
+    PAGE = 4096,
+    BIG_BLOCKS = 4
 };
 
 typedef struct {
@@ -150,6 +157,91 @@ static void *work(void *index)
     return NULL;
 }
 
+// --- memory that is not the allocator's -----------------------------------------------------------------------------
+
+typedef struct {
+    unsigned char *at; // NULL in a free place
+    size_t size;
+    uint64_t seed;
+} foreign_t;
+
+static void check_foreign(const foreign_t *mine)
+{
+    CHECK(malloc_usable_size(mine->at) == 0, "%p, mapped by the program, is taken for a block",
+          (void *)mine->at);
+    CHECK(is_filled(mine->at, 100, mine->seed) && is_filled(mine->at + mine->size - 100, 100, mine->seed + 1),
+          "the program's own memory at %p was changed", (void *)mine->at);
+}
+
+// 64 KiB to 64 MiB, of which two pages are touched; where blocks of that size just were, if the system likes.
+static void replace_foreign(foreign_t *mine, uint64_t *random)
+{
+    if (mine->at != NULL) {
+        check_foreign(mine);
+        munmap(mine->at, mine->size);
+    }
+    const size_t size = ((size_t)1 << (16 + next_random(random) % 11)) - next_random(random) % 15 * PAGE;
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED, "no memory to map");
+    *mine = (foreign_t){.at = at, .size = size, .seed = next_random(random)};
+    fill(mine->at, 100, mine->seed);
+    fill(mine->at + size - 100, 100, mine->seed + 1);
+    check_foreign(mine);
+}
+
+static void *map_and_unmap(void *unused)
+{
+    static foreign_t foreign[FOREIGN];
+    uint64_t random = 4711;
+    while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+        replace_foreign(&foreign[next_random(&random) % FOREIGN], &random);
+        const foreign_t *other = &foreign[next_random(&random) % FOREIGN];
+        if (other->at != NULL) {
+            check_foreign(other);
+        }
+        usleep(50);
+    }
+    return unused;
+}
+
+// 1 to 16 MiB, of which the ends are touched.
+static void *resize_big_blocks(void *unused)
+{
+    struct {
+        unsigned char *block;
+        size_t size;
+    } blocks[BIG_BLOCKS] = {0};
+    uint64_t random = (uintptr_t)blocks;
+    while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+        const size_t i = next_random(&random) % BIG_BLOCKS;
+        const size_t size = ((size_t)1 << 20) + next_random(&random) % ((size_t)15 << 20);
+        if (blocks[i].block != NULL) {
+            CHECK(malloc_usable_size(blocks[i].block) >= blocks[i].size, "the allocator forgot a big block");
+            CHECK(blocks[i].block[0] == i && blocks[i].block[blocks[i].size - 1] == i,
+                  "a big block was changed");
+        }
+        if (next_random(&random) % 8 == 0) {
+            free(blocks[i].block);
+            blocks[i].block = NULL;
+        }
+        const size_t before = blocks[i].block == NULL ? 1 : blocks[i].size;
+        unsigned char *resized = realloc(blocks[i].block, size);
+        CHECK(resized != NULL, "no memory to resize to %zu bytes", size);
+        CHECK(blocks[i].block == NULL || (resized[0] == i && (size < before || resized[before - 1] == i)),
+              "realloc of a big block lost some");
+        resized[0] = resized[size - 1] = (unsigned char)i;
+        blocks[i].block = resized;
+        blocks[i].size = size;
+        usleep(50);
+    }
+    for (size_t i = 0; i < BIG_BLOCKS; i++) {
+        free(blocks[i].block);
+    }
+    return unused;
+}
+
+// --- threads and children -------------------------------------------------------------------------------------------
+
 static void start(int i)
 {
     atomic_store(&workers[i].finished, 0);
@@ -157,10 +249,24 @@ static void start(int i)
     CHECK(error == 0, "pthread_create: error %d", error);
 }
 
+// fork, and the two ways that call no handler. ThreadSanitizer would lose track of the last two.
+static pid_t fork_in_some_way(void)
+{
+#if !defined(__SANITIZE_THREAD__)
+    static unsigned way;
+    switch (way++ % 3) {
+    case 1: return _Fork();
+    case 2: return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    default: break;
+    }
+#endif
+    return fork();
+}
+
 // What the child inherits may have been taken out by a thread that it does not have; all else is whole.
 static void fork_once(void)
 {
-    const pid_t child = fork();
+    const pid_t child = fork_in_some_way();
     if (child == 0) {
         alarm(30);
         uint64_t random = 99;
@@ -207,6 +313,11 @@ int main(int argc, char **argv)
     for (int i = 0; i < threads; i++) {
         start(i);
     }
+    pthread_t beside[3];
+    for (int i = 0; i < 3; i++) {
+        const int error = pthread_create(&beside[i], NULL, i == 0 ? map_and_unmap : resize_big_blocks, NULL);
+        CHECK(error == 0, "pthread_create: error %d", error);
+    }
     const double begin = now();
     for (int sample = 0; sample < SAMPLES; sample++) {
         const double until = begin + seconds * (sample + 1) / (double)SAMPLES;
@@ -231,6 +342,9 @@ int main(int argc, char **argv)
     atomic_store(&stopping, 1);
     for (int i = 0; i < threads; i++) {
         pthread_join(workers[i].thread, NULL);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(beside[i], NULL);
     }
     for (size_t i = 0; i < SLOTS; i++) {
         if (slots[i] != NULL) {

@@ -107,7 +107,8 @@ bench: configured ## Run the benchmark set against glibc and the installed peers
 	@$(MODULE) bench.bench $(BENCH_ARGS)
 
 golden: configured ## Instructions per call of each pattern, stage by stage
-	@$(ALONE) $(NINJA) golden
+	@$(ALONE) $(NINJA) --quiet golden
+	@$(MODULE) bench.golden $(TREES)
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
@@ -124,6 +125,7 @@ reliability: tests ## Write the table of misuses in docs/reliability.md as it is
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall
+	@$(MODULE) bench.wall --show $(TREES)
 
 format: test-tools ## Format the C sources
 	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import ranking
+from bench import ranking, results
 from bench.ranking import Sample, Study
 from bench.tree import Tree
 from common import files, paths, tables
@@ -297,7 +297,11 @@ def main(argv) -> int:
     show = progress(sys.stderr)
     with tempfile.TemporaryDirectory() as directory:
         everyone = snapshot(everyone, Path(directory))
-        samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
+        try:
+            samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
+        finally:
+            if options.results == RESULTS and RESULTS.exists():
+                results.seal(RESULTS)
     show("")
     print(ranking.summary(study_of(rows, samples)), end="")
     return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0

@@ -107,16 +107,22 @@ def points_table(study: Study) -> str:
     return render([("points", ", ".join(row.name for row in rows)), *((name, str(points[name])) for name in best)])
 
 
+def behind_rows(study: Study) -> list:
+    """(benchmark, peer, Estimate) where the best peer's median is ahead by more than 5 %, decided or not."""
+    best = [(row.name, study.best_peer(row.name)) for row in study.benchmarks]
+    return [(name, *found) for name, found in best if found and found[1].ratio > BEHIND]
+
+
 def behind(study: Study) -> str:
-    """The benchmarks on which a peer is clearly ahead by more than 5 %, or a sentence that there is none."""
-    found = []
-    for row in study.benchmarks:
-        best = study.best_peer(row.name)
-        if best and best[1].decided and best[1].ratio > BEHIND:
-            found.append(f"{row.name} ({best[0]}, {best[1].ratio:.2f})")
-    if not found:
-        return f"On no benchmark a peer is ahead of {study.ours} by more than 5 %."
-    return f"A peer is ahead of {study.ours} by more than 5 % on: {', '.join(found)}."
+    """The benchmarks on which a peer is ahead by more than 5 %: those that are decided, and those that are not."""
+    parts = {True: [], False: []}
+    for name, peer, estimate in behind_rows(study):
+        parts[estimate.decided].append(f"{name} ({peer}, {estimate.ratio:.2f})")
+    said = f"A peer is ahead of {study.ours} by more than 5 % on: {', '.join(parts[True])}." if parts[True] else \
+        f"On no benchmark a peer is decidedly ahead of {study.ours} by more than 5 %."
+    if parts[False]:
+        said += f" Ahead by more than 5 %, but undecided: {', '.join(parts[False])}."
+    return said
 
 
 def failures(study: Study) -> str:

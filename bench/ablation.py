@@ -99,7 +99,8 @@ def overhead(row: dict, metric="ir_total"):
 
 def ablation_table(record: dict) -> str:
     """A line a feature: its price and its gain, with against without."""
-    body = [("feature", "has it", "instr/op", *(title for title, _metric in SHOWN), "time", "off: allocator", "off: program")]
+    body = [("feature", "has it", "instr/op", *(title for title, _metric in SHOWN), "time", "off: allocator",
+             "off: program")]
     for row in record["features"]:
         one, other = row["figures"][WITH], row["figures"][WITHOUT]
         off = overhead(row)
@@ -121,9 +122,9 @@ def variants_table(record: dict) -> str:
     reference = record["figures"][record["reference"]]
     body = [("variant", "instr/op", *(title for title, _metric in SHOWN), "time")]
     for name, found in record["figures"].items():
-        timed = record["time"].get(name)
-        body.append((name, f"{found['pair']:.1f}", *(change(effects.ratio(found, reference, metric))
-                                                     for _title, metric in SHOWN), timed["text"] if timed else "-"))
+        timed = record["timed"].get(name)
+        changes = [change(effects.ratio(found, reference, metric)) for _title, metric in SHOWN]
+        body.append((name, f"{found['pair']:.1f}", *changes, timed["text"] if timed else "-"))
     return "\n".join([*_columns(body), f"against {record['reference']} ({record['toolchain']}), stage base, in "
                       f"{', '.join(record['workloads'])}"])
 
@@ -160,7 +161,7 @@ def run_variants(arguments, rows) -> dict:
     subjects = [effects.Subject(name, libraries[name]) for name in names]
     return {**results.common_fields("variants", time.time()), "reference": "bench_minimal",
             "toolchain": arguments.toolchain, "workloads": [row.name for row in rows],
-            "time": effects.times(subjects, rows, "bench_minimal", arguments.seconds),
+            "timed": effects.times(subjects, rows, "bench_minimal", arguments.seconds),
             "figures": effects.figures(subjects, rows)}
 
 

@@ -235,15 +235,36 @@ class Recorder:
         files.append_line(self._path, json.dumps(row, sort_keys=True))
 
 
+def last_full_study(path: Path) -> str:
+    """When the last study began that ran the whole set, but for programs of others that may be missing."""
+    wanted = {row.name for row in tables.load(paths.ROOT / TABLE, "benchmark", Benchmark) if not row.package}
+    present = {}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        present.setdefault(row["started"], set()).add(row["benchmark"])
+    found = [started for started, names in present.items() if wanted <= names]
+    if not found:
+        raise UserError(f"{path} holds no study of the whole benchmark set: run `make bench` first")
+    return max(found)
+
+
 def read_last(path: Path) -> tuple:
     """The samples of the last study in a results file."""
+    return read_study(path, "")
+
+
+def read_study(path: Path, started: str) -> tuple:
+    """The samples of the study that began then; of the last one without a time."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if not rows:
             raise UserError(f"{path} is empty: run `make bench` first")
         names = [each.name for each in dataclasses.fields(Sample)]
-        return tuple(Sample(**{name: row[name] for name in names}) for row in rows
-                     if row["started"] == rows[-1]["started"])
+        wanted = started or rows[-1]["started"]
+        samples = tuple(Sample(**{name: row[name] for name in names}) for row in rows if row["started"] == wanted)
+        if not samples:
+            raise UserError(f"{path} holds no study that began at {started}")
+        return samples
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} holds a line that is not a result ({error})") from None
     except FileNotFoundError:

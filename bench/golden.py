@@ -161,7 +161,7 @@ def table(patterns) -> str:
 
 
 def stages_table(tree: Tree) -> str:
-    """What a build tree holds: malloc + free = together of each pattern, stage by stage, with the goal of `together`."""
+    """What a build tree holds: malloc + free = together of each pattern, stage by stage, and the goal of `together`."""
     found = {stage: files.read_fields(tree.golden(stage), "patterns")["patterns"] for stage in STAGES
              if tree.golden(stage).exists()}
     if not found:

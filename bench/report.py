@@ -182,9 +182,14 @@ def render_effects(result: Result) -> list:
     return lines
 
 
+def stage_lines(result: Result) -> list:
+    """The label, and a line a stage."""
+    return [result.label, *_columns([HEAD] + [_cells(row) for row in result.rows], (0, len(HEAD) - 1))]
+
+
 def render_table(result: Result) -> str:
     """The terminal table."""
-    lines = [result.label, *_columns([HEAD] + [_cells(row) for row in result.rows], (0, len(HEAD) - 1))]
+    lines = stage_lines(result)
     lines.append("  instr/op: one malloc and one free of 64 bytes with calls and PLT stubs "
                  f"(goal {golden.GOALS[PAIR]}); the rest on held-out")
     lines.append("  programs: instructions against base, misses and lines of its own text; * ships; ~ undecided;")

@@ -37,9 +37,9 @@ OTHERS = """
 ## Names that set nothing
 
 A variable that begins with `HAKMEM_` and is no option is answered once, on stderr, with its name; a mode or an option
-whose feature the variant lacks is answered with the variants that have it. Programs that run with more rights than their caller
-(set-user-id) read none of these variables and say nothing. These names were read by earlier designs; `*` stands for any
-ending:
+whose feature the variant lacks is answered with the variants that have it. Programs that run with more rights than
+their caller (set-user-id) read none of these variables and say nothing. These names were read by earlier designs; `*`
+stands for any ending:
 
 | name | what took its place |
 | --- | --- |

@@ -57,8 +57,8 @@ def gather(groups) -> list:
 
 
 VERSION = re.compile(r"\d+(\.\d+)+|version v?\d+", re.IGNORECASE)
-NO_ANSWER = re.compile(r"unrecogni[sz]ed|unknown (option|argument)|invalid option|illegal option|usage:|error|not found|"
-                       r"unsupported|no such", re.IGNORECASE)
+NO_ANSWER = re.compile(r"unrecogni[sz]ed|unknown (option|argument)|invalid option|illegal option|usage:|error|"
+                       r"not found|unsupported|no such", re.IGNORECASE)
 ASK = ("--version", "-version", "-V", "-v")     # ghostscript, java and tmux know others than the first
 
 

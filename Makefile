@@ -10,6 +10,8 @@ TRAIN ?=
 INSTALL ?=
 BENCH_ARGS ?=
 ABLATION_ARGS ?=
+STUDY ?= operation
+STUDY_ARGS ?=
 METRIC ?= ir_alloc
 STAGE ?= shipped
 WORKLOAD ?=
@@ -34,7 +36,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
-	reliability wall ablation variants history format lint clean configured build-tools test-tools all-tools python
+	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -114,8 +116,12 @@ doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 
 	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
 bench: configured ## Run the benchmark set against glibc and the installed peers (BENCH_ARGS='--rounds 3')
-	@$(ALONE) $(NINJA) bench
+	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.bench $(BENCH_ARGS)
+
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson (STUDY_ARGS='--help')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
+	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
 
 golden: configured ## Instructions per call of each pattern, stage by stage
 	@$(ALONE) $(NINJA) --quiet golden

@@ -180,7 +180,7 @@ def parse(argv):
     parser.add_argument("--seconds", type=float, default=15, help="of timing for each comparison (default "
                         "%(default)g; 0: no timing)")
     parser.add_argument("--strict", action="store_true",
-                        help=f"exit 1 when a feature costs more than {OVERHEAD:.1%} while it is off")
+                        help=f"exit 1 when a feature costs more than {OVERHEAD:.1%}% while it is off")
     parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
     arguments = parser.parse_args(argv)
     if arguments.base not in model.load_variants(ROOT):

@@ -177,6 +177,28 @@ def stages_table(tree: Tree) -> str:
     return "\n".join(lines)
 
 
+def held(tree: Tree):
+    """((toolchain, variant, stage), patterns) of each stage that a tree holds figures of."""
+    toolchain, _dash, variant = tree.label.partition("-")
+    for stage in STAGES:
+        if tree.golden(stage).exists():
+            yield (toolchain, variant, stage), files.read_fields(tree.golden(stage), "patterns")["patterns"]
+
+
+def judge_trees(trees, check_with, update_with) -> int:
+    """Compare what trees hold with the committed rows, or write it there."""
+    wrong = []
+    for tree in trees:
+        for where, patterns in held(tree):
+            if update_with:
+                files.write_atomic(update_with, render(update(load_rows(update_with), *where, patterns)))
+            if check_with:
+                wrong += [f"{tree.label} {where[2]}: {text}" for text in check(load_rows(check_with), *where, patterns)]
+    if wrong:
+        raise Failure("; ".join(wrong))
+    return 0
+
+
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
         prog="bench.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -193,11 +215,11 @@ def main(argv) -> int:
     parser.add_argument("--update", type=Path, nargs="?", const=TABLE, metavar="TOML", help="write the figures there")
     parser.add_argument("-o", "--output", type=Path, help="JSON; without it a table is printed")
     parser.add_argument("--build", type=Path, action="append", default=[], metavar="B",
-                        help="count nothing; print what these build trees hold, stage by stage")
+                        help="count nothing; print (--check, --update) what these build trees hold, stage by stage")
     arguments = parser.parse_args(argv)
     if arguments.build:
         print("\n\n".join(stages_table(Tree(path)) for path in arguments.build))
-        return 0
+        return judge_trees([Tree(path) for path in arguments.build], arguments.check, arguments.update)
     if arguments.so and not arguments.so.exists():
         raise UserError(f"{arguments.so} is missing: build it first")
     patterns = count(arguments.so, arguments.pattern or PATTERNS, arguments.verify)

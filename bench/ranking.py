@@ -32,6 +32,7 @@ class Study:
     ours: str
     reference: str
     samples: tuple
+    extras: tuple = ()      # names that run the scenarios of the points ranking alone
 
     def values(self, benchmark: str, contender: str, field: str) -> list:
         """A figure of each round, in the order of rounds; empty when a round failed."""
@@ -97,12 +98,13 @@ def ranking_table(study: Study) -> str:
 def points_table(study: Study) -> str:
     """Points over the scenario rows: the fastest of n gets n, the next n - 1, ..., a failure none."""
     rows = [row for row in study.benchmarks if row.points]
-    points = dict.fromkeys(study.contenders, 0)
+    everyone = study.contenders + study.extras
+    points = dict.fromkeys(everyone, 0)
     for row in rows:
-        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in study.contenders}
+        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in everyone}
         finished = sorted((name for name in times if times[name] is not None), key=lambda name: times[name].ratio)
         for place, name in enumerate(finished):
-            points[name] += len(study.contenders) - place
+            points[name] += len(everyone) - place
     best = sorted(points, key=lambda name: -points[name])
     return render([("points", ", ".join(row.name for row in rows)), *((name, str(points[name])) for name in best)])
 

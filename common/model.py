@@ -9,7 +9,7 @@ from common.errors import UserError
 
 TOOLCHAINS = ("clang", "gcc")
 DEFAULT_VARIANT = "bench_minimal"       # of configure.py and of make alike
-# BENCH_MINIMAL in the environment, when no variant is named: statistics, environment checks and event ring compiled out, or not.
+# BENCH_MINIMAL in the environment, when no variant is named: statistics, environment checks and event ring out, or in.
 KNOB = {"": DEFAULT_VARIANT, "1": "bench_minimal", "0": "balanced"}
 MODES = ("minimal", "fast", "balanced", "learning", "research")
 TEST_KINDS = ("preload", "linked", "unit", "plugin", "fuzz")

@@ -150,6 +150,20 @@ static void scenario_fatal(void)
     free((void *)opaque((size_t)block));
 }
 
+static void scenario_interior(void)
+{
+    char *block = malloc(100);
+    free((void *)opaque((size_t)block + 16));
+}
+
+static void scenario_moves(void)
+{
+    char *block = malloc(1000);
+    char *moved = realloc(block, opaque(990));
+    dprintf(1, "moved=%d\n", (uintptr_t)moved != opaque((size_t)block));
+    free(moved);
+}
+
 static void scenario_nothing(void) {}
 
 typedef struct scenario {
@@ -158,9 +172,11 @@ typedef struct scenario {
 } scenario_t;
 
 static const scenario_t scenarios[] = {
-    {"pool", scenario_pool},       {"big", scenario_big},       {"pages", scenario_pages},
-    {"counts", scenario_counts},   {"events", scenario_events}, {"fatal", scenario_fatal},
-    {"nothing", scenario_nothing}, {"page", print_page},
+    {"pool", scenario_pool},         {"big", scenario_big},
+    {"pages", scenario_pages},       {"counts", scenario_counts},
+    {"events", scenario_events},     {"fatal", scenario_fatal},
+    {"interior", scenario_interior}, {"moves", scenario_moves},
+    {"nothing", scenario_nothing},   {"page", print_page},
 };
 
 static int run_scenario(const char *name)
@@ -398,6 +414,23 @@ static void test_a_fatal_error_tells_the_last_events(void **state)
     assert_null(strstr(text, "hakmem: trace:"));
 }
 
+static void test_safe_free(void **state)
+{
+    (void)state;
+    NEEDS(one_of("balanced learning research"));
+    RUN("interior", "HAKMEM_SAFE_FREE=1");
+    assert_ptr_equal(strstr(text, "hakmem: fatal: "), text);
+    RUN("nothing", "HAKMEM_SAFE_FREE=1");
+    assert_string_equal(text, "");
+}
+
+static void test_checks_move_every_realloc(void **state)
+{
+    (void)state;
+    RUN("moves", NULL);
+    assert_int_equal(told("moved="), one_of("debug"));
+}
+
 static void test_names_are_answered_once(void **state)
 {
     (void)state;
@@ -445,6 +478,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_histogram),
         cmocka_unit_test(test_the_ring_of_events),
         cmocka_unit_test(test_a_fatal_error_tells_the_last_events),
+        cmocka_unit_test(test_safe_free),
+        cmocka_unit_test(test_checks_move_every_realloc),
         cmocka_unit_test(test_names_are_answered_once),
         cmocka_unit_test(test_modes_give_back_or_do_not),
     };

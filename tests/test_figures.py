@@ -71,7 +71,7 @@ def test_a_wrong_block_is_a_sentence(text, message):
 
 
 def test_every_variant_is_for_somebody():
-    assert set(readme.FOR_WHOM) == set(model.load_variants(ROOT))
+    assert set(model.load_variants(ROOT)) <= set(readme.FOR_WHOM)
 
 
 @pytest.mark.parametrize("ratio, text", [(0.84, "16 % less"), (1.04, "4 % more"), (1.001, "as much")])

@@ -16,7 +16,8 @@ from common.paths import BUILD, ROOT
 from bench import ab, effects, gate, results
 
 BASE = "balanced"
-NEEDS = {"histogram": "stats", "checks": "harden"}      # what core/base/build.h refuses to compile without
+# What core/base/build.h refuses to compile without.
+NEEDS = {"histogram": "stats", "checks": "harden", "harden": "tls_bins"}
 # What turns a feature off that is compiled in; a feature without such a setting is part of every call.
 OFF = {
     "purge": {"HAKMEM_RETAIN_MB": "1048576", "HAKMEM_PURGE_DELAY_MS": "3600000"},
@@ -39,16 +40,17 @@ class Pair:
     compiled_in: bool   # by the base variant
 
 
+def needed_by(name: str) -> list:
+    """What a feature needs, and what that needs."""
+    return [NEEDS[name], *needed_by(NEEDS[name])] if name in NEEDS else []
+
+
 def pairs(base: model.Variant, features) -> tuple:
     """A Pair for each feature; what it needs is on, and what needs it is off, on both sides."""
     found = []
     for name in features:
-        common = dict(base.features)
-        if name in NEEDS:
-            common[NEEDS[name]] = 1
-        for other, need in NEEDS.items():
-            if need == name:
-                common[other] = 0
+        common = {**base.features, **dict.fromkeys(needed_by(name), 1)}
+        common |= {other: 0 for other in common if name in needed_by(other)}
         found.append(Pair(name, {**common, name: 1}, {**common, name: 0}, bool(base.features[name])))
     return tuple(found)
 

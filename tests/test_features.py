@@ -30,6 +30,7 @@ OF_FEATURES = {
     "trace": "no trace",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
+    "tls_bins": "bins in thread-local storage",
     "checks": "no checks",
 }
 

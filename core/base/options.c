@@ -66,8 +66,8 @@ static const need_t option_needs[] = {
     {"HAKMEM_PURGE_DELAY_MS", HAK_PURGE, "all but minimal"},
     {"HAKMEM_RETAIN_MB", HAK_PURGE, "all but minimal"},
     {"HAKMEM_BIGCACHE_MB", HAK_BIGCACHE, "all but minimal"},
-    {"HAKMEM_STATS", HAK_STATS, "all but minimal and bench_minimal"},
-    {"HAKMEM_STATS_DUMP", HAK_STATS, "all but minimal and bench_minimal"},
+    {"HAKMEM_STATS", HAK_STATS, "all but minimal, bench_minimal and plugin"},
+    {"HAKMEM_STATS_DUMP", HAK_STATS, "all but minimal, bench_minimal and plugin"},
     {"HAKMEM_SIZE_HIST", HAK_HISTOGRAM, "learning and research"},
     {"HAKMEM_MEM_TRACE", HAK_TRACE, "research and debug"},
 };

@@ -2,17 +2,27 @@
 
 PYTHON ?= /usr/bin/python3
 NINJA ?= ninja
-VARIANT ?= bench_minimal
+BENCH_MINIMAL ?=
+VARIANT ?= $(if $(filter 0,$(BENCH_MINIMAL)),balanced,bench_minimal)
+$(if $(filter-out 0 1,$(BENCH_MINIMAL)),$(error BENCH_MINIMAL must be 1 (the variant bench_minimal) or 0 (balanced)))
 TOOLCHAIN ?= clang
 TRAIN ?=
 INSTALL ?=
 BENCH_ARGS ?=
+ABLATION_ARGS ?=
+STUDY ?= operation
+STUDY_ARGS ?=
+METRIC ?= ir_alloc
+STAGE ?= shipped
+WORKLOAD ?=
+RULES ?= regression
 FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 600
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
-CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN))
+CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
+	$(origin BENCH_MINIMAL))
 OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 MODULE     = $(PYTHON) -m
@@ -26,7 +36,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
-	reliability wall format lint clean configured build-tools test-tools all-tools python
+	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -35,6 +45,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"'
+	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -57,6 +68,7 @@ configured: build-tools
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.report $(TREES) --table
+	@$(MODULE) bench.results $(TREES)
 
 all: configured ## Build all seven variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
@@ -83,10 +95,11 @@ gate: configured ## Judge each stage against the one before
 	@$(MODULE) bench.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call bench.ab itself.
-ab: configured ## Compare two revisions or libraries: make ab A=HEAD~1 B=. (GO, NEUTRAL or NO-GO)
-	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision or .so> B=<revision or .so>' >&2; exit 64; }
+ab: configured ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
+	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
 	@$(ALONE) $(NINJA) --quiet bench
-	@$(MODULE) bench.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT)
+	@$(MODULE) bench.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT) \
+	    --rules $(RULES)
 
 ship: configured ## dist/: library, debug file, archive, header, profile, manifest, checksums
 	@$(ALONE) $(NINJA) --quiet ship checks
@@ -103,11 +116,16 @@ doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 
 	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
 bench: configured ## Run the benchmark set against glibc and the installed peers (BENCH_ARGS='--rounds 3')
-	@$(ALONE) $(NINJA) bench
+	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.bench $(BENCH_ARGS)
 
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson (STUDY_ARGS='--help')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
+	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
+
 golden: configured ## Instructions per call of each pattern, stage by stage
-	@$(ALONE) $(NINJA) golden
+	@$(ALONE) $(NINJA) --quiet golden
+	@$(MODULE) bench.golden $(TREES)
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
@@ -122,8 +140,18 @@ reliability: tests ## Write the table of misuses in docs/reliability.md as it is
 	@$(ALONE) $(NINJA) --quiet matrix
 	@$(MODULE) tests.misuse.table
 
+ablation: configured ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
+	@$(MODULE) bench.ablation --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+
+variants: configured ## The variants side by side: instructions, memory, time (ABLATION_ARGS='--seconds 0')
+	@$(MODULE) bench.ablation --variants --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+
+history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
+	@$(MODULE) bench.results --history $(METRIC) --stage $(STAGE) $(if $(WORKLOAD),--workload $(WORKLOAD))
+
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall
+	@$(MODULE) bench.wall --show $(TREES)
 
 format: test-tools ## Format the C sources
 	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')

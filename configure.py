@@ -32,7 +32,8 @@ def parse(argv):
         prog="configure.py", usage=f"{EXAMPLE}\n\n       %(prog)s [options]", description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--variant", action="append", metavar="NAME", default=[],
-                        help="a file of variants/ (repeatable, or a comma list, or `all`; balanced if none is given)")
+                        help="a file of variants/ (repeatable, or a comma list, or `all`; without any "
+                        f"{model.DEFAULT_VARIANT}, or what BENCH_MINIMAL=1 or 0 in the environment says)")
     parser.add_argument("--toolchain", default="clang", metavar="clang|gcc|all", help="compilers, or a comma list")
     parser.add_argument("--train", action="append", metavar="CMD", default=[],
                         help="a command of your own to train on, run without a shell (repeatable)")
@@ -103,7 +104,7 @@ def given_profile(directory, configs) -> str:
 def load(arguments):
     """(Project, configurations, the user's own rows)"""
     variants = model.load_variants(ROOT)
-    names = choose(arguments.variant or ["balanced"], variants, "variant")
+    names = choose(arguments.variant, variants, "variant")
     toolchains = choose([arguments.toolchain], model.TOOLCHAINS, "toolchain")
     configs = tuple(plan.Config(toolchain, name) for toolchain in toolchains for name in names)
     chosen, own = all_workloads(arguments)
@@ -148,6 +149,8 @@ def written_files(project, configs, own) -> dict:
 
 def main(argv) -> int:
     """Configure. Options are kept in build.ninja, which calls this with the same ones."""
+    if not parse(argv).variant:     # build.ninja keeps the choice, whatever the environment says later
+        argv = [*argv, f"--variant={model.variant_of_knob(os.environ)}"]
     arguments = parse(argv)
     project, configs, own = load(arguments)
     made = written_files(project, configs, own)

@@ -1,13 +1,16 @@
 """Compare two versions of the allocator by exact instruction counts: GO, NEUTRAL or NO-GO.
 
-A and B are git revisions, libraries (*.so), or `.` for the working tree. Revisions are unpacked apart, in
-build/ab/, and their base stage is built there; nothing of the running build is touched. Both sides run the gate's
-held-out workloads and bench_fastpath. The exit status is the verdict: 0 GO, 1 NEUTRAL, 2 NO-GO; a wrong request
-is 64 and a failure 70, so that neither can be taken for a verdict.
+A and B are git revisions, libraries (*.so), `.` for the working tree, or a stage of this build: base, pgo, layout,
+bolt, or `shipped` for the one that ships. `REVISION:STAGE` is a stage of another revision. Revisions are unpacked
+apart, in build/ab/, and built there (base alone unless a stage is asked for: the whole pipeline takes minutes);
+nothing of the running build is touched. Both sides run the gate's held-out workloads and bench_fastpath, and the
+functions are named in which the instructions went up or down. The exit status is the verdict: 0 GO, 1 NEUTRAL, 2
+NO-GO; a wrong request is 64 and a failure 70, so that neither can be taken for a verdict.
 """
 
 import argparse
 import io
+import re
 import shutil
 import sys
 import tarfile
@@ -19,10 +22,16 @@ from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from bench import gate, golden, measure, wall
+from bench.tree import STAGES, Tree
+from layout import callgrind
 
 EXIT_USAGE, EXIT_FAILURE = 64, 70
 RULES = ("regression", "removal")
 LABEL_LENGTH = 12
+SHIPPED = "shipped"
+HERE = (*STAGES, SHIPPED)
+BUILD_SECONDS = 1800
+NAMED = 12              # functions that are named, those with the largest differences
 
 
 @dataclass(frozen=True)
@@ -83,31 +92,51 @@ def mirror_working_tree(target: Path):
                 path.unlink()
 
 
-def build_base(tree: Path, toolchain: str, variant: str) -> Path:
-    """The base library of an unpacked tree."""
+def build_stage(tree: Path, stage: str, toolchain: str, variant: str) -> Path:
+    """The library of a stage of an unpacked tree, or the one that it ships."""
     configure = tree / "configure.py"
     if not configure.exists():
         raise Failure(f"{tree} has no configure.py: that revision is too old to be built")
     proc.run([sys.executable, str(configure), f"--variant={variant}", f"--toolchain={toolchain}"], cwd=tree, timeout=60)
-    library = Path("build") / f"{toolchain}-{variant}" / "base" / "libhakmem.so"
-    proc.run(["ninja", str(library)], cwd=tree, timeout=600)
-    return tree / library
+    made = Path("build") / f"{toolchain}-{variant}"
+    if stage != SHIPPED:
+        proc.run(["ninja", str(made / stage / "libhakmem.so")], cwd=tree, timeout=BUILD_SECONDS)
+        return tree / made / stage / "libhakmem.so"
+    proc.run(["ninja", str(made / "select" / "ship.json")], cwd=tree, timeout=BUILD_SECONDS)
+    return Tree(tree / made).library(Tree(tree / made).chosen("ship"))
+
+
+def stage_here(stage: str, toolchain: str, variant: str) -> Side:
+    """A stage of the running build, as it is."""
+    tree = Tree(BUILD / f"{toolchain}-{variant}")
+    name = tree.chosen("ship") if stage == SHIPPED else stage
+    if not tree.library(name).exists():
+        raise UserError(f"{tree.library(name)} is missing: run `make pgo` first")
+    return Side(stage, f"{name} of this build", tree.library(name))
 
 
 def resolve(word: str, toolchain: str, variant: str) -> Side:
     """The Side that a word asks for, built when needed."""
-    if word == ".":
-        tree = BUILD / "ab" / "working-tree"
-        mirror_working_tree(tree)
-        return Side(word, "working tree", build_base(tree, toolchain, variant))
+    if word in HERE:
+        return stage_here(word, toolchain, variant)
     if word.endswith(".so"):
         if not Path(word).exists():
             raise UserError(f"{word} is missing: build it first, or give a git revision")
         return Side(word, Path(word).name, Path(word))
-    commit = resolve_revision(word)
-    tree = BUILD / "ab" / commit
-    unpack_revision(commit, tree)
-    return Side(word, commit[:LABEL_LENGTH], build_base(tree, toolchain, variant))
+    revision, colon, stage = word.rpartition(":")
+    if not colon:
+        revision, stage = word, "base"
+    if stage not in HERE:
+        raise UserError(f"'{word}': '{stage}' is no stage; valid stages: {', '.join(HERE)}")
+    if revision == ".":
+        tree, label = BUILD / "ab" / "working-tree", "working tree"
+        mirror_working_tree(tree)
+    else:
+        commit = resolve_revision(revision)
+        tree, label = BUILD / "ab" / commit, commit[:LABEL_LENGTH]
+        unpack_revision(commit, tree)
+    label += f", {stage}" if colon else ""
+    return Side(word, label, build_stage(tree, stage, toolchain, variant))
 
 
 def prepare(rows, toolchain, variant):
@@ -119,13 +148,51 @@ def prepare(rows, toolchain, variant):
     proc.run(["ninja", *inputs, *sorted(programs)], cwd=ROOT, timeout=600)
 
 
+def function_counts(texts) -> dict:
+    """(workload, function) -> instructions of its own, of callgrind outputs by workload."""
+    found = {}
+    for workload, text in texts.items():
+        profile = callgrind.parse(text)
+        at = profile.events.index("Ir")
+        for name, events in profile.functions.items():
+            key = workload, short(name)
+            found[key] = found.get(key, 0) + events[at]
+    return found
+
+
+def short(name: str) -> str:
+    """A function's name without what compilers and BOLT append to parts and copies of it."""
+    return re.sub(r"(\.(cold|part|isra|constprop|llvm|lto_priv)[.\d]*|/\d+|'\d+)+$", "", name)
+
+
+def by_function(before: dict, after: dict, most=NAMED) -> str:
+    """The functions with the largest differences, all workloads together, with the workload that has most of it."""
+    moved, where = {}, {}
+    for key in before.keys() | after.keys():
+        workload, name = key
+        difference = after.get(key, 0) - before.get(key, 0)
+        moved[name] = moved.get(name, 0) + difference
+        if abs(difference) > abs(where.get(name, ("", 0))[1]):
+            where[name] = workload, difference
+    changed = sorted((name for name in moved if moved[name] != 0), key=lambda name: (-abs(moved[name]), name))
+    if not changed:
+        return ""
+    lines = [f"  {'function':34} {'instructions':>16}   most of it in"]
+    lines += [f"  {name:34} {moved[name]:>+16,}   {where[name][0]} ({where[name][1]:+,})" for name in changed[:most]]
+    if len(changed) > most:
+        rest = sum(moved[name] for name in changed[most:])
+        lines.append(f"  {len(changed) - most} more functions {rest:>+25,}")
+    return "\n".join(lines)
+
+
 def collect(sides, rows, toolchain, variant, patterns=golden.PATTERNS) -> list:
-    """Evidence of both sides. Two runs at a time: counts do not depend on the load of the machine."""
+    """(Evidence, instructions by function) of both sides. Two runs at a time: counts do not depend on the load."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         counted = [pool.submit(golden.count, side.library, patterns) for side in sides]
         measured = [[pool.submit(measure.measure, measure.Subject(side.library, "base", toolchain, variant), row,
                                  counts_only=True) for row in rows] for side in sides]
-        return [gate.Evidence({row.name: job.result()[0] for row, job in zip(rows, jobs)}, count.result())
+        return [(gate.Evidence({row.name: job.result()[0] for row, job in zip(rows, jobs)}, count.result()),
+                 function_counts({row.name: job.result()[1] for row, job in zip(rows, jobs)}))
                 for count, jobs in zip(counted, measured)]
 
 
@@ -153,16 +220,16 @@ def details(before: gate.Evidence, after: gate.Evidence) -> str:
 
 
 def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
-    """(Judgement, before, after) of two sides."""
+    """(Judgement, before, after, table of functions) of two sides."""
     rows = tuple(row for row in workloads.load_workloads(ROOT) if row.role == "holdout" and row.gate)
     timed = tuple(row for row in workloads.load_workloads(ROOT) if row.wall)
     prepare(rows + timed, toolchain, variant)
-    before, after = collect(sides, rows, toolchain, variant)
+    (before, old), (after, new) = collect(sides, rows, toolchain, variant)
     gates = gate.load_gates()
     if any(row.scope == "wall" for row in gates.rows if row.stage == rules):
         result = wall.compare({"a": sides[0].library, "b": sides[1].library}, timed, "a", budget)
         after = gate.Evidence(after.measures, after.golden, wall.from_dict(result["against"]["a"]["b"]))
-    return gate.judge(rules, before, after, gates), before, after
+    return gate.judge(rules, before, after, gates), before, after, by_function(old, new)
 
 
 def main(argv) -> int:
@@ -171,19 +238,24 @@ def main(argv) -> int:
         description="example: python -m bench.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
                     "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")
-    parser.add_argument("--a", required=True, metavar="REV|SO|.", help="what was")
-    parser.add_argument("--b", required=True, metavar="REV|SO|.", help="what would be")
+    parser.add_argument("--a", required=True, metavar="REV[:STAGE]|STAGE|SO|.", help="what was")
+    parser.add_argument("--b", required=True, metavar="REV[:STAGE]|STAGE|SO|.", help="what would be")
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
     parser.add_argument("--variant", default="bench_minimal")
     parser.add_argument("--rules", default="regression", choices=RULES,
                         help="rows of bench/gates.toml to judge by; removal also takes wall clock "
                              "(default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=wall.BUDGET_SECONDS,
+                        help="of wall clock, where the rules ask for it (default %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
     arguments = parser.parse_args(argv)
     sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
-    judgement, before, after = compare(sides, arguments.rules, arguments.toolchain, arguments.variant)
+    judgement, before, after, functions = compare(sides, arguments.rules, arguments.toolchain, arguments.variant,
+                                                  arguments.seconds)
     print(f"A: {sides[0].asked} ({sides[0].label})   B: {sides[1].asked} ({sides[1].label})")
     print(details(before, after))
+    if functions:
+        print(functions)
     print(gate.table(judgement))
     if arguments.output:
         files.write_json(arguments.output, gate.as_dict(judgement, sides[0].label))

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import ranking
+from bench import ranking, results
 from bench.ranking import Sample, Study
 from bench.tree import Tree
 from common import files, paths, tables
@@ -31,6 +31,7 @@ RESULTS = Path("results/bench.jsonl")
 REFERENCE = "glibc"
 USAGE = "usage"         # bench_run's report, in the scratch directory
 TIMEOUT = 120
+MODES = (("hakmem-baseline", "minimal"), ("hakmem-evolving", "learning"))
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Contender:
     """One allocator. Without a library it is the C library's own."""
     name: str
     library: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    points_only: bool = False   # runs the scenarios of the points ranking alone
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,23 @@ def own_library() -> Path:
     return found
 
 
+def modes(notice) -> tuple:
+    """The project's modes as rows of the points ranking: the build of `learning`, which has both."""
+    library = next((path for path in (Tree(paths.BUILD / f"{name}-learning").library("base")
+                                      for name in ("clang", "gcc")) if path.exists()), None)
+    if library is None:
+        notice("hakmem-baseline and hakmem-evolving are left out: the variant learning is not built (make all)")
+        return ()
+    return tuple(Contender(name, library, {"HAKMEM_MODE": mode}, points_only=True) for name, mode in MODES)
+
+
 def contenders(options, notice) -> tuple:
     """The C library, ours, the installed peers and those of the command line; names must differ."""
     ours = Contender("hakmem", Path(options.library) if options.library else own_library())
     if not ours.library.is_file():
         raise UserError(f"{ours.library} is missing: --library needs a shared library")
-    everyone = (Contender(REFERENCE), ours, *installed_peers(notice), *map(named_library, options.peer))
+    everyone = (Contender(REFERENCE), ours, *installed_peers(notice), *map(named_library, options.peer),
+                *modes(notice))
     names = [contender.name for contender in everyone]
     for name in names:
         if names.count(name) > 1:
@@ -178,7 +192,7 @@ def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
     preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
     wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), USAGE, preload]
     try:
-        launch(row, contender.library, wrapper=wrapper, timeout=TIMEOUT,
+        launch(row, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
                keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))
     except Failure as error:
         reason = str(error).splitlines()[0].rpartition(" failed with ")[2]
@@ -192,7 +206,7 @@ def run_all(benchmarks, everyone, rounds: int, show, record) -> tuple:
     for turn, (position, row) in itertools.product(range(rounds), enumerate(benchmarks)):
         shift = (turn + position) % len(everyone)
         for contender in everyone[shift:] + everyone[:shift]:
-            if (row.name, contender.name) in failed:
+            if (row.name, contender.name) in failed or contender.points_only and not row.points:
                 continue
             show(f"round {turn + 1}/{rounds}, {position + 1}/{len(benchmarks)} {row.name}, {contender.name}")
             sample = run_once(row, contender, turn)
@@ -235,15 +249,36 @@ class Recorder:
         files.append_line(self._path, json.dumps(row, sort_keys=True))
 
 
+def last_full_study(path: Path) -> str:
+    """When the last study began that ran the whole set, but for programs of others that may be missing."""
+    wanted = {row.name for row in tables.load(paths.ROOT / TABLE, "benchmark", Benchmark) if not row.package}
+    present = {}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        present.setdefault(row["started"], set()).add(row["benchmark"])
+    found = [started for started, names in present.items() if wanted <= names]
+    if not found:
+        raise UserError(f"{path} holds no study of the whole benchmark set: run `make bench` first")
+    return max(found)
+
+
 def read_last(path: Path) -> tuple:
     """The samples of the last study in a results file."""
+    return read_study(path, "")
+
+
+def read_study(path: Path, started: str) -> tuple:
+    """The samples of the study that began then; of the last one without a time."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if not rows:
             raise UserError(f"{path} is empty: run `make bench` first")
         names = [each.name for each in dataclasses.fields(Sample)]
-        return tuple(Sample(**{name: row[name] for name in names}) for row in rows
-                     if row["started"] == rows[-1]["started"])
+        wanted = started or rows[-1]["started"]
+        samples = tuple(Sample(**{name: row[name] for name in names}) for row in rows if row["started"] == wanted)
+        if not samples:
+            raise UserError(f"{path} holds no study that began at {started}")
+        return samples
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} holds a line that is not a result ({error})") from None
     except FileNotFoundError:
@@ -254,7 +289,10 @@ def study_of(benchmarks, samples) -> Study:
     """The study that the samples make, with benchmarks and contenders in table and running order."""
     present = {row.benchmark for row in samples}
     names = {REFERENCE: None, "hakmem": None, **dict.fromkeys(row.contender for row in samples)}
-    return Study(tuple(row for row in benchmarks if row.name in present), tuple(names), "hakmem", REFERENCE, samples)
+    extras = tuple(name for name, _mode in MODES if name in names)
+    everywhere = tuple(name for name in names if name not in extras)
+    return Study(tuple(row for row in benchmarks if row.name in present), everywhere, "hakmem", REFERENCE, samples,
+                 extras)
 
 
 def parse_arguments(argv):
@@ -265,12 +303,16 @@ def parse_arguments(argv):
     parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one in dist/)")
     parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")
     parser.add_argument("--only", metavar="NAMES", default="", help="benchmarks, separated by commas")
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default 7)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file to append rows to (default %(default)s)")
+    parser.add_argument("--rounds", "--runs", type=int, default=7, help="interleaved rounds (default 7)")
+    parser.add_argument("--warmup", type=int, default=0, help="rounds before that are not recorded (default 0)")
+    parser.add_argument("--results", "--output", type=Path, default=RESULTS,
+                        help="file to append rows to (default %(default)s)")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
                         help="run nothing; print the last study of this results file")
     parser.add_argument("--list", action="store_true", help="print the benchmarks and what they do")
     options = parser.parse_args(argv)
+    if options.warmup < 0:
+        raise UserError(f"--warmup must not be negative: {options.warmup}")
     if options.rounds < 1:
         raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     return options
@@ -297,7 +339,12 @@ def main(argv) -> int:
     show = progress(sys.stderr)
     with tempfile.TemporaryDirectory() as directory:
         everyone = snapshot(everyone, Path(directory))
-        samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
+        run_all(rows, everyone, options.warmup, show, lambda sample: None)
+        try:
+            samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
+        finally:
+            if options.results == RESULTS and RESULTS.exists():
+                results.seal(RESULTS)
     show("")
     print(ranking.summary(study_of(rows, samples)), end="")
     return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0

@@ -19,6 +19,7 @@ from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from common.workloads import Workload
 from bench import measure
+from bench.tree import STAGES, Tree
 from layout import callgrind
 
 SCHEMA = 1
@@ -159,6 +160,45 @@ def table(patterns) -> str:
     return "\n".join(lines)
 
 
+def stages_table(tree: Tree) -> str:
+    """What a build tree holds: malloc + free = together of each pattern, stage by stage, and the goal of `together`."""
+    found = {stage: files.read_fields(tree.golden(stage), "patterns")["patterns"] for stage in STAGES
+             if tree.golden(stage).exists()}
+    if not found:
+        raise Failure(f"{tree.root} holds no golden figures: run `make golden` first")
+    lines = [f"{tree.label}: instructions of malloc + free = together (with two calls and two PLT stubs)",
+             f"  {'pattern':12}{'goal':>5}" + "".join(f"{stage:>24}" for stage in found)]
+    for pattern in PATTERNS:
+        rows = [patterns.get(pattern) for patterns in found.values()]
+        sums = ["-" if row is None else f"{row['malloc']:.1f} + {row['free']:.1f} = {row['together']:.2f}"
+                for row in rows]
+        cells = "".join(text.rjust(24) for text in sums)
+        lines.append(f"  {pattern:12}{GOALS[pattern]:>5}{cells}")
+    return "\n".join(lines)
+
+
+def held(tree: Tree):
+    """((toolchain, variant, stage), patterns) of each stage that a tree holds figures of."""
+    toolchain, _dash, variant = tree.label.partition("-")
+    for stage in STAGES:
+        if tree.golden(stage).exists():
+            yield (toolchain, variant, stage), files.read_fields(tree.golden(stage), "patterns")["patterns"]
+
+
+def judge_trees(trees, check_with, update_with) -> int:
+    """Compare what trees hold with the committed rows, or write it there."""
+    wrong = []
+    for tree in trees:
+        for where, patterns in held(tree):
+            if update_with:
+                files.write_atomic(update_with, render(update(load_rows(update_with), *where, patterns)))
+            if check_with:
+                wrong += [f"{tree.label} {where[2]}: {text}" for text in check(load_rows(check_with), *where, patterns)]
+    if wrong:
+        raise Failure("; ".join(wrong))
+    return 0
+
+
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
         prog="bench.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -174,7 +214,12 @@ def main(argv) -> int:
                         help="exit 1 when a figure is above the committed one")
     parser.add_argument("--update", type=Path, nargs="?", const=TABLE, metavar="TOML", help="write the figures there")
     parser.add_argument("-o", "--output", type=Path, help="JSON; without it a table is printed")
+    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B",
+                        help="count nothing; print (--check, --update) what these build trees hold, stage by stage")
     arguments = parser.parse_args(argv)
+    if arguments.build:
+        print("\n\n".join(stages_table(Tree(path)) for path in arguments.build))
+        return judge_trees([Tree(path) for path in arguments.build], arguments.check, arguments.update)
     if arguments.so and not arguments.so.exists():
         raise UserError(f"{arguments.so} is missing: build it first")
     patterns = count(arguments.so, arguments.pattern or PATTERNS, arguments.verify)

@@ -32,6 +32,7 @@ class Study:
     ours: str
     reference: str
     samples: tuple
+    extras: tuple = ()      # names that run the scenarios of the points ranking alone
 
     def values(self, benchmark: str, contender: str, field: str) -> list:
         """A figure of each round, in the order of rounds; empty when a round failed."""
@@ -97,26 +98,33 @@ def ranking_table(study: Study) -> str:
 def points_table(study: Study) -> str:
     """Points over the scenario rows: the fastest of n gets n, the next n - 1, ..., a failure none."""
     rows = [row for row in study.benchmarks if row.points]
-    points = dict.fromkeys(study.contenders, 0)
+    everyone = study.contenders + study.extras
+    points = dict.fromkeys(everyone, 0)
     for row in rows:
-        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in study.contenders}
+        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in everyone}
         finished = sorted((name for name in times if times[name] is not None), key=lambda name: times[name].ratio)
         for place, name in enumerate(finished):
-            points[name] += len(study.contenders) - place
+            points[name] += len(everyone) - place
     best = sorted(points, key=lambda name: -points[name])
     return render([("points", ", ".join(row.name for row in rows)), *((name, str(points[name])) for name in best)])
 
 
+def behind_rows(study: Study) -> list:
+    """(benchmark, peer, Estimate) where the best peer's median is ahead by more than 5 %, decided or not."""
+    best = [(row.name, study.best_peer(row.name)) for row in study.benchmarks]
+    return [(name, *found) for name, found in best if found and found[1].ratio > BEHIND]
+
+
 def behind(study: Study) -> str:
-    """The benchmarks on which a peer is clearly ahead by more than 5 %, or a sentence that there is none."""
-    found = []
-    for row in study.benchmarks:
-        best = study.best_peer(row.name)
-        if best and best[1].decided and best[1].ratio > BEHIND:
-            found.append(f"{row.name} ({best[0]}, {best[1].ratio:.2f})")
-    if not found:
-        return f"On no benchmark a peer is ahead of {study.ours} by more than 5 %."
-    return f"A peer is ahead of {study.ours} by more than 5 % on: {', '.join(found)}."
+    """The benchmarks on which a peer is ahead by more than 5 %: those that are decided, and those that are not."""
+    parts = {True: [], False: []}
+    for name, peer, estimate in behind_rows(study):
+        parts[estimate.decided].append(f"{name} ({peer}, {estimate.ratio:.2f})")
+    said = f"A peer is ahead of {study.ours} by more than 5 % on: {', '.join(parts[True])}." if parts[True] else \
+        f"On no benchmark a peer is decidedly ahead of {study.ours} by more than 5 %."
+    if parts[False]:
+        said += f" Ahead by more than 5 %, but undecided: {', '.join(parts[False])}."
+    return said
 
 
 def failures(study: Study) -> str:

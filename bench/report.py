@@ -3,17 +3,24 @@
 import argparse
 import io
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import gate, golden, wall
-from bench.tree import BEFORE, Tree
+from bench import gate, golden, results, wall
+from bench.tree import STAGES, Tree
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PAIR = "pair64"         # the pattern that stands for "an operation"
+# What every workload is shown with; "" is the metric of the branch model, whatever its name.
+METRICS = (("ir_alloc", "instructions"), ("i1_miss_alloc", "I1 misses"), ("d1_miss_alloc", "D1 misses"),
+           ("", "branch misses"), ("taken_branches_alloc", "taken"), ("lines99", "lines99"),
+           ("page_faults", "page faults"), ("syscalls", "syscalls"), ("memory_syscalls", "for memory"),
+           ("peak_rss_kib", "peak KiB"))
+ROLES = (("holdout", "held out: programs that training never saw"), ("train", "trained on"))
 PLOTTED = (("ir_alloc", "instructions in the allocator"), ("i1_miss_alloc", "I1 misses of its text"),
            ("taken_branches_alloc", "taken branches"), ("lines99", "lines holding 99 % of execution"))
 
@@ -35,6 +42,15 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class WorkloadRow:
+    """The effects of one stage on one workload: (value, value under base) of each of METRICS, None where missing."""
+    stage: str
+    workload: str
+    role: str
+    figures: tuple
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything that is shown of one build tree."""
     label: str
@@ -42,10 +58,31 @@ class Result:
     control: str        # A against A, with the noise floor; "" without wall clock
     rounds: int
     warnings: tuple
+    workloads: tuple = ()       # WorkloadRows, stage by stage, held-out ones first
+
+    @property
+    def shipped(self) -> str:
+        """The stage that ships; "" when none was chosen."""
+        return next((row.stage for row in self.rows if row.shipped), "")
 
 
-def _json(path):
-    return files.read_json(path) if path.exists() else None
+def branch_metric(metrics) -> str:
+    """The name of the branch model's metric: the one that begins with `branch_`."""
+    return next((name for name in sorted(metrics) if name.startswith("branch_")), "branch_miss_alloc")
+
+
+def workload_rows(stage, evidence, base) -> list:
+    """A row for each workload, held-out ones first."""
+    found = []
+    ordered = sorted(evidence.measures.values(), key=lambda record: (record["role"] != "holdout", record["workload"]))
+    for record in ordered:
+        before = base.measures.get(record["workload"])
+        figures = []
+        for name, _title in METRICS:
+            name = name or branch_metric(record["metrics"])
+            figures.append((record["metrics"].get(name), before["metrics"].get(name) if before else None))
+        found.append(WorkloadRow(stage, record["workload"], record["role"], tuple(figures)))
+    return found
 
 
 def _sum(evidence, metric, material):
@@ -54,11 +91,10 @@ def _sum(evidence, metric, material):
     return sum(found) if found else None
 
 
-def stage_row(tree, stage, evidence, base, times, shipped, material) -> StageRow:
+def stage_row(stage, verdict, evidence, base, times, shipped, material) -> StageRow:
     """The figures of one stage."""
     golden_row = evidence.golden.get(PAIR)
     compared = gate.compare(base, evidence, "ir_alloc", "holdout", material)
-    verdict = _json(tree.gate(stage)) if stage in BEFORE else None
     against = times["against"] if times else {}
     reference = times["reference"] if times else ""
     text = next((record["metrics"]["text_bytes"] for record in evidence.measures.values()), None)
@@ -72,22 +108,29 @@ def stage_row(tree, stage, evidence, base, times, shipped, material) -> StageRow
 
 def load(tree: Tree) -> Result:
     """What the build tree holds."""
-    names = [row.name for row in workloads.load_workloads(ROOT)]
-    material = gate.load_gates().material
-    stages = tree.built_stages()
-    evidence = {stage: gate.evidence_of(tree, stage, names) for stage in stages}
-    if not evidence.get("base") or not evidence["base"].measures:
+    if "base" not in tree.built_stages():
         raise Failure(f"{tree.root} holds no measured base stage: run `make pgo` first")
-    times, ship = _json(tree.root / "wall.json"), _json(tree.select("ship.json"))
-    shipped = ship["stage"] if ship else ""
-    rows = tuple(stage_row(tree, stage, evidence[stage], evidence["base"], times, shipped, material)
-                 for stage in stages)
+    return of_record(results.run_record(tree, time.time()))
+
+
+def of_record(record: dict) -> Result:
+    """What a run measured, from the tree just now or from results/."""
+    material = gate.load_gates().material
+    stages = [stage for stage in STAGES if stage in record["stages"]]
+    evidence = {stage: results.evidence_in(record, stage) for stage in stages}
+    if not evidence.get("base") or not evidence["base"].measures:
+        raise Failure(f"the run of {record['tree']} has no measured base stage: run `make pgo` first")
+    times = record["wall"]
+    shipped = results.shipped_of(record) if "shipped" not in record or record["shipped"] else ""
+    rows = tuple(stage_row(stage, record["stages"][stage]["gate"], evidence[stage], evidence["base"], times, shipped,
+                           material) for stage in stages)
+    effects = tuple(row for stage in stages for row in workload_rows(stage, evidence[stage], evidence["base"]))
     control, warnings = "", ()
     if times:
         control = f"{times['control']['text']}, noise floor {times['floor'] * 100:.1f} %"
         warnings = tuple(sorted({warning for group in times["against"].values() for row in group.values()
                                  for warning in row["warnings"]}))
-    return Result(tree.label, rows, control, times["rounds"] if times else 0, warnings)
+    return Result(record["tree"], rows, control, times["rounds"] if times else 0, warnings, effects)
 
 
 def _figure(value, form):
@@ -105,17 +148,53 @@ HEAD = ("stage", "instr/op", "allocator instr", "I1 misses", "lines99", "text by
         "verdict")
 
 
+def _columns(body, left=(0,)) -> list:
+    """Lines of cells in columns: those of `left` to the left, the others to the right."""
+    widths = [max(len(cells[column]) for cells in body) for column in range(len(body[0]))]
+    return ["  " + "  ".join(cell.ljust(width) if column in left else cell.rjust(width)
+                             for column, (cell, width) in enumerate(zip(cells, widths))).rstrip() for cells in body]
+
+
+def effect(value, before) -> str:
+    """`12,345 (-1.2 %)`: a figure and its change against base; without a change when there is none to tell."""
+    if value is None:
+        return "-"
+    if not before or value == before:
+        return f"{value:,d}"
+    return f"{value:,d} ({(value / before - 1) * 100:+.1f} %)"
+
+
+def effect_cells(row: WorkloadRow) -> tuple:
+    """A row of the table of effects."""
+    return (row.workload, *(effect(*pair) for pair in row.figures))
+
+
+def render_effects(result: Result) -> list:
+    """Lines: each workload under what ships (or the last stage), against base; trained and held out apart."""
+    stage = result.shipped or (result.rows[-1].stage if result.rows else "")
+    lines = []
+    for role, title in ROLES:
+        rows = [row for row in result.workloads if row.stage == stage and row.role == role]
+        if rows:
+            what = "what ships" if result.shipped else "the last stage"
+            lines.append(f"  {stage}, {what}, against base; {title}")
+            lines += _columns([("workload", *(title for _name, title in METRICS)), *map(effect_cells, rows)])
+    return lines
+
+
+def stage_lines(result: Result) -> list:
+    """The label, and a line a stage."""
+    return [result.label, *_columns([HEAD] + [_cells(row) for row in result.rows], (0, len(HEAD) - 1))]
+
+
 def render_table(result: Result) -> str:
     """The terminal table."""
-    body = [HEAD] + [_cells(row) for row in result.rows]
-    widths = [max(len(cells[column]) for cells in body) for column in range(len(HEAD))]
-    lines = [result.label]
-    for cells in body:
-        lines.append("  " + "  ".join(cell.ljust(width) if column in (0, len(HEAD) - 1) else cell.rjust(width)
-                                      for column, (cell, width) in enumerate(zip(cells, widths))).rstrip())
+    lines = stage_lines(result)
     lines.append("  instr/op: one malloc and one free of 64 bytes with calls and PLT stubs "
                  f"(goal {golden.GOALS[PAIR]}); the rest on held-out")
-    lines.append("  programs: instructions against base, misses and lines of its own text; * ships; ~ undecided")
+    lines.append("  programs: instructions against base, misses and lines of its own text; * ships; ~ undecided;")
+    lines.append("  I1 misses are simulated: 32 KiB, fully associative, so that they do not depend on addresses")
+    lines += render_effects(result)
     if result.control:
         lines.append(f"  {result.rounds} interleaved rounds; A against A {result.control}")
     lines += [f"  warning: {warning}" for warning in result.warnings]
@@ -163,8 +242,9 @@ def render_page(results, pictures) -> str:
     import jinja2
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text()).render(results=results, pictures=pictures, head=HEAD,
-                                                                cells=_cells)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        results=results, pictures=pictures, head=HEAD, cells=_cells, roles=ROLES, effect_cells=effect_cells,
+        effect_head=("workload", *(title for _name, title in METRICS)))
 
 
 def write_page(trees, results, path: Path):

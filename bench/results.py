@@ -1,42 +1,128 @@
-"""Append measured results to results/*.jsonl: one line a run, with the machine it ran on. Lines are never rewritten."""
+"""Append measured results to results/*.jsonl, one line a run, and show a metric over the runs.
+
+Lines are never rewritten. Each line that is appended is sealed: results/seals.jsonl gets the number of lines that the
+file then has and the digest of all of them, so that a line which is changed, moved or taken out later is named by
+`--verify`. `make pgo` appends by itself; a run that measured nothing new adds no line.
+"""
 
 import argparse
+import contextlib
+import fcntl
+import hashlib
 import json
 import sys
 import time
 from pathlib import Path
 
-from common import files, workloads
+from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import gate, wall
+from bench import gate, golden, stats, wall
 from bench.tree import Tree
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)       # 1 has neither commit, nor roles, nor what ships
 RESULTS = ROOT / "results"
+SEALS = "seals.jsonl"
+LEAST_INSTRUCTIONS = "ir_alloc"
+UNKNOWN = "unknown"
+
+
+def revision() -> str:
+    """The commit of the clone, with `+` when the working tree differs from it; `unknown` outside of git."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+    try:
+        commit = proc.run([*git, "rev-parse", "--short=12", "HEAD"], timeout=60).stdout.strip()
+        changed = proc.run([*git, "status", "--porcelain", "--", "core", "include", "variants"], timeout=60).stdout
+    except (Failure, UserError):
+        return UNKNOWN
+    return commit + ("+" if changed.strip() else "")
+
+
+def stamp(now: float) -> str:
+    """The time as records have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def common_fields(kind: str, now: float) -> dict:
+    """What every record says of itself."""
+    return {"schema": SCHEMA, "kind": kind, "time": stamp(now), "commit": revision(),
+            "source": files.source_hash(ROOT), "machine": wall.machine()}
 
 
 def run_record(tree: Tree, now: float) -> dict:
     """Everything measured of a build tree, raw: every derived number can be computed again."""
-    names = [row.name for row in workloads.load_workloads(ROOT)]
+    rows = workloads.load_workloads(ROOT)
     stages = {}
     for stage in tree.built_stages():
-        evidence = gate.evidence_of(tree, stage, names)
+        evidence = gate.evidence_of(tree, stage, [row.name for row in rows])
         stages[stage] = {"library": files.sha256(tree.library(stage)), "golden": evidence.golden,
                          "metrics": {name: record["metrics"] for name, record in evidence.measures.items()},
                          "gate": files.read_json(tree.gate(stage)) if tree.gate(stage).exists() else None}
     if not any(row["metrics"] for row in stages.values()):
         raise Failure(f"{tree.root} holds no measurement: run `make pgo` first")
-    timed = tree.root / "wall.json"
-    return {"schema": SCHEMA, "kind": "run", "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
-            "tree": tree.label, "source": files.source_hash(ROOT), "machine": wall.machine(), "stages": stages,
+    timed, ship = tree.root / "wall.json", tree.select("ship.json")
+    return {**common_fields("run", now), "tree": tree.label, "stages": stages,
+            "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight,
+                                 "loop": bool(row.programs())} for row in rows},
+            "shipped": files.read_json(ship)["stage"] if ship.exists() else "",
             "wall": files.read_json(timed) if timed.exists() else None}
 
 
+# appending
+
+def digest(lines) -> str:
+    """Of some lines, each with its end."""
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(directory: Path):
+    """One writer at a time: a line and its seal belong together."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / SEALS, "ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _seal_alone(path: Path):
+    whole = path.read_text().splitlines()
+    files.append_line(path.with_name(SEALS), json.dumps(
+        {"file": path.name, "lines": len(whole), "sha256": digest(whole)}, sort_keys=True))
+
+
+def seal(path: Path):
+    """Seal what a file holds now; for a writer of many lines, at its end."""
+    with _alone(path.parent):
+        _seal_alone(path)
+
+
 def append(path: Path, record: dict):
-    """One line at the end of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.append_line(path, json.dumps(record, sort_keys=True, separators=(",", ":")))
+    """One record at the end of the file, and its seal."""
+    with _alone(path.parent):
+        files.append_line(path, json.dumps(record, sort_keys=True, separators=(",", ":")))
+        _seal_alone(path)
+
+
+def verify(directory: Path) -> list:
+    """One sentence for each file that is not what its seals say."""
+    wrong, contents, sealed = [], {}, {}
+    seals = directory / SEALS
+    for line in seals.read_text().splitlines() if seals.exists() else []:
+        seal = json.loads(line)
+        path = directory / seal["file"]
+        if path not in contents:
+            contents[path] = path.read_text().splitlines() if path.exists() else []
+        if seal["lines"] < sealed.get(path, 0):
+            wrong.append(f"{path}: its seals do not grow")
+        sealed[path] = seal["lines"]
+        if digest(contents[path][:seal["lines"]]) != seal["sha256"]:
+            wrong.append(f"{path}: lines 1 to {seal['lines']} are not those that were sealed")
+    for path in sorted(directory.glob("*.jsonl")):
+        count = len(path.read_text().splitlines())
+        if path.name != SEALS and sealed.get(path, 0) != count:
+            wrong.append(f"{path}: {count} lines, of which {sealed.get(path, 0)} are sealed: append by bench.results")
+    return list(dict.fromkeys(wrong))
 
 
 def read(path: Path) -> list:
@@ -49,7 +135,7 @@ def read(path: Path) -> list:
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            if record["schema"] != SCHEMA:
+            if record["schema"] not in SCHEMAS:
                 raise ValueError(f"schema {record['schema']}")
         except (ValueError, KeyError, TypeError) as error:
             raise Failure(f"{path} line {number} is not a result ({error})") from None
@@ -57,17 +143,140 @@ def read(path: Path) -> list:
     return found
 
 
+def year_file(now: float) -> Path:
+    """Where the records of a year go."""
+    return RESULTS / f"{time.gmtime(now).tm_year}.jsonl"
+
+
+def everything(directory: Path = RESULTS) -> list:
+    """The records of all years, oldest first."""
+    return [record for path in sorted(directory.glob("[0-9]*.jsonl")) for record in read(path)]
+
+
+def is_new(record: dict, before) -> bool:
+    """Whether the last record of the same tree measured anything else."""
+    last = next((row for row in reversed(before) if row.get("kind") == "run" and row["tree"] == record["tree"]), None)
+    return last is None or any(last.get(key) != record[key] for key in ("stages", "wall", "shipped"))
+
+
+def record_tree(tree: Tree, now: float, output=None) -> bool:
+    """Append what a tree measured, unless it is on record. Whether a line was added."""
+    path = output or year_file(now)
+    record = run_record(tree, now)
+    if not is_new(record, read(path) if path.exists() else []):
+        return False
+    append(path, record)
+    return True
+
+
+# looking back
+
+def roles_of(record: dict) -> dict:
+    """workload -> role, gate, weight, loop; of old records by the present table."""
+    if "roles" in record:
+        return record["roles"]
+    return {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight, "loop": bool(row.programs())}
+            for row in workloads.load_table(ROOT)}
+
+
+def shipped_of(record: dict) -> str:
+    """The stage that ships; of old records the last one that its gate let through."""
+    if record.get("shipped"):
+        return record["shipped"]
+    passed = [stage for stage in ("pgo", "layout", "bolt")
+              if (record["stages"].get(stage, {}).get("gate") or {}).get("accepted")]
+    return passed[-1] if passed else "base"
+
+
+def evidence_in(record: dict, stage: str) -> gate.Evidence:
+    """What a run measured of a stage, as the gate reads it."""
+    roles = roles_of(record)
+    held = record["stages"][stage]
+    return gate.Evidence({name: {"workload": name, "metrics": metrics, "digest": "", **roles[name]}
+                          for name, metrics in held["metrics"].items() if name in roles}, held["golden"])
+
+
+def value_of(record: dict, metric: str, stage: str, workload: str):
+    """A metric of a stage: of one workload or one pattern, or the geometric mean over held-out programs."""
+    if stage == "shipped":
+        stage = shipped_of(record)
+    if stage not in record["stages"]:
+        return None
+    evidence = evidence_in(record, stage)
+    if workload in golden.PATTERNS:
+        return evidence.golden.get(workload, {}).get(metric)
+    if workload:
+        return evidence.measures.get(workload, {}).get("metrics", {}).get(metric)
+    if metric in golden.FIGURES:
+        values = [row[metric] for row in evidence.golden.values()]
+    else:
+        material = gate.load_gates().material
+        values = [row["metrics"].get(metric) for row in evidence.measures.values() if row["role"] == "holdout"
+                  and row["gate"] and row["metrics"][LEAST_INSTRUCTIONS] >= material.instructions]
+    values = [value for value in values if value is not None]
+    if not values:
+        return None
+    return stats.geometric_mean(values) if min(values) > 0 else sum(values) / len(values)
+
+
+def history(records, metric, stage, workload, tree="") -> str:
+    """One line a run: when, which commit, the metric, its change against the run of the same tree before."""
+    rows, before = [("time", "commit", "tree", metric, "change")], {}
+    for record in records:
+        if record.get("kind") != "run" or tree and record["tree"] != tree:
+            continue
+        value = value_of(record, metric, stage, workload)
+        if value is None:
+            continue
+        old = before.get(record["tree"])
+        change = gate.percent(value / old - 1) if old else "-"
+        before[record["tree"]] = value
+        rows.append((record["time"], record.get("commit", UNKNOWN), record["tree"], f"{value:,.2f}", change))
+    if len(rows) == 1:
+        raise UserError(f"no run on record has {metric} of {stage}; metrics: "
+                        f"{', '.join(sorted(known_metrics(records)))}")
+    widths = [max(len(row[at]) for row in rows) for at in range(5)]
+    return "\n".join("  ".join(cell.ljust(width) if at < 3 else cell.rjust(width)
+                               for at, (cell, width) in enumerate(zip(row, widths))) for row in rows)
+
+
+def known_metrics(records) -> set:
+    """Every metric that some run has."""
+    found = set(golden.FIGURES)
+    for record in records:
+        for stage in record.get("stages", {}).values():
+            for metrics in stage["metrics"].values():
+                found |= {name for name, value in metrics.items() if not isinstance(value, dict)}
+    return found
+
+
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
         prog="bench.results", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.results --build build/clang-bench_minimal\n\n"
-                    "Append what was measured of a build tree to results/.")
-    parser.add_argument("--build", type=Path, required=True, metavar="B")
+        description="example: python -m bench.results --build build/clang-bench_minimal\n"
+                    "         python -m bench.results --history ir_alloc --stage shipped --workload git\n\n"
+                    "Append what was measured of build trees to results/, or look back.")
+    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B", help="repeatable")
     parser.add_argument("-o", "--output", type=Path, help="(default: results/<year>.jsonl)")
+    parser.add_argument("--verify", action="store_true", help="exit 1 when a line was changed after it was appended")
+    parser.add_argument("--history", metavar="METRIC", help="show a metric over all runs on record")
+    parser.add_argument("--stage", default="shipped", help="of --history: base, pgo, layout, bolt or shipped (default)")
+    parser.add_argument("--workload", default="",
+                        help="of --history: one workload, or a pattern of bench_fastpath (default: held-out programs)")
+    parser.add_argument("--tree", default="", help="of --history: only this one, as clang-bench_minimal")
     arguments = parser.parse_args(argv)
+    if not (arguments.build or arguments.verify or arguments.history):
+        raise UserError("give --build, --history or --verify; see --help")
     now = time.time()
-    record = run_record(Tree(arguments.build), now)
-    append(arguments.output or RESULTS / f"{time.gmtime(now).tm_year}.jsonl", record)
+    for path in arguments.build:
+        added = record_tree(Tree(path), now, arguments.output)
+        print(f"results: {path.name}: {'appended' if added else 'nothing new'}")
+    if arguments.history:
+        print(history(everything(), arguments.history, arguments.stage, arguments.workload, arguments.tree))
+    if arguments.verify:
+        wrong = verify(RESULTS)
+        if wrong:
+            raise Failure("; ".join(wrong))
     return 0
 
 

@@ -117,6 +117,14 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def shown(tree: Tree) -> str:
+    """The table of the last rounds of a build tree."""
+    path = tree.root / "wall.json"
+    if not path.exists():
+        raise Failure(f"{path} is missing: run `make wall` first")
+    return f"{tree.label}: {table(files.read_fields(path, 'rounds', 'workloads', 'control', 'floor', 'against'))}"
+
+
 def parse_peers(words) -> dict:
     """NAME=LIB words."""
     found = {}
@@ -134,17 +142,23 @@ def main(argv) -> int:
         description="example: python -m bench.wall --build build/clang-bench_minimal "
                     "--peer mimalloc=/usr/lib/x86_64-linux-gnu/libmimalloc.so.2\n\n"
                     "Compare the stages of a build tree with glibc by interleaved wall-clock rounds.")
-    parser.add_argument("--build", type=Path, required=True, metavar="B")
+    parser.add_argument("--build", type=Path, action="append", required=True, metavar="B")
+    parser.add_argument("--show", action="store_true", help="run nothing; print what the trees' last rounds gave")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=LIB")
     parser.add_argument("--workload", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS",
                         help="(default: %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="JSON; without it the table is printed")
     arguments = parser.parse_args(argv)
-    tree = Tree(arguments.build)
+    if arguments.show:
+        print("\n\n".join(shown(Tree(path)) for path in arguments.build))
+        return 0
+    if len(arguments.build) > 1:
+        raise UserError("one --build at a time can be measured; several only with --show")
+    tree = Tree(arguments.build[0])
     stages = tree.built_stages()
     if not stages:
-        raise Failure(f"{arguments.build} holds no library: run `make pgo` first")
+        raise Failure(f"{tree.root} holds no library: run `make pgo` first")
     subjects = {stage: tree.library(stage) for stage in stages}
     subjects[GLIBC] = None
     subjects.update(parse_peers(arguments.peer))

@@ -8,6 +8,9 @@ from common import tables
 from common.errors import UserError
 
 TOOLCHAINS = ("clang", "gcc")
+DEFAULT_VARIANT = "bench_minimal"       # of configure.py and of make alike
+# BENCH_MINIMAL in the environment, when no variant is named: statistics, environment checks and event ring out, or in.
+KNOB = {"": DEFAULT_VARIANT, "1": "bench_minimal", "0": "balanced"}
 MODES = ("minimal", "fast", "balanced", "learning", "research")
 TEST_KINDS = ("preload", "linked", "unit", "plugin", "fuzz")
 
@@ -76,6 +79,14 @@ class _VariantFile:
     mode: str
     features: Mapping[str, bool | int] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def variant_of_knob(environment) -> str:
+    """The variant when none is named."""
+    value = environment.get("BENCH_MINIMAL", "")
+    if value not in KNOB:
+        raise UserError(f"BENCH_MINIMAL={value}: must be 1 (the variant {KNOB['1']}) or 0 (the variant {KNOB['0']})")
+    return KNOB[value]
 
 
 def load_features(root) -> tuple:

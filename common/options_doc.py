@@ -11,11 +11,13 @@ from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 
 TABLE = ROOT / "core" / "base" / "options.def"
+NAMES = ROOT / "core" / "base" / "names.def"
 PAGE = ROOT / "docs" / "options.md"
 _STRING = r'"((?:[^"\\]|\\.)*)"'
 _OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)',
                      re.MULTILINE)
 _CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
+_NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
 
 HEAD = """# Options
@@ -28,6 +30,19 @@ on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
 | `HAKMEM_MODE` | minimal, fast, balanced, learning, research | the variant's | what runs of what was compiled in |
+"""
+
+
+OTHERS = """
+## Names that set nothing
+
+A variable that begins with `HAKMEM_` and is no option is answered once, on stderr, with its name; a mode or an option
+whose feature the variant lacks is answered with the variants that have it. Programs that run with more rights than
+their caller (set-user-id) read none of these variables and say nothing. These names were read by earlier designs; `*`
+stands for any ending:
+
+| name | what took its place |
+| --- | --- |
 """
 
 
@@ -56,9 +71,18 @@ def parse(text: str) -> list:
     return sorted(found, key=lambda option: option.at)
 
 
-def page(options) -> str:
+def parse_names(text: str) -> list:
+    """(name, sentence) of all rows of names.def."""
+    found = _NAME.findall(text)
+    if len(found) != len(re.findall(r"^NAME\(", text, re.MULTILINE)):
+        raise UserError(f"{NAMES.name} has a row that is no NAME(name, sentence)")
+    return found
+
+
+def page(options, names) -> str:
     """The whole page."""
-    return HEAD + "".join(f"| `{o.name}` | {o.values} | {o.default} | {o.sentence} |\n" for o in options)
+    return HEAD + "".join(f"| `{o.name}` | {o.values} | {o.default} | {o.sentence} |\n" for o in options) + OTHERS + \
+        "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
 
 
 def main(argv) -> int:
@@ -68,7 +92,7 @@ def main(argv) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
     parser.add_argument("-o", "--output", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
-    text = page(parse(TABLE.read_text()))
+    text = page(parse(TABLE.read_text()), parse_names(NAMES.read_text()))
     if not arguments.check:
         files.write_atomic(arguments.output, text)
     elif not arguments.output.exists() or arguments.output.read_text() != text:

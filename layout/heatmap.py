@@ -1,7 +1,8 @@
 """Heat map of the library's text: executions of every 64-byte line, one panel a stage, drawn from callgrind's counts.
 
-perf's heat maps need hardware branch records; the counts are exact, and the same on every machine. Each workload
-counts alike. A cell is one cache line, a row of 64 cells is one page, the colour is the logarithm of its share.
+perf's heat maps need hardware branch records; the counts are exact, and the same on every machine. Executions of
+all workloads are added up, so that a program which hardly allocates hardly shows. A cell is one cache line, a row of
+64 cells is one page, the colour is the logarithm of its share.
 """
 
 import argparse
@@ -21,13 +22,13 @@ LEAST_SHARE = 1e-7      # colours span seven decades
 
 
 def line_shares(profiles) -> dict:
-    """Line number -> share of all executions, each profile counting alike."""
-    shares = defaultdict(float)
+    """Line number -> share of all executions of all profiles together."""
+    executed = defaultdict(int)
     for profile in profiles:
-        whole = sum(profile.counts.values())
         for address, times in profile.counts.items():
-            shares[address // LINE_BYTES] += times / whole / len(profiles)
-    return dict(shares)
+            executed[address // LINE_BYTES] += times
+    whole = sum(executed.values())
+    return {line: times / whole for line, times in executed.items()}
 
 
 def grid(shares) -> list:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,17 +56,35 @@ def gather(groups) -> list:
     return needs + workload_needs(workloads.load_table(ROOT))
 
 
+VERSION = re.compile(r"\d+(\.\d+)+|version v?\d+", re.IGNORECASE)
+NO_ANSWER = re.compile(r"unrecogni[sz]ed|unknown (option|argument)|invalid option|illegal option|usage:|error|"
+                       r"not found|unsupported|no such", re.IGNORECASE)
+ASK = ("--version", "-version", "-V", "-v")     # ghostscript, java and tmux know others than the first
+
+
+def version_line(status: int, text: str) -> str:
+    """The first line with a number that looks like a version, unless the tool did not understand the question."""
+    lines = [line.strip() for line in text.splitlines()]
+    if status != 0 or any(NO_ANSWER.search(line) for line in lines[:3]):
+        return ""
+    lines = [line for line in lines if line and not line.startswith(("Copyright", "License"))]
+    return next((line for line in lines if VERSION.search(line)), lines[0] if lines else "")[:48]
+
+
 def version_of(need: Need) -> str:
-    """The first line of `--version` that has a digit, the module's version, or what is known without running."""
+    """What the program says of its version, the module's version, or what is known without running."""
     if not need.found:
         return "missing"
     if os.path.isabs(need.found) and os.access(need.found, os.X_OK):
-        try:
-            output = proc.run([need.found, "--version"], timeout=20, check=False)
-        except (Failure, UserError):
-            return "does not run"
-        lines = (output.stdout + output.stderr).splitlines()
-        return next((line.strip() for line in lines if any(c.isdigit() for c in line)), "present")[:48]
+        for word in ASK:
+            try:
+                output = proc.run([need.found, word], timeout=20, check=False)
+            except (Failure, UserError):
+                return "does not run"
+            found = version_line(output.returncode, output.stdout + output.stderr)
+            if found:
+                return found
+        return "present"
     if os.path.isabs(need.found):
         return "present"
     module = __import__(need.found)

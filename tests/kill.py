@@ -28,7 +28,7 @@ from tests.support import copy_of_sources
 PYTHON = "/usr/bin/python3"
 MINUTES = 15 * 60
 COMMAND = ("make", "ship")
-MARK = "HAKMEM_KILL_TEST"       # in the environment of everything that the pipeline starts, but for the workloads
+MARK = "HAK_KILL_TEST"       # in the environment of everything that the pipeline starts, but for the workloads
 
 # A step of the pipeline in the order of the build, and what a process's command line shows of it.
 STEPS = {"training": "pgo.train", "merging": "pgo.merge", "linking": "/pgo/libhakmem.so.new",

@@ -1,4 +1,4 @@
-"""Run all tests and end with one line: `N passed, N failed`.
+"""Run all tests and end with one line: `N passed, N failed`, and `, N skipped` where some could not be shown here.
 
     /usr/bin/python3 -m tests.run                          all tests
     /usr/bin/python3 -m tests.run tests/test_c.py -k fork  what pytest would select
@@ -24,7 +24,8 @@ class Counter:
     def __init__(self):
         self.passed = 0
         self.failed = 0
-        self.skipped = []
+        self.skipped = []       # (name, reason) of whole items
+        self.skipped_cases = 0  # cases inside of items that passed
 
     def pytest_runtest_logreport(self, report):
         """Called for each phase of each item."""
@@ -33,6 +34,7 @@ class Counter:
         if report.when == "call" or report.outcome != "passed":
             if report.when == "call" and cases:
                 self.passed, self.failed = self.passed + cases[0], self.failed + cases[1]
+                self.skipped_cases += cases[2] if report.outcome != "skipped" else 0
             elif report.outcome == "passed":
                 self.passed += 1
             elif report.outcome == "failed":
@@ -52,6 +54,11 @@ class Counter:
         if report.failed:
             self.failed += 1
             print(f"failed  {report.nodeid}: cannot be collected", flush=True)
+
+    def closing(self) -> str:
+        """The last line."""
+        skipped = len(self.skipped) + self.skipped_cases
+        return f"{self.passed} passed, {self.failed} failed" + (f", {skipped} skipped" if skipped else "")
 
 
 def _reason(report) -> str:
@@ -84,7 +91,7 @@ def main(argv) -> int:
     status = pytest.main([*options, *chosen], plugins=[counter])
     for name, reason in counter.skipped:
         print(f"skipped {name}: {reason}")
-    print(f"{counter.passed} passed, {counter.failed} failed", flush=True)
+    print(counter.closing(), flush=True)
     if counter.failed:
         return 1
     return 0 if status == pytest.ExitCode.OK else 2

@@ -27,11 +27,13 @@ SMALL = {
     "bench_large_ws": ["20000", "10000"],
     "bench_larson": ["-n", "2", "8", "1024", "500", "2", "1", "2"],
     "bench_mid_mt": ["2000"],
+    "bench_overhead": ["1000"],
     "bench_producer_consumer": ["20", "2", "2"],
     "bench_random_mixed": ["10000", "100", "1"],
     "bench_realloc": ["5000"],
     "bench_sh6": ["5", "2"],
     "bench_sh8": ["50"],
+    "bench_sweep": ["1000", "2", "100"],
     "bench_thread_churn": ["50"],
     "bench_tiny_hot": ["10000"],
     "bench_xmalloc": ["20", "2"],
@@ -58,7 +60,7 @@ def test_every_program_is_tested_and_in_the_table():
     names = {path.stem for path in (ROOT / "bench" / "programs").glob("bench_*.c")}
     assert names == {*SMALL, LAUNCHER}
     used = {row.program.removeprefix("{bench}/") for row in benchmarks() if row.program.startswith("{bench}/")}
-    assert used == set(SMALL) - {"bench_fastpath"}
+    assert used == set(SMALL) - {"bench_fastpath", "bench_overhead", "bench_sweep"}   # those are of bench/study.py
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

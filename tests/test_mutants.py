@@ -52,12 +52,26 @@ def test_survivors_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(drive, "build", lambda tree, targets: None)
     monkeypatch.setattr(drive, "first_failed", first_failed)
     stream = io.StringIO()
-    assert drive.judge(tmp_path, [ROW, dataclasses.replace(ROW, name="b")], stream) == ["b"]
+    assert drive.judge(tmp_path, [ROW, dataclasses.replace(ROW, name="b")], stream) == (2, ["b"])
     assert seen == ["return x;"] * 2
     assert (tmp_path / "core" / "a.c").read_text() == "return x + 1;"
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("caught   a ") and lines[0].endswith("by unit_os")
     assert lines[1].startswith("SURVIVED b ") and lines[1].endswith("s; none of unit_os noticed")
+
+
+def test_a_bounded_run_stops_and_each_seed_has_its_order(monkeypatch, tmp_path):
+    """What does not fit is not tried; another commit tries others first."""
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "a.c").write_text("return x + 1;")
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(drive, "build", lambda tree, targets: None)
+    monkeypatch.setattr(drive, "first_failed", lambda tree, rows: "unit_os")
+    monkeypatch.setattr(drive.time, "monotonic", lambda: next(clock))
+    rows = [dataclasses.replace(ROW, name=str(number)) for number in range(9)]
+    assert drive.judge(tmp_path, rows, io.StringIO(), 45) == (2, [])
+    assert drive.order_of(rows, "one") == drive.order_of(rows, "one") != drive.order_of(rows, "two")
+    assert sorted(row.name for row in drive.order_of(rows, "one")) == [row.name for row in rows]
 
 
 def test_unknown_names_are_errors(tmp_path):

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define KIB ((size_t)1024)
+#define OWN "libhakmem.so.0" /* stands for whichever of own_libraries there is */
 
 enum {
     most_runs = 1000
@@ -23,11 +24,11 @@ typedef struct allocator {
     const char *mode;    /* HAKMEM_MODE, or NULL */
 } allocator_t;
 
-/* The library of the project's own rows can be changed by --library. */
+/* The project's own rows take the first library of own_libraries that is there, or the one of --library. */
 static const allocator_t allocators[] = {
     {"system", NULL, NULL},
-    {"hakmem-baseline", "libhakmem.so.0", "minimal"},
-    {"hakmem-evolving", "libhakmem.so.0", "learning"},
+    {"hakmem-baseline", OWN, "minimal"},
+    {"hakmem-evolving", OWN, "learning"},
     {"jemalloc", "libjemalloc.so.2", NULL},
     {"mimalloc", "libmimalloc.so.2", NULL},
     {"tcmalloc", "libtcmalloc_minimal.so.4", NULL},
@@ -108,6 +109,33 @@ static bool is_loaded(const char *library)
     return strstr(maps, slash != NULL ? slash + 1 : library) != NULL;
 }
 
+/* Builds of the project, seen from this program's directory (build/bench): the modes are in variants with options. */
+static const char *const own_libraries[] = {"../clang-learning/base/libhakmem.so",
+                                            "../gcc-learning/base/libhakmem.so", "../../dist/libhakmem.so"};
+
+/* The first of own_libraries that exists; OWN when there is none, for the loader to find. */
+static const char *own_library(void)
+{
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+    char *slash = n > 0 ? strrchr(path, '/') : NULL;
+    for (size_t i = 0; slash != NULL && i < sizeof own_libraries / sizeof own_libraries[0]; i++) {
+        strcpy(slash + 1, own_libraries[i]);
+        if (access(path, R_OK) == 0) {
+            return path;
+        }
+    }
+    return OWN;
+}
+
+static const char *library_of(const allocator_t *allocator, const char *named)
+{
+    if (allocator->library == NULL || named != NULL) {
+        return allocator->library == NULL ? NULL : named;
+    }
+    return strcmp(allocator->library, OWN) == 0 ? own_library() : allocator->library;
+}
+
 static const allocator_t *find_allocator(const char *name)
 {
     for (size_t i = 0; i < allocator_count; i++) {
@@ -181,8 +209,7 @@ int main(int argc, char **argv)
     if (allocator_name != NULL) {
         const allocator_t *allocator = find_allocator(allocator_name);
         label = allocator->name;
-        become(allocator, allocator->library != NULL && library != NULL ? library : allocator->library,
-               original);
+        become(allocator, library_of(allocator, library), original);
     } else if (library != NULL) {
         bench_usage_error("--library needs --allocator");
     }

@@ -3,6 +3,7 @@
 
 #include "api/family.h"
 #include "api/stats.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
 #include "mem/extent.h"
@@ -116,8 +117,10 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_heaps_prepare();
     pthread_atfork(NULL, NULL, hak_os_repair);
     hak_os_program_runs();
-    if (HAK_TRACE)
+    if (HAK_TRACE) {
+        hak_on_fatal = hak_trace_write;
         hak_os_on_signal(SIGUSR2, dump_trace);
+    }
 }
 
 __attribute__((destructor)) static void library_unloaded(void)

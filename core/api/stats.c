@@ -29,7 +29,9 @@ static void write_options(page_t *page)
     static const char *const origins[] = {"default", "mode", "environment"};
     for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
         hak_option_view_t view = hak_options_view(i);
-        line(page, view.name, view.value, view.words != NULL ? view.words : view.unit, origins[view.origin]);
+        if (view.compiled_in)
+            line(page, view.name, view.value, view.words != NULL ? view.words : view.unit,
+                 origins[view.origin]);
     }
 }
 

@@ -1,4 +1,4 @@
-/* message.c: text without malloc and without stdio. No state. */
+/* message.c: text without malloc and without stdio. No state but hak_on_fatal. */
 #include "base/message.h"
 
 #include "base/call.h"
@@ -96,11 +96,15 @@ void hak_warn(const char *format, ...)
     va_end(arguments);
 }
 
+void (*hak_on_fatal)(int fd);
+
 void hak_fatal(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     say("fatal", format, arguments);
     va_end(arguments);
+    if (hak_on_fatal != NULL)
+        hak_on_fatal(STDERR_FILENO);
     abort();
 }

@@ -22,6 +22,9 @@ void hak_text_write(const hak_text_t *text, int fd);
 HAK_COLD void hak_warn(const char *format, ...);
 /* "hakmem: fatal: ..." on stderr, then abort(). Only for what the caller of malloc or free did wrong. */
 HAK_COLD _Noreturn void hak_fatal(const char *format, ...);
+/* What hak_fatal calls between its line and abort(), with stderr: whoever has more to tell (the ring of events, which lies
+ * in a layer above this one) sets it before the first block. Async-signal-safe; NULL: nothing. */
+extern void (*hak_on_fatal)(int fd) HAK_HIDDEN;
 
 /* Internal invariant; compiled to nothing unless the variant has checks. */
 #define hak_assert(condition)                                                                                \

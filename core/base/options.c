@@ -41,19 +41,44 @@ typedef struct mode {
     const char *name;
     bool compiled_in;
     const char *variant; /* that has it */
-    bool giving_back, big_cache, counting;
+    bool giving_back, big_cache, counting, tracing, sizing;
 } mode_t;
 
 static const mode_t modes[] = {
-    {"minimal", true, "minimal", false, false, false},
-    {"fast", true, "bench_minimal", true, true, false},
-    {"balanced", HAK_STATS, "balanced", true, true, true},
-    {"learning", HAK_STATS, "learning", true, true, true},
-    {"research", HAK_HISTOGRAM, "research", true, true, true},
+    {"minimal", true, "minimal", false, false, false, false, false},
+    {"fast", true, "bench_minimal", true, true, false, false, false},
+    {"balanced", HAK_STATS, "balanced", true, true, true, true, false},
+    {"learning", HAK_HISTOGRAM, "learning", true, true, true, true, true},
+    {"research", HAK_HISTOGRAM &&HAK_TRACE, "research", true, true, true, true, true},
 };
 #define MODES (sizeof modes / sizeof modes[0])
 
 static const char *mode_name = HAK_DEFAULT_MODE;
+
+/* Options that need a feature, and which variants have it. */
+typedef struct need {
+    const char *option;
+    bool compiled_in;
+    const char *variants;
+} need_t;
+
+static const need_t option_needs[] = {
+    {"HAKMEM_PURGE_DELAY_MS", HAK_PURGE, "all but minimal"},
+    {"HAKMEM_RETAIN_MB", HAK_PURGE, "all but minimal"},
+    {"HAKMEM_BIGCACHE_MB", HAK_BIGCACHE, "all but minimal"},
+    {"HAKMEM_STATS", HAK_STATS, "all but minimal, bench_minimal and plugin"},
+    {"HAKMEM_STATS_DUMP", HAK_STATS, "all but minimal, bench_minimal and plugin"},
+    {"HAKMEM_SIZE_HIST", HAK_HISTOGRAM, "learning and research"},
+    {"HAKMEM_MEM_TRACE", HAK_TRACE, "research and debug"},
+};
+
+static const need_t *missing_need(const char *option)
+{
+    for (size_t i = 0; i < sizeof option_needs / sizeof option_needs[0]; i++)
+        if (!option_needs[i].compiled_in && strcmp(option_needs[i].option, option) == 0)
+            return &option_needs[i];
+    return NULL;
+}
 
 static uint32_t *value_of(size_t index)
 {
@@ -80,6 +105,8 @@ static void apply_mode(const mode_t *mode)
     if (!mode->big_cache)
         set_by_mode("HAKMEM_DISABLE_BIGCACHE", 1);
     set_by_mode("HAKMEM_STATS", mode->counting);
+    set_by_mode("HAKMEM_MEM_TRACE", mode->tracing);
+    set_by_mode("HAKMEM_SIZE_HIST", mode->sizing);
 }
 
 static void read_mode(const char *wanted)
@@ -96,6 +123,10 @@ static void read_mode(const char *wanted)
                 "HAKMEM_MODE=%s: this library is the variant %s, which has no such mode; the variant %s has it; "
                 "using %s",
                 wanted, HAK_VARIANT, modes[i].variant, mode_name);
+        return;
+    }
+    if (strcmp(wanted, "evolving") == 0) {
+        hak_warn("HAKMEM_MODE=evolving: learning took the place of this mode; using %s", mode_name);
         return;
     }
     hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, research; using %s", wanted,
@@ -150,6 +181,10 @@ static void read_option(size_t index, const char *text)
         hak_warn("%s=%s: not a number from %u to %u; using %u", option->name, text, (uint64_t)option->low,
                  (uint64_t)option->high, (uint64_t)*value_of(index));
     } else {
+        const need_t *need = value != 0 ? missing_need(option->name) : NULL;
+        if (need != NULL)
+            hak_warn("%s=%s changes nothing: this library is the variant %s; the variants that can do it: %s",
+                     option->name, text, HAK_VARIANT, need->variants);
         *value_of(index) = value;
         origins[index] = HAK_FROM_ENVIRONMENT;
     }
@@ -180,5 +215,6 @@ hak_option_view_t hak_options_view(size_t index)
                                .unit = option->unit,
                                .sentence = option->sentence,
                                .value = *value_of(index),
+                               .compiled_in = missing_need(option->name) == NULL,
                                .origin = origins[index]};
 }

@@ -49,6 +49,7 @@ typedef struct hak_option_view {
     const char *unit;
     const char *sentence;
     uint32_t value;
+    bool compiled_in; /* false: the variant lacks the feature, whatever the value */
     hak_origin_t origin;
 } hak_option_view_t;
 

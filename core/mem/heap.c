@@ -5,6 +5,7 @@
 #include "mem/heap.h"
 
 #include "base/message.h"
+#include "base/names.h"
 #include "base/options.h"
 #include "mem/bin.h"
 #include "mem/front.h"
@@ -85,8 +86,10 @@ static void start_locked(void)
     started = true;
     if (HAK_HARDEN)
         hak_guard_init();
-    if (HAK_OPTIONS)
+    if (HAK_OPTIONS) {
         hak_options_read(hak_os_environment);
+        hak_names_answer(hak_os_environment_list());
+    }
 }
 
 void hak_heaps_start(void)

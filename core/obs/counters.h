@@ -36,7 +36,7 @@ extern _Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS] HAK_HIDDEN;
 
 HAK_INLINE void hak_histogram_add(size_t size)
 {
-    if (!HAK_HISTOGRAM)
+    if (!HAK_HISTOGRAM || !hak_policy()->size_hist)
         return;
     unsigned bits = size == 0 ? 0 : 64u - (unsigned)__builtin_clzl(size);
     _Atomic uint64_t *bin = &hak_histogram[bits < HAK_HISTOGRAM_BINS ? bits : HAK_HISTOGRAM_BINS - 1];

@@ -4,7 +4,7 @@
 #ifndef HAK_OBS_TRACE_H
 #define HAK_OBS_TRACE_H
 
-#include "base/types.h"
+#include "base/options.h"
 
 #define HAK_TRACE_EVENTS 256u /* a power of two */
 
@@ -15,7 +15,7 @@ void hak_trace_write(int fd);
 
 HAK_INLINE void hak_trace(const char *event, const void *address, uint64_t number)
 {
-    if (HAK_TRACE)
+    if (HAK_TRACE && hak_policy()->mem_trace)
         hak_trace_add(event, address, number);
 }
 

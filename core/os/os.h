@@ -62,6 +62,8 @@ size_t hak_os_space_limit(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. Always NULL in a program that
  * has more rights than who started it (set-user-id): that one must not decide what the allocator does. */
 const char *hak_os_environment(const char *name);
+/* All variables, as libc's `environ`; NULL in a program with more rights than its caller (set-user-id). */
+char *const *hak_os_environment_list(void);
 /* The environment until libc has its own. */
 void hak_os_use_environment(char **environment);
 

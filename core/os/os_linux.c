@@ -253,12 +253,17 @@ void hak_os_use_environment(char **environment)
     early_environment = environment;
 }
 
+char *const *hak_os_environment_list(void)
+{
+    if (getauxval(AT_SECURE) != 0)
+        return NULL;
+    return environ != NULL ? environ : early_environment;
+}
+
 const char *hak_os_environment(const char *name)
 {
     size_t length = strlen(name);
-    if (getauxval(AT_SECURE) != 0)
-        return NULL;
-    for (char **at = environ != NULL ? environ : early_environment; at != NULL && *at != NULL; at++)
+    for (char *const *at = hak_os_environment_list(); at != NULL && *at != NULL; at++)
         if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
             return *at + length + 1;
     return NULL;

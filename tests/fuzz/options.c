@@ -16,7 +16,7 @@ typedef struct row {
 } row_t;
 
 static const row_t rows[] = {
-    {"HAKMEM_MODE", "minimal|fast|balanced|learning", 0, 0},
+    {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0},
 #define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high},
 #define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0},
 #include "base/options.def"
@@ -81,6 +81,13 @@ static int64_t meaning(const row_t *row, const char *value)
     return number >= row->low && number <= row->high ? number : -1;
 }
 
+// Whether the variant of the fuzz target lacks what the option turns on.
+static bool asks_in_vain(const row_t *row, int64_t meant)
+{
+    return meant > 0 &&
+           (strcmp(row->name, "HAKMEM_SIZE_HIST") == 0 || strcmp(row->name, "HAKMEM_MEM_TRACE") == 0);
+}
+
 // Lines that begin as the warning about a row does.
 static int warnings_of(const row_t *row)
 {
@@ -128,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PROMISE(said_bytes == 0 || said[said_bytes - 1] == '\n', "an unfinished line: %s", said);
     for (size_t i = 0; i < ROWS; i++) {
         const int64_t meant = values[i] != NULL ? meaning(&rows[i], values[i]) : -1;
-        const int expected = values[i] != NULL && meant < 0;
+        const int expected = values[i] != NULL && (meant < 0 || asks_in_vain(&rows[i], meant));
         PROMISE(warnings_of(&rows[i]) == expected, "%s=%s: %s", rows[i].name, values[i], said);
         if (i == 0) {
             continue;

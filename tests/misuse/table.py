@@ -18,7 +18,8 @@ PAGE = ROOT / "docs" / "reliability.md"
 PROGRAM = BUILD / "tests" / "misuse"
 BEGIN = "<!-- begin: python3 -m tests.misuse.table -->\n"
 END = "<!-- end -->\n"
-LINE = re.compile(r"hakmem: fatal: [^\n]*\n")
+# One line; behind it the ring of events, in variants that have it.
+LINE = re.compile(r"hakmem: fatal: [^\n]*\n(hakmem: trace: [^\n]*\n)*")
 FEATURES = ("link_checks", "harden", "checks")      # that decide over misuse
 DETECTED, HARMLESS, UNDETECTED = "detected", "harmless", "**undetected**"
 TIMEOUT = 60

@@ -3,6 +3,7 @@
 All mutants share one copy, so that ninja compiles again only what a mutant changes."""
 
 import argparse
+import hashlib
 import os
 import re
 import sys
@@ -11,14 +12,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import proc, tables
+from common import files, proc, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from tests.support import copy_of_sources, ctests
 
 TABLE = ROOT / "tests" / "mutants" / "mutants.toml"
 EXAMPLE = """example: python3 -m tests.mutants.drive
-         python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words"""
+         python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words
+         python3 -m tests.mutants.drive --seconds 240                 as many as fit, others for each commit"""
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,20 @@ def try_mutant(tree, row) -> str:
         path.write_text(original)
 
 
-def judge(tree, rows, stream) -> list:
-    """Tries each mutant, prints a line for it; the names of the survivors."""
-    survivors = []
-    for row in rows:
+def judge(tree, rows, stream, seconds=0.0) -> tuple:
+    """Tries each mutant, or those that begin in time, prints a line for it: (number tried, names of the survivors)."""
+    survivors, began = [], time.monotonic()
+    for tried, row in enumerate(rows):
         started = time.monotonic()
+        if seconds and started - began > seconds:
+            return tried, survivors
         noticed = try_mutant(tree, row)
         said = f"by {noticed}" if noticed else f"{row.sentence}; none of {', '.join(row.notice)} noticed"
         print(f"{'caught' if noticed else 'SURVIVED':9}{row.name:40}{time.monotonic() - started:4.0f} s  {said}",
               file=stream, flush=True)
         if not noticed:
             survivors.append(row.name)
-    return survivors
+    return len(rows), survivors
 
 
 def choose(rows, words) -> tuple:
@@ -145,12 +149,21 @@ def choose(rows, words) -> tuple:
     return chosen
 
 
+def order_of(rows, seed: str) -> tuple:
+    """The rows in an order of the seed's own, so that bounded runs of different commits try different ones."""
+    return tuple(sorted(rows, key=lambda row: hashlib.sha256(f"{seed}\0{row.name}".encode()).digest()))
+
+
 def main(argv) -> int:
     """0 when every mutant was caught."""
     parser = argparse.ArgumentParser(prog="tests.mutants.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                                      description=__doc__)
     parser.add_argument("words", nargs="*", help="of the mutants' names (all)")
-    rows = choose(load_mutants(), parser.parse_args(argv).words)
+    parser.add_argument("--seconds", type=float, default=0, help="begin no further mutant after so long (0: try all)")
+    arguments = parser.parse_args(argv)
+    rows = choose(load_mutants(), arguments.words)
+    if arguments.seconds:
+        rows = order_of(rows, files.source_hash(ROOT))
     for row in rows:
         mutate(row, (ROOT / row.file).read_text())
     with tempfile.TemporaryDirectory(prefix="hakmem.") as directory:
@@ -160,8 +173,9 @@ def main(argv) -> int:
         failed = first_failed(tree, rows)
         if failed:
             raise Failure(f"{failed} fails without any mutant; mend that first")
-        survivors = judge(tree, rows, sys.stdout)
-    print(f"{len(rows) - len(survivors)} caught, {len(survivors)} survived")
+        tried, survivors = judge(tree, rows, sys.stdout, arguments.seconds)
+    left = f", {len(rows) - tried} not tried" if tried < len(rows) else ""
+    print(f"{tried - len(survivors)} caught, {len(survivors)} survived{left}")
     return 1 if survivors else 0
 
 

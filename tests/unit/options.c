@@ -1,6 +1,7 @@
 // Options: default < mode < single option; bad input keeps the value and warns in one line; origins are told.
 #include "suite.h"
 
+#include "base/names.h"
 #include "base/options.h"
 
 static const char *environment[8][2];
@@ -17,25 +18,46 @@ static const char *lookup(const char *name)
 
 static char warnings[4096];
 
+static int kept_stderr, said[2];
+
+// Until heard(), what is said on stderr goes to `warnings`.
+static void listen(void)
+{
+    assert_int_equal(pipe(said), 0);
+    kept_stderr = dup(STDERR_FILENO);
+    dup2(said[1], STDERR_FILENO);
+    close(said[1]);
+}
+
+static void heard(void)
+{
+    dup2(kept_stderr, STDERR_FILENO);
+    close(kept_stderr);
+    const ssize_t length = read(said[0], warnings, sizeof warnings - 1);
+    warnings[length > 0 ? length : 0] = 0;
+    close(said[0]);
+}
+
 // Reads the options from the given pairs (NULL ends them), collecting what is said on stderr.
 static void read_options(const char *const pairs[][2])
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    const int kept = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[1]);
+    listen();
     memset(environment, 0, sizeof environment);
     for (int i = 0; pairs[i][0] != NULL; i++) {
         environment[i][0] = pairs[i][0];
         environment[i][1] = pairs[i][1];
     }
     hak_options_read(lookup);
-    dup2(kept, STDERR_FILENO);
-    close(kept);
-    const ssize_t length = read(ends[0], warnings, sizeof warnings - 1);
-    warnings[length > 0 ? length : 0] = 0;
-    close(ends[0]);
+    heard();
+}
+
+static int lines_of(const char *text)
+{
+    int found = 0;
+    for (; *text != 0; text++) {
+        found += *text == '\n';
+    }
+    return found;
 }
 
 static hak_option_view_t view(const char *name)
@@ -120,6 +142,90 @@ static void test_a_mode_that_is_not_compiled_in_names_its_variant(void **state)
     assert_non_null(strstr(warnings, "the variant research has it"));
 }
 
+static void test_a_mode_with_another_name_now_names_it(void **state)
+{
+    (void)state;
+    read_options((const char *const[][2]){{"HAKMEM_MODE", "evolving"}, {NULL, NULL}});
+    assert_non_null(strstr(warnings, "HAKMEM_MODE=evolving: learning took the place"));
+    read_options((const char *const[][2]){{"HAKMEM_MODE", "learning"}, {NULL, NULL}});
+    assert_non_null(strstr(warnings, "the variant learning has it"));
+}
+
+static void test_modes_without_counting_watch_nothing(void **state)
+{
+    (void)state;
+    static const char *const silent[] = {"minimal", "fast"};
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++) {
+        hak_policy_live = hak_policy_default;
+        read_options((const char *const[][2]){{"HAKMEM_MODE", silent[i]}, {NULL, NULL}});
+        assert_int_equal(hak_policy()->stats, 0);
+        assert_int_equal(hak_policy()->size_hist, 0);
+        assert_int_equal(hak_policy()->mem_trace, 0);
+    }
+    read_options((const char *const[][2]){{"HAKMEM_MODE", "balanced"}, {NULL, NULL}});
+    assert_int_equal(hak_policy()->stats, 1);
+    assert_int_equal(hak_policy()->mem_trace, 1);
+}
+
+static void test_an_option_whose_feature_is_missing_names_the_variants(void **state)
+{
+    (void)state;
+    read_options(
+        (const char *const[][2]){{"HAKMEM_SIZE_HIST", "1"}, {"HAKMEM_MEM_TRACE", "0"}, {NULL, NULL}});
+    assert_non_null(strstr(warnings,
+                           "HAKMEM_SIZE_HIST=1 changes nothing: this library is the variant balanced; "
+                           "the variants that can do it: learning and research"));
+    assert_int_equal(lines_of(warnings), 1);
+    assert_false(view("HAKMEM_SIZE_HIST").compiled_in);
+    assert_true(view("HAKMEM_STATS").compiled_in);
+}
+
+static void test_names_that_are_no_option_are_answered(void **state)
+{
+    (void)state;
+    static char *const known[] = {
+        "HOME=/", "HAKMEM_MODE=x", "HAKMEM_THP=off", "HAKMEM", "HAKMEM_STATS", "XHAKMEM_A=1", NULL};
+    listen();
+    hak_names_answer(known);
+    hak_names_answer(NULL);
+    heard();
+    assert_string_equal(warnings, "");
+    static char *const unknown[] = {"HAKMEM_TINY_CAP=1", "HAKMEM_THPP=on", "HAKMEM_TH=on", "HAKMEM_=", NULL};
+    listen();
+    hak_names_answer(unknown);
+    heard();
+    assert_int_equal(lines_of(warnings), 4);
+    assert_non_null(strstr(warnings, "HAKMEM_TINY_CAP changes nothing: small blocks have no settings"));
+    assert_non_null(strstr(warnings, "HAKMEM_THPP changes nothing: no option has this name"));
+    assert_non_null(strstr(warnings, "HAKMEM_TH changes nothing: no option"));
+    assert_non_null(strstr(warnings, "HAKMEM_ changes nothing: no option"));
+}
+
+static void test_many_names_are_no_flood(void **state)
+{
+    (void)state;
+    static char text[60][300];
+    static char *many[61];
+    for (size_t i = 0; i < 60; i++) {
+        snprintf(text[i], sizeof text[i], "HAKMEM_SS_NUMBER_%zu=%0*d", i, i == 7 ? 250 : 3, 1);
+        many[i] = text[i];
+    }
+    text[8][0] = 'X';
+    memset(text[9] + 10, 'L', 280);
+    text[9][290] = '=';
+    listen();
+    hak_names_answer(many);
+    heard();
+    assert_in_range(lines_of(warnings), 5, 12);
+    assert_non_null(strstr(warnings, "HAKMEM_SS_NUMBER_0 "));
+    assert_null(strstr(warnings, "NUMBER_8,"));
+    for (size_t i = 10; i < 60; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "HAKMEM_SS_NUMBER_%zu", i);
+        assert_non_null(strstr(warnings, name));
+    }
+}
+
 static void test_long_values_are_cut_not_overrun(void **state)
 {
     (void)state;
@@ -138,6 +244,11 @@ int main(void)
         cmocka_unit_test(test_bad_values_warn_and_change_nothing),
         cmocka_unit_test(test_single_options_win_over_the_mode),
         cmocka_unit_test(test_a_mode_that_is_not_compiled_in_names_its_variant),
+        cmocka_unit_test(test_a_mode_with_another_name_now_names_it),
+        cmocka_unit_test(test_modes_without_counting_watch_nothing),
+        cmocka_unit_test(test_an_option_whose_feature_is_missing_names_the_variants),
+        cmocka_unit_test(test_names_that_are_no_option_are_answered),
+        cmocka_unit_test(test_many_names_are_no_flood),
         cmocka_unit_test(test_long_values_are_cut_not_overrun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,208 @@
+"""Each feature off in turn (on, where the variant lacks it): what it costs and brings. And the variants side by side.
+
+A copy of the sources in build/ab/features is configured with one variant more for each feature; nothing of the running
+build is touched. `--variants` compares the variants of variants/ instead. Both append one record to results/.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files, model, proc
+from common.errors import Failure, UserError, guard
+from common.paths import BUILD, ROOT
+from bench import ab, effects, gate, results
+
+BASE = "balanced"
+# What core/base/build.h refuses to compile without.
+NEEDS = {"histogram": "stats", "checks": "harden", "harden": "tls_bins"}
+# What turns a feature off that is compiled in; a feature without such a setting is part of every call.
+OFF = {
+    "purge": {"HAKMEM_RETAIN_MB": "1048576", "HAKMEM_PURGE_DELAY_MS": "3600000"},
+    "big_cache": {"HAKMEM_DISABLE_BIGCACHE": "1"},
+    "stats": {"HAKMEM_STATS": "off"},
+    "histogram": {"HAKMEM_SIZE_HIST": "0"},
+    "trace": {"HAKMEM_MEM_TRACE": "0"},
+}
+OVERHEAD = 0.001        # the most that a feature may cost which is compiled in and off
+WITH, WITHOUT, SWITCHED_OFF = "with", "without", "off"
+SHOWN = (("instructions", "ir_alloc"), ("page faults", "page_faults"), ("peak memory", "peak_rss_kib"))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A feature, and the two sets of features that differ by it alone."""
+    feature: str
+    having: dict
+    lacking: dict
+    compiled_in: bool   # by the base variant
+
+
+def needed_by(name: str) -> list:
+    """What a feature needs, and what that needs."""
+    return [NEEDS[name], *needed_by(NEEDS[name])] if name in NEEDS else []
+
+
+def pairs(base: model.Variant, features) -> tuple:
+    """A Pair for each feature; what it needs is on, and what needs it is off, on both sides."""
+    found = []
+    for name in features:
+        common = {**base.features, **dict.fromkeys(needed_by(name), 1)}
+        common |= {other: 0 for other in common if name in needed_by(other)}
+        found.append(Pair(name, {**common, name: 1}, {**common, name: 0}, bool(base.features[name])))
+    return tuple(found)
+
+
+def variant_text(base: model.Variant, values) -> str:
+    """A file of variants/ with these features."""
+    lines = ['sentence = "made by bench.ablation"', f'mode = "{base.mode}"', "", "[features]"]
+    lines += [f"{name} = {'true' if value else 'false'}" for name, value in values.items()]
+    words = ", ".join(f'"{word}"' for word in base.flags.common)
+    return "\n".join([*lines, "", "[flags]", f"common = [{words}]", ""])
+
+
+def build(variants: dict, toolchain: str) -> dict:
+    """name -> library, of variant files name -> text, or None for one that the project has."""
+    tree = BUILD / "ab" / "features"
+    ab.mirror_working_tree(tree)
+    for name, text in variants.items():
+        if text is not None:
+            files.write_atomic(tree / "variants" / f"{name}.toml", text)
+    proc.run([sys.executable, str(tree / "configure.py"), f"--variant={','.join(variants)}",
+              f"--toolchain={toolchain}"], cwd=tree, timeout=60)
+    wanted = {name: Path("build") / f"{toolchain}-{name}" / "base" / "libhakmem.so" for name in variants}
+    proc.run(["ninja", *map(str, wanted.values())], cwd=tree, timeout=900)
+    return {name: tree / path for name, path in wanted.items()}
+
+
+def ablate(pair: Pair, libraries, rows, seconds: float) -> dict:
+    """One feature: figures with, without, and with but switched off; time of with against without."""
+    subjects = [effects.Subject(WITH, libraries[f"with_{pair.feature}"]),
+                effects.Subject(WITHOUT, libraries[f"without_{pair.feature}"])]
+    timed = effects.times(subjects, rows, WITHOUT, seconds)
+    if pair.feature in OFF and pair.having["options"]:
+        subjects.append(effects.Subject(SWITCHED_OFF, libraries[f"with_{pair.feature}"], OFF[pair.feature]))
+    return {"feature": pair.feature, "compiled_in": pair.compiled_in, "time": timed.get(WITH),
+            "figures": effects.figures(subjects, rows)}
+
+
+def change(value) -> str:
+    """A ratio as a change."""
+    return "-" if value is None else gate.percent(value - 1)
+
+
+def overhead(row: dict, metric="ir_total"):
+    """Instructions of the feature compiled in and off against compiled out, as a ratio; None without a switch."""
+    found = row["figures"]
+    return effects.ratio(found[SWITCHED_OFF], found[WITHOUT], metric) if SWITCHED_OFF in found else None
+
+
+def ablation_table(record: dict) -> str:
+    """A line a feature: its price and its gain, with against without."""
+    body = [("feature", "has it", "instr/op", *(title for title, _metric in SHOWN), "time", "off: allocator",
+             "off: program")]
+    for row in record["features"]:
+        one, other = row["figures"][WITH], row["figures"][WITHOUT]
+        off = overhead(row)
+        body.append((row["feature"], "yes" if row["compiled_in"] else "no", f"{one['pair'] - other['pair']:+.2f}",
+                     *(change(effects.ratio(one, other, metric)) for _title, metric in SHOWN),
+                     row["time"]["text"] if row["time"] else "-",
+                     "no switch" if off is None else change(overhead(row, "ir_alloc")),
+                     "-" if off is None else change(off) + (" !" if off - 1 > OVERHEAD else "")))
+    lines = _columns(body)
+    lines.append(f"with the feature against without, of {record['base']} ({record['toolchain']}), in "
+                 f"{', '.join(record['workloads'])}; `has it`: the variant does; `off`:")
+    lines.append("instructions of the allocator, and of the whole program, when the feature is compiled in and the "
+                 f"environment turns it off, against compiled out; ! is above {OVERHEAD:.1%}")
+    return "\n".join(lines)
+
+
+def variants_table(record: dict) -> str:
+    """A line a variant, against the reference."""
+    reference = record["figures"][record["reference"]]
+    body = [("variant", "instr/op", *(title for title, _metric in SHOWN), "time")]
+    for name, found in record["figures"].items():
+        timed = record["timed"].get(name)
+        changes = [change(effects.ratio(found, reference, metric)) for _title, metric in SHOWN]
+        body.append((name, f"{found['pair']:.1f}", *changes, timed["text"] if timed else "-"))
+    return "\n".join([*_columns(body), f"against {record['reference']} ({record['toolchain']}), stage base, in "
+                      f"{', '.join(record['workloads'])}"])
+
+
+def _columns(body) -> list:
+    widths = [max(len(cells[at]) for cells in body) for at in range(len(body[0]))]
+    return ["  ".join(cell.rjust(width) if at else cell.ljust(width)
+                      for at, (cell, width) in enumerate(zip(cells, widths))).rstrip() for cells in body]
+
+
+def run_ablation(arguments, rows) -> dict:
+    """The record of an ablation."""
+    variants = model.load_variants(ROOT)
+    known = [feature.name for feature in model.load_features(ROOT)]
+    for name in arguments.feature:
+        if name not in known:
+            raise UserError(f"unknown feature '{name}'; valid features: {', '.join(known)}")
+    base = variants[arguments.base]
+    chosen = pairs(base, arguments.feature or known)
+    texts = {}
+    for pair in chosen:
+        texts[f"with_{pair.feature}"] = variant_text(base, pair.having)
+        texts[f"without_{pair.feature}"] = variant_text(base, pair.lacking)
+    libraries = build(texts, arguments.toolchain)
+    return {**results.common_fields("ablation", time.time()), "base": base.name, "toolchain": arguments.toolchain,
+            "workloads": [row.name for row in rows],
+            "features": [ablate(pair, libraries, rows, arguments.seconds) for pair in chosen]}
+
+
+def run_variants(arguments, rows) -> dict:
+    """The record of a comparison of the variants."""
+    names = list(model.load_variants(ROOT))
+    libraries = build(dict.fromkeys(names), arguments.toolchain)
+    subjects = [effects.Subject(name, libraries[name]) for name in names]
+    return {**results.common_fields("variants", time.time()), "reference": "bench_minimal",
+            "toolchain": arguments.toolchain, "workloads": [row.name for row in rows],
+            "timed": effects.times(subjects, rows, "bench_minimal", arguments.seconds),
+            "figures": effects.figures(subjects, rows)}
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench.ablation", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m bench.ablation --feature stats --seconds 0\n"
+                    "         python -m bench.ablation --variants\n\n"
+                    "What each feature costs and brings, or each variant.")
+    parser.add_argument("--variants", action="store_true", help="compare the variants instead of the features")
+    parser.add_argument("--feature", action="append", default=[], help="only this one; repeatable")
+    parser.add_argument("--base", default=BASE, help="the variant that features are taken from (default: %(default)s)")
+    parser.add_argument("--toolchain", default="clang", choices=model.TOOLCHAINS)
+    parser.add_argument("--workload", action="append", default=[], help="(default: the held-out ones); repeatable")
+    parser.add_argument("--seconds", type=float, default=15, help="of timing for each comparison (default "
+                        "%(default)g; 0: no timing)")
+    parser.add_argument("--strict", action="store_true",
+                        help=f"exit 1 when a feature costs more than {OVERHEAD:.1%}% while it is off")
+    parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
+    arguments = parser.parse_args(argv)
+    if arguments.base not in model.load_variants(ROOT):
+        raise UserError(f"unknown variant '{arguments.base}'; valid variants: {', '.join(model.load_variants(ROOT))}")
+    return arguments
+
+
+def main(argv) -> int:
+    arguments = parse(argv)
+    rows = effects.held_out(arguments.workload)
+    ab.prepare(rows, arguments.toolchain, BASE)
+    record = run_variants(arguments, rows) if arguments.variants else run_ablation(arguments, rows)
+    results.append(arguments.results or results.year_file(time.time()), record)
+    print(variants_table(record) if arguments.variants else ablation_table(record))
+    over = [] if arguments.variants else [row["feature"] for row in record["features"]
+                                          if (overhead(row) or 1) - 1 > OVERHEAD]
+    if arguments.strict and over:
+        raise Failure(f"compiled in and off, these cost more than {OVERHEAD:.1%}: {', '.join(over)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,276 @@
+"""README's figures, written from results/ and held to it.
+
+A block of README between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from one
+record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest record
+of each kind. Numbers that stand outside of such blocks are no results of measurements.
+"""
+
+import argparse
+import functools
+import re
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import files, model, tables
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from bench import ablation, bench, effects, gate, golden, ranking, report, results, wall
+
+PAGE = ROOT / "README.md"
+BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
+TREE = "clang-bench_minimal"
+WIDTH = 128
+WHOLE = {"break_long_words": False, "break_on_hyphens": False}
+# For whom each variant is; what it compiles in is said by its own file.
+FOR_WHOM = {
+    "bench_minimal": "**speed**: what `make pgo` ships; nothing that watches, nothing is read from the environment",
+    "balanced": "**production**: the same with options from the environment and counters in the slow paths",
+    "hardened": "**programs that face an enemy**: misuse ends the program with one line before it can do harm",
+    "debug": "**development**: all of hardened, assertions, poison, and the ring of the last events",
+    "plugin": "**plug-ins**: for dlopen and LD_AUDIT, with hardly any thread-local storage",
+    "learning": "**study**: balanced and the distribution of request sizes",
+    "research": "**study**: that and the ring of the last events",
+    "minimal": "**study**: every optional feature off, the baseline that costs are measured against",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One derived piece of a page."""
+    kind: str
+    source: str
+    text: str
+
+
+@functools.cache
+def records(directory=results.RESULTS) -> tuple:
+    """All runs, ablations and comparisons of variants on record, oldest first."""
+    return tuple(results.everything(directory))
+
+
+@functools.cache
+def study(started: str) -> ranking.Study:
+    """The ranking that began then."""
+    path = ROOT / bench.RESULTS
+    samples = bench.read_study(path, started)
+    return bench.study_of(tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark), samples)
+
+
+def named(kind: str, source: str) -> dict:
+    """The record of this kind whose time (and tree, behind a slash) is the source."""
+    when, _slash, tree = source.partition("/")
+    found = [record for record in records() if record["kind"] == kind and record["time"] == when
+             and (not tree or record.get("tree") == tree)]
+    if not found:
+        raise Failure(f"results/ holds no {kind} of {source}")
+    return found[-1]
+
+
+def percent_less(ratio: float) -> str:
+    """`16 % less`, `3 % more`, `as much`."""
+    change = round((ratio - 1) * 100)
+    if change == 0:
+        return "as much"
+    return f"{abs(change)} % {'less' if change < 0 else 'more'}"
+
+
+# the kinds of blocks
+
+def run_block(source: str) -> str:
+    """The table that a run prints."""
+    lines = report.stage_lines(report.of_record(named("run", source)))
+    return "\n".join(["```", *lines, "```"]) + "\n"
+
+
+def time_against(record: dict, rows, after: str, before: str):
+    """Estimate of a subject's time against another's over some workloads, by the record's own seconds."""
+    timed = record["wall"]
+    weights = results.roles_of(record)
+    seconds = {name: timed["seconds"][name] for name in rows}
+    return wall.ratio(seconds, [_Row(name, weights[name]["weight"]) for name in rows], after, before, timed["floor"])
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    weight: int
+
+
+def decided(estimate, what: str) -> str:
+    """`4 % less time than glibc (0.961 [..., ...])`, or that the noise leaves it open."""
+    shown = f"{estimate.ratio:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    if not estimate.decided:
+        return f"as much time as {what} within the noise ({shown})"
+    return f"{percent_less(estimate.ratio)} time than {what} ({shown})"
+
+
+def summed(record: dict, metric: str, stage: str) -> int:
+    """A metric over the held-out programs that allocate enough to count."""
+    material = gate.load_gates().material
+    return sum(row["metrics"][metric] for row in results.evidence_in(record, stage).measures.values()
+               if row["role"] == "holdout" and row["metrics"]["ir_alloc"] >= material.instructions)
+
+
+def held_out_names(record: dict) -> list:
+    """The programs that judge."""
+    material = gate.load_gates().material
+    return [name for name, row in sorted(results.evidence_in(record, "base").measures.items())
+            if row["role"] == "holdout" and row["metrics"]["ir_alloc"] >= material.instructions]
+
+
+def listed(names) -> str:
+    """`a, b and c`."""
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def claims_block(source: str) -> str:
+    """What a run says of time, misses, lines and instructions, in sentences."""
+    record = named("run", source)
+    shipped, roles = results.shipped_of(record), results.roles_of(record)
+    names = record["wall"]["workloads"]
+    real = [name for name in names if not roles[name]["loop"]]
+    loops = [name for name in names if roles[name]["loop"]]
+    material = gate.load_gates().material
+    instructions = gate.compare(results.evidence_in(record, "base"), results.evidence_in(record, shipped), "ir_alloc",
+                                "holdout", material)[2]
+    changes = [f"{title}: {gate.percent(summed(record, metric, shipped) / summed(record, metric, 'base') - 1)}"
+               for metric, title in (("i1_miss_alloc", "misses of a simulated instruction cache (32 KiB, fully "
+                                      "associative)"), ("lines99", "cache lines that hold 99 % of execution"))]
+    against_base = time_against(record, names, shipped, "base") if shipped != "base" else None
+    machine = record["machine"]
+    lines = [
+        f"- What shipped here ({shipped}) takes {decided(time_against(record, real, shipped, wall.GLIBC), 'glibc')} in "
+        f"the {len(real)} real programs ({listed(real)}), and "
+        f"{decided(time_against(record, loops, shipped, wall.GLIBC), 'glibc')} in the {len(loops)} allocation loops "
+        f"({listed(loops)}). That is how the library is written, not what the stages bring.",
+        f"- What the stages bring, in {listed(held_out_names(record))}, which training never sees: "
+        f"{'; '.join(changes)}; the allocator's instructions: {gate.percent(instructions - 1)}."
+        + (f" All {len(names)} programs take {decided(against_base, 'under the base stage')}." if against_base else ""),
+        f"- {record['wall']['rounds']} interleaved rounds, median ratios with 95 % intervals; A against A, the noise: "
+        f"{record['wall']['floor'] * 100:.1f} %. {machine['cpu']}, {machine['cpus']} CPUs, {machine['libc']}, "
+        f"recorded {record['time'][:10]}."]
+    return "".join(f"{textwrap.fill(line, WIDTH, subsequent_indent='  ', **WHOLE)}\n" for line in lines)
+
+
+def ranking_block(source: str) -> str:
+    """Means of the contenders over the benchmark set, and where a peer is ahead."""
+    found = study(source)
+    order = [found.ours, *(name for name in found.contenders if name not in (found.ours, found.reference)),
+             found.reference]
+    groups = [(f"time, {title}", [row for row in found.benchmarks if (row.threads > 1) == threaded], "seconds")
+              for title, threaded in ranking.GROUPS] + [("peak memory", found.benchmarks, "peak_rss_kib")]
+    rows = [(title, len(rows), [found.mean(rows, name, field) for name in order]) for title, rows, field in groups]
+    lines = [f"| {found.reference} = 1.00 | {' | '.join(order)} |", "| --- |" + " --- |" * len(order)]
+    for title, count, values in rows:
+        best = min(value for value in values if value is not None)
+        cells = [f"**{ranking.number(value)}**" if value == best else ranking.number(value) for value in values]
+        lines.append(f"| {title} ({count}) | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", textwrap.fill(ranking.behind(found), WIDTH, **WHOLE)]) + "\n"
+
+
+def variants_block(source: str) -> str:
+    """Which variant is for whom, and what it costs."""
+    record = named("variants", source)
+    reference = record["figures"][record["reference"]]
+    known = model.load_variants(ROOT)
+    lines = ["| variant | for whom | instructions of malloc and free | allocator's instructions | peak memory | time |",
+             "| --- | --- | --- | --- | --- | --- |"]
+    for name, sentence in FOR_WHOM.items():
+        if name not in record["figures"] or name not in known:
+            continue    # a variant that came or went since; the next comparison has it
+        found, timed = record["figures"][name], record["timed"].get(name)
+        ratios = [ablation.change(effects.ratio(found, reference, metric)) for metric in ("ir_alloc", "peak_rss_kib")]
+        lines.append(f"| `{name}` | {sentence} | {found['pair']:.1f} | {' | '.join(ratios)} | "
+                     f"{timed['text'] if timed else '-'} |")
+    lines += ["", f"Stage base, {record['toolchain']}, in {listed(record['workloads'])}; changes and time are against "
+              f"`{record['reference']}`, `-` was not measured."]
+    return "\n".join(lines) + "\n"
+
+
+def goal_block(_source: str) -> str:
+    """The size of the benchmark set; of the table itself."""
+    rows = tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark)
+    return f"{len(rows)} benchmarks, {sum(row.threads > 1 for row in rows)} of them with threads; " \
+           f"goals of `together`, as bench/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
+
+
+KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "variants": variants_block,
+         "set": goal_block}
+
+
+def newest(kind: str, source: str) -> str:
+    """The source of the newest record of a kind; of runs, of the same tree."""
+    if kind == "set":
+        return source
+    if kind == "ranking":
+        return bench.last_full_study(ROOT / bench.RESULTS)
+    tree = source.partition("/")[2] or TREE
+    wanted = "run" if kind in ("run", "claims") else kind
+    found = [record for record in records() if record["kind"] == wanted and
+             (wanted != "run" or record["tree"] == tree and record["wall"])]
+    if not found:
+        raise UserError(f"results/ holds no {wanted} yet")
+    return f"{found[-1]['time']}/{tree}" if wanted == "run" else found[-1]["time"]
+
+
+def blocks(text: str) -> list:
+    """All derived pieces of a page."""
+    if text.count("<!-- derived:") != len(BLOCK.findall(text)):
+        raise Failure("a `<!-- derived: KIND SOURCE -->` has no `<!-- end -->`")
+    return [Block(*found) for found in BLOCK.findall(text)]
+
+
+def render(block: Block) -> str:
+    """What the block should say."""
+    if block.kind not in KINDS:
+        raise UserError(f"unknown kind of block '{block.kind}'; valid kinds: {', '.join(KINDS)}")
+    return KINDS[block.kind](block.source)
+
+
+def check(text: str) -> list:
+    """One sentence for each block that says anything else than its source."""
+    wrong = []
+    for block in blocks(text):
+        expected = render(block)
+        if expected != block.text:
+            line = next((new for new, old in zip(expected.splitlines(), block.text.splitlines() + [""] * 99)
+                         if new != old), "it is longer")
+            wrong.append(f"the block '{block.kind} {block.source}' is not what results/ says, from: {line}")
+    return wrong
+
+
+def updated(text: str, keep=False) -> str:
+    """The page with every block made again, from the newest records or from the same ones."""
+    def replace(match):
+        kind, source = match[1], match[2]
+        source = source if keep else newest(kind, source)
+        return f"<!-- derived: {kind} {source} -->\n{render(Block(kind, source, ''))}<!-- end -->\n"
+    blocks(text)
+    return BLOCK.sub(replace, text)
+
+
+def main(argv) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bench.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m bench.readme --check\n\nWrite README's figures from results/.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "
+                        "says")
+    parser.add_argument("--update", action="store_true", help="take the newest record of each kind")
+    parser.add_argument("--keep", action="store_true", help="with --update: make the text again from the same records")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args(argv)
+    text = arguments.page.read_text()
+    if arguments.update:
+        files.write_atomic(arguments.page, updated(text, arguments.keep))
+        return 0
+    wrong = check(text)
+    if wrong:
+        raise Failure("; ".join(wrong) + "; python3 -m bench.readme --update writes them")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

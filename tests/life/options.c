@@ -1,0 +1,487 @@
+// Each option and each feature that the environment can turn changes what it promises, and nothing when it is not turned.
+// The program runs itself: once as the judge, and once for each setting as a program that allocates and tells what it saw.
+#define _GNU_SOURCE
+#include "suite.h"
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+    MIB = 1 << 20,
+    LARGE = 100 << 10, // bytes; from the pool
+    LARGES = 655,      // 64 MiB of them
+    BIG = 8 * MIB,     // bytes; a mapping of its own
+    BIGS = 8,
+    KEPT = 48 << 10,  // KiB of 64 MiB: as good as all
+    GIVEN = 20 << 10, // KiB: as good as nothing
+    SIZED = 5000,
+};
+
+#define NEVER   "HAKMEM_PURGE_DELAY_MS=3600000"
+#define ENDLESS "HAKMEM_RETAIN_MB=1048576"
+
+static char variant[64]; // of the library; "" when it is none of ours
+static char text[1 << 16];
+
+// --- the program that is run ---
+
+static void print_page(void)
+{
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hak_stats_print");
+    if (print != NULL) {
+        print(STDOUT_FILENO, 0);
+    }
+}
+
+static void take(void **blocks, int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        CHECK(blocks[i] != NULL, "malloc(%zu)", size);
+        memset(blocks[i], i | 1, size);
+    }
+}
+
+static void give(void **blocks, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+}
+
+static void keep_busy(void)
+{
+    for (int round = 0; round < 30; round++) {
+        void *few[64];
+        take(few, 64, LARGE);
+        give(few, 64);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+}
+
+static void scenario_pool(void)
+{
+    static void *blocks[LARGES];
+    const long before = resident_kib();
+    take(blocks, LARGES, LARGE);
+    give(blocks, LARGES);
+    const long freed = resident_kib();
+    keep_busy();
+    const long later = resident_kib();
+    malloc_trim(0);
+    dprintf(1, "freed=%ld\nlater=%ld\ntrimmed=%ld\n", freed - before, later - before,
+            resident_kib() - before);
+}
+
+static void scenario_big(void)
+{
+    void *blocks[BIGS];
+    const long before = resident_kib();
+    take(blocks, BIGS, BIG);
+    give(blocks, BIGS);
+    dprintf(1, "freed=%ld\n", resident_kib() - before);
+}
+
+// The flags of the mapping that holds an address.
+static void print_flags(const char *name, const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    CHECK(file != NULL, "smaps");
+    char line[512];
+    bool here = false;
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned long low = 0, high = 0;
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2 && strchr(line, '-') < strchr(line, ' ')) {
+            here = (uintptr_t)address >= low && (uintptr_t)address < high;
+        } else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+            dprintf(1, "%s%s", name, line + 8);
+        }
+    }
+    fclose(file);
+}
+
+static void scenario_pages(void)
+{
+    void *small = malloc(100), *big = malloc(64 * MIB);
+    CHECK(small != NULL && big != NULL, "malloc");
+    print_flags("small:", small);
+    print_flags("big:", big);
+    free(big);
+    free(small);
+}
+
+static void *free_all(void *blocks)
+{
+    give(blocks, SIZED);
+    return NULL;
+}
+
+static void scenario_counts(void)
+{
+    static void *blocks[SIZED];
+    pthread_t thread;
+    take(blocks, SIZED, 200);
+    CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    take(blocks, SIZED, 3000);
+    give(blocks, SIZED);
+    void *large[100];
+    take(large, 100, 300 << 10);
+    give(large, 100);
+    print_page();
+}
+
+static void scenario_events(void)
+{
+    free(malloc(opaque(BIG)));
+    raise(SIGUSR2);
+}
+
+static void scenario_fatal(void)
+{
+    free(malloc(opaque(BIG)));
+    char *block = malloc(100);
+    free(block);
+    free((void *)opaque((size_t)block));
+}
+
+static void scenario_interior(void)
+{
+    char *block = malloc(100);
+    free((void *)opaque((size_t)block + 16));
+}
+
+static void scenario_moves(void)
+{
+    char *block = malloc(1000);
+    char *moved = realloc(block, opaque(990));
+    dprintf(1, "moved=%d\n", (uintptr_t)moved != opaque((size_t)block));
+    free(moved);
+}
+
+static void scenario_nothing(void) {}
+
+typedef struct scenario {
+    const char *name;
+    void (*run)(void);
+} scenario_t;
+
+static const scenario_t scenarios[] = {
+    {"pool", scenario_pool},         {"big", scenario_big},
+    {"pages", scenario_pages},       {"counts", scenario_counts},
+    {"events", scenario_events},     {"fatal", scenario_fatal},
+    {"interior", scenario_interior}, {"moves", scenario_moves},
+    {"nothing", scenario_nothing},   {"page", print_page},
+};
+
+static int run_scenario(const char *name)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            scenarios[i].run();
+            return 0;
+        }
+    }
+    return 2;
+}
+
+// --- the judge ---
+
+// Runs a scenario with up to three settings (NAME=VALUE, NULL ends them); what it says on both outputs is in `text`.
+static void run(const char *scenario, const char *const settings[3])
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (int i = 0; i < 3 && settings[i] != NULL; i++) {
+            putenv((char *)(uintptr_t)settings[i]);
+        }
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        signal(SIGUSR2, SIG_DFL);
+        execl("/proc/self/exe", "life_options", scenario, (char *)NULL);
+        _exit(9);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t n;
+         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
+    text[length] = 0;
+    close(ends[0]);
+    int status = 0;
+    waitpid(child, &status, 0);
+}
+
+#define RUN(scenario, ...) run(scenario, (const char *const[3]){__VA_ARGS__})
+
+// The number behind `name` at the start of a line; -1 without one.
+static long told(const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *at = text; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
+        if (strncmp(at, name, length) == 0) {
+            return strtol(at + length, NULL, 10);
+        }
+    }
+    return -1;
+}
+
+static bool one_of(const char *names)
+{
+    const char *found = variant[0] != 0 ? strstr(names, variant) : NULL;
+    return found != NULL && (found == names || found[-1] == ' ') &&
+           strchr(" ", found[strlen(variant)]) != NULL;
+}
+
+// What each variant has (variants/); the tests must not ask the library that they judge.
+static bool has_options(void)
+{
+    return one_of("balanced learning research hardened debug");
+}
+
+static bool has_trace(void)
+{
+    return one_of("research debug");
+}
+
+static bool has_histogram(void)
+{
+    return one_of("learning research");
+}
+
+#define NEEDS(feature)                                                                                       \
+    if (!(feature)) {                                                                                        \
+        skip();                                                                                              \
+    }
+
+static void test_the_retained_amount(void **state)
+{
+    (void)state;
+    NEEDS(has_options());
+    RUN("pool", ENDLESS, NEVER);
+    assert_true(told("freed=") > KEPT && told("later=") > KEPT);
+    RUN("pool", "HAKMEM_RETAIN_MB=0", NEVER);
+    assert_in_range(told("freed=") + 1024, 0, GIVEN);
+}
+
+static void test_the_delay(void **state)
+{
+    (void)state;
+    NEEDS(has_options());
+    RUN("pool", ENDLESS, "HAKMEM_PURGE_DELAY_MS=5");
+    assert_in_range(told("later=") + 1024, 0, GIVEN);
+}
+
+static void test_what_is_given_back_without_options(void **state)
+{
+    (void)state;
+    NEEDS(one_of("minimal bench_minimal"));
+    RUN("pool", ENDLESS, NEVER);
+    if (one_of("minimal")) { // without the feature `purge` only malloc_trim gives back
+        assert_true(told("freed=") > KEPT && told("later=") > KEPT);
+    } else {
+        assert_in_range(told("freed=") + 1024, 0, 2 * GIVEN);
+    }
+    assert_in_range(told("trimmed=") + 1024, 0, GIVEN);
+}
+
+static void test_the_cache_of_big_blocks(void **state)
+{
+    (void)state;
+    if (one_of("minimal")) {
+        RUN("big", NULL);
+        assert_in_range(told("freed=") + 1024, 0, GIVEN);
+    }
+    NEEDS(has_options());
+    RUN("big", "HAKMEM_BIGCACHE_MB=256", NEVER);
+    assert_true(told("freed=") > KEPT || one_of("hardened debug")); // there a freed block stays unreadable
+    RUN("big", "HAKMEM_BIGCACHE_MB=0", NEVER);
+    assert_in_range(told("freed=") + 1024, 0, GIVEN);
+    RUN("big", "HAKMEM_BIGCACHE_MB=256", "HAKMEM_DISABLE_BIGCACHE=1", NEVER);
+    assert_in_range(told("freed=") + 1024, 0, GIVEN);
+}
+
+static bool flagged(const char *name, const char *flag)
+{
+    const char *line = strstr(text, name);
+    const char *end = line != NULL ? strchr(line, '\n') : NULL;
+    const char *found = line != NULL ? strstr(line, flag) : NULL;
+    return found != NULL && found < end;
+}
+
+static void test_huge_pages(void **state)
+{
+    (void)state;
+    NEEDS(has_options() && access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0);
+    RUN("pages", "HAKMEM_THP=on");
+    assert_true(flagged("small:", " hg") && flagged("big:", " hg"));
+    RUN("pages", "HAKMEM_THP=off");
+    assert_true(flagged("small:", " nh") && flagged("big:", " nh"));
+    RUN("pages", "HAKMEM_THP=auto");
+    assert_true(!flagged("small:", " hg") && !flagged("big:", " hg") && !flagged("big:", " nh"));
+}
+
+static const char *const counters[] = {"refills = ",       "slabs_made = ",     "blocks_flushed = ",
+                                       "remote_blocks = ", "remote_batches = ", "large_blocks = "};
+#define COUNTERS (sizeof counters / sizeof *counters)
+
+static void test_counters(void **state)
+{
+    (void)state;
+    NEEDS(has_options());
+    RUN("counts", "HAKMEM_STATS=counters");
+    for (size_t i = 0; i < COUNTERS; i++) {
+        assert_true(told(counters[i]) > 0);
+    }
+    assert_true(told("large_blocks = ") >= 100);
+    assert_true(told("remote_blocks = ") >= SIZED - 100);
+    assert_in_range(told("remote_batches = "), 1, SIZED / 8); // the feature `remote_batch`
+    static const char *const off[] = {"HAKMEM_STATS=off", "HAKMEM_MODE=minimal", "HAKMEM_MODE=fast"};
+    for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
+        RUN("counts", off[k]);
+        for (size_t i = 0; i < COUNTERS; i++) {
+            assert_int_equal(told(counters[i]), 0);
+        }
+    }
+}
+
+static void test_the_page_at_exit(void **state)
+{
+    (void)state;
+    NEEDS(has_options());
+    char title[100];
+    snprintf(title, sizeof title, "hakmem %s, mode ", variant);
+    RUN("nothing", "HAKMEM_STATS_DUMP=1");
+    assert_ptr_equal(strstr(text, title), text);
+    assert_true(told("refills = ") >= 0 && told("HAKMEM_STATS_DUMP = ") == 1);
+    RUN("nothing", "HAKMEM_STATS_DUMP=0");
+    assert_string_equal(text, "");
+}
+
+static void test_the_histogram(void **state)
+{
+    (void)state;
+    RUN("counts", "HAKMEM_SIZE_HIST=1");
+    if (!has_histogram()) {
+        assert_int_equal(told("requests_below_"), -1);
+        assert_true(!has_options() ||
+                    strstr(text, "the variants that can do it: learning and research") != NULL);
+        return;
+    }
+    assert_in_range(told("requests_below_256 = "), SIZED, SIZED + 100);
+    assert_in_range(told("requests_below_4096 = "), SIZED, SIZED + 100);
+    static const char *const off[] = {"HAKMEM_SIZE_HIST=0", "HAKMEM_MODE=minimal", "HAKMEM_MODE=balanced"};
+    for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
+        RUN("counts", off[k]);
+        assert_int_equal(told("requests_below_"), -1);
+    }
+}
+
+static void test_the_ring_of_events(void **state)
+{
+    (void)state;
+    NEEDS(has_trace());
+    RUN("events", "HAKMEM_MEM_TRACE=1");
+    assert_non_null(strstr(text, "hakmem: trace: big taken 0x"));
+    static const char *const off[] = {"HAKMEM_MEM_TRACE=0", "HAKMEM_MODE=minimal", "HAKMEM_MODE=fast"};
+    for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
+        RUN("events", off[k]);
+        assert_string_equal(text, "");
+    }
+}
+
+static void test_a_fatal_error_tells_the_last_events(void **state)
+{
+    (void)state;
+    NEEDS(has_trace());
+    RUN("fatal", NULL);
+    const char *line = strstr(text, "hakmem: fatal: double free of 0x");
+    assert_ptr_equal(line, text);
+    assert_non_null(strstr(line, "hakmem: trace: big given 0x"));
+    RUN("fatal", "HAKMEM_MEM_TRACE=0");
+    assert_ptr_equal(strstr(text, "hakmem: fatal: double free of 0x"), text);
+    assert_null(strstr(text, "hakmem: trace:"));
+}
+
+static void test_safe_free(void **state)
+{
+    (void)state;
+    NEEDS(one_of("balanced learning research"));
+    RUN("interior", "HAKMEM_SAFE_FREE=1");
+    assert_ptr_equal(strstr(text, "hakmem: fatal: "), text);
+    RUN("nothing", "HAKMEM_SAFE_FREE=1");
+    assert_string_equal(text, "");
+}
+
+static void test_checks_move_every_realloc(void **state)
+{
+    (void)state;
+    RUN("moves", NULL);
+    assert_int_equal(told("moved="), one_of("debug"));
+}
+
+static void test_names_are_answered_once(void **state)
+{
+    (void)state;
+    RUN("nothing", "HAKMEM_NO_SUCH_NAME=1", "HAKMEM_TINY_CAP=3");
+    if (!has_options()) {
+        assert_string_equal(text, "");
+        return;
+    }
+    const char *first = strstr(text, "HAKMEM_NO_SUCH_NAME"), *second = strstr(text, "HAKMEM_TINY_CAP");
+    assert_true(first != NULL && strstr(first + 1, "HAKMEM_NO_SUCH_NAME") == NULL);
+    assert_true(second != NULL && strstr(second + 1, "HAKMEM_TINY_CAP") == NULL);
+}
+
+static void test_modes_give_back_or_do_not(void **state)
+{
+    (void)state;
+    NEEDS(has_options());
+    RUN("pool", "HAKMEM_MODE=minimal");
+    assert_true(told("freed=") > KEPT && told("later=") > KEPT);
+    RUN("pool", "HAKMEM_MODE=fast");
+    assert_in_range(told("later=") + 1024, 0, 2 * GIVEN);
+    RUN("page", "HAKMEM_MODE=fast");
+    assert_non_null(strstr(text, ", mode fast\n"));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        return run_scenario(argv[1]);
+    }
+    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hak_version");
+    const char *name = version != NULL ? strchr(version(), ' ') : NULL;
+    if (name == NULL) {
+        return TEST_SKIPPED;
+    }
+    snprintf(variant, sizeof variant, "%s", name + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_retained_amount),
+        cmocka_unit_test(test_the_delay),
+        cmocka_unit_test(test_what_is_given_back_without_options),
+        cmocka_unit_test(test_the_cache_of_big_blocks),
+        cmocka_unit_test(test_huge_pages),
+        cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_the_page_at_exit),
+        cmocka_unit_test(test_the_histogram),
+        cmocka_unit_test(test_the_ring_of_events),
+        cmocka_unit_test(test_a_fatal_error_tells_the_last_events),
+        cmocka_unit_test(test_safe_free),
+        cmocka_unit_test(test_checks_move_every_realloc),
+        cmocka_unit_test(test_names_are_answered_once),
+        cmocka_unit_test(test_modes_give_back_or_do_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

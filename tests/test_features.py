@@ -1,0 +1,84 @@
+"""No option and no feature without a test that misses it: each has a deliberate bug that takes it away."""
+
+import re
+
+from common import model, options_doc
+from tests.mutants import drive
+from tests.support import ROOT
+
+MUTANTS = {row.name: row for row in drive.load_mutants()}
+# What takes each away. `make mutants` shows that a test notices.
+OF_OPTIONS = {
+    "HAKMEM_PURGE_DELAY_MS": "no delay",
+    "HAKMEM_RETAIN_MB": "no retained amount",
+    "HAKMEM_BIGCACHE_MB": "big cache of one size",
+    "HAKMEM_DISABLE_BIGCACHE": "big cache cannot be disabled",
+    "HAKMEM_THP": "big blocks ignore THP",
+    "HAKMEM_SAFE_FREE": "no safe free",
+    "HAKMEM_STATS": "counters without an option",
+    "HAKMEM_SIZE_HIST": "histogram without an option",
+    "HAKMEM_MEM_TRACE": "trace without an option",
+    "HAKMEM_STATS_DUMP": "no page at exit",
+}
+OF_FEATURES = {
+    "purge": "no purge",
+    "big_cache": "no big cache",
+    "remote_batch": "blocks go one by one",
+    "options": "a mode changes nothing",
+    "stats": "no counters",
+    "histogram": "no histogram",
+    "trace": "no trace",
+    "link_checks": "links lead anywhere",
+    "harden": "canary not compared",
+    "tls_bins": "bins in thread-local storage",
+    "checks": "no checks",
+}
+
+
+def test_every_option_has_a_mutant():
+    options = [row.name for row in options_doc.parse(options_doc.TABLE.read_text())]
+    assert set(OF_OPTIONS) == set(options)
+    assert [name for name in OF_OPTIONS.values() if name not in MUTANTS] == []
+
+
+def test_every_feature_has_a_mutant():
+    assert set(OF_FEATURES) == {feature.name for feature in model.load_features(ROOT)}
+    assert [name for name in OF_FEATURES.values() if name not in MUTANTS] == []
+
+
+def test_every_option_is_set_by_its_test():
+    text = (ROOT / "tests" / "life" / "options.c").read_text()
+    assert [name for name in OF_OPTIONS if f"{name}=" not in text] == []
+
+
+def test_no_name_is_an_option_and_gone():
+    """names.def answers only what options.def does not read."""
+    options = [row.name for row in options_doc.parse(options_doc.TABLE.read_text())]
+    for name, sentence in options_doc.parse_names(options_doc.NAMES.read_text()):
+        assert name not in options and len(sentence) > 20
+        assert not (name.endswith("*") and any(option.startswith(name[:-1]) for option in options))
+
+
+def test_the_founding_names_are_answered():
+    """Each name of the founding documents is an option or has a row."""
+    rows = [name for name, _sentence in options_doc.parse_names(options_doc.NAMES.read_text())]
+    options = [row.name for row in options_doc.parse(options_doc.TABLE.read_text())]
+    founding = ("CAP_MID CAP_LARGE POOL_TLS_FREE SITE_RULES WRAP_TINY WRAP_L2 WRAP_L25 DISABLE_BATCH TINY_X SS_X FC_X "
+                "SLL_X WMAX_MID WMAX_LARGE MID_DYN1 FREEZE_SEC CANARY_FRAC EVO_POLICY EVO_SAMPLE LEARN LEARN_WINDOW_MS "
+                "TARGET_HIT_MID CAP_STEP_MID BUDGET_LARGE LEARN_MIN_SAMPLES ACE_ENABLED ACE_SAMPLE DISABLE_ELO PROF "
+                "PROF_SAMPLE SIZE_HIST FRONT_STATS MEM_TRACE STATS STATS_DUMP SAFE_FREE THP DISABLE_BIGCACHE").split()
+    for name in (f"HAKMEM_{word}" for word in founding):
+        assert name in options or any(name == row or row.endswith("*") and name.startswith(row[:-1]) for row in rows)
+
+
+def test_variants_that_lack_a_feature_are_named_right():
+    """The sentences of core/base/options.c name exactly the variants that have what an option needs."""
+    text = (ROOT / "core" / "base" / "options.c").read_text()
+    variants = model.load_variants(ROOT)
+    macros = {feature.macro: feature.name for feature in model.load_features(ROOT)}
+    rows = re.findall(r'\{"HAKMEM_\w+", (HAK_\w+), "([^"]+)"\}', text)
+    assert len(rows) >= 7
+    for macro, said in rows:
+        having = {name for name, row in variants.items() if row.features[macros[macro]]}
+        words = {word for word in re.findall(r"\w+", said) if word in variants}
+        assert having == (set(variants) - words if said.startswith("all but") else words)

@@ -74,7 +74,7 @@ def callgrind_output(workload, library, timeout=None) -> str:
 
     wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={OUTPUT}"]
     with readable_copy(library) as subject:
-        launch(workload, subject, wrapper=wrapper, keep=keep, timeout=timeout)
+        launch(workload, subject, wrapper=wrapper, keep=keep, timeout=timeout, steady=True)
     return kept["text"]
 
 

@@ -10,6 +10,7 @@ from common.ninja import Edge
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
 STAGES = ("base", "pgo", "layout", "bolt")
+STEADY = "build/bench/steady.so"
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
 GATED = ("pgo", "layout", "bolt")
@@ -136,7 +137,7 @@ def base_edges(project, config) -> list:
 def workload_needs(workload) -> tuple:
     """The files a run needs besides the library."""
     return (f"build/workload/{workload.name}.json", *(f"build/bench/{name}" for name in workload.programs()),
-            *(f"build/inputs/{name}" for name in workload.inputs))
+            *(f"build/inputs/{name}" for name in workload.inputs), *workload.watch)
 
 
 def train_edges(project, config) -> list:
@@ -164,7 +165,7 @@ def train_edges(project, config) -> list:
         if row.role != "train":
             continue
         out = f"{tree}/train/{row.name}.{PROFILE_SUFFIX[toolchain]}"
-        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), "pgo/train.py"),
+        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), STEADY, "pgo/train.py"),
                           implicit_outputs=(f"{out}.json",),
                           variables={"workload": row.name, "so": library, **common}))
         parts.append(f"{row.weight}:{out}")
@@ -229,11 +230,12 @@ def measure_edges(project, config, stage) -> list:
     edges = []
     for row in project.workloads:
         json = f"{config.tree}/measure/{stage}/{row.name}.json"
-        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), "bench/measure.py", *READERS),
+        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), STEADY, "bench/measure.py", *READERS),
                           implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
                           variables={"workload": row.name, "json": json, **common}))
     edges.append(Edge((f"{config.tree}/golden/{stage}.json",), "golden",
-                      implicit=(library, "build/bench/bench_fastpath", "bench/golden.py", *READERS), variables=common))
+                      implicit=(library, "build/bench/bench_fastpath", STEADY, "bench/golden.py", *READERS),
+                      variables=common))
     return edges
 
 
@@ -315,8 +317,9 @@ def ship_edge(project, config, directory) -> Edge:
 
 
 def program_edges(project) -> list:
-    """Benchmark programs, built once with gcc, the same for all."""
-    edges = []
+    """Benchmark programs, built once with gcc, the same for all, and the clock that all counting runs have."""
+    edges = [Edge((STEADY,), "program", ("bench/programs/steady.c",), variables={
+        "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"})]
     for name in project.programs:
         source = PurePosixPath(name)
         language = "c" if source.suffix == ".c" else "cxx"
@@ -428,7 +431,7 @@ def phony_edges(project, configs) -> list:
     groups = {
         "all": (*(config.library("base") for config in configs), "compile_commands.json"),
         "matrix": (*matrix, "compile_commands.json"),
-        "bench": (*bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
+        "bench": (STEADY, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
         "tests": test_targets(project),
         "ship": shipped,
         "checks": checks,

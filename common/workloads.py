@@ -26,6 +26,9 @@ class Workload:
     gate: bool = True               # read by the gate when held out
     wall: bool = False              # part of the wall-clock comparison
     timeout: int = 600              # seconds after which a run is killed; valgrind makes it some fifty times longer
+    own: bool = False               # given with --train or --holdout
+    here: str = ""                  # own: the directory in which it was given; its files are shown to the program
+    watch: tuple[str, ...] = ()     # own: files whose change makes all of its runs anew
 
     def as_dict(self) -> dict:
         """For JSON."""

@@ -48,7 +48,7 @@ def main(argv) -> int:
     kind = kinds.kind_of(arguments.toolchain)
     workload = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])[0]
     kept = []
-    launch(workload, arguments.so, wrapper=wrapper(), extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
+    launch(workload, arguments.so, wrapper=wrapper(), extra_env=kind.ENVIRONMENT, timeout=arguments.timeout, steady=True,
            keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
     with Scratch() as scratch:
         profile = scratch / f"profile.{kind.SUFFIX}"

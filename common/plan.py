@@ -10,7 +10,7 @@ from common.ninja import Edge
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
 STAGES = ("base", "pgo", "layout", "bolt")
-STEADY = "build/bench/steady.so"
+STEADY, WITNESS = "build/bench/steady.so", "build/bench/witness.so"
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
 GATED = ("pgo", "layout", "bolt")
@@ -151,21 +151,26 @@ def train_edges(project, config) -> list:
         note = f"{tree}/gcov/{PurePosixPath(source).with_suffix('.gcno')}"
         return f"$train_gcc {gcc_names(config, source)}", (), (note,)
 
-    leaver = f"{tree}/train/instrument_exit.o"
+    glue = tuple(f"{tree}/train/{name}.o" for name in ("instrument", "slots"))
     common = {"toolchain": toolchain, "variant": config.variant}
     edges = compile_edges(project, config, "train", instrumented)
-    edges.append(Edge((leaver,), "compile", ("pgo/instrument_exit.c",), variables={
-        "cc": compiler(toolchain),
-        "flags": f"${flags_name(config, 'c')} -DHAK_INSTRUMENT_GCC={int(toolchain == 'gcc')}"}))
-    # No version script here: _exit is interposed too.
-    variables = link_variables(project, config, "$link_shared -fprofile-generate")
-    edges.append(Edge((library,), "link", (*config.objects(project.sources, "train"), leaver), variables=variables))
+    for target in glue:
+        edges.append(Edge((target,), "compile", (f"pgo/{PurePosixPath(target).stem}.c",), variables={
+            "cc": compiler(toolchain),
+            "flags": f"${flags_name(config, 'c')} -DHAK_INSTRUMENT_GCC={int(toolchain == 'gcc')}"}))
+    # No version script here: the runner calls functions of instrument.c.
+    script = f"pgo/counters-{toolchain}.ld"
+    wrap = " -Wl,--wrap=__gcov_exit" if toolchain == "gcc" else ""
+    variables = link_variables(project, config, f"$link_shared -fprofile-generate -Wl,-T,{script}{wrap}")
+    edges.append(Edge((library,), "link", (*config.objects(project.sources, "train"), *glue), implicit=(script,),
+                      variables=variables))
     parts, trained = [], []
     for row in project.workloads:
         if row.role != "train":
             continue
         out = f"{tree}/train/{row.name}.{PROFILE_SUFFIX[toolchain]}"
-        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), STEADY, "pgo/train.py"),
+        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), STEADY, WITNESS, "pgo/train.py",
+                                                     "pgo/counters.py"),
                           implicit_outputs=(f"{out}.json",),
                           variables={"workload": row.name, "so": library, **common}))
         parts.append(f"{row.weight}:{out}")
@@ -317,9 +322,11 @@ def ship_edge(project, config, directory) -> Edge:
 
 
 def program_edges(project) -> list:
-    """Benchmark programs, built once with gcc, the same for all, and the clock that all counting runs have."""
+    """Benchmark programs, built once with gcc, the same for all, and what is preloaded into runs that count."""
     edges = [Edge((STEADY,), "program", ("bench/programs/steady.c",), variables={
-        "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"})]
+        "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"}),
+             Edge((WITNESS,), "program", ("pgo/witness.c", "pgo/slots.c"), variables={
+                 "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC -fno-builtin -fvisibility=hidden"})]
     for name in project.programs:
         source = PurePosixPath(name)
         language = "c" if source.suffix == ".c" else "cxx"
@@ -431,7 +438,7 @@ def phony_edges(project, configs) -> list:
     groups = {
         "all": (*(config.library("base") for config in configs), "compile_commands.json"),
         "matrix": (*matrix, "compile_commands.json"),
-        "bench": (STEADY, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
+        "bench": (STEADY, WITNESS, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
         "tests": test_targets(project),
         "ship": shipped,
         "checks": checks,

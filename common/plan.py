@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from common.model import TOOLCHAINS
 from common.ninja import Edge
+from common.workloads import RESOLVED
 
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
@@ -137,7 +138,8 @@ def base_edges(project, config) -> list:
 def workload_needs(workload) -> tuple:
     """The files a run needs besides the library."""
     return (f"build/workload/{workload.name}.json", *(f"build/bench/{name}" for name in workload.programs()),
-            *(f"build/inputs/{name}" for name in workload.inputs), *workload.watch)
+            *(f"build/inputs/{name}" for name in workload.inputs),
+            *((RESOLVED.format(name=workload.name), *workload.watch) if workload.own else ()))
 
 
 def train_edges(project, config) -> list:
@@ -343,6 +345,13 @@ def input_edges(project) -> list:
                  variables={"generator": row.generator}) for row in project.inputs]
 
 
+def resolve_edges(project) -> list:
+    """Which program an own command really runs. What it was is in a depfile, so that its change is noticed."""
+    return [Edge((RESOLVED.format(name=row.name),), "resolve", implicit=(
+        f"build/workload/{row.name}.json", *row.watch, WITNESS, STEADY, "pgo/resolve.py", "pgo/train.py"),
+        variables={"workload": row.name}) for row in project.workloads if row.own]
+
+
 def test_objects(project, test, toolchain) -> tuple:
     """(edges, objects): the test's own sources, and for a unit test the library's, in its variant and sanitizer."""
     unit = test.kind in ("unit", "fuzz")
@@ -475,7 +484,7 @@ def plan(project, configs) -> list:
         edges += base_edges(project, config)
     for config in configs:
         edges += config_edges(project, configs, config)
-    edges += program_edges(project) + input_edges(project) + test_edges(project)
+    edges += program_edges(project) + input_edges(project) + resolve_edges(project) + test_edges(project)
     if not project.profile:
         edges.append(report_edge(project, configs))
     edges.append(Edge(("compile_commands.json",), "compdb", implicit=("build.ninja",)))

@@ -124,11 +124,15 @@ def template_values(project, argv) -> dict:
     """What the template's @names@ stand for. A missing tool keeps its bare name: its first use says so."""
     table = tools.load_tools()
     clang = tools.find("clang", table) or "clang-22"
-    return {
-        "root": ninja.escape_value(ROOT), "python": sys.executable, "ninja": tools.find("ninja", table) or "ninja",
-        "clang": clang, "clangxx": f"{clang} --driver-mode=g++", "gcc": tools.find("gcc", table) or "gcc",
-        "gxx": tools.find("g++", table) or "g++", "llvm_bin": str(Path(clang).resolve().parent),
-        "launcher": ninja.escape_value(parse(argv).launcher), "exports": plan.EXPORTS,
+    words = {
+        "root": ROOT, "prefix_map": f"-ffile-prefix-map={ROOT}=.", "python": sys.executable,
+        "ninja": tools.find("ninja", table) or "ninja", "clang": clang, "gcc": tools.find("gcc", table) or "gcc",
+        "gxx": tools.find("g++", table) or "g++", "llvm_bin": Path(clang).resolve().parent,
+    }
+    values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
+    return values | {
+        "clangxx": f"{values['clang']} --driver-mode=g++", "exports": plan.EXPORTS,
+        "launcher": ninja.escape_value(parse(argv).launcher),
         "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{plan.flag_lines(project)}",
     }
 

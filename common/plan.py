@@ -425,6 +425,21 @@ def wall_edge(project, configs, config) -> Edge:
                           "bench/wall.py"), order_only=quiet + earlier, variables={"tree": tree})
 
 
+def own_edge(project, config) -> Edge:
+    """What ships, under the user's own commands: alone, after the wall clock of everything."""
+    tree, rows = config.tree, [row for row in project.workloads if row.own]
+    counted = tuple(f"{tree}/measure/{stage}/{row.name}.json" for stage in STAGES for row in rows)
+    return Edge((f"{tree}/own.json",), "own",
+                implicit=(*(config.library(stage) for stage in STAGES), f"{tree}/select/ship.json", *counted, STEADY,
+                          *sorted({need for row in rows for need in workload_needs(row)}), "bench/own.py"),
+                order_only=(f"{tree}/wall.json",), variables={"tree": tree})
+
+
+def own_results(project, configs) -> tuple:
+    """The answers about the user's own commands; none where none was given."""
+    return tuple(f"{config.tree}/own.json" for config in configs) if any(row.own for row in project.workloads) else ()
+
+
 def config_edges(project, configs, config) -> list:
     """The whole chain of one configuration, but for its base stage."""
     edges = given_edges(project, config) if project.profile else train_edges(project, config)
@@ -433,6 +448,7 @@ def config_edges(project, configs, config) -> list:
     if not project.profile:
         edges += gated_edges(project, config)
         edges.append(wall_edge(project, configs, config))
+        edges += [own_edge(project, config)] if own_results(project, configs) else []
     edges.append(ship_edge(project, config, ship_directory(configs, config)))
     return edges
 
@@ -460,7 +476,7 @@ def phony_edges(project, configs) -> list:
             "gate": tuple(f"{config.tree}/gate/{stage}.json" for config in configs for stage in GATED),
             "wall": walls,
             "report": ("build/report/index.html",),
-            "pgo": (*shipped, *checks, *walls, "compile_commands.json"),
+            "pgo": (*shipped, *checks, *walls, *own_results(project, configs), "compile_commands.json"),
         }
     else:
         groups["pgo"] = (*shipped, *checks)

@@ -80,7 +80,7 @@ def write_profile(so: Path, counters: bytes, out: Path, environment=None):
     summed = out.with_name(f"{out.name}.counters")
     summed.write_bytes(counters)
     proc.run([sys.executable, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(), out.resolve()],
-             cwd=ROOT, env={**os.environ, "GLIBC_TUNABLES": ROOMY, **(environment or {})})
+             cwd=ROOT, env={**os.environ, "PYTHONSAFEPATH": "", "GLIBC_TUNABLES": ROOMY, **(environment or {})})
     summed.unlink()
 
 

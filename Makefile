@@ -7,6 +7,7 @@ VARIANT ?= $(if $(filter 0,$(BENCH_MINIMAL)),balanced,bench_minimal)
 $(if $(filter-out 0 1,$(BENCH_MINIMAL)),$(error BENCH_MINIMAL must be 1 (the variant bench_minimal) or 0 (balanced)))
 TOOLCHAIN ?= clang
 TRAIN ?=
+HOLDOUT ?=
 INSTALL ?=
 BENCH_ARGS ?=
 ABLATION_ARGS ?=
@@ -22,10 +23,11 @@ SOAK_SECONDS ?= 600
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
-	$(origin BENCH_MINIMAL))
-OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN)))
+	$(origin HOLDOUT) $(origin BENCH_MINIMAL))
+OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
+             $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
-MODULE     = $(PYTHON) -m
+MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
 # One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
 ALONE      = mkdir -p build; exec 9>build/.lock; flock -n 9 || \
 	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 900 9; };
@@ -40,11 +42,12 @@ endef
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
-	@echo '         make pgo TRAIN="myprogram args"   the same, trained on your own program as well'
+	@echo '         make pgo TRAIN="myprogram args" HOLDOUT="myprogram others"'
+	@echo '                                           the same, trained on your own program as well and judged by the other'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"'
+	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
 	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
 
 python:
@@ -67,6 +70,7 @@ configured: build-tools
 
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
+	@$(MODULE) bench.own $(TREES)
 	@$(MODULE) bench.report $(TREES) --table
 	@$(MODULE) bench.results $(TREES)
 
@@ -105,8 +109,8 @@ ship: configured ## dist/: library, debug file, archive, header, profile, manife
 	@$(ALONE) $(NINJA) --quiet ship checks
 	@ls -l dist
 
-verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte
-	@$(MODULE) ship.verify_repro
+verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
+	@$(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain $(TOOLCHAIN) --variant $(VARIANT))
 
 report: configured ## build/report/index.html: tables, charts, heatmaps
 	@$(ALONE) $(NINJA) --quiet report

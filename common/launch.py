@@ -1,20 +1,27 @@
 """Run one workload under one library: in a Scratch, with the pinned environment, only the program preloaded.
 
 The library, the inputs and the project's own programs are copied into the scratch, so that no path of the
-clone, and no difference of its length, reaches the program.
+clone, and no difference of its length, reaches the program. Whatever the program leaves running is ended with it.
 """
 
+import contextlib
+import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
-from common import paths, proc
-from common.errors import Failure, UserError
+from common import paths, proc, serve
+from common.errors import Failure, UserError, program_name
+from common.household import Guardian, Household
 from common.scratch import PINNED_ENV, Scratch
 
 LIBRARY = "libhakmem.so"
+STEADY, FORGET = "steady.so", "forget.so"
 STDOUT = "stdout"
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
-PRELOAD = f"LD_PRELOAD=./{LIBRARY}"
+_REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")
+_OTHER_KIND = "wrong ELF class"     # a 32-bit program on the way: it runs without the library
 
 
 def _copy(source: Path, target: Path):
@@ -39,34 +46,104 @@ def _local_word(word: str, scratch: Path) -> str:
     return word.replace("{root}", str(paths.ROOT))
 
 
-def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None) -> proc.Result:
+def _show_files(directory: str, scratch: Path):
+    """Links to what is in the directory where a command was given: its words mean there what they meant here."""
+    for entry in sorted(Path(directory).iterdir()):
+        if not (scratch / entry.name).exists():
+            (scratch / entry.name).symlink_to(entry)
+
+
+def preload_word(scratch: Path, so, beside="") -> str:
+    """LD_PRELOAD=... with absolute names: the program may change its directory. The libraries are copied there."""
+    if so is None:
+        return "LD_PRELOAD="
+    names = []
+    if beside:
+        _copy(paths.BENCH_PROGRAMS / beside, scratch / beside)
+        names.append(str(scratch / beside))
+    _copy(Path(so).resolve(), scratch / LIBRARY)
+    (scratch / LIBRARY).chmod(0o755)
+    return f"LD_PRELOAD={':'.join([*names, str(scratch / LIBRARY)])}"
+
+
+def hint(scratch: Path) -> str:
+    """What may be wrong with the place of the runs."""
+    if os.statvfs(scratch).f_flag & os.ST_NOEXEC:
+        return f"; {scratch.parent} is mounted noexec: set TMPDIR to a directory that programs may be run from"
+    return ""
+
+
+def check_preloaded(stderr: str, scratch: Path):
+    """Failure when ld.so says that it left the library out."""
+    for name, reason in _REFUSED.findall(stderr):
+        if name.startswith(f"{scratch}/") and _OTHER_KIND not in reason:
+            raise Failure(f"ld.so does not preload the library: {reason}{hint(scratch)}")
+
+
+def tell(text: str):
+    """A remark that is not an error."""
+    print(f"{program_name()}: {text}", file=sys.stderr)
+
+
+def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False,
+           beside=()) -> proc.Result:
     """Run the workload to its end under `so` (None: the C library's own malloc) and return the Result.
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes
-    LD_PRELOAD=./libhakmem.so, and the variable is then left out of the wrapper's own environment, for
-    wrappers that would be preloaded too (`strace -E {preload}`). "{scratch}" in a value of `extra_env` becomes
-    the run's directory. `keep(scratch)` is called after a run that succeeded, before the directory goes, to take
-    files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
+    LD_PRELOAD=<the library>, and the variable is then left out of the wrapper's own environment, for
+    wrappers that would be preloaded too (`strace -E {preload}`). "{scratch}" in a word of it or in a value of
+    `extra_env` becomes the run's directory. `keep(scratch)` is called after a run that succeeded, before the directory
+    goes, to take files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
+    `steady` makes equal runs count the same (bench/programs/steady.c). `beside(scratch)`s prepare the directory.
     """
+    if workload.server:
+        return _serve(workload, so, wrapper, keep, beside, counting=any("callgrind" in word for word in wrapper))
     with Scratch() as scratch:
+        for prepare in beside:
+            prepare(scratch)
         for name in workload.inputs:
             _copy(paths.INPUTS / name, scratch / name)
         argv = [_local_word(word, scratch) for word in workload.command]
-        environment = {**PINNED_ENV, **{key: _local_word(value, scratch) for key, value in workload.env.items()},
+        environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent),
+                       **{key: _local_word(value, scratch) for key, value in workload.env.items()},
                        **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
-        preload = ""
-        if so is not None:
-            _copy(Path(so).resolve(), scratch / LIBRARY)
-            preload = PRELOAD
-        if preload and "{preload}" not in wrapper:
-            environment["LD_PRELOAD"] = f"./{LIBRARY}"
-        wrapper = [preload or "LD_PRELOAD=" if word == "{preload}" else word for word in wrapper]
+        preload = preload_word(scratch, so, STEADY if steady else "")
+        if workload.here:
+            _show_files(workload.here, scratch)
+        if so is not None and "{preload}" not in wrapper:
+            environment["LD_PRELOAD"] = preload.partition("=")[2]
+        wrapper = [preload if word == "{preload}" else word.replace("{scratch}", str(scratch)) for word in wrapper]
         try:
-            result = proc.run([*wrapper, *argv], cwd=scratch, env=environment,
-                              timeout=workload.timeout if timeout is None else timeout,
-                              stdout=scratch / STDOUT, file_limit=LARGEST_FILE)
-        except Failure as error:
-            raise Failure(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
+            result = _run(workload, [*wrapper, *argv], scratch, environment, timeout)
+            check_preloaded(result.stderr, scratch)
+        except (Failure, UserError) as error:
+            raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
         if keep is not None:
             keep(scratch)
         return result
+
+
+def _serve(workload, so, wrapper, keep, beside, counting) -> proc.Result:
+    """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
+    try:
+        found = serve.run(workload, lambda scratch: preload_word(scratch, so, FORGET if counting else ""),
+                          wrapper=wrapper, keep=keep, beside=beside, counting=counting)
+    except (Failure, UserError) as error:
+        raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
+    return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)
+
+
+def _run(workload, argv, scratch, environment, timeout) -> proc.Result:
+    """The program to its end, and the end of what it left behind."""
+    household = Household(scratch)
+    try:
+        with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
+            result = proc.run(argv, cwd=scratch, env=environment, name=workload.command[0], started=household.started,
+                              timeout=workload.timeout if timeout is None else timeout, stdout=scratch / STDOUT,
+                              file_limit=LARGEST_FILE)
+    except UserError as error:
+        raise UserError(f"{error}{hint(scratch)}") from None
+    if household.left and workload.own:
+        tell(f"workload '{workload.name}': its program left {', '.join(household.left)} running, which was ended with "
+             "it; a server is trained by a file that says how it is started, loaded and stopped (docs/pipeline.md)")
+    return result

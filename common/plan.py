@@ -6,12 +6,15 @@ from pathlib import PurePosixPath
 
 from common.model import TOOLCHAINS
 from common.ninja import Edge
+from common.workloads import RESOLVED
 
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
 STAGES = ("base", "pgo", "layout", "bolt")
+STEADY, WITNESS, FORGET = (f"build/bench/{name}.so" for name in ("steady", "witness", "forget"))
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
+AGAIN = "again"
 GATED = ("pgo", "layout", "bolt")
 # The modules that every count is read with: a change in one of them makes all counts anew.
 READERS = ("layout/callgrind.py", "layout/elf.py", "layout/flow.py")
@@ -136,7 +139,9 @@ def base_edges(project, config) -> list:
 def workload_needs(workload) -> tuple:
     """The files a run needs besides the library."""
     return (f"build/workload/{workload.name}.json", *(f"build/bench/{name}" for name in workload.programs()),
-            *(f"build/inputs/{name}" for name in workload.inputs))
+            *(f"build/inputs/{name}" for name in workload.inputs),
+            *((RESOLVED.format(name=workload.name), *workload.watch) if workload.own else ()),
+            *((FORGET,) if workload.server else ()))
 
 
 def train_edges(project, config) -> list:
@@ -150,21 +155,26 @@ def train_edges(project, config) -> list:
         note = f"{tree}/gcov/{PurePosixPath(source).with_suffix('.gcno')}"
         return f"$train_gcc {gcc_names(config, source)}", (), (note,)
 
-    leaver = f"{tree}/train/instrument_exit.o"
+    glue = tuple(f"{tree}/train/{name}.o" for name in ("instrument", "slots"))
     common = {"toolchain": toolchain, "variant": config.variant}
     edges = compile_edges(project, config, "train", instrumented)
-    edges.append(Edge((leaver,), "compile", ("pgo/instrument_exit.c",), variables={
-        "cc": compiler(toolchain),
-        "flags": f"${flags_name(config, 'c')} -DHAK_INSTRUMENT_GCC={int(toolchain == 'gcc')}"}))
-    # No version script here: _exit is interposed too.
-    variables = link_variables(project, config, "$link_shared -fprofile-generate")
-    edges.append(Edge((library,), "link", (*config.objects(project.sources, "train"), leaver), variables=variables))
+    for target in glue:
+        edges.append(Edge((target,), "compile", (f"pgo/{PurePosixPath(target).stem}.c",), variables={
+            "cc": compiler(toolchain),
+            "flags": f"${flags_name(config, 'c')} -DHAK_INSTRUMENT_GCC={int(toolchain == 'gcc')}"}))
+    # No version script here: the runner calls functions of instrument.c.
+    script = f"pgo/counters-{toolchain}.ld"
+    wrap = " -Wl,--wrap=__gcov_exit" if toolchain == "gcc" else ""
+    variables = link_variables(project, config, f"$link_shared -fprofile-generate -Wl,-T,{script}{wrap}")
+    edges.append(Edge((library,), "link", (*config.objects(project.sources, "train"), *glue), implicit=(script,),
+                      variables=variables))
     parts, trained = [], []
     for row in project.workloads:
         if row.role != "train":
             continue
         out = f"{tree}/train/{row.name}.{PROFILE_SUFFIX[toolchain]}"
-        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), "pgo/train.py"),
+        edges.append(Edge((out,), "train", implicit=(library, *workload_needs(row), STEADY, WITNESS, "pgo/train.py",
+                                                     "pgo/counters.py"),
                           implicit_outputs=(f"{out}.json",),
                           variables={"workload": row.name, "so": library, **common}))
         parts.append(f"{row.weight}:{out}")
@@ -229,19 +239,38 @@ def measure_edges(project, config, stage) -> list:
     edges = []
     for row in project.workloads:
         json = f"{config.tree}/measure/{stage}/{row.name}.json"
-        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), "bench/measure.py", *READERS),
-                          implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
-                          variables={"workload": row.name, "json": json, **common}))
+        edges.append(Edge((json,), "measure", implicit=(
+            library, *workload_needs(row), STEADY, "bench/measure.py", *READERS), implicit_outputs=(
+                f"{json.removesuffix('.json')}.cg.gz",), variables={"workload": row.name, "json": json, **common}))
     edges.append(Edge((f"{config.tree}/golden/{stage}.json",), "golden",
-                      implicit=(library, "build/bench/bench_fastpath", "bench/golden.py", *READERS), variables=common))
+                      implicit=(library, "build/bench/bench_fastpath", STEADY, "bench/golden.py", *READERS),
+                      variables=common))
     return edges
+
+
+def again(project, config) -> tuple:
+    """A second measurement of the base library under the workloads that judge: its difference is the gates' noise."""
+    return tuple(f"{config.tree}/measure/{AGAIN}/{row.name}.json" for row in project.workloads
+                 if row.role == "holdout" and row.gate)
+
+
+def again_edges(project, config) -> list:
+    """Its edges."""
+    rows = tuple(row for row in project.workloads if row.role == "holdout" and row.gate)
+    variables = {"so": config.library("base"), "stage": AGAIN, "toolchain": config.toolchain, "variant": config.variant}
+    return [Edge((json,), "measure", implicit=(
+        config.library("base"), *workload_needs(row), STEADY, "bench/measure.py", *READERS),
+        implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
+        variables={"workload": row.name, "json": json, **variables})
+            for json, row in zip(again(project, config), rows)]
 
 
 def gate_edge(project, config, stage, needs) -> Edge:
     """The verdict on a stage, from the measurements of the stages up to it."""
     stages = STAGES[:STAGES.index(stage) + 1]
     return Edge((f"{config.tree}/gate/{stage}.json",), "gate",
-                implicit=(*measures(project, config, stages), *needs, "bench/gates.toml", "bench/gate.py"),
+                implicit=(*measures(project, config, stages), *again(project, config), *needs, "bench/gates.toml",
+                          "bench/gate.py"),
                 variables={"stage": stage, "tree": config.tree})
 
 
@@ -289,6 +318,7 @@ def layout_edges(project, config) -> list:
 def gated_edges(project, config) -> list:
     """Measurements, verdicts and what follows from them."""
     edges = [edge for stage in STAGES for edge in measure_edges(project, config, stage)]
+    edges += again_edges(project, config)
     sources = project.sources.c + project.sources.cxx
     names = " ".join(str(PurePosixPath(name).with_suffix(".o")) for name in sources)
     tree = config.tree
@@ -315,8 +345,13 @@ def ship_edge(project, config, directory) -> Edge:
 
 
 def program_edges(project) -> list:
-    """Benchmark programs, built once with gcc, the same for all."""
-    edges = []
+    """Benchmark programs, built once with gcc, the same for all, and what is preloaded into runs that count."""
+    edges = [Edge((STEADY,), "program", ("bench/programs/steady.c", "bench/programs/forget.c"), variables={
+        "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"}),
+             Edge((FORGET,), "program", ("bench/programs/forget.c",), variables={
+                 "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"}),
+             Edge((WITNESS,), "program", ("pgo/witness.c", "pgo/slots.c"), variables={
+                 "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC -fno-builtin -fvisibility=hidden"})]
     for name in project.programs:
         source = PurePosixPath(name)
         language = "c" if source.suffix == ".c" else "cxx"
@@ -331,6 +366,13 @@ def input_edges(project) -> list:
     """Generated inputs."""
     return [Edge((f"build/inputs/{row.name}",), "input", implicit=("bench/inputs.py",),
                  variables={"generator": row.generator}) for row in project.inputs]
+
+
+def resolve_edges(project) -> list:
+    """Which program an own command really runs. What it was is in a depfile, so that its change is noticed."""
+    return [Edge((RESOLVED.format(name=row.name),), "resolve", implicit=(
+        f"build/workload/{row.name}.json", *row.watch, WITNESS, STEADY, FORGET, "pgo/resolve.py", "pgo/train.py"),
+        variables={"workload": row.name}) for row in project.workloads if row.own]
 
 
 def test_objects(project, test, toolchain) -> tuple:
@@ -408,6 +450,26 @@ def wall_edge(project, configs, config) -> Edge:
                           "bench/wall.py"), order_only=quiet + earlier, variables={"tree": tree})
 
 
+def wall_results(project, configs) -> tuple:
+    """The wall clock of each configuration; none where no workload is meant for it."""
+    return tuple(f"{config.tree}/wall.json" for config in configs) if any(row.wall for row in project.workloads) else ()
+
+
+def own_edge(project, config) -> Edge:
+    """What ships, under the user's own commands: alone, after the wall clock of everything."""
+    tree, rows = config.tree, [row for row in project.workloads if row.own]
+    counted = tuple(f"{tree}/measure/{stage}/{row.name}.json" for stage in STAGES for row in rows)
+    return Edge((f"{tree}/own.json",), "own",
+                implicit=(*(config.library(stage) for stage in STAGES), f"{tree}/select/ship.json", *counted, STEADY,
+                          *sorted({need for row in rows for need in workload_needs(row)}), "bench/own.py"),
+                order_only=wall_results(project, (config,)), variables={"tree": tree})
+
+
+def own_results(project, configs) -> tuple:
+    """The answers about the user's own commands; none where none was given."""
+    return tuple(f"{config.tree}/own.json" for config in configs) if any(row.own for row in project.workloads) else ()
+
+
 def config_edges(project, configs, config) -> list:
     """The whole chain of one configuration, but for its base stage."""
     edges = given_edges(project, config) if project.profile else train_edges(project, config)
@@ -415,7 +477,8 @@ def config_edges(project, configs, config) -> list:
     edges += [artifact_edge(config, stage) for stage in ("base", "pgo")]
     if not project.profile:
         edges += gated_edges(project, config)
-        edges.append(wall_edge(project, configs, config))
+        edges += [wall_edge(project, configs, config)] if wall_results(project, configs) else []
+        edges += [own_edge(project, config)] if own_results(project, configs) else []
     edges.append(ship_edge(project, config, ship_directory(configs, config)))
     return edges
 
@@ -430,20 +493,20 @@ def phony_edges(project, configs) -> list:
     groups = {
         "all": (*(config.library("base") for config in configs), "compile_commands.json"),
         "matrix": (*matrix, "compile_commands.json"),
-        "bench": (*bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
+        "bench": (STEADY, WITNESS, FORGET, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
         "tests": test_targets(project),
         "ship": shipped,
         "checks": checks,
     }
     if not project.profile:
-        walls = tuple(f"{config.tree}/wall.json" for config in configs)
+        walls = wall_results(project, configs)
         groups |= {
             "measure": tuple(out for config in configs for out in measures(project, config, STAGES)),
             "golden": tuple(f"{config.tree}/golden/{stage}.json" for config in configs for stage in STAGES),
             "gate": tuple(f"{config.tree}/gate/{stage}.json" for config in configs for stage in GATED),
             "wall": walls,
             "report": ("build/report/index.html",),
-            "pgo": (*shipped, *checks, *walls, "compile_commands.json"),
+            "pgo": (*shipped, *checks, *walls, *own_results(project, configs), "compile_commands.json"),
         }
     else:
         groups["pgo"] = (*shipped, *checks)
@@ -453,7 +516,8 @@ def phony_edges(project, configs) -> list:
 def report_edge(project, configs) -> Edge:
     """The report page over all configurations."""
     needs = tuple(need for config in configs for need in
-                  (*measures(project, config, STAGES), f"{config.tree}/wall.json", f"{config.tree}/select/ship.json",
+                  (*measures(project, config, STAGES), *wall_results(project, (config,)),
+                   f"{config.tree}/select/ship.json",
                    *(f"{config.tree}/gate/{stage}.json" for stage in GATED)))
     return Edge(("build/report/index.html",), "report", implicit=(*needs, "bench/report.py"),
                 variables={"trees": " ".join(f"--build {config.tree}" for config in configs)})
@@ -467,7 +531,7 @@ def plan(project, configs) -> list:
         edges += base_edges(project, config)
     for config in configs:
         edges += config_edges(project, configs, config)
-    edges += program_edges(project) + input_edges(project) + test_edges(project)
+    edges += program_edges(project) + input_edges(project) + resolve_edges(project) + test_edges(project)
     if not project.profile:
         edges.append(report_edge(project, configs))
     edges.append(Edge(("compile_commands.json",), "compdb", implicit=("build.ninja",)))

@@ -4,8 +4,10 @@ import ctypes
 import functools
 import os
 import resource
+import select
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,6 @@ from common.errors import Failure, UserError
 TAIL_LINES = 20
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-LEAVE_SECONDS = 2       # for what a killed group wrote; a process that left the group may hold the pipe for ever
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Result:
     stdout: str
     stderr: str
     seconds: float
+    server: object = None       # of a server: common.serve.Run
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
@@ -43,23 +45,26 @@ def describe_status(returncode: int) -> str:
         return f"signal {-returncode}"
 
 
-def _communicate(process, timeout):
-    """Collect the output; on timeout, or when we are interrupted, the whole process group dies with it."""
+def _await(process, timeout) -> bool:
+    """Until the process ends; False when that takes too long. Not until its output does: a child that it left in the
+    background may hold that for ever. By a file descriptor, since Popen.wait would poll, up to 50 ms too late."""
     try:
-        return process.communicate(timeout=timeout), False
-    except subprocess.TimeoutExpired:
-        _kill_group(process)
-    except BaseException:
-        _kill_group(process)
-        process.wait()
-        raise
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
     try:
-        return process.communicate(timeout=LEAVE_SECONDS), True
-    except subprocess.TimeoutExpired as expired:
-        return (expired.stdout, expired.stderr), True
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(handle)
 
 
-def _confine(file_limit):
+def confine(file_limit):
     """In the child: the kernel kills it when we die, even by SIGKILL, since a workload has no one else to end it; and
     no file of its own grows without end."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -74,35 +79,55 @@ def _kill_group(process):
         pass
 
 
+def _read(stream) -> str:
+    """What was written to a temporary file."""
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
+
+
+def _sink(stdout):
+    """Where the output goes: the named file, or a temporary one."""
+    return open(stdout, "wb") if stdout else tempfile.TemporaryFile()
+
+
 def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=None, stdout=None,
-        file_limit=None) -> Result:
+        file_limit=None, name="", started=None) -> Result:
     """Run argv to its end. `stdin` and `stdout` are paths (or None: no input, captured output). No file that it writes
-    may exceed `file_limit` bytes.
+    may exceed `file_limit` bytes. Messages call it `name`; `started(process id)` is called at once.
 
     With `log`, what it wrote goes to that file as well. With `check`, a status other than 0 is a Failure.
     A timeout kills the whole process group and is always a Failure.
     """
     argv = [os.fspath(word) for word in argv]
-    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
+    name = name or argv[0]
+    with open(stdin or os.devnull, "rb") as source, _sink(stdout) as out, tempfile.TemporaryFile() as err:
         try:
             process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, start_new_session=True,
-                                       preexec_fn=functools.partial(_confine, file_limit),
-                                       stdout=sink if stdout else subprocess.PIPE, stderr=subprocess.PIPE)
-            started = time.monotonic()      # after the exec: the fork of this interpreter is not the program's time
+                                       preexec_fn=functools.partial(confine, file_limit), stdout=out, stderr=err)
+            begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
         except OSError as error:
-            raise UserError(f"cannot run {argv[0]}: {error.strerror}; `make doctor` lists how to get each tool"
+            raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool"
                             ) from None
-        (out, err), expired = _communicate(process, timeout)
-    seconds = time.monotonic() - started
-    result = Result(tuple(argv), process.returncode, (out or b"").decode(errors="replace"),
-                    (err or b"").decode(errors="replace"), seconds)
+        try:
+            if started is not None:
+                started(process.pid)
+            expired = not _await(process, timeout)
+            seconds = time.monotonic() - begun
+        except BaseException:
+            _kill_group(process)
+            process.wait()
+            raise
+        if expired:
+            _kill_group(process)
+        process.wait()
+        result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), _read(err), seconds)
     if log:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         Path(log).write_text(f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")
     where = f"; log: {log}" if log else ""
     shown = tail(result.stderr or result.stdout)
     if expired:
-        raise Failure(f"{argv[0]} did not end within {timeout:g} s and was killed{where}{shown}")
+        raise Failure(f"{name} did not end within {timeout:g} s and was killed{where}{shown}")
     if check and result.returncode != 0:
-        raise Failure(f"{argv[0]} failed with {describe_status(result.returncode)}{where}{shown}")
+        raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{shown}")
     return result

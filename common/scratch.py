@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from common.errors import UserError
+
 STALE_SECONDS = 24 * 3600   # no run lasts that long
 
 PINNED_ENV = {
@@ -22,12 +24,22 @@ PINNED_ENV = {
     "PERL_HASH_SEED": "0",
     "PERL_PERTURB_KEYS": "0",
     "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CEILING_DIRECTORIES": "/tmp",
     "GIT_PAGER": "cat",
 }
 
 
-def sweep(room=Path("/tmp")):
+def room_for_runs() -> Path:
+    """$TMPDIR, else /tmp: it must be one from which programs may be run."""
+    room = Path(os.environ.get("TMPDIR") or "/tmp")
+    if not room.is_dir():
+        raise UserError(f"TMPDIR names {room}, which is no directory")
+    if set(str(room.absolute())) & set(" :"):
+        raise UserError(f"TMPDIR names {room}: LD_PRELOAD cannot name a file below a directory with a space or a colon "
+                        "in its name; set TMPDIR to another one")
+    return room.absolute()
+
+
+def sweep(room: Path):
     """Remove what killed runs left. Only a tool that lives removes its own directory."""
     for path in room.glob("hakmem.????????"):
         with contextlib.suppress(OSError):
@@ -37,14 +49,17 @@ def sweep(room=Path("/tmp")):
 
 
 class Scratch:
-    """Context manager: /tmp/hakmem.XXXXXXXX, removed at the end. Always this path length."""
+    """Context manager: /tmp/hakmem.XXXXXXXX, removed at the end. Always this path length. Other users may enter it and
+    make files in it, since a program may become another user."""
 
     def __init__(self):
         self.path = None
 
     def __enter__(self) -> Path:
-        sweep()
-        self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir="/tmp"))
+        room = room_for_runs()
+        sweep(room)
+        self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir=room))
+        self.path.chmod(0o1777 if os.geteuid() == 0 else 0o700)
         return self.path
 
     def __exit__(self, *_exception):

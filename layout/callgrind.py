@@ -28,8 +28,9 @@ LIBRARY = "libhakmem.so"
 # instruction cache is fully associative: with 8 ways, the misses of the same text at another place differed by up to
 # 14 % over six programs, and by a factor of two in one, by conflicts with the program's own lines; with one set the
 # count is equal at every place.
-FLAGS = ("--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--collect-jumps=yes", "--cache-sim=yes",
-         "--branch-sim=yes", "--I1=32768,512,64", "--D1=32768,8,64", "--LL=33554432,16,64")
+FLAGS = ("--tool=callgrind", "--trace-children=yes", "--fair-sched=yes", "--dump-instr=yes", "--collect-jumps=yes",
+         "--cache-sim=yes", "--branch-sim=yes", "--I1=32768,512,64", "--D1=32768,8,64", "--LL=33554432,16,64")
+_START = re.compile(r"^# callgrind format$", re.MULTILINE)
 _COMPRESSED = re.compile(r"\((\d+)\)(?: (.*))?$")
 _PLAIN, _CALL, _JUMP = range(3)
 
@@ -240,8 +241,60 @@ class _Reader:
             table[callee] = Entries(target, count, inclusive)
 
 
+def processes(text: str) -> list:
+    """The outputs of the processes of a run, which stand one behind the other."""
+    starts = [match.start() for match in _START.finditer(text)]
+    return [text[start:end] for start, end in zip([0, *starts[1:]], [*starts[1:], len(text)])]
+
+
+def _sum(tables) -> dict:
+    """Address or edge -> its counts, added."""
+    added = defaultdict(int)
+    for table in tables:
+        for key, times in table.items():
+            added[key] += times
+    return dict(added)
+
+
+def _sum_rows(rows) -> tuple:
+    return tuple(map(sum, zip(*rows)))
+
+
+def _sum_entries(tables) -> dict:
+    added = {}
+    for table in tables:
+        for name, entry in table.items():
+            held = added.get(name)
+            added[name] = entry if held is None else Entries(
+                held.address, held.count + entry.count, _sum_rows((held.inclusive, entry.inclusive)))
+    return added
+
+
+def combine(profiles) -> Profile:
+    """The Profile of several processes of one run, all of which have the same library."""
+    if len(profiles) == 1:
+        return profiles[0]
+    if len({profile.events for profile in profiles}) != 1:
+        raise Failure("the processes of the run counted different events")
+    functions = {}
+    for profile in profiles:
+        for name, row in profile.functions.items():
+            functions[name] = _sum_rows((functions[name], row)) if name in functions else row
+    return Profile(
+        profiles[0].events, _sum_rows(profile.program for profile in profiles),
+        _sum_rows(profile.totals for profile in profiles), _sum(profile.counts for profile in profiles),
+        frozenset().union(*(profile.conditional for profile in profiles)),
+        *(_sum(getattr(profile, name) for profile in profiles) for name in ("branches", "executed", "jumps", "calls")),
+        *(_sum_entries(getattr(profile, name) for profile in profiles) for name in ("entries", "outgoing")), functions)
+
+
 def parse(text: str, library: str = LIBRARY) -> Profile:
-    """The Profile of one object (by file name) in callgrind's output. Failure names the line that is malformed."""
+    """The Profile of one object (by file name) in callgrind's output, of one process or of several. Failure names the
+    line that is malformed."""
+    return combine([_parse(part, library) for part in processes(text)])
+
+
+def _parse(text: str, library: str) -> Profile:
     reader = _Reader(library)
     reader.read(text.splitlines())
     if not reader.events:

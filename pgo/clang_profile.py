@@ -1,25 +1,23 @@
-"""clang's profiles: LLVM raw files of each process, merged into indexed .profdata files."""
+"""clang's profiles: indexed .profdata files."""
 
 import re
 from pathlib import Path
 
 from common import proc
 from common.errors import Failure
-from pgo import tools
+from pgo import counters, tools
 
 SUFFIX = "profdata"
-ENVIRONMENT = {"LLVM_PROFILE_FILE": "{scratch}/profile-%m-%p.profraw"}
 
 _FUNCTION = re.compile(r"^  (\S.*):$")
 _COUNTS = re.compile(r"^    Block counts: \[(.*)\]$")
 
 
-def collect(scratch: Path, _so: Path) -> bytes:
-    """One indexed profile of all processes of a run."""
-    raw = sorted(scratch.glob("*.profraw"))
-    if not raw:
-        raise Failure("the run left no .profraw file: the library was not preloaded, or the program was killed")
-    return _merge(scratch, [str(path) for path in raw])
+def make(so: Path, summed: bytes, scratch: Path) -> bytes:
+    """The indexed profile of a run's counters."""
+    raw = scratch / "run.profraw"
+    counters.write_profile(so, summed, raw)
+    return _merge(scratch, [str(raw)])
 
 
 def merge(weighted, scratch: Path) -> bytes:
@@ -33,19 +31,32 @@ def _merge(scratch: Path, inputs) -> bytes:
     return out.read_bytes()
 
 
-def functions(path, _notes=None) -> dict:
-    """Function name -> the sum of its block counts. A static's name is preceded by its file's and ';'."""
-    shown = proc.run([tools.require("llvm-profdata"), "show", "--all-functions", "--counts", path]).stdout
-    counts, name = {}, ""
-    for line in shown.splitlines():
+def _show(path) -> str:
+    return proc.run([tools.require("llvm-profdata"), "show", "--all-functions", "--counts", path]).stdout
+
+
+def _rows(path) -> dict:
+    """Function name -> its counts. A static's name is preceded by its file's and ';'."""
+    rows, name = {}, ""
+    for line in _show(path).splitlines():
         if match := _FUNCTION.match(line):
             name = match[1]
         elif match := _COUNTS.match(line):
             words = [word for word in match[1].split(",") if word.strip()]
             if not all(word.strip().isdecimal() for word in words):
                 raise Failure(f"llvm-profdata says of {path}: '{line.strip()}', which are no counts")
-            counts[name] = counts.get(name, 0) + sum(map(int, words))
-    return counts
+            rows.setdefault(name, []).append([int(word) for word in words])
+    return rows
+
+
+def calls(path, _notes=None) -> dict:
+    """Function name -> how often it was called: its first counter, by -pgo-instrument-entry."""
+    return {name: sum(row[0] for row in rows if row) for name, rows in _rows(path).items()}
+
+
+def functions(path, _notes=None) -> dict:
+    """Function name -> the sum of its block counts."""
+    return {name: sum(map(sum, rows)) for name, rows in _rows(path).items()}
 
 
 def total(path) -> int:

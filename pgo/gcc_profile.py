@@ -1,18 +1,19 @@
 """gcc's profiles: one .gcda a translation unit, kept as a deterministic tar whose names are those of the sources."""
 
 import io
+import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
 from common import proc
 from common.errors import Failure
 from common.scratch import Scratch
-from pgo import tools
+from pgo import counters, tools
 
 SUFFIX = "gcda.tar"
 PREFIX = "gcov"     # in the scratch; also the directory of the build tree that both compiles name with -dumpbase
-ENVIRONMENT = {"GCOV_PREFIX": "{scratch}/gcov"}
 
 _FUNCTION = re.compile(r"FUNCTION ident=(\d+)")
 _NAMED = re.compile(r"FUNCTION ident=(\d+), .*`([^']+)'")
@@ -50,11 +51,14 @@ def unpack(archive: Path, directory: Path):
         (directory / name).write_bytes(content)
 
 
-def collect(scratch: Path, so: Path) -> bytes:
-    """The run's files lie under GCOV_PREFIX at <absolute build tree>/gcov/<source>.gcda: keep <source>.gcda."""
-    tree = scratch / PREFIX / so.resolve().parent.parent.relative_to("/") / PREFIX
-    if not any(tree.rglob("*.gcda")):
-        raise Failure("the run left no .gcda file: the library was not preloaded, or the program was killed")
+def make(so: Path, summed: bytes, scratch: Path) -> bytes:
+    """The profile of a run's counters. Its files lie under GCOV_PREFIX at <build tree>/gcov/<source>.gcda, by whatever
+    name the clone was reached when it was compiled: keep <source>.gcda."""
+    prefix = scratch / PREFIX
+    counters.write_profile(so, summed, scratch / "run", {"GCOV_PREFIX": str(prefix)})
+    tree = next(prefix.rglob(f"{so.parent.parent.name}/{PREFIX}"), None)
+    if tree is None:
+        raise Failure(f"the runtime of {so} wrote no .gcda file")
     return pack(tree)
 
 
@@ -103,6 +107,22 @@ def functions(path, notes=None) -> dict:
                 name = names.get(ident, ident)
                 counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def calls(path, notes=None) -> dict:
+    """Function name -> how often it was called, as gcov says it."""
+    found = {}
+    with Scratch() as scratch:
+        unpack(Path(path), scratch)
+        for data in sorted(scratch.rglob("*.gcda")):
+            note = Path(notes) / data.relative_to(scratch).with_suffix(".gcno")
+            if note.exists():
+                shutil.copyfile(note, data.with_suffix(".gcno"))
+                shown = proc.run([tools.require("gcov"), "--json-format", "--stdout", data], cwd=scratch).stdout
+                for line in filter(None, shown.splitlines()):
+                    for entry in (row for source in json.loads(line)["files"] for row in source["functions"]):
+                        found[entry["name"]] = found.get(entry["name"], 0) + entry["execution_count"]
+    return found
 
 
 def total(path) -> int:

@@ -1,32 +1,105 @@
 """Run one workload under the instrumented library and keep its profile."""
 
 import argparse
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
-from common.paths import ROOT
+from common.paths import BENCH_PROGRAMS, ROOT
 from common.scratch import Scratch
-from pgo import kinds
+from pgo import counters, kinds
 
 EXAMPLE = ("example: python3 -m pgo.train --workload python --toolchain clang --variant bench_minimal "
            "--so build/clang-bench_minimal/train/libhakmem.so "
            "-o build/clang-bench_minimal/train/python.profdata")
 
 
+WITNESS = "witness.so"
 FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
+# What the C library's callers may call for memory, as both sides count it.
+REQUESTS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "_Znwm", "_Znam",
+            "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t")
+LEAST_SHARE, SLACK = 0.8, 1000      # of the requests that were to be seen: programs with threads vary a little, and one
+LEAST_PROCESSES = 0.5               # that is ended in the background may have come farther, or less far
 
 
-def wrapper() -> list:
+@dataclass(frozen=True)
+class Seen:
+    """How many processes and requests for memory a run had, the programs behind them, and what a server answered."""
+    processes: int
+    mallocs: int
+    programs: tuple = ()
+    answers: int = 0
+
+    def __str__(self):
+        return f"{self.processes:,} {'process' if self.processes == 1 else 'processes'}, {self.mallocs:,} mallocs"
+
+
+def wrapper(workload) -> list:
     """Run at fixed addresses, since a few of the allocator's paths depend on them and equal runs shall give equal
-    profiles. Where the machine forbids it, the profile is as good but differs a little each time."""
+    profiles; the project's own workloads also on one processor, where threads meet each other alike each time. Where
+    the machine forbids it, the profile is as good but differs a little each time."""
+    words = list(FIXED_ADDRESSES)
+    if workload.server:
+        return []
+    if not workload.own:
+        allowed = sorted(os.sched_getaffinity(0))
+        words = ["/usr/bin/taskset", "-c", str(allowed[os.getpid() % len(allowed)]), *words]
     try:
-        permitted = proc.run([*FIXED_ADDRESSES, "/bin/true"], check=False).returncode == 0
+        permitted = proc.run([*words, "/bin/true"], check=False).returncode == 0
     except UserError:
         permitted = False
-    return [*FIXED_ADDRESSES, "/usr/bin/env", "{preload}"] if permitted else []
+    return [*words, "/usr/bin/env", "{preload}"] if permitted else []
+
+
+def run(workload, so, timeout=None) -> tuple:
+    """(the processes of one run under a library that counts, what a server answered meanwhile)"""
+    kept = []
+    done = launch(workload, so, wrapper=wrapper(workload), timeout=timeout, steady=True, beside=(counters.make,),
+                  keep=lambda scratch: kept.extend(counters.read(scratch)))
+    return tuple(kept), done.server.requests if done.server else 0
+
+
+def programs_of(processes) -> tuple:
+    """The names of the programs, each once."""
+    return tuple(dict.fromkeys(os.path.basename(process.program) for process in processes))
+
+
+def expected(workload, timeout=None) -> Seen:
+    """What there is to be seen: the same run on the C library, with its requests counted."""
+    processes, answers = run(workload, BENCH_PROGRAMS / WITNESS, timeout)
+    return Seen(len(processes), sum(process.counts[0] for process in processes), programs_of(processes), answers)
+
+
+def check_seen(workload, seen: Seen, wanted: Seen):
+    """Failure when the training run missed much of what the program does. A load that lasts a while asks a slower
+    server less often."""
+    share = LEAST_SHARE * (min(1.0, seen.answers / wanted.answers) if wanted.answers else 1.0)
+    if seen.processes < LEAST_PROCESSES * wanted.processes or seen.mallocs + SLACK < share * wanted.mallocs:
+        raise Failure(f"training on '{workload.name}' saw {seen} of {wanted} ({', '.join(wanted.programs)}): a profile "
+                      "of so small a part would tailor the library to something else; does it drop LD_PRELOAD, or end "
+                      "its processes before their work is done?")
+
+
+def train(workload, arguments, kind) -> tuple:
+    """(profile, what was seen, what was to be seen)"""
+    wanted = expected(workload, arguments.timeout)
+    processes, answers = run(workload, arguments.so, arguments.timeout)
+    if not processes or not any(map(any, (process.counts for process in processes))):
+        raise Failure(f"the run of '{workload.name}' left no counts: {workload.command[0]} does not load "
+                      f"{arguments.so.name}; is it a static program, or one that runs with another user's rights?")
+    with Scratch() as scratch:
+        made = kind.make(arguments.so, counters.total(processes), scratch)
+        profile = scratch / f"profile.{kind.SUFFIX}"
+        profile.write_bytes(made)
+        called = kind.calls(profile, arguments.so.parent.parent / "gcov")
+    seen = Seen(len(processes), sum(called.get(name, 0) for name in REQUESTS), programs_of(processes),
+                answers)
+    return made, seen, wanted
 
 
 def parse(argv):
@@ -47,16 +120,11 @@ def main(argv) -> int:
     arguments = parse(argv)
     kind = kinds.kind_of(arguments.toolchain)
     workload = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])[0]
-    kept = []
-    launch(workload, arguments.so, wrapper=wrapper(), extra_env=kind.ENVIRONMENT, timeout=arguments.timeout,
-           keep=lambda scratch: kept.append(kind.collect(scratch, arguments.so)))
-    with Scratch() as scratch:
-        profile = scratch / f"profile.{kind.SUFFIX}"
-        profile.write_bytes(kept[0])
-        if kind.total(profile) == 0:
-            raise Failure(f"the profile of '{workload.name}' is empty: the run called nothing of {arguments.so}")
+    made, seen, wanted = train(workload, arguments, kind)
+    print(f"trained on '{workload.name}': {seen} (expected {wanted})")
+    check_seen(workload, seen, wanted)
     record = kinds.make_record(arguments.toolchain, arguments.variant, workload.name, arguments.so)
-    files.write_atomic(arguments.out, kept[0])
+    files.write_atomic(arguments.out, made)
     files.write_json(kinds.record_path(arguments.out), record)
     return 0
 

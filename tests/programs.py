@@ -1,21 +1,19 @@
 """What the tests of real programs share: which libraries, running one program twice, and leaving no process behind."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from common import household
 from pgo import tools
 from tests.support import ROOT, label, libraries
 
 TIMEOUT = 180
-PR_SET_CHILD_SUBREAPER = 36
 NOT_PRELOADED = b"cannot be preloaded"      # what ld.so says before it goes on with the C library's malloc
 
 
@@ -50,46 +48,15 @@ def wait_until(condition, what, seconds=30):
     return found
 
 
-def parents() -> dict:
-    """Process id -> its parent's, of everything that runs and is no zombie."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    found[int(entry.name)] = int(parent)
-    return found
+class Household(household.Household):
+    """The same for a test: what it started is ended at once, and this process is no parent of orphans any longer."""
 
+    def __init__(self):
+        super().__init__(grace=0)
 
-def descendants() -> set:
-    """Everything that this process started, at any depth."""
-    tree, found, fresh = parents(), set(), {os.getpid()}
-    while fresh:
-        fresh = {pid for pid, parent in tree.items() if parent in fresh} - found
-        found |= fresh
-    return found
-
-
-class Household:
-    """Context manager: at its end nothing runs that was started inside, daemons too: orphans become our children."""
-
-    def __enter__(self):
-        self._libc = ctypes.CDLL(None)
-        self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-        self._before = descendants()
-        return self
-
-    def __exit__(self, *_exception):
-        while left := descendants() - self._before:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
-            for pid in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-        self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        household.adopt(False)
 
 
 def execute(words, environment, directory, stdin=b"", timeout=TIMEOUT) -> Ran:

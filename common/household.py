@@ -1,0 +1,167 @@
+"""Nothing outlives a run: whatever a program started, daemons too, ends with it.
+
+A process whose parent ends becomes the child of the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER), which
+is this one: so everything that a run started is found among its descendants.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_SECONDS = 2.0     # between asking a process to end and ending it
+_LIBC = ctypes.CDLL(None)
+_mains = set()          # the first processes of the runs that go on at present, in whatever thread
+
+
+def adopt(on=True):
+    """Become, or cease to be, the parent of orphans."""
+    _LIBC.prctl(PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
+
+
+def parents() -> dict:
+    """Process id -> its parent's, of everything that runs and is no zombie."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:2]
+                if state not in "ZX":
+                    found[int(name)] = int(parent)
+    return found
+
+
+def descendants(but=()) -> set:
+    """Everything that this process started, at any depth, without the processes `but` and theirs."""
+    tree, found, fresh = parents(), set(), {os.getpid()}
+    while fresh:
+        fresh = {pid for pid, parent in tree.items() if parent in fresh and pid not in but} - found
+        found |= fresh
+    return found
+
+
+def _shows(pid: int, directory) -> bool:
+    """Whether a process tells by its directory, its mappings or its environment that it belongs to a run."""
+    place = os.fsencode(directory)
+    with contextlib.suppress(OSError):
+        if os.fsencode(os.readlink(f"/proc/{pid}/cwd")).startswith(place):
+            return True
+    for name in ("maps", "environ"):
+        with contextlib.suppress(OSError):
+            if place in Path("/proc", str(pid), name).read_bytes():
+                return True
+    return False
+
+
+def name_of(pid: int) -> str:
+    """What the process calls itself."""
+    try:
+        return Path("/proc", str(pid), "comm").read_text().strip()
+    except OSError:
+        return "?"
+
+
+def send(pids, number):
+    """A signal to each that still is."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def reap(pids):
+    """Take the exit status of those that have become ours."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _end_all_of(directory):
+    """SIGKILL to everything that shows a run's directory, until nothing does."""
+    for _attempt in range(200):
+        found = [pid for pid in parents() if pid != os.getpid() and _shows(pid, directory)]
+        if not found:
+            return
+        send(found, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+class Guardian:
+    """Context manager: a process that does nothing, unless this one dies inside, even by SIGKILL: then it ends what the
+    run has started, and removes its directory."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.pid = self._hold = None
+
+    def __enter__(self):
+        wait, self._hold = os.pipe()
+        self.pid = os.fork()
+        if self.pid:
+            os.close(wait)
+            return self
+        try:
+            os.setsid()
+            os.close(self._hold)
+            if not os.read(wait, 1):
+                _end_all_of(self.directory)
+                shutil.rmtree(self.directory, ignore_errors=True)
+        finally:
+            os._exit(0)
+
+    def __exit__(self, *_exception):
+        os.write(self._hold, b"x")
+        os.close(self._hold)
+        os.waitpid(self.pid, 0)
+
+
+class Household:
+    """Context manager: at its end nothing runs that was started inside. `directory` is the run's own: it tells its
+    processes from those of another run in another thread. `left` are the names of those that had to be ended."""
+
+    def __init__(self, directory=None, grace=GRACE_SECONDS):
+        self.directory, self.grace = directory, grace
+        self.left = []
+        self.main = None
+        self._before = set()
+
+    def __enter__(self):
+        adopt()
+        self._before = descendants()
+        return self
+
+    def started(self, pid: int):
+        """The run's first process."""
+        self.main = pid
+        _mains.add(pid)
+
+    def remaining(self) -> set:
+        """What runs of it."""
+        others = _mains - {self.main}
+        found = descendants(but=others) - self._before
+        return {pid for pid in found if not others or self.directory is None or _shows(pid, self.directory)}
+
+    def end(self):
+        """Ask what is left to end, wait a little, then end it."""
+        remaining = self.remaining()
+        self.left = sorted(name_of(pid) for pid in remaining)
+        send(remaining, signal.SIGTERM)
+        deadline = time.monotonic() + self.grace
+        ended = set(remaining)
+        while remaining:
+            if time.monotonic() > deadline:
+                send(remaining, signal.SIGKILL)
+            time.sleep(0.005)
+            reap(ended)
+            remaining = self.remaining()
+            ended |= remaining
+        reap(ended)
+
+    def __exit__(self, *_exception):
+        try:
+            self.end()
+        finally:
+            _mains.discard(self.main)

@@ -28,8 +28,8 @@ enum {
 hak_os_mark_t hak_os_mark;
 _Thread_local hak_os_thread_t hak_os_thread;
 
-static _Atomic bool started; /* some process of this line has made the mark READY; not wiped */
-static _Atomic bool wiped;   /* the system has agreed to wipe the mark in children */
+static _Atomic bool started;        /* some process of this line has made the mark READY; not wiped */
+static _Atomic bool wiped;          /* the system has agreed to wipe the mark in children */
 static _Atomic uint32_t generation; /* of forks, as hak_os_generation says */
 static _Atomic uintptr_t repairer;  /* the thread that made the mark REPAIRING */
 static bool (*repair_in_child)(bool first, bool forker);
@@ -153,8 +153,8 @@ void hak_os_repair(void)
 static bool try_word(hak_os_lock_t *lock)
 {
     uint64_t unlocked = 0;
-    return atomic_compare_exchange_strong_explicit(&lock->word, &unlocked, hak_os_self(), memory_order_acquire,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&lock->word, &unlocked, hak_os_self(),
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
 bool hak_os_try_lock_slow(hak_os_lock_t *lock)
@@ -172,7 +172,9 @@ void hak_os_lock_slow(hak_os_lock_t *lock)
         hak_pause();
     }
     uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    for (;;) { /* until the lock is ours: its holders let go of it after a bounded piece of work, and wake one of us */
+    for (
+        ;
+        ;) { /* until the lock is ours: its holders let go of it after a bounded piece of work, and wake one of us */
         if (seen == 0) {
             if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, hak_os_self() | HAK_OS_AWAITED,
                                                         memory_order_acquire, memory_order_relaxed))

@@ -279,10 +279,11 @@ typedef struct action {
 #if defined(__x86_64__)
 #define RESTORER_FLAG 0x04000000ul
 void hak_os_signal_return(void) HAK_HIDDEN;
-__asm__(".pushsection .text.hak_os_signal_return,\"ax\",@progbits\n"
-        ".hidden hak_os_signal_return\n.globl hak_os_signal_return\n.type hak_os_signal_return,@function\n"
-        "hak_os_signal_return:\n\tmovl $15, %eax\n\tsyscall\n.size hak_os_signal_return, . - hak_os_signal_return\n"
-        ".popsection");
+__asm__(
+    ".pushsection .text.hak_os_signal_return,\"ax\",@progbits\n"
+    ".hidden hak_os_signal_return\n.globl hak_os_signal_return\n.type hak_os_signal_return,@function\n"
+    "hak_os_signal_return:\n\tmovl $15, %eax\n\tsyscall\n.size hak_os_signal_return, . - hak_os_signal_return\n"
+    ".popsection");
 #define RESTORER hak_os_signal_return
 #else
 #define RESTORER_FLAG 0ul

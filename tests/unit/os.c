@@ -396,13 +396,19 @@ static void test_a_child_is_repaired(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map_is_aligned_and_zero), cmocka_unit_test(test_too_large_is_null),
-        cmocka_unit_test(test_discard_makes_zero),      cmocka_unit_test(test_move_keeps_contents),
-        cmocka_unit_test(test_clock_does_not_go_back),  cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_lock_excludes),           cmocka_unit_test(test_lock_has_an_owner),
-        cmocka_unit_test(test_clock_is_the_systems),    cmocka_unit_test(test_clock_is_found_in_the_kernels_image),
+        cmocka_unit_test(test_map_is_aligned_and_zero),
+        cmocka_unit_test(test_too_large_is_null),
+        cmocka_unit_test(test_discard_makes_zero),
+        cmocka_unit_test(test_move_keeps_contents),
+        cmocka_unit_test(test_clock_does_not_go_back),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_lock_excludes),
+        cmocka_unit_test(test_lock_has_an_owner),
+        cmocka_unit_test(test_clock_is_the_systems),
+        cmocka_unit_test(test_clock_is_found_in_the_kernels_image),
         cmocka_unit_test(test_environment_of_a_privileged_program),
-        cmocka_unit_test(test_what_goes_back_is_seen),  cmocka_unit_test(test_end_of_a_thread),
+        cmocka_unit_test(test_what_goes_back_is_seen),
+        cmocka_unit_test(test_end_of_a_thread),
         cmocka_unit_test(test_a_child_is_repaired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,7 +96,7 @@ static void *large_block(hak_slab_t *run)
 
 void *hak_huge_take(size_t size, bool *zero)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap != NULL) {
         /* Sizes that never come back must not keep the pool from joining what lies side by side. */
         hak_huge_release_kept(heap);

@@ -1,4 +1,4 @@
-"""Programs that bring runtimes of their own, and the linker's auditing: they start and run with the library in front."""
+"""Programs with runtimes of their own, and the linker's auditing: they start and run with the library in front."""
 
 import os
 import subprocess
@@ -46,7 +46,8 @@ int main(void)
 COMPILERS = ("clang", "clang-22", "gcc")
 SANITIZERS = ("thread", "memory", "address", "leak", "undefined")
 AUDITOR = Path("/usr/lib/x86_64-linux-gnu/audit/sotruss-lib.so")
-# gcc's ThreadSanitizer is a library, so that malloc is ours: it does not see how blocks change hands, and takes that for races.
+# gcc's ThreadSanitizer is a library, so that malloc is ours: it does not see how blocks change hands, and takes
+# that for races.
 SETTINGS = {"ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0", "LSAN_OPTIONS": "detect_leaks=0",
             "TSAN_OPTIONS": "report_bugs=0"}
 
@@ -54,8 +55,8 @@ SETTINGS = {"ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0", "LSAN_OPT
 def run_with(words, environment):
     """The status of a program and what it said."""
     # The address randomisation of newer kernels is more than older sanitizers can do with, by themselves.
-    done = subprocess.run(["/usr/bin/setarch", "-R", "/usr/bin/env", *environment, *words], capture_output=True, text=True,
-                          timeout=60, env={**os.environ, **SETTINGS}, check=False)
+    done = subprocess.run(["/usr/bin/setarch", "-R", "/usr/bin/env", *environment, *words], capture_output=True,
+                          text=True, timeout=60, env={**os.environ, **SETTINGS}, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -78,7 +79,7 @@ def test_sanitized_programs_run(compiler, sanitizer, tmp_path):
 
 
 def test_audited_programs_start():
-    """The linker loads an auditing library first, which leaves little thread-local storage: enough for the variant plugin."""
+    """An auditing library comes first and leaves little thread-local storage: enough for the variant plugin."""
     if not AUDITOR.exists():
         pytest.skip(f"{AUDITOR} is not installed: apt-get install libc6-dev-bin")
     found = [so for so in libraries() if "plugin" in label(so)]

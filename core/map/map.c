@@ -62,8 +62,9 @@ static bool cover_window(size_t window)
 {
     if (bit(covered, window))
         return true;
-    bool done = is_readable(window) ? hak_os_make_writable(window_of(window), WINDOW_BYTES)
-                                    : hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL;
+    /* A forked child may find a window mapped of which a lost thread has not yet said so. */
+    bool done = (!is_readable(window) && hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL) ||
+                hak_os_make_writable(window_of(window), WINDOW_BYTES);
     if (!done)
         return false;
     hak_os_huge_pages(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */

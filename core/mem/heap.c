@@ -156,24 +156,25 @@ static hak_heap_t *take_orphan_locked(void)
 
 /* True of a heap that nobody gives up any more: its thread has ended, by the exit system call, or after libc had made its last
  * round of destructors. In a forked child the names are of another process, and say nothing. */
-static bool is_abandoned(hak_heap_t *heap)
+static bool is_abandoned(hak_heap_t *heap, uint64_t self)
 {
     uint64_t thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
-    return thread != 0 && atomic_load(&heap->state) == HAK_HEAP_LIVE && hak_os_thread_ended(thread);
+    return thread != 0 && atomic_load(&heap->state) == HAK_HEAP_LIVE && hak_os_thread_ended(thread, self);
 }
 
 /* Looks at a few heaps, at others each time: so there are at most LOOKS + 1 heaps to LOOKS threads, and a constant. */
 static HAK_NOINLINE hak_heap_t *find_abandoned(void)
 {
     uint32_t count = hak_heap_count();
+    uint64_t self = count > UNNAMED ? hak_os_thread_name() : 0;
     for (uint32_t i = 0; i < LOOKS && count > UNNAMED; i++) {
         uint32_t at = atomic_fetch_add_explicit(&looked, 1, memory_order_relaxed);
         hak_heap_t *heap = hak_heap_by_owner(UNNAMED + 1 + at % (count - UNNAMED));
-        if (!is_abandoned(heap) || !hak_os_try_lock(&heap->lock))
+        if (!is_abandoned(heap, self) || !hak_os_try_lock(&heap->lock))
             continue;
         hak_os_unlock(&heap->lock); /* held for ever by a thread that ended in the middle: leave it */
         hak_os_lock(&heaps_lock);
-        bool mine = is_abandoned(heap); /* nobody was faster */
+        bool mine = is_abandoned(heap, self); /* nobody was faster */
         if (mine) {
             atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
             claim_locked(heap);
@@ -364,14 +365,19 @@ hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls)
 
 /* --- in a forked child -------------------------------------------------------------------------------------------- */
 
+static bool list_is_broken; /* of orphans; from find_lost to after_fork */
+
 void hak_heaps_find_lost(void)
 {
     uint32_t count = hak_heap_count();
-    hak_os_lock_reset(&heaps_lock);
+    list_is_broken = hak_os_lock_reset(&heaps_lock);
     for (uint32_t owner = 1; owner <= count; owner++) {
         hak_heap_t *heap = hak_heap_by_owner(owner);
-        if (atomic_load(&heap->lock.word) != 0 && !hak_os_lock_is_mine(&heap->lock))
-            atomic_store(&heap->state, HAK_HEAP_LOST);
+        if (atomic_load_explicit(&heap->lock.word, memory_order_relaxed) == 0 ||
+            hak_os_lock_is_mine(&heap->lock))
+            continue;
+        list_is_broken |= atomic_load(&heap->state) == HAK_HEAP_ORPHAN;
+        atomic_store(&heap->state, HAK_HEAP_LOST);
     }
 }
 
@@ -402,14 +408,17 @@ static void salvage(hak_heap_t *heap)
     atomic_store(&heap->state, HAK_HEAP_LIVE);
 }
 
-/* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. */
+/* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. Orphans are not written
+ * to without need: each would cost the child a page. */
 static void orphan_locked(hak_heap_t *heap)
 {
-    if (atomic_load(&heap->state) == HAK_HEAP_LIVE && heap->generation != hak_os_generation()) {
+    uint32_t state = atomic_load(&heap->state);
+    bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation();
+    if (left) {
         atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
         atomic_store(&heap->state, HAK_HEAP_ORPHAN);
     }
-    if (atomic_load(&heap->state) != HAK_HEAP_ORPHAN)
+    if (!left && !(list_is_broken && state == HAK_HEAP_ORPHAN))
         return;
     heap->next_orphan = orphans;
     orphans = heap;
@@ -434,9 +443,11 @@ bool hak_heaps_after_fork(void)
     /* Tried, because a thread that was made since may hold it and wait for this repair; or the caller itself holds it. */
     if (!hak_os_try_lock(&heaps_lock))
         return false;
-    orphans = NULL;
+    if (list_is_broken)
+        orphans = NULL;
     for (uint32_t owner = 1; owner <= hak_heap_count(); owner++)
         orphan_locked(hak_heap_by_owner(owner));
+    list_is_broken = false;
     hak_os_unlock(&heaps_lock);
     return true;
 }

@@ -173,7 +173,7 @@ static void *take_big(size_t size, bool zeroed, bool *zero)
 
 void *hak_huge_take(size_t size, bool zeroed, bool *zero)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach();
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap != NULL) {
         /* Sizes that never come back must not keep the pool from joining what lies side by side. */
         hak_huge_release_kept(heap);
@@ -194,7 +194,7 @@ void *hak_huge_take_aligned(size_t align, size_t size)
     if (p != NULL)
         return p;
     if (hak_thread.heap == NULL)
-        hak_heap_attach();
+        hak_heap_attach_at_need();
     if (slices <= LARGE_SLICES && align <= HAK_LARGE_MAX) {
         hak_slab_t *run = hak_run_take((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
         if (run != NULL)

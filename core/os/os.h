@@ -86,9 +86,9 @@ bool hak_os_readable(const void *address);
 
 /* Names the calling thread among all of the system: its process above, itself below; never 0. */
 uint64_t hak_os_thread_name(void);
-/* True if that thread of the calling process has ended, however it did. False of another process's (the parent's, in a
+/* True if that thread has ended, however it did; `self` is the caller's name. False of another process's (the parent's, in a
  * forked child), and when the system does not say. */
-bool hak_os_thread_ended(uint64_t name);
+bool hak_os_thread_ended(uint64_t name, uint64_t self);
 
 /* --- locks, and forked children ----------------------------------------------------------------------------------- */
 

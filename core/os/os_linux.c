@@ -349,19 +349,14 @@ bool hak_os_readable(const void *address)
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t process_number(void)
-{
-    return (uint64_t)hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-}
-
 uint64_t hak_os_thread_name(void)
 {
-    return process_number() << 32 | (uint32_t)hak_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    uint64_t process = (uint64_t)hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return process << 32 | (uint32_t)hak_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-bool hak_os_thread_ended(uint64_t name)
+bool hak_os_thread_ended(uint64_t name, uint64_t self)
 {
-    uint64_t process = name >> 32;
-    return process == process_number() &&
-           hak_call(SYS_tgkill, (long)process, (long)(uint32_t)name, 0, 0, 0, 0) == -ESRCH;
+    return name >> 32 == self >> 32 &&
+           hak_call(SYS_tgkill, (long)(name >> 32), (long)(uint32_t)name, 0, 0, 0, 0) == -ESRCH;
 }

@@ -36,7 +36,9 @@ static void fork_here(int signal)
         }
         CHECK(child > 0 && status == 0, "fork %d: the child's status is 0x%x", forks, status);
         forks++;
-        again_in(60 + forks * 37 % 200);
+        if (forks < FORKS) {
+            again_in(200 + forks * 37 % 200); // not so soon that the thread gets nowhere on a busy machine
+        }
     }
     errno = saved;
 }

@@ -66,7 +66,8 @@ static void fork_once(void)
 
 static void load_use_close(const char *path, int other_namespace)
 {
-    void *library = other_namespace ? dlmopen(LM_ID_NEWLM, path, RTLD_NOW) : dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library =
+        other_namespace ? dlmopen(LM_ID_NEWLM, path, RTLD_NOW) : dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CHECK(library != NULL, "%s", dlerror());
     find(library);
     pthread_t thread;

@@ -11,11 +11,11 @@
 #include <sys/syscall.h>
 #include "threads.h"
 
-#define LOAD(offset)         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
+#define LOAD(offset)          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
 #define SKIP_UNLESS(value, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (n))
-#define RETURN(value)        BPF_STMT(BPF_RET | BPF_K, (value))
-#define NUMBER               offsetof(struct seccomp_data, nr)
-#define ARGUMENT(i)          (offsetof(struct seccomp_data, args) + 8 * (i))
+#define RETURN(value)         BPF_STMT(BPF_RET | BPF_K, (value))
+#define NUMBER                offsetof(struct seccomp_data, nr)
+#define ARGUMENT(i)           (offsetof(struct seccomp_data, args) + 8 * (i))
 
 static const struct refusal {
     const char *name;
@@ -56,7 +56,8 @@ static void refuse(const struct refusal *refusal, unsigned error)
         program[3] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, 0);
     }
     const struct sock_fprog filter = {sizeof program / sizeof *program, program};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
         _exit(TEST_SKIPPED);
     }
 }

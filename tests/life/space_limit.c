@@ -33,7 +33,8 @@ int main(int argc, char **argv)
         if (started && least == 0) {
             least = kib;
         }
-        CHECK(started || least == 0, "%lu KiB are not enough, but %lu are", (unsigned long)kib, (unsigned long)least);
+        CHECK(started || least == 0, "%lu KiB are not enough, but %lu are", (unsigned long)kib,
+              (unsigned long)least);
     }
     CHECK(least != 0 && least <= 30000, "needs %lu KiB of address space to start", (unsigned long)least);
     CHECK(starts_with(argv[0], 2000000), "not with 2 GiB");

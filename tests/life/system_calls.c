@@ -11,6 +11,9 @@
 //   clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
 //   rt_sigaction   SIGUSR2                          only `research`, once when loaded
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked
+//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
+//   rt_sigprocmask, getpid, gettid                  in a forked child, once
+//   getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use
 //
 // The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the program's and libc's
 // constructors run, "threads" when two threads of the process are already there, which then allocate for each other.

@@ -5,9 +5,7 @@
 
 void __msan_init(void);
 
-void __msan_init(void)
-{
-}
+void __msan_init(void) {}
 
 int main(void)
 {

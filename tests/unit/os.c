@@ -271,10 +271,15 @@ static void test_what_goes_back_is_seen(void **state)
 
 static uint64_t name_of_thread;
 
+static bool ended(uint64_t name)
+{
+    return hak_os_thread_ended(name, hak_os_thread_name());
+}
+
 static void *tell_name(void *stays)
 {
     name_of_thread = hak_os_thread_name();
-    assert_false(hak_os_thread_ended(name_of_thread));
+    assert_false(ended(name_of_thread));
     return stays;
 }
 
@@ -285,12 +290,12 @@ static void test_end_of_a_thread(void **state)
     assert_int_equal(pthread_create(&thread, NULL, tell_name, NULL), 0);
     pthread_join(thread, NULL);
     assert_true(name_of_thread != 0 && name_of_thread != hak_os_thread_name());
-    for (int i = 0; i < 1000 && !hak_os_thread_ended(name_of_thread); i++) {
+    for (int i = 0; i < 1000 && !ended(name_of_thread); i++) {
         usleep(1000); // joined a moment before the kernel forgets it
     }
-    assert_true(hak_os_thread_ended(name_of_thread));
-    assert_false(hak_os_thread_ended(hak_os_thread_name()));
-    assert_false(hak_os_thread_ended(name_of_thread + (1ull << 32))); // of another process: not known
+    assert_true(ended(name_of_thread));
+    assert_false(ended(hak_os_thread_name()));
+    assert_false(ended(name_of_thread + (1ull << 32))); // of another process: not known
 }
 
 static struct {
@@ -396,13 +401,19 @@ static void test_a_child_is_repaired(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map_is_aligned_and_zero), cmocka_unit_test(test_too_large_is_null),
-        cmocka_unit_test(test_discard_makes_zero),      cmocka_unit_test(test_move_keeps_contents),
-        cmocka_unit_test(test_clock_does_not_go_back),  cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_lock_excludes),           cmocka_unit_test(test_lock_has_an_owner),
-        cmocka_unit_test(test_clock_is_the_systems),    cmocka_unit_test(test_clock_is_found_in_the_kernels_image),
+        cmocka_unit_test(test_map_is_aligned_and_zero),
+        cmocka_unit_test(test_too_large_is_null),
+        cmocka_unit_test(test_discard_makes_zero),
+        cmocka_unit_test(test_move_keeps_contents),
+        cmocka_unit_test(test_clock_does_not_go_back),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_lock_excludes),
+        cmocka_unit_test(test_lock_has_an_owner),
+        cmocka_unit_test(test_clock_is_the_systems),
+        cmocka_unit_test(test_clock_is_found_in_the_kernels_image),
         cmocka_unit_test(test_environment_of_a_privileged_program),
-        cmocka_unit_test(test_what_goes_back_is_seen),  cmocka_unit_test(test_end_of_a_thread),
+        cmocka_unit_test(test_what_goes_back_is_seen),
+        cmocka_unit_test(test_end_of_a_thread),
         cmocka_unit_test(test_a_child_is_repaired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

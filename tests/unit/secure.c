@@ -76,6 +76,7 @@ int main(int argc, char **argv)
         return TEST_SKIPPED; // this file system grants nothing
     }
     CHECK(status == 0 && said == 0, "status %d, and it said %zu bytes", status, said);
-    CHECK(plain == 5 && said_plain != 0, "without privileges: status %d, and it said %zu bytes", plain, said_plain);
+    CHECK(plain == 5 && said_plain != 0, "without privileges: status %d, and it said %zu bytes", plain,
+          said_plain);
     return 0;
 }

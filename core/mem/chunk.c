@@ -5,6 +5,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "mem/tend.h"
@@ -262,7 +263,8 @@ static bool add_chunk(void)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    if (HAK_HARDEN) /* what runs over the end of the last block must not reach the next chunk's descriptors */
+    if (HAK_HARDEN &&
+        hak_guard_may_forbid()) /* what runs over the end of the last block must not reach the next chunk's descriptors */
         hak_os_forbid(region - HAK_SLICE, HAK_SLICE);
     chunk->free = ALL_FREE;
     chunk->huge = region_huge;

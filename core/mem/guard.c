@@ -18,6 +18,7 @@
 #define FILL_MOST                                                                                            \
     ((size_t)64 << 10)   /* bytes that are filled by writing them; of more the pages are given back */
 #define WAITING      32u /* freed large and big blocks that wait, of all threads */
+#define STRAYS       8u
 #define WAITING_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 #define GUARDED_MOST 8192u               /* large and big blocks at a time that have an inaccessible end */
 #define CHUNKS_FIRST 8192u               /* chunks that have one; */
@@ -29,6 +30,7 @@ static _Atomic uint32_t chunks, forbidden; /* asked for an inaccessible end, and
 static _Atomic uint32_t huge_in_use;       /* large and big blocks */
 static _Atomic(void *) waiting[WAITING];   /* freed large and big blocks; whoever exchanges one holds it */
 static _Atomic(const void *) waiting_last; /* the one that came last */
+static _Atomic(void *) strays[STRAYS];     /* blocks of slabs that were freed by threads without a heap */
 
 void hak_guard_init(void)
 {
@@ -317,20 +319,6 @@ static void free_huge(void *p, uint32_t entry)
     stop_waiting(atomic_exchange_explicit(&waiting[hak_random() % WAITING], p, memory_order_acq_rel));
 }
 
-bool hak_hard_let_go(bool all)
-{
-    bool any = false;
-    const void *last = all ? NULL : atomic_load_explicit(&waiting_last, memory_order_relaxed);
-    for (unsigned i = 0; i < WAITING; i++) {
-        void *p = atomic_load_explicit(&waiting[i], memory_order_relaxed);
-        if (p == NULL || p == last)
-            continue;
-        any = true;
-        stop_waiting(atomic_exchange_explicit(&waiting[i], NULL, memory_order_acq_rel));
-    }
-    return any;
-}
-
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
 
 /* A huge block that was just taken: what the caller gets for a request of `size`. */
@@ -405,6 +393,13 @@ static void send_home(void *p)
         hak_guard_spoilt(p);
 }
 
+/* A block that waited for all threads without a heap, or NULL. */
+static void send_stray(void *p)
+{
+    if (p != NULL)
+        send_home(p);
+}
+
 /* A filled block of a slab waits, and another one need not any more. */
 static void hold_any(void *p, uint32_t entry)
 {
@@ -444,7 +439,23 @@ static void free_in_slab(void *p, uint32_t entry)
     if (hak_thread.heap != NULL || hak_heap_attach_at_need() != NULL)
         hold_any(p, entry);
     else
-        hak_free_front(p);
+        send_stray(atomic_exchange_explicit(&strays[hak_random() % STRAYS], p, memory_order_acq_rel));
+}
+
+bool hak_hard_let_go(bool all)
+{
+    bool any = false;
+    const void *last = all ? NULL : atomic_load_explicit(&waiting_last, memory_order_relaxed);
+    for (unsigned i = 0; i < WAITING; i++) {
+        void *p = atomic_load_explicit(&waiting[i], memory_order_relaxed);
+        if (p == NULL || p == last)
+            continue;
+        any = true;
+        stop_waiting(atomic_exchange_explicit(&waiting[i], NULL, memory_order_acq_rel));
+    }
+    for (unsigned i = 0; i < STRAYS; i++)
+        send_stray(atomic_exchange_explicit(&strays[i], NULL, memory_order_acq_rel));
+    return any;
 }
 
 void hak_hard_free_slow(void *p, size_t asked, const void *site)

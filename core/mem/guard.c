@@ -16,17 +16,18 @@
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
 #define FILL_MOST                                                                                            \
-    ((size_t)64 << 10)   /* bytes that are filled by writing them; of more the pages are given back */
-#define WAITING      32u /* freed large and big blocks that wait, of all threads */
-#define STRAYS       8u
-#define WAITING_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
-#define GUARDED_MOST 8192u               /* large and big blocks at a time that have an inaccessible end */
-#define CHUNKS_FIRST 8192u               /* chunks that have one; */
-#define CHUNKS_THEN  64u                 /* of those that follow one in so many, */
-#define CHUNKS_MOST  16384u              /* as long as there are no more than these: 32,768 mappings */
+    ((size_t)64 << 10)    /* bytes that are filled by writing them; of more the pages are given back */
+#define WAITING       32u /* freed large and big blocks that wait, of all threads */
+#define STRAYS        8u
+#define WAITING_SIZE  ((size_t)256 << 20) /* bytes of one of them, at most */
+#define GUARDED_MOST  8192u               /* large and big blocks at a time that have an inaccessible end */
+#define CHUNKS_BARRED 1024u               /* chunks that have bars: 10,240 mappings; */
+#define CHUNKS_FIRST  8192u               /* that have an inaccessible end: 14,336 more; */
+#define CHUNKS_THEN   64u                 /* of those that follow one in so many has one, */
+#define CHUNKS_LAST   (1u << 18)          /* up to this one: 7,936 more */
 
 hak_guard_keys_t hak_guard_keys;
-static _Atomic uint32_t chunks, forbidden; /* asked for an inaccessible end, and got one */
+static _Atomic uint32_t chunks;            /* so far */
 static _Atomic uint32_t huge_in_use;       /* large and big blocks */
 static _Atomic(void *) waiting[WAITING];   /* freed large and big blocks; whoever exchanges one holds it */
 static _Atomic(const void *) waiting_last; /* the one that came last */
@@ -49,13 +50,26 @@ void hak_guard_seed(uint64_t *random)
     *random ^= hak_guard_keys.canary; /* where the system has little to give */
 }
 
-bool hak_guard_may_forbid(void)
+hak_guard_extent_t hak_guard_next_chunk(void)
 {
     uint32_t n = atomic_fetch_add_explicit(&chunks, 1, memory_order_relaxed);
-    if (n >= CHUNKS_FIRST && n % CHUNKS_THEN != 0)
-        return false;
-    return atomic_load_explicit(&forbidden, memory_order_relaxed) < CHUNKS_MOST &&
-           atomic_fetch_add_explicit(&forbidden, 1, memory_order_relaxed) < CHUNKS_MOST;
+    if (n < CHUNKS_BARRED)
+        return HAK_GUARD_BARS;
+    if (n < CHUNKS_FIRST || (n % CHUNKS_THEN == 0 && n < CHUNKS_LAST))
+        return HAK_GUARD_END;
+    return HAK_GUARD_NOTHING;
+}
+
+unsigned __int128 hak_guard_bars(void)
+{
+    const unsigned first = HAK_CHUNK_HEAD;
+    const unsigned last = HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST - 1;
+    const unsigned third = (last - first) / 3;
+    const unsigned __int128 one = 1;
+    unsigned __int128 bars = one << first | one << last;
+    for (unsigned i = 0; i < 2; i++) /* each in a third of its own, at least four slices from the next */
+        bars |= one << (first + 4 + i * (third + 4) + hak_random() % (third - 4));
+    return bars;
 }
 
 /* --- what is wrong ------------------------------------------------------------------------------------------------ */

@@ -46,9 +46,18 @@ void hak_guard_init(void);
 void hak_guard_fill_any(void *p, size_t bytes);
 /* A slab's blocks are all free, and it is given up: their links go. */
 void hak_guard_forget(char *base, size_t size, size_t count);
-/* Whether another chunk may have an inaccessible slice at its end: each is two mappings, of which the system has 65,530 for a
- * process. Called once for each chunk. */
-bool hak_guard_may_forbid(void);
+/* What of a chunk is made inaccessible. Each slice is two mappings, of which the system has 65,530 for a process. */
+typedef enum hak_guard_extent {
+    HAK_GUARD_NOTHING,
+    HAK_GUARD_END, /* the last slice */
+    HAK_GUARD_BARS /* and those that no block may lie in (hak_guard_bars) */
+} hak_guard_extent_t;
+
+/* For the next chunk; called once for each. */
+hak_guard_extent_t hak_guard_next_chunk(void);
+/* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
+ * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
+unsigned __int128 hak_guard_bars(void);
 /* The link in a free block, or a word behind it, is not what it was. */
 HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
 

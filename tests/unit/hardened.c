@@ -77,6 +77,13 @@ static void write_at(char *block, size_t at)
     *(volatile char *)(block + at) = 1;
 }
 
+static void run_over(char *from, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 512) {
+        read_at(from, at);
+    }
+}
+
 static void read_freed(char *block, size_t at)
 {
     hak_free(block);
@@ -502,13 +509,28 @@ static void test_chunks_with_an_inaccessible_end(void **state)
     enum {
         CHUNKS = 4000000 // 8 TiB
     };
-    int at_first = 0, in_all = 0;
+    int barred = 0, ends = 0;
     for (int i = 0; i < CHUNKS; i++) {
-        in_all += hak_guard_may_forbid();
-        at_first = i == 4000 ? in_all : at_first;
+        const hak_guard_extent_t extent = hak_guard_next_chunk();
+        barred += extent == HAK_GUARD_BARS;
+        ends += extent != HAK_GUARD_NOTHING;
     }
-    assert_int_equal(at_first, 4001);
-    assert_in_range(in_all, 10000, 16384);
+    assert_in_range(barred, 0, 1024);
+    assert_in_range(ends, 6144, 16384);
+    assert_int_equal(hak_guard_next_chunk(), HAK_GUARD_NOTHING);
+    assert_in_range(barred * 8 + ends * 2, 0, 50000); // mappings, of 65,530
+}
+
+static void test_a_run_from_any_block_faults(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, 100, 1000, 4096, 20000, 60000, 200000};
+    for (size_t i = 0; i < 7 * 20; i++) {
+        const size_t size = sizes[i % 7];
+        char *block = hak_alloc(size);
+        assert_int_equal(end_of(run_over, block + size, 1 << 20), SIGSEGV);
+        assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
+    }
 }
 
 // --- blocks of no bytes -------------------------------------------------------------------------------------------
@@ -561,6 +583,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_untouched_memory_stays_untouched),
         cmocka_unit_test(test_mappings_stay_few),
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),
+        cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_blocks_of_no_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

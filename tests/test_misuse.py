@@ -16,11 +16,13 @@ PHRASES = {
     "unaligned": "not the start of a block",
     "write-after-free": "write after free",
     "forged-link": "write after free",
-    "overrun-into-free": "overrun of the block before",
-    "underrun": "overrun of the block before|overrun of",
+    "overrun-into-free": "overrun",
+    "underrun": "underrun|overrun",
     "overrun": "overrun",
-    "wrong-size": "wrong size: 100, expected 24",
-    "wrong-align": "wrong alignment: 4096",
+    "run-": "overrun|write after free",
+    "wrong-size": "wrong size",
+    "wrong-align": "wrong alignment: 4194304",
+    "wrong-kind": "new",
     "": "not a block of this allocator",
 }
 
@@ -31,27 +33,47 @@ def variant_of(so) -> str:
 
 
 KNOWN = [so for so in libraries() if variant_of(so)]
+SAFE = [so for so in KNOWN if variant_of(so) == "balanced"]
 
 
 def test_page_has_every_misuse_and_variant():
     page = table.read(table.PAGE.read_text())
     assert list(page) == [(kind.name, kind.sentence) for kind in table.misuses()]
-    assert all(set(outcomes) == set(model.load_variants(ROOT)) for outcomes in page.values())
+    variants = {*model.load_variants(ROOT), table.SAFE_HEAD}
+    assert all(set(outcomes) == variants for outcomes in page.values())
 
 
 @pytest.mark.parametrize("so", KNOWN, ids=[label(so) for so in KNOWN])
 def test_page_says_what_happens(so):
     """Every misuse comes to what the page says of the variant. What is detected is said in one line."""
+    compare(so, (), variant_of(so))
+
+
+@pytest.mark.parametrize("so", SAFE, ids=[label(so) for so in SAFE])
+def test_safe_free_is_safer(so):
+    """The option's column is what it does, and nowhere worse than the column without it."""
+    compare(so, tuple(table.SAFE.items()), table.SAFE_HEAD)
+    for (name, _), outcomes in table.read(table.PAGE.read_text()).items():
+        plain, safe = (table.outcomes_of(outcomes[head], len(table.SIZES)) for head in ("balanced", table.SAFE_HEAD))
+        for before, after in zip(plain, safe):
+            assert after == before or after == table.DETECTED, f"{name}: {before} becomes {after}"
+
+
+def compare(so, environment, column):
+    """Every misuse comes to what the page's column says; what is detected is said in one line."""
     page = table.read(table.PAGE.read_text())
+    kinds = table.misuses()
     with Preloaded(so) as preloaded:
-        ends = table.measure([preloaded.directory / "libhakmem.so"], table.misuses())
-    for (_, kind), end in ends.items():
-        outcome = end.outcome()
-        expected = page[kind.name, kind.sentence][variant_of(so)]
-        assert outcome == expected, f"{kind.name}: {outcome}, not {expected}: status {end.status}: {end.said}"
+        target = table.Target(preloaded.directory / "libhakmem.so", environment)
+        ends = table.measure([target], kinds)
+    for kind in kinds:
+        found = [ends[target, kind.name, size] for size in kind.sizes]
+        expected = page[kind.name, kind.sentence][column]
+        assert table.cell([end.outcome() for end in found]) == expected, f"{kind.name}: not {expected}: {found}"
         phrase = next(text for start, text in PHRASES.items() if kind.name.startswith(start))
-        if outcome == table.DETECTED:
-            assert re.search(phrase, end.said) and re.search(r"0x[0-9a-f]+", end.said), f"{kind.name}: {end.said}"
+        for end in found:
+            if end.outcome() == table.DETECTED:
+                assert re.search(phrase, end.said) and re.search(r"0x[0-9a-f]+", end.said), f"{kind.name}: {end.said}"
 
 
 def test_outcomes():
@@ -62,6 +84,7 @@ def test_outcomes():
     assert table.End(-6, f"hakmem: trace: big taken 0x10 1\n{line}").outcome() == table.UNDETECTED
     assert table.End(-6, "").outcome() == table.UNDETECTED
     assert table.End(0, "").outcome() == table.HARMLESS
+    assert table.End(4, "").outcome() == table.STOPPED
     assert table.End(3, "harm: ...\n").outcome() == table.End(-11, "").outcome() == table.UNDETECTED
 
 

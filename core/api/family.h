@@ -115,7 +115,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
         return hak_calloc_slow(size);
-    hak_bin_pop(bin, block, offset);
+    hak_bin_pop(bin, block);
     hak_zero_tiny(block, offset);
     return block;
 }

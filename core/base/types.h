@@ -33,7 +33,7 @@
 #define HAK_CHUNK_SLICES 128u
 #define HAK_CHUNK_HEAD   (HAK_HARDEN ? 8u : 2u) /* slices in front that are not for use */
 #define HAK_CHUNK_TAIL   (HAK_HARDEN ? 1u : 0u) /* slices at the end that nobody may touch */
-#define HAK_RUN_MOST     (HAK_CHUNK_SLICES - HAK_CHUNK_HEAD - HAK_CHUNK_TAIL)
+#define HAK_RUN_MOST     (HAK_HARDEN ? 40u : HAK_CHUNK_SLICES - HAK_CHUNK_HEAD - HAK_CHUNK_TAIL)
 #define HAK_CHUNK        (HAK_SLICE * HAK_CHUNK_SLICES)
 #define HAK_ADDRESS_BITS 47                  /* user address space on x86-64 and arm64 without opt-in */
 #define HAK_LARGE_MAX    ((size_t)512 << 10) /* bytes; above it a block is big */

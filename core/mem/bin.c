@@ -27,7 +27,8 @@ void hak_bins_init(hak_thread_t *thread)
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
         thread->bins[cls].room = thread->bins[cls].cap = cap_of(cls);
 #if HAK_HARDEN
-    thread->random_step = ((uintptr_t)thread ^ hak_guard_keys.link) * 0x9e3779b97f4a7c15ull | 1;
+    hak_guard_seed(&thread->random);
+    thread->places = 0;
 #endif
 }
 
@@ -80,6 +81,7 @@ static void *begin(hak_heap_t *heap, unsigned cls, void *list)
     heap->cls[cls].ran_out = true;
     bin->room = bin->cap;
     bin->head = hak_next(list);
+    hak_unseal(list);
     return list;
 }
 
@@ -90,18 +92,22 @@ static void *take_by_borrowing(unsigned cls)
     if (heap == NULL)
         return NULL;
     void *block = hak_slab_take_one(heap, cls);
+    if (block != NULL)
+        hak_unseal(block);
     hak_heap_unlock_one(heap);
     return block;
 }
 
-/* What the class holds back goes into the bin. */
+/* What the class holds back goes into the bin; the block freed last only when the thread ends. */
 static void let_go(hak_bin_t *bin, unsigned cls)
 {
 #if HAK_HARDEN
     for (unsigned i = 0; cls <= HAK_TINY_CLASSES && i < HAK_HELD; i++) {
         void *block = hak_thread.held[cls][i];
-        if (block == NULL)
+        if (block == NULL || (block == hak_thread.last && !hak_thread.ended))
             continue;
+        if (!hak_guard_is_held(block))
+            hak_guard_spoilt(block);
         hak_thread.held[cls][i] = NULL;
         hak_set_next(block, bin->head);
         bin->head = block;
@@ -165,8 +171,10 @@ static void *borrow(hak_heap_t *heap, unsigned cls)
     if (*list == NULL)
         list = &heap->cls[cls + 1].stash;
     void *block = *list;
-    if (block != NULL)
-        *list = hak_next(block);
+    if (block == NULL)
+        return NULL;
+    *list = hak_next(block);
+    hak_unseal(block);
     return block;
 }
 

@@ -5,6 +5,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "mem/tend.h"
@@ -15,7 +16,9 @@
 #define REGION_LEAST ((size_t)8 << 20)
 #define REGION_MOST  ((size_t)1 << 30)
 /* The free slices of a chunk without runs. */
-#define ALL_FREE         ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
+#define ALL_FREE ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
+/* Those that are free in every chunk without runs: a run that fits in them can always be had. */
+#define SURELY_FREE      (mask_of(HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST, HAK_RUN_MOST))
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
@@ -27,6 +30,7 @@ typedef unsigned __int128 slices_t;
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
     slices_t free;                 /* never those in front */
+    slices_t whole;                /* what is free when there are no runs */
     slices_t dirty;                /* may hold something other than zero */
     struct chunk *next, *prev;     /* of those whose longest free run is as long */
     struct chunk *older, *younger; /* of those that have slices to purge */
@@ -35,6 +39,7 @@ typedef struct chunk {
     bool huge;                     /* the system has been told to back it by a huge page */
 } chunk_t;
 
+static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
 static_assert(sizeof(slices_t) * 8 == HAK_CHUNK_SLICES, "a bit for each slice");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
@@ -256,15 +261,32 @@ static void unlist_from_all(chunk_t *chunk)
     *(chunk->after != NULL ? &chunk->after->before : &all) = chunk->before;
 }
 
+static void forbid_slice(char *chunk, unsigned slice)
+{
+    hak_os_forbid(chunk + slice * HAK_SLICE, HAK_SLICE);
+}
+
+/* Makes the slice at a new chunk's end inaccessible, where what runs over the end of the last block would reach the next
+ * chunk's descriptors, and the bars between its blocks. Returns the slices that are for use. */
+static slices_t guard_chunk(char *chunk)
+{
+    slices_t bars = hak_guard_bars();
+    hak_guard_extent_t extent = hak_guard_next_chunk();
+    if (extent != HAK_GUARD_NOTHING)
+        forbid_slice(chunk, HAK_CHUNK_SLICES - 1);
+    for (slices_t rest = extent == HAK_GUARD_BARS ? bars : 0; rest != 0; rest &= rest - 1)
+        forbid_slice(chunk, first_of(rest));
+    return ALL_FREE & ~bars;
+}
+
 static bool add_chunk(void)
 {
     if (region == region_end && !reserve_region())
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    if (HAK_HARDEN) /* what runs over the end of the last block must not reach the next chunk's descriptors */
-        hak_os_forbid(region - HAK_SLICE, HAK_SLICE);
-    chunk->free = ALL_FREE;
+    chunk->whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
+    chunk->free = chunk->whole;
     chunk->huge = region_huge;
     list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);
@@ -306,7 +328,7 @@ hak_slab_t *hak_run_take(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
-    if ((runs_of(ALL_FREE, slices) & every(align)) == 0)
+    if ((runs_of(SURELY_FREE, slices) & every(align)) == 0)
         return NULL;
     hak_os_lock(&lock);
     while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {
@@ -455,7 +477,7 @@ static void unmap_empty_chunks(size_t most)
     chunk_t *removed = NULL;
     for (chunk_t *next, *chunk = by_longest[HAK_RUN_MOST]; chunk != NULL && most != 0; chunk = next, most--) {
         next = chunk->next;
-        if (chunk->free != ALL_FREE)
+        if (chunk->free != chunk->whole)
             continue;
         remove_chunk(chunk);
         chunk->next = removed;
@@ -491,7 +513,7 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_os_lock(&lock);
     give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
     bool due = HAK_PURGE && !refused && hak_retain_due(&retain, floor_of()) != 0;
-    due |= hak_is_scarce() && chunk->free == ALL_FREE &&
+    due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
     if (hak_unlikely(due) && hak_thread.heap != NULL)
@@ -531,7 +553,7 @@ static size_t chunks_with_runs(void)
 {
     size_t n = 0;
     for (const chunk_t *chunk = all; chunk != NULL; chunk = chunk->before)
-        n += chunk->free != ALL_FREE;
+        n += chunk->free != chunk->whole;
     return n;
 }
 

@@ -44,11 +44,6 @@ static inline bool hak_check_frees(void)
     return !HAK_HARDEN && hak_policy()->safe_free;
 }
 
-/* Takes the first block, whose link ends the list or leads far away; aborts unless it is to a block of the class. */
-HAK_COLD void *hak_bin_pop_slow(void *block, size_t offset);
-/* The block was freed twice, the second time right after the first. */
-HAK_COLD _Noreturn void hak_freed_twice(const void *p, size_t offset);
-
 /* The bin at a class's offset (class times 16), and the thread's `self`. clang puts both relative to the thread pointer
  * into the instruction itself; gcc first makes pointers of them, unless it is told that they lie in the segment fs:
  * malloc and free are 13 and 15 instructions with that, 14 and 17 without (gcc 12; clang 22: 11 and 14). */
@@ -85,14 +80,11 @@ HAK_INLINE uint32_t hak_self(void)
 }
 #endif
 
-/* Takes the first block of the bin at this offset; the caller has seen that there is one. */
-HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block, size_t offset)
+/* Takes the first block of the bin; the caller has seen that there is one. */
+HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block)
 {
-    void *next = hak_next_unchecked(block);
-    if (HAK_CHECK_LINKS &&
-        hak_unlikely(!hak_is_near(block, next) || hak_entry_low(hak_map_get(next)) != offset))
-        return hak_bin_pop_slow(block, offset);
-    bin->head = next;
+    bin->head = hak_next(block);
+    hak_unseal(block);
     return block;
 }
 
@@ -105,7 +97,7 @@ HAK_INLINE void *hak_malloc_front(size_t size)
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);
-    return hak_bin_pop(bin, block, offset);
+    return hak_bin_pop(bin, block);
 }
 
 HAK_INLINE void hak_free_front(void *p)
@@ -115,11 +107,11 @@ HAK_INLINE void hak_free_front(void *p)
         hak_free_slow(p);
         return;
     }
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
+        hak_freed_twice(p);
     hak_bin_ref_t bin = hak_bin_at(offset);
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
     void *head = bin->head;
-    if (HAK_CHECK_LINKS && hak_unlikely(head == p))
-        hak_freed_twice(p, offset);
     hak_set_next(p, head);
     bin->head = p;
     if (hak_unlikely(--bin->room == 0))

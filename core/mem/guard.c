@@ -1,5 +1,7 @@
 /* guard.c: the slow side of the checks on blocks: the keys, what is not tiny, and what is wrong. Any thread; a block and its
- * state belong to whoever holds it. Two threads that free a block at the same moment may both pass; nothing else may. */
+ * state belong to whoever holds it. Two threads that free a block at the same moment may both pass; nothing else may.
+ *
+ * No line that is printed has a key in it, or a canary or a link: who reads it may be the enemy. */
 #include "mem/guard.h"
 
 #include "base/message.h"
@@ -7,20 +9,68 @@
 #include "mem/foreign.h"
 #include "mem/hard.h"
 #include "mem/huge.h"
+#include "mem/zero.h"
 #include "os/os.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
+#define FILL_MOST                                                                                            \
+    ((size_t)64 << 10)    /* bytes that are filled by writing them; of more the pages are given back */
+#define WAITING       32u /* freed large and big blocks that wait, of all threads */
+#define STRAYS        8u
+#define WAITING_SIZE  ((size_t)256 << 20) /* bytes of one of them, at most */
+#define GUARDED_MOST  8192u               /* large and big blocks at a time that have an inaccessible end */
+#define CHUNKS_BARRED 1024u               /* chunks that have bars: 10,240 mappings; */
+#define CHUNKS_FIRST  8192u               /* that have an inaccessible end: 14,336 more; */
+#define CHUNKS_THEN   64u                 /* of those that follow one in so many has one, */
+#define CHUNKS_LAST   (1u << 18)          /* up to this one: 7,936 more */
 
 hak_guard_keys_t hak_guard_keys;
+static _Atomic uint32_t chunks;            /* so far */
+static _Atomic uint32_t huge_in_use;       /* large and big blocks */
+static _Atomic(void *) waiting[WAITING];   /* freed large and big blocks; whoever exchanges one holds it */
+static _Atomic(const void *) waiting_last; /* the one that came last */
+static _Atomic(void *) strays[STRAYS];     /* blocks of slabs that were freed by threads without a heap */
 
 void hak_guard_init(void)
 {
-    uint64_t words[3];
-    hak_os_random(words, 3);
-    hak_guard_keys = (hak_guard_keys_t){.link = words[0], .echo = words[1], .canary = words[2] | 1};
+    uint64_t words[5];
+    hak_os_random(words, 5);
+    hak_guard_keys = (hak_guard_keys_t){.link = words[0],
+                                        .echo = words[1],
+                                        .echo_factor = words[2] | 1,
+                                        .canary = words[3],
+                                        .canary_factor = words[4] | 1};
+}
+
+void hak_guard_seed(uint64_t *random)
+{
+    hak_os_random(random, 1);
+    *random ^= hak_guard_keys.canary; /* where the system has little to give */
+}
+
+hak_guard_extent_t hak_guard_next_chunk(void)
+{
+    uint32_t n = atomic_fetch_add_explicit(&chunks, 1, memory_order_relaxed);
+    if (n < CHUNKS_BARRED)
+        return HAK_GUARD_BARS;
+    if (n < CHUNKS_FIRST || (n % CHUNKS_THEN == 0 && n < CHUNKS_LAST))
+        return HAK_GUARD_END;
+    return HAK_GUARD_NOTHING;
+}
+
+unsigned __int128 hak_guard_bars(void)
+{
+    const unsigned first = HAK_CHUNK_HEAD;
+    const unsigned last = HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST - 1;
+    const unsigned third = (last - first) / 3;
+    const unsigned __int128 one = 1;
+    unsigned __int128 bars = one << first | one << last;
+    for (unsigned i = 0; i < 2; i++) /* each in a third of its own, at least four slices from the next */
+        bars |= one << (first + 4 + i * (third + 4) + hak_random() % (third - 4));
+    return bars;
 }
 
 /* --- what is wrong ------------------------------------------------------------------------------------------------ */
@@ -30,29 +80,30 @@ static uint64_t number(const void *p)
     return (uintptr_t)p;
 }
 
+static uint64_t class_of(uint32_t entry)
+{
+    return hak_entry_in_slab(entry) ? (uint64_t)(hak_entry_low(entry) / 16) : 0;
+}
+
 /* Where a free block differs from what it was left as. */
 void hak_guard_spoilt(const void *block)
 {
     const hak_word_t *word = block;
     uint32_t entry = hak_map_find(block);
-    uint64_t cls = hak_entry_low(entry) / 16;
     if (!hak_entry_in_slab(entry) || *hak_guard_state(block) != HAK_BLOCK_FREE)
         hak_fatal("corrupt list of free blocks: %x (class %u) is not free: state %u, expected %u",
-                  number(block), cls, hak_entry_in_slab(entry) ? (uint64_t)*hak_guard_state(block) : 0,
-                  (uint64_t)HAK_BLOCK_FREE);
-    uint64_t fill = (uint64_t)HAK_FILL_WORD;
+                  number(block), class_of(entry),
+                  hak_entry_in_slab(entry) ? (uint64_t)*hak_guard_state(block) : 0, (uint64_t)HAK_BLOCK_FREE);
     size_t words = hak_slab_of(block)->size / sizeof *word;
     size_t at = 2;
-    while (at < words && word[at] == fill)
+    while (at < words && word[at] == (uint64_t)HAK_FILL_WORD)
         at++;
     if (at == words)
-        hak_fatal(
-            "write after free of %x (class %u), or overrun of the block before it: link %x, its second copy "
-            "%x, expected %x",
-            number(block), cls, word[0], word[1], hak_guard_echo(block, word[0] ^ hak_guard_keys.link));
+        at = 0;
     hak_fatal(
-        "write after free of %x (class %u), or overrun of the block before it: at byte %u found %x, expected %x",
-        number(block), cls, (uint64_t)(at * sizeof *word), word[at], fill);
+        "write after free of %x (class %u), or overrun of the block before it: at byte %u it is not as it "
+        "was left",
+        number(block), class_of(entry), (uint64_t)(at * sizeof *word));
 }
 
 static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
@@ -60,55 +111,118 @@ static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
     if (entry == 0)
         hak_fatal("free of %x: not a block of this allocator, or freed before; called from %x", number(p),
                   number(site));
-    if (!hak_entry_in_slab(entry))
-        hak_fatal("free of %x: not the start of a block (above %u bytes); called from %x", number(p),
-                  (uint64_t)HAK_CLASS_MAX, number(site));
-    const hak_slab_t *slab = hak_slab_of(p);
-    uint64_t cls = hak_entry_low(entry) / 16;
-    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
-    if (at % slab->size != 0 || *hak_guard_state(p) == HAK_BLOCK_NONE)
-        hak_fatal(
-            "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
-            "called from %x",
-            number(p), cls, (uint64_t)slab->size, (uint64_t)(at % slab->size), number(site));
-    hak_fatal("double free of %x (class %u): state %u, expected %u or more; called from %x", number(p), cls,
-              (uint64_t)*hak_guard_state(p), (uint64_t)HAK_BLOCK_USED, number(site));
+    bool in_slab = hak_entry_in_slab(entry);
+    size_t at = (uintptr_t)p & (HAK_ALIGN - 1);
+    if (in_slab)
+        at = (size_t)((const char *)p - hak_slab_base(hak_slab_of(p))) % hak_slab_of(p)->size;
+    else if (!hak_is_zero_entry(entry) && hak_entry_low(entry) != HAK_ENTRY_LARGE - HAK_ENTRY_KEPT)
+        at = hak_huge_size(p, entry) == 0;
+    if (at == 0 && (!in_slab || *hak_guard_state(p) != HAK_BLOCK_NONE))
+        hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), number(site));
+    if (!in_slab)
+        hak_fatal("free of %x: not the start of a block (above %u bytes), or freed before; called from %x",
+                  number(p), (uint64_t)HAK_CLASS_MAX, number(site));
+    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
+              "called from %x",
+              number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, number(site));
 }
 
-/* --- one block ---------------------------------------------------------------------------------------------------- */
+static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, const void *site)
+{
+    uint64_t canary = hak_guard_canary(p);
+    const char *end = (const char *)p + usable;
+    uint64_t at = 0;
+    while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
+        at++;
+    hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; freed from %x", number(p),
+              class_of(entry), (uint64_t)usable, at, number(site));
+}
+
+/* --- what is known of a block ------------------------------------------------------------------------------------- */
 
 static bool is_big(uint32_t entry)
 {
     return hak_entry_low(entry) == HAK_ENTRY_BIG;
 }
 
-/* Bytes that the owner of a block in use may use. */
+/* What was asked for a big block; all of its bytes while it waits. */
+static size_t big_asked(const void *p, uint32_t entry)
+{
+    (void)entry;
+    return hak_big_asked(p);
+}
+
+static void set_big_asked(void *p, uint32_t entry, size_t asked)
+{
+    (void)entry;
+    hak_big_set_asked(p, asked);
+}
+
+/* Bytes behind the canary of a block in a slab. Few fit into its state; of more the next three states have seven bits each,
+ * which look like no block in use. */
+static size_t slack_of(const void *p)
+{
+    const uint8_t *state = hak_guard_state(p);
+    size_t slack = *state & HAK_SLACK_MOST;
+    return slack < HAK_SLACK_MOST ? slack : state[1] | (size_t)state[2] << 7 | (size_t)state[3] << 14;
+}
+
+static void set_slack(void *p, size_t slack)
+{
+    uint8_t *state = hak_guard_state(p);
+    *state = (uint8_t)(HAK_BLOCK_USED | hak_min(slack, HAK_SLACK_MOST));
+    for (unsigned i = 1; slack >= HAK_SLACK_MOST && i <= 3; i++)
+        state[i] = slack >> (7 * (i - 1)) & 0x7f;
+}
+
+/* Bytes that the owner of a block in use may use: what it asked for. */
 static size_t usable_of(const void *p, uint32_t entry)
 {
+    if (hak_is_zero_entry(entry))
+        return 0;
+    if (hak_entry_in_slab(entry))
+        return hak_slab_of(p)->size - HAK_CANARY_BYTES - slack_of(p);
 #if HAK_HARDEN
-    if (!hak_entry_in_slab(entry))
-        return is_big(entry) ? hak_big_asked(p) : hak_slab_of(p)->asked;
-#else
-    (void)is_big, (void)entry;
+    if (!is_big(entry))
+        return hak_slab_of(p)->asked;
 #endif
-    return hak_slab_of(p)->size - HAK_CANARY_BYTES - (*hak_guard_state(p) & HAK_SLACK_MOST);
+    return big_asked(p, entry);
+}
+
+static bool is_in_use(const void *p, uint32_t entry)
+{
+    if (((uintptr_t)p & (HAK_ALIGN - 1)) != 0)
+        return false;
+    if (is_big(entry)) {
+        size_t size = hak_huge_size(p, entry);
+        return size != 0 && size != big_asked(p, entry);
+    }
+    bool begins = hak_entry_in_slab(entry) || hak_is_zero_entry(entry) || hak_huge_size(p, entry) != 0;
+    return begins && *hak_guard_state(p) >= HAK_BLOCK_USED;
+}
+
+/* In front of a slice may be what is inaccessible; a slab is not. */
+static bool is_underrun(const void *p)
+{
+    const volatile char *before = (const char *)p - 1;
+    if (((uintptr_t)p & (HAK_SLICE - 1)) == 0 && !hak_entry_in_slab(hak_map_find((const void *)before)))
+        return false;
+    return *before != 0 && *before != (char)HAK_FILL_BYTE;
 }
 
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
 static size_t check(const void *p, uint32_t entry, const void *site)
 {
-    if (entry == 0)
-        refuse(p, entry, site);
-    bool in_slab = hak_entry_in_slab(entry);
-    bool in_use = in_slab ? *hak_guard_state(p) >= HAK_BLOCK_USED : hak_huge_size(p, entry) != 0;
-    if (!in_use || ((uintptr_t)p & (HAK_ALIGN - 1)) != 0)
+    if (entry == 0 || !is_in_use(p, entry))
         refuse(p, entry, site);
     size_t usable = usable_of(p, entry);
-    uint64_t found = *(const hak_word_anywhere_t *)((const char *)p + usable);
-    if (found != hak_guard_canary(p))
-        hak_fatal("overrun of %x (class %u, %u bytes): canary %x, expected %x; freed from %x", number(p),
-                  in_slab ? (uint64_t)(hak_entry_low(entry) / 16) : 0, (uint64_t)usable, found,
-                  hak_guard_canary(p), number(site));
+    if (hak_is_zero_entry(entry))
+        return usable;
+    if (*(const hak_word_anywhere_t *)((const char *)p + usable) != hak_guard_canary(p))
+        overrun(p, entry, usable, site);
+    if (!is_big(entry) && is_underrun(p))
+        hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),
+                  class_of(entry), number(site));
     return usable;
 }
 
@@ -116,53 +230,33 @@ static size_t check(const void *p, uint32_t entry, const void *site)
 static void mark(void *p, size_t size)
 {
     uint32_t entry = hak_map_get(p);
-    size_t at = size;
+    if (hak_entry_in_slab(entry)) {
+        set_slack(p, hak_slab_of(p)->size - HAK_CANARY_BYTES - size);
+    } else if (is_big(entry)) {
+        set_big_asked(p, entry, size);
+    } else {
 #if HAK_HARDEN
-    if (is_big(entry))
-        hak_big_set_asked(p, size);
-    else if (!hak_entry_in_slab(entry))
         hak_slab_of(p)->asked = (uint32_t)size;
 #endif
-    if (hak_entry_in_slab(entry)) {
-        size_t most = hak_slab_of(p)->size - HAK_CANARY_BYTES;
-        size_t slack = hak_min(most - size, HAK_SLACK_MOST);
-        *hak_guard_state(p) = (uint8_t)(HAK_BLOCK_USED | slack);
-        at = most - slack;
+        *hak_guard_state(p) = HAK_BLOCK_USED;
     }
-    *(hak_word_anywhere_t *)((char *)p + at) = hak_guard_canary(p);
+    *(hak_word_anywhere_t *)((char *)p + size) = hak_guard_canary(p);
 }
 
-/* A block that was just taken, or NULL: what the caller gets for a request of `size`. */
-static void *hand_out(void *p, size_t size)
+/* --- filling ------------------------------------------------------------------------------------------------------ */
+
+/* What a program has never touched must not be touched here: whole pages go back to the system. */
+static void fill_range(char *p, size_t bytes)
 {
-    if (p == NULL)
-        return NULL;
-    if (hak_entry_in_slab(hak_map_get(p))) {
-        size_t bytes = hak_slab_of(p)->size;
-        hak_guard_hand_out(p, bytes, hak_min(bytes - HAK_CANARY_BYTES - size, HAK_SLACK_MOST));
-    } else {
-        mark(p, size);
+    char *from = (char *)hak_round_up((uintptr_t)p, HAK_OS_PAGE); /* NOLINT(performance-no-int-to-ptr) */
+    size_t front = hak_min(bytes, (size_t)(from - p));
+    size_t pages = (bytes - front) & ~(HAK_OS_PAGE - 1);
+    if (HAK_FILL_BYTE != 0 || pages < FILL_MOST || !hak_os_discard(from, pages)) {
+        memset(p, HAK_FILL_BYTE, bytes);
+        return;
     }
-    if (HAK_CHECKS)
-        memset(p, 0xa5, hak_min(size, POISON_MOST));
-    return p;
-}
-
-/* Requests so large that the canary would overflow are too large anyhow. */
-static size_t with_canary(size_t size)
-{
-    return size < HAK_REQUEST_MAX ? size + HAK_CANARY_BYTES : size;
-}
-
-/* --- what the fast paths leave ------------------------------------------------------------------------------------ */
-
-/* What a block above HAK_CLASS_MAX held must not be read by whoever gets its memory next. The pages of a big one are given
- * back: most of it may never have been touched. */
-static void wipe(void *p, uint32_t entry)
-{
-    size_t size = hak_huge_size(p, entry);
-    if (!is_big(entry) || !hak_os_discard(p, size))
-        memset(p, HAK_FILL_BYTE, size);
+    memset(p, HAK_FILL_BYTE, front);
+    memset(from + pages, HAK_FILL_BYTE, bytes - front - pages);
 }
 
 void hak_guard_fill_any(void *p, size_t bytes)
@@ -170,25 +264,213 @@ void hak_guard_fill_any(void *p, size_t bytes)
     if (bytes <= HAK_TINY_MAX)
         hak_guard_fill(p, bytes);
     else
-        memset(p, HAK_FILL_BYTE, bytes);
+        fill_range(p, bytes);
+}
+
+void hak_guard_forget(char *base, size_t size, size_t count)
+{
+    for (size_t i = 0; HAK_FILL_BYTE == 0 && i < count; i++)
+        *(hak_line_t *)(void *)(base + i * size) = HAK_FILL_LINE;
+}
+
+/* --- large and big blocks ----------------------------------------------------------------------------------------- *
+ *
+ * Behind the last page of one in use the rest is inaccessible, at least a page. One that was freed is empty and inaccessible
+ * and waits for a while, in a place that another one at random takes over. */
+
+/* Bytes to ask for, so that there is room for the canary and for pages behind it. Requests so large that they would
+ * overflow are too large anyhow. */
+static size_t with_guard(size_t size)
+{
+    if (size >= HAK_REQUEST_MAX)
+        return size;
+    return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
+}
+
+/* Bytes of a huge block from its start to the first page that nothing of it needs. */
+static size_t needed(size_t asked)
+{
+    return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
+}
+
+static void guard_end(void *p, size_t asked)
+{
+    size_t size = hak_huge_size(p, hak_map_get(p));
+    if (needed(asked) < size && atomic_load_explicit(&huge_in_use, memory_order_relaxed) <= GUARDED_MOST)
+        hak_os_forbid((char *)p + needed(asked), size - needed(asked));
+}
+
+/* Makes the end accessible again; where it was already, nothing changes. False when the system has no more mappings. */
+static bool open_end(void *p, uint32_t entry, size_t asked)
+{
+    size_t size = hak_huge_size(p, entry);
+    return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
+}
+
+/* Frees a block that waited. If it cannot be made accessible, its addresses are lost, not its memory. */
+static void stop_waiting(void *p)
+{
+    if (p != NULL && hak_os_make_writable(p, hak_huge_size(p, hak_map_get(p))))
+        hak_free_front(p);
+}
+
+static void free_huge(void *p, uint32_t entry)
+{
+    size_t size = hak_huge_size(p, entry);
+    if (!hak_os_discard(p, size))
+        memset(p, HAK_FILL_BYTE, hak_min(size, needed(usable_of(p, entry))));
+    if (is_big(entry))
+        set_big_asked(p, entry, size);
+    else
+        *hak_guard_state(p) = HAK_BLOCK_FREE;
+    atomic_fetch_sub_explicit(&huge_in_use, 1, memory_order_relaxed);
+    if (size > WAITING_SIZE) {
+        stop_waiting(p);
+        return;
+    }
+    hak_os_forbid(p, size);
+    atomic_store_explicit(&waiting_last, p, memory_order_relaxed);
+    /* acq_rel: what was done to a block is seen by whoever takes it out */
+    stop_waiting(atomic_exchange_explicit(&waiting[hak_random() % WAITING], p, memory_order_acq_rel));
+}
+
+/* --- what the fast paths leave ------------------------------------------------------------------------------------ */
+
+/* A huge block that was just taken: what the caller gets for a request of `size`. */
+static void *hand_out_huge(void *p, size_t size)
+{
+    mark(p, size);
+    atomic_fetch_add_explicit(&huge_in_use, 1, memory_order_relaxed);
+    guard_end(p, size);
+    return p;
+}
+
+/* A block that was just taken, or NULL: what the caller gets for a request of `size`. */
+static void *hand_out(void *p, size_t size)
+{
+    if (p == NULL)
+        return NULL;
+    if (!hak_entry_in_slab(hak_map_get(p))) {
+        hand_out_huge(p, size);
+    } else {
+        size_t bytes = hak_slab_of(p)->size;
+        /* Of one whose pages were given back only the first is looked at: the others may not be there. */
+        size_t look = HAK_FILL_BYTE == 0 && bytes >= FILL_MOST ? HAK_OS_PAGE : bytes;
+        hak_guard_hand_out(p, look, 0);
+        *(hak_word_anywhere_t *)((char *)p + look - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
+        mark(p, size);
+    }
+    if (HAK_CHECKS)
+        memset(p, 0xa5, hak_min(size, POISON_MOST));
+    return p;
 }
 
 void *hak_hard_malloc_slow(size_t size)
 {
-    return hand_out(hak_malloc_front(with_canary(size)), size);
+    if (size == 0)
+        return hak_zero_take();
+    return hand_out(hak_malloc_front(with_guard(size)), size);
 }
 
+void *hak_hard_malloc_none(void)
+{
+    return hand_out(hak_malloc_front(HAK_CANARY_BYTES), 0);
+}
+
+/* Free memory is zero, unless somebody wrote to it after its free. */
 void *hak_hard_calloc_huge(size_t size)
 {
-    void *p = hak_calloc_slow(with_canary(size));
-    if (p != NULL)
-        mark(p, size);
-    return p;
+    void *p = HAK_FILL_BYTE == 0 ? hak_malloc_front(with_guard(size)) : hak_calloc_slow(with_guard(size));
+    if (p == NULL)
+        return NULL;
+    if (HAK_FILL_BYTE == 0 && !is_big(hak_map_get(p)) && !hak_slab_of(p)->clean &&
+        !hak_os_discard(p, hak_slab_of(p)->size))
+        memset(p, 0, size);
+    return hand_out_huge(p, size);
 }
 
 void *hak_hard_aligned(size_t align, size_t size)
 {
-    return hand_out(hak_malloc_aligned(align, with_canary(size)), size);
+    if (size == 0 && align <= HAK_ALIGN)
+        return hak_zero_take();
+    return hand_out(hak_malloc_aligned(align, with_guard(size)), size);
+}
+
+/* Puts a free block of a slab where it belongs: the thread's bin, or its owner. */
+static void send_home(void *p)
+{
+    uint32_t entry = hak_map_get(p);
+    if (hak_thread.heap != NULL && hak_entry_high(entry) == hak_thread.heap->owner)
+        hak_hard_push(p, hak_entry_low(entry));
+    else if (hak_guard_is_held(p))
+        hak_free_front(p);
+    else
+        hak_guard_spoilt(p);
+}
+
+/* A block that waited for all threads without a heap, or NULL. */
+static void send_stray(void *p)
+{
+    if (p != NULL)
+        send_home(p);
+}
+
+/* A filled block of a slab waits, and another one need not any more. */
+static void hold_any(void *p, uint32_t entry)
+{
+#if HAK_HARDEN
+    bool tiny = hak_entry_low(entry) <= HAK_TINY_MAX && hak_entry_high(entry) == hak_thread.heap->owner;
+    p = hak_hold_at(tiny ? hak_thread.held[hak_entry_low(entry) / 16] : hak_thread.late, p);
+#endif
+    (void)entry;
+    if (p != NULL)
+        send_home(p);
+}
+
+void hak_hard_receive(void *p, uint32_t entry)
+{
+    *(hak_line_t *)p = HAK_FILL_LINE;
+    hold_any(p, entry);
+}
+
+void hak_hard_release_late(bool ends)
+{
+#if HAK_HARDEN
+    for (unsigned i = 0; i < HAK_HELD; i++) {
+        void *p = hak_thread.late[i];
+        if (p == NULL || (!ends && p == hak_thread.last))
+            continue;
+        hak_thread.late[i] = NULL;
+        send_home(p);
+    }
+#endif
+    (void)ends;
+}
+
+static void free_in_slab(void *p, uint32_t entry)
+{
+    *hak_guard_state(p) = HAK_BLOCK_FREE;
+    hak_guard_fill_any(p, hak_slab_of(p)->size);
+    if (hak_thread.heap != NULL || hak_heap_attach_at_need() != NULL)
+        hold_any(p, entry);
+    else
+        send_stray(atomic_exchange_explicit(&strays[hak_random() % STRAYS], p, memory_order_acq_rel));
+}
+
+bool hak_hard_let_go(bool all)
+{
+    bool any = false;
+    const void *last = all ? NULL : atomic_load_explicit(&waiting_last, memory_order_relaxed);
+    for (unsigned i = 0; i < WAITING; i++) {
+        void *p = atomic_load_explicit(&waiting[i], memory_order_relaxed);
+        if (p == NULL || p == last)
+            continue;
+        any = true;
+        stop_waiting(atomic_exchange_explicit(&waiting[i], NULL, memory_order_acq_rel));
+    }
+    for (unsigned i = 0; i < STRAYS; i++)
+        send_stray(atomic_exchange_explicit(&strays[i], NULL, memory_order_acq_rel));
+    return any;
 }
 
 void hak_hard_free_slow(void *p, size_t asked, const void *site)
@@ -199,21 +481,18 @@ void hak_hard_free_slow(void *p, size_t asked, const void *site)
     if (entry == 0 && hak_foreign_free(p))
         return;
     size_t usable = check(p, entry, site);
-    bool in_slab = hak_entry_in_slab(entry);
-    bool exact = !in_slab || (*hak_guard_state(p) & HAK_SLACK_MOST) != HAK_SLACK_MOST;
-    if (asked != HAK_ANY_SIZE && (exact ? asked != usable : asked > usable))
+    if (asked != HAK_ANY_SIZE && asked != usable)
         hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number(p),
                   (uint64_t)asked, (uint64_t)usable, number(site));
-    if (in_slab) {
-        *hak_guard_state(p) = HAK_BLOCK_FREE;
-        hak_guard_fill_any(p, hak_slab_of(p)->size);
-    } else {
-        wipe(p, entry);
-    }
 #if HAK_HARDEN
     hak_thread.window = (uintptr_t)p >> 32;
 #endif
-    hak_free_front(p);
+    if (hak_is_zero_entry(entry))
+        hak_zero_give(p);
+    else if (hak_entry_in_slab(entry))
+        free_in_slab(p, entry);
+    else
+        free_huge(p, entry);
 }
 
 void hak_hard_check_align(const void *p, size_t align, const void *site)
@@ -223,14 +502,40 @@ void hak_hard_check_align(const void *p, size_t align, const void *site)
                   (uint64_t)align, number(p) & -number(p), number(site));
 }
 
-static void *resize(void *p, size_t size, uint32_t entry)
+/* What a block that shrank or grew in place must not show: the old canary, and what was between the new end and the old. */
+static void clear_between(char *p, size_t before, size_t size, size_t bytes)
 {
-    void *resized = hak_realloc_in_place(p, with_canary(size));
-    if (resized == NULL)
+    size_t from = hak_min(before, size);
+    size_t to = hak_min(before + HAK_CANARY_BYTES, bytes);
+    if (from < to)
+        fill_range(p + from, to - from);
+}
+
+/* In place, or by moving pages; NULL when it can be neither: the block is as it was. */
+static void *resize(void *p, size_t size, size_t before, uint32_t entry)
+{
+    bool huge = !hak_entry_in_slab(entry);
+    if (huge && !open_end(p, entry, before))
         return NULL;
-    if (hak_entry_in_slab(entry) && !hak_entry_in_slab(hak_map_get(resized)))
-        *hak_guard_state(p) = HAK_BLOCK_FREE;
+    if (huge && size < before && with_guard(size) > (is_big(entry) ? HAK_LARGE_MAX : HAK_CLASS_MAX))
+        fill_range((char *)p + size,
+                   before + HAK_CANARY_BYTES - size); /* it cannot fail, and others may get the rest */
+    void *resized = hak_realloc_in_place(p, with_guard(size));
+    if (resized == NULL) {
+        if (huge)
+            guard_end(p, before);
+        return NULL;
+    }
+    entry = hak_map_get(resized);
+    bool in_slab = hak_entry_in_slab(entry);
+    clear_between(resized, before, size,
+                  in_slab ? hak_slab_of(resized)->size : hak_huge_size(resized, entry));
     mark(resized, size);
+    if (in_slab)
+        return resized;
+    if (!huge)
+        atomic_fetch_add_explicit(&huge_in_use, 1, memory_order_relaxed);
+    guard_end(resized, size);
     return resized;
 }
 
@@ -245,6 +550,15 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
     return target;
 }
 
+/* For a block that cannot be had smaller: it is kept, and is smaller by what is written about it. */
+static void *shrink_by_name(void *p, size_t size, size_t before, uint32_t entry)
+{
+    clear_between(p, before, size, before + HAK_CANARY_BYTES);
+    mark(p, size);
+    (void)entry;
+    return p;
+}
+
 void *hak_hard_realloc(void *p, size_t size, const void *site)
 {
     uint32_t entry = hak_map_find(p);
@@ -253,21 +567,20 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
         return realloc_foreign(p, size, foreign);
     size_t before = check(p, entry, site);
     /* With HAK_CHECKS every realloc moves, so that stale pointers show. */
-    void *resized = HAK_CHECKS || size > HAK_REQUEST_MAX ? NULL : resize(p, size, entry);
+    bool stays = !HAK_CHECKS && size <= HAK_REQUEST_MAX && !hak_is_zero_entry(entry);
+    void *resized = stays ? resize(p, size, before, entry) : NULL;
     if (resized != NULL)
         return resized;
     bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
     int saved = errno;
-    void *target = by_little ? hak_malloc_front(with_canary(size + size / 4)) : NULL;
+    void *target = by_little ? hak_malloc_front(with_guard(size + size / 4)) : NULL;
     if (target == NULL)
-        target = hak_malloc_front(with_canary(size));
+        target = hak_malloc_front(with_guard(size));
     if (target == NULL && size > before)
         return NULL;
     errno = saved; /* an attempt that failed is no failure of the whole */
-    if (target == NULL) {
-        mark(p, size); /* a block can always be shrunk, by doing nothing */
-        return p;
-    }
+    if (target == NULL)
+        return shrink_by_name(p, size, before, entry);
     memcpy(hand_out(target, size), p, hak_min(before, size));
     hak_hard_free_slow(p, HAK_ANY_SIZE, site);
     return target;

@@ -1,22 +1,27 @@
-/* guard.h: what the variants with HAK_HARDEN know of each block, and nothing in the others.
+/* guard.h: what the variants with HAK_HARDEN know of each block; and at the end the little that those with HAK_LINK_CHECKS
+ * know.
  *
  * A byte for each 16 bytes of a chunk, outside all blocks, says whether a block that is in use begins there: a free of
  * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
  * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
  *
- * A block in use ends in a canary of eight bytes right behind what was asked for (at most HAK_SLACK_MOST bytes before
- * the block's end; further in front an overrun does no harm). A free block is filled, all of it, and is looked at again
- * before it is handed out. Its link is encoded with a key and written twice, the second time the other way round and with
- * the block's address in it: whoever changes a link without knowing both keys is found out before it is followed.
+ * A block in use ends in a canary of eight bytes right behind what was asked for. What is behind that is filled, and so is a
+ * free block, all of it, which is looked at again before it is handed out. A free block's link is encoded with a key,
+ * and its second word is a number that its address and its link make: whoever changes a link is found out before it is
+ * followed. Filled is zero but in debug, and so is the memory of the pool: what is in no slab has no links.
  *
- * The keys are of the process, not of the heap: blocks are on their way between heaps with their links in them. */
+ * The last byte of a block is thus zero at all times: it is filled, or the end of a canary or of a second word, of which both
+ * end in a zero. A free looks at the byte in front of its block, and sees an underrun.
+ *
+ * Canaries and second words are products with secret words, folded: who has read one, or many, knows no other. The keys
+ * are of the process, not of the heap: blocks are on their way between heaps with their links in them. */
 #ifndef HAK_MEM_GUARD_H
 #define HAK_MEM_GUARD_H
 
 #include "map/map.h"
 
 #define HAK_CANARY_BYTES (HAK_HARDEN ? sizeof(uint64_t) : (size_t)0)
-#define HAK_SLACK_MOST   127u
+#define HAK_SLACK_MOST   127u /* and what says that the state's next three bytes hold the number */
 #define HAK_FILL_BYTE    (HAK_CHECKS ? 0xdb : 0) /* what a free block is filled with */
 #define HAK_ANY_SIZE     SIZE_MAX                /* of a free that does not say the size */
 
@@ -28,8 +33,9 @@ typedef uint64_t hak_word_t __attribute__((may_alias));
 typedef uint64_t hak_word_anywhere_t __attribute__((may_alias, aligned(1)));
 
 typedef struct hak_guard_keys {
-    uint64_t link, echo;
-    uint64_t canary; /* its low byte is odd: the zero that ends a string is never the canary's first byte */
+    uint64_t link;
+    uint64_t echo, echo_factor;
+    uint64_t canary, canary_factor;
 } hak_guard_keys_t;
 
 /* Written once, before the first block. */
@@ -38,6 +44,20 @@ extern hak_guard_keys_t hak_guard_keys HAK_HIDDEN;
 void hak_guard_init(void);
 /* Fills a block of any size that lies in a slab. */
 void hak_guard_fill_any(void *p, size_t bytes);
+/* A slab's blocks are all free, and it is given up: their links go. */
+void hak_guard_forget(char *base, size_t size, size_t count);
+/* What of a chunk is made inaccessible. Each slice is two mappings, of which the system has 65,530 for a process. */
+typedef enum hak_guard_extent {
+    HAK_GUARD_NOTHING,
+    HAK_GUARD_END, /* the last slice */
+    HAK_GUARD_BARS /* and those that no block may lie in (hak_guard_bars) */
+} hak_guard_extent_t;
+
+/* For the next chunk; called once for each. */
+hak_guard_extent_t hak_guard_next_chunk(void);
+/* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
+ * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
+unsigned __int128 hak_guard_bars(void);
 /* The link in a free block, or a word behind it, is not what it was. */
 HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
 
@@ -48,14 +68,23 @@ HAK_INLINE uint8_t *hak_guard_state(const void *p)
                        (((uintptr_t)p & (HAK_CHUNK - 1)) >> 4)); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-HAK_INLINE uint64_t hak_guard_canary(const void *p)
+/* The two halves of a product: no sum and no shift of two results tells the factor. */
+HAK_INLINE uint64_t hak_mix(uint64_t a, uint64_t b)
 {
-    return hak_guard_keys.canary ^ (uintptr_t)p;
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
+HAK_INLINE uint64_t hak_guard_canary(const void *p)
+{
+    return hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor) >> 8 | 1;
+}
+
+/* Its last byte is zero. */
 HAK_INLINE uint64_t hak_guard_echo(const void *block, uint64_t next)
 {
-    return __builtin_bswap64(next ^ (uintptr_t)block) ^ hak_guard_keys.echo;
+    return hak_mix(next ^ hak_guard_keys.echo, (uintptr_t)block ^ hak_guard_keys.echo_factor) >> 8;
 }
 
 HAK_INLINE void hak_guard_link(void *block, const void *next)
@@ -141,15 +170,54 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
 }
 
 /* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
- * canary so many bytes before its end. */
+ * canary so many bytes, less than HAK_SLACK_MOST, before its end. */
 HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack)
 {
     uint8_t *state = hak_guard_state(p);
     if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
         hak_guard_spoilt(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
-    *(hak_line_t *)p = (hak_line_t){0, 0};
+    *(hak_line_t *)p = HAK_FILL_LINE;
     *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p);
+}
+
+/* The byte in front of a block, which nobody may write. In front of a slice it may be inaccessible. Another thread may be
+ * writing it: a zero, too. */
+HAK_INLINE bool hak_guard_is_underrun(const void *p)
+{
+    return ((uintptr_t)p & (HAK_SLICE - 1)) != 0 && ((const volatile char *)p)[-1] != 0;
+}
+
+/* Gives the thread's generator its start. */
+void hak_guard_seed(uint64_t *random);
+
+/* --- seals -------------------------------------------------------------------------------------------------------- *
+ *
+ * Without HAK_HARDEN, but with HAK_LINK_CHECKS, the second word of a free block is its link with the process's key: its
+ * seal, on whatever list the block is and whoever holds that. A free of a sealed block is its second one; a link without
+ * a seal is not followed. What is handed out has its seal broken, or a free of it would look like the second one. */
+
+#define HAK_CHECK_LINKS (HAK_LINK_CHECKS && !HAK_HARDEN)
+
+/* True of every free block, and of no other, but for one in 2^64. */
+HAK_INLINE bool hak_is_sealed(const void *block)
+{
+    const hak_word_t *word = block;
+    return (word[0] ^ word[1]) == hak_guard_keys.link;
+}
+
+HAK_INLINE void hak_seal(void *block, const void *next)
+{
+    hak_word_t *word = block;
+    word[0] = (uintptr_t)next;
+    word[1] = (uintptr_t)next ^ hak_guard_keys.link;
+}
+
+/* For whatever takes a block off a list to hand it out. */
+HAK_INLINE void hak_unseal(void *block)
+{
+    if (HAK_CHECK_LINKS)
+        ((hak_word_t *)block)[1] = 0;
 }
 
 #endif

@@ -1,7 +1,9 @@
 /* hard.h: the fast paths of the variants with HAK_HARDEN: those of front.h and the checks of guard.h in one. Whatever is
  * unusual, misuse above all, is one branch to a _slow function, which looks at everything again and says what it is.
  *
- * A freed block is not for use at once: it changes places with a random one of the last few of its class. */
+ * A freed block is not for use at once: it changes places with a random one of the last few, so that the block freed last is
+ * never the one handed out next. Tiny ones wait by class, others (and another heap's) together, large and big ones for
+ * all threads together, and inaccessible (guard.c). */
 #ifndef HAK_MEM_HARD_H
 #define HAK_MEM_HARD_H
 
@@ -12,38 +14,95 @@ HAK_NOINLINE void *hak_hard_malloc_slow(size_t size);
 HAK_NOINLINE void hak_hard_free_slow(void *p, size_t asked, const void *site);
 void *hak_hard_calloc_huge(size_t size);
 void *hak_hard_aligned(size_t align, size_t size);
+/* A block of no bytes that is one like others. */
+void *hak_hard_malloc_none(void);
 void *hak_hard_realloc(void *p, size_t size, const void *site);
 /* Bytes in the block that p begins and that its owner may use; 0 if p is not ours. */
 size_t hak_hard_usable(const void *p, const void *site);
 /* Aborts unless p, about to be freed, has the alignment that the caller says. */
 void hak_hard_check_align(const void *p, size_t align, const void *site);
+/* Large and big blocks that wait become free: the memory is wanted. All of them, or but for the one freed last. True if there
+ * was any. */
+bool hak_hard_let_go(bool all);
+/* A block of this map entry that another thread freed, on its way into a bin of the calling thread's. */
+void hak_hard_receive(void *p, uint32_t entry);
+/* Tiny and mid blocks that wait go where they belong, but for the one freed last unless the thread `ends`. */
+void hak_hard_release_late(bool ends);
 
 HAK_INLINE void *hak_hard_malloc(size_t size)
 {
-    if (hak_unlikely(size > HAK_TINY_MAX - HAK_CANARY_BYTES))
+    if (hak_unlikely(size - 1 >= HAK_TINY_MAX - HAK_CANARY_BYTES)) /* or none at all */
         return hak_hard_malloc_slow(size);
     size_t bytes = (size + HAK_CANARY_BYTES + 15) & ~(size_t)15;
     hak_bin_ref_t bin = hak_bin_at(bytes);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_hard_malloc_slow(size);
-    hak_bin_pop(bin, block, bytes);
+    hak_bin_pop(bin, block);
     hak_guard_hand_out(block, bytes, bytes - HAK_CANARY_BYTES - size);
     return block;
 }
 
-/* Puts p among those held and takes another one out; NULL if the place was empty. */
-HAK_INLINE void *hak_hold(void *p, size_t offset)
+/* p is the block that the thread freed last. */
+HAK_INLINE void hak_note_last(const void *p)
 {
 #if HAK_HARDEN
-    void **place = &hak_thread.held[offset / 16][hak_random() >> (32 - HAK_HELD_BITS)];
+    hak_thread.last = p;
+#endif
+    (void)p;
+}
+
+HAK_INLINE bool hak_was_last(const void *p)
+{
+#if HAK_HARDEN
+    return hak_thread.last == p;
+#else
+    return p == NULL;
+#endif
+}
+
+#define HAK_PLACES_FRONT ((uint64_t)1 << 62) /* bits behind it: a multiple of HAK_HELD_BITS */
+
+/* Puts p among those held and takes another one out; NULL if the place was empty. */
+HAK_INLINE void *hak_hold_at(void **held, void *p)
+{
+#if HAK_HARDEN
+    uint64_t places = hak_thread.places;
+    if (hak_unlikely(places <= 1))
+        places = hak_random() >> 1 | HAK_PLACES_FRONT;
+    hak_thread.places = places >> HAK_HELD_BITS;
+    hak_note_last(p);
+    void **place = &held[places % HAK_HELD];
     void *other = *place;
     *place = p;
     return other;
 #else
+    (void)held;
+    return p;
+#endif
+}
+
+/* The same for a tiny block of the thread's own; `offset` is its bin's. */
+HAK_INLINE void *hak_hold(void *p, size_t offset)
+{
+#if HAK_HARDEN
+    return hak_hold_at(hak_thread.held[offset / 16], p);
+#else
     (void)offset;
     return p;
 #endif
+}
+
+/* Puts a block that was held into its bin. */
+HAK_INLINE void hak_hard_push(void *p, size_t offset)
+{
+    if (hak_unlikely(!hak_guard_is_held(p))) /* the link is about to hide what was written there */
+        hak_guard_spoilt(p);
+    hak_bin_ref_t bin = hak_bin_at(offset);
+    hak_set_next(p, bin->head);
+    bin->head = p;
+    if (hak_unlikely(--bin->room == 0))
+        hak_bin_full(offset);
 }
 
 HAK_INLINE void hak_hard_free(void *p, size_t asked, const void *site)
@@ -59,7 +118,7 @@ HAK_INLINE void hak_hard_free(void *p, size_t asked, const void *site)
     }
     uint8_t *state = hak_guard_state(p);
     size_t end = bytes - HAK_CANARY_BYTES - (*state & HAK_SLACK_MOST);
-    if (hak_unlikely(*state < HAK_BLOCK_USED ||
+    if (hak_unlikely(*state < HAK_BLOCK_USED || hak_guard_is_underrun(p) ||
                      *(hak_word_anywhere_t *)((char *)p + end) != hak_guard_canary(p) ||
                      (asked != HAK_ANY_SIZE && asked != end))) {
         hak_hard_free_slow(p, asked, site);
@@ -68,15 +127,8 @@ HAK_INLINE void hak_hard_free(void *p, size_t asked, const void *site)
     *state = HAK_BLOCK_FREE;
     hak_guard_fill(p, bytes);
     p = hak_hold(p, bytes);
-    if (p == NULL)
-        return;
-    if (hak_unlikely(!hak_guard_is_held(p))) /* the link is about to hide what was written there */
-        hak_guard_spoilt(p);
-    hak_bin_ref_t bin = hak_bin_at(bytes);
-    hak_set_next(p, bin->head);
-    bin->head = p;
-    if (hak_unlikely(--bin->room == 0))
-        hak_bin_full(bytes);
+    if (hak_likely(p != NULL))
+        hak_hard_push(p, bytes);
 }
 
 #endif

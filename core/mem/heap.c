@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "mem/bin.h"
 #include "mem/front.h"
+#include "mem/hard.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
@@ -84,7 +85,7 @@ static void start_locked(void)
     if (started)
         return;
     started = true;
-    if (HAK_HARDEN)
+    if (HAK_HARDEN || HAK_LINK_CHECKS)
         hak_guard_init();
     if (HAK_OPTIONS) {
         hak_options_read(hak_os_environment);
@@ -299,12 +300,16 @@ static void trim_and_unlock(hak_heap_t *heap)
 {
     hak_remote_put_inbox(heap);
     hak_slab_release_empty(heap);
+    if (HAK_CHECKS)
+        hak_slab_check(heap);
     hak_os_unlock(&heap->lock);
 }
 
 /* What a thread holds goes where it belongs, and what is empty then goes back to the pool. */
 static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
 {
+    if (HAK_HARDEN)
+        hak_hard_release_late(thread->ended);
     hak_huge_release_kept(heap);
     hak_os_lock(&heap->lock);
     hak_bins_empty(thread, heap);
@@ -324,11 +329,8 @@ void hak_heap_detach(void)
 void hak_heap_trim(void)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap != NULL) {
+    if (heap != NULL)
         empty_heap(&hak_thread, heap);
-        if (HAK_CHECKS)
-            hak_slab_check(heap);
-    }
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
         heap = hak_heap_by_owner(owner);

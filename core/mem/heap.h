@@ -45,8 +45,11 @@ typedef struct hak_thread {
     hak_heap_t *claimed; /* on its way to or from the thread: nobody else's, in a forked child either */
 #if HAK_HARDEN
     uintptr_t window; /* the 4 GiB of addresses of the last pointer that turned out to be ours */
-    uint64_t random, random_step;
+    uint64_t random;
+    uint64_t places;  /* random bits to be used, and a one in front of them; 0 at first */
+    const void *last; /* the block freed last */
     void *held[HAK_TINY_CLASSES + 1][HAK_HELD]; /* freed blocks that wait (hard.h) */
+    void *late[HAK_HELD];                       /* those that are not tiny, or another heap's */
 #endif
 } hak_thread_t;
 
@@ -131,45 +134,35 @@ static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned cls)
     return hak_entry(heap->owner, cls * 16);
 }
 
-/* HAK_HARDEN has checks of its own. */
-#define HAK_CHECK_LINKS (HAK_LINK_CHECKS && !HAK_HARDEN)
-/* Aborts unless the link from one free block to the next ends the list or leads to a block. */
-HAK_COLD void hak_check_link(const void *block, const void *next);
+/* The link of a free block is not what the allocator wrote. */
+HAK_COLD _Noreturn void hak_bad_link(const void *block);
+/* The block is on some list of free ones already. */
+HAK_COLD _Noreturn void hak_freed_twice(const void *p);
 
-/* The link in a free block, as the fast path reads it, which has a check of its own. */
-HAK_INLINE void *hak_next_unchecked(void *block)
+/* The link in a free block. */
+HAK_INLINE void *hak_next(const void *block)
 {
-    return HAK_HARDEN ? hak_guard_next(block) : *(void **)block;
-}
-
-HAK_INLINE bool hak_is_near(const void *a, const void *b)
-{
-    return ((uintptr_t)a ^ (uintptr_t)b) >> 32 == 0;
-}
-
-HAK_INLINE void *hak_next(void *block)
-{
-    void *next = hak_next_unchecked(block);
-    if (HAK_CHECK_LINKS && hak_unlikely(!hak_is_near(block, next) || !hak_entry_in_slab(hak_map_get(next))))
-        hak_check_link(block, next);
-    return next;
+    if (HAK_CHECK_LINKS && hak_unlikely(!hak_is_sealed(block)))
+        hak_bad_link(block);
+    return HAK_HARDEN ? hak_guard_next(block) : *(void *const *)block;
 }
 
 HAK_INLINE void hak_set_next(void *block, void *next)
 {
     if (HAK_HARDEN)
         hak_guard_link(block, next);
+    else if (HAK_CHECK_LINKS)
+        hak_seal(block, next);
     else
         *(void **)block = next;
 }
 
-/* Not for keys: where a block goes, and in which order new ones are handed out. A sum, by a step that nobody knows: a
- * multiplication cost 1 % more time. */
-HAK_INLINE uint32_t hak_random(void)
+/* Not for keys: where a block goes, and in which order new ones are handed out. */
+HAK_INLINE uint64_t hak_random(void)
 {
 #if HAK_HARDEN
-    hak_thread.random += hak_thread.random_step;
-    return (uint32_t)(hak_thread.random >> 32);
+    hak_thread.random += 0x9e3779b97f4a7c15ull; /* odd: every state comes */
+    return hak_mix(hak_thread.random, hak_thread.random ^ hak_guard_keys.echo_factor);
 #else
     return 0;
 #endif

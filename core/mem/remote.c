@@ -1,14 +1,32 @@
 /* remote.c: see remote.h. Nothing static. An inbox is a stack: anybody pushes, whoever has the heap takes all of it. */
 #include "mem/remote.h"
 
+#include "base/message.h"
 #include "mem/bin.h"
+#include "mem/hard.h"
 #include "mem/slab.h"
 
 #define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
 #define BATCH_MOST   64u                /* blocks of it */
 #define PARCELS      8u
-#define TENDINGS     64u /* times that one thread empties an inbox into which others push meanwhile */
-#define WAITING_MOST 64u /* lists in the inbox of a thread that does not come for them */
+#define TENDINGS     64u    /* times that one thread empties an inbox into which others push meanwhile */
+#define WAITING_MOST 64u    /* lists in the inbox of a thread that does not come for them */
+#define CHECK_EVERY  65536u /* blocks of a list, whether it can be that long */
+
+/* The n-th block of a list. One that was freed twice can lead its list back into itself: a list of more blocks than there is
+ * memory for them has no end. */
+static HAK_COLD void check_end(const void *block, uint64_t n)
+{
+    if (n > hak_pool_view().reserved / HAK_ALIGN)
+        hak_fatal("double free of %x or of a block freed with it: the list of freed blocks has no end",
+                  (uint64_t)(uintptr_t)block);
+}
+
+static void count_block(const void *block, uint64_t n)
+{
+    if (hak_unlikely(n % CHECK_EVERY == 0))
+        check_end(block, n);
+}
 
 static void *take_inbox(hak_heap_t *heap)
 {
@@ -60,8 +78,9 @@ void hak_remote_send_list(void *list)
         uint32_t owner; /* 0 in an empty parcel */
         void *first, *last;
     } parcels[PARCELS] = {0};
-    while (list != NULL) {
+    for (uint64_t n = 1; list != NULL; n++) { /* ends: count_block */
         void *block = list;
+        count_block(block, n);
         list = hak_next(block);
         uint32_t owner = hak_entry_high(hak_map_get(block));
         unsigned i = owner % PARCELS;
@@ -104,8 +123,11 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned cls)
     }
     heap->cls[cls].ran_out = false;
     heap->cls[cls].lacking = hak_thread.bins[cls].cap;
+    uint32_t n = batch_of(cls); /* blocks of it: what leads to one more leads back into it */
     void *block = take_foreign(heap, cls);
     for (void *next; block != NULL; block = next) {
+        if (n-- == 0)
+            hak_freed_twice(block);
         next = hak_next(block);
         hak_bin_push(block, cls * 16);
     }
@@ -127,6 +149,8 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 
 void hak_remote_free(void *p, uint32_t entry)
 {
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
+        hak_freed_twice(p);
     hak_heap_t *heap = hak_thread.heap;
     unsigned cls = hak_entry_low(entry) / 16;
     if (hak_unlikely(heap == NULL)) {
@@ -149,14 +173,18 @@ void hak_remote_drain(hak_heap_t *heap)
 {
     uint64_t n = 0;
     void *block = take_inbox(heap);
-    for (void *next; block != NULL; block = next, n++) {
+    for (void *next; block != NULL; block = next) { /* ends: count_block */
+        count_block(block, ++n);
         next = hak_next(block);
         uint32_t offset = hak_map_get(block) ^ hak_entry(heap->owner, 0);
         if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
             hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(block))), block, block);
             continue;
         }
-        hak_bin_push(block, offset);
+        if (HAK_HARDEN)
+            hak_hard_receive(block, hak_map_get(block));
+        else
+            hak_bin_push(block, offset);
     }
     hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
 }

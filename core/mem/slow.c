@@ -5,6 +5,7 @@
 #include "mem/extent.h"
 #include "mem/foreign.h"
 #include "mem/front.h"
+#include "mem/hard.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
 #include "mem/scarce.h"
@@ -18,8 +19,9 @@
 /* Memory is out: what is cached or reserved goes back to the system. False if that was nothing. */
 static bool give_up_everything(void)
 {
+    bool any = HAK_HARDEN && hak_hard_let_go(true);
     hak_heap_trim();
-    return (hak_extent_trim(true) + hak_pool_unmap()) != 0;
+    return (hak_extent_trim(true) + hak_pool_unmap()) != 0 || any;
 }
 
 /* The end of a second try. */
@@ -69,28 +71,6 @@ static HAK_COLD void *refill_again(unsigned cls)
     return met_or_not(give_up_everything() ? hak_bin_refill(cls, true) : NULL);
 }
 
-static _Noreturn void bad_link(const void *block, const void *next)
-{
-    hak_fatal("write after free of %x (class %u), or overrun of the block before it: link %x is to class %u",
-              (uint64_t)(uintptr_t)block, (uint64_t)(hak_entry_low(hak_map_find(block)) / 16),
-              (uint64_t)(uintptr_t)next, (uint64_t)(hak_entry_low(hak_map_find(next)) / 16));
-}
-
-void hak_check_link(const void *block, const void *next)
-{
-    if (next != NULL && !hak_entry_in_slab(hak_map_find(next)))
-        bad_link(block, next);
-}
-
-void *hak_bin_pop_slow(void *block, size_t offset)
-{
-    void *next = hak_next_unchecked(block);
-    if (next != NULL && hak_entry_low(hak_map_find(next)) != offset)
-        bad_link(block, next);
-    hak_thread.bins[offset / 16].head = next;
-    return block;
-}
-
 void *hak_malloc_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
@@ -110,7 +90,7 @@ void *hak_malloc_mid(size_t size)
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return hak_malloc_slow(size);
-    return hak_bin_pop(bin, block, offset);
+    return hak_bin_pop(bin, block);
 }
 
 static HAK_NOINLINE void *calloc_huge(size_t size)
@@ -147,7 +127,7 @@ static void *take_exactly(unsigned cls)
     hak_bin_ref_t bin = hak_bin_at(cls * 16);
     void *block = bin->head;
     if (block != NULL)
-        return hak_bin_pop(bin, block, cls * 16);
+        return hak_bin_pop(bin, block);
     block = hak_bin_refill(cls, true);
     return hak_likely(block != NULL) ? block : refill_again(cls);
 }
@@ -193,9 +173,21 @@ static HAK_NOINLINE void free_foreign(void *p)
         refuse(p);
 }
 
-void hak_freed_twice(const void *p, size_t offset)
+static uint64_t class_at(const void *p)
 {
-    hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, (uint64_t)(offset / 16));
+    return hak_entry_low(hak_map_find(p)) / 16;
+}
+
+void hak_bad_link(const void *block)
+{
+    hak_fatal(
+        "write after free of %x (class %u), or overrun of the block before it: its link to %x is not as it was",
+        (uint64_t)(uintptr_t)block, class_at(block), *(const uint64_t *)block);
+}
+
+void hak_freed_twice(const void *p)
+{
+    hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, class_at(p));
 }
 
 static void check_start(const void *p, uint32_t entry)
@@ -209,11 +201,19 @@ static void check_start(const void *p, uint32_t entry)
             (uint64_t)(at % slab->size));
 }
 
-/* Only with safe_free do a thread's own blocks come this way. */
-static void free_checked(void *p, uint32_t entry)
+/* What can be seen of a block in a slab where there is time. */
+static void check_block(const void *p, uint32_t entry)
 {
     if (hak_check_frees())
         check_start(p, entry);
+    if (HAK_CHECK_LINKS && hak_is_sealed(p))
+        hak_freed_twice(p);
+}
+
+/* Only with safe_free do a thread's own blocks come this way. */
+static void free_checked(void *p, uint32_t entry)
+{
+    check_block(p, entry);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
@@ -349,6 +349,7 @@ void *hak_realloc(void *p, size_t size)
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(!hak_entry_in_slab(entry)))
         return realloc_huge(p, size, entry);
+    check_block(p, entry);
     size_t before = hak_slab_of(p)->size;
     if (hak_realloc_stays(size, before))
         return p;
@@ -359,6 +360,8 @@ void *hak_realloc(void *p, size_t size)
 
 bool hak_trim_all(void)
 {
+    if (HAK_HARDEN)
+        hak_hard_let_go(false);
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
     return (bytes + hak_pool_trim()) != 0;

@@ -21,7 +21,11 @@ END = "<!-- end -->\n"
 # One line; behind it the ring of events, in variants that have it.
 LINE = re.compile(r"hakmem: fatal: [^\n]*\n(hakmem: trace: [^\n]*\n)*")
 FEATURES = ("link_checks", "harden", "checks")      # that decide over misuse
-DETECTED, HARMLESS, UNDETECTED = "detected", "harmless", "**undetected**"
+DETECTED, STOPPED, HARMLESS, UNDETECTED = "detected", "stopped", "harmless", "**undetected**"
+STOPPED_STATUS = 4                                  # of tests/misuse/misuse.c
+SIZES = (8, 4096, 256 << 10, 5 << 20)              # bytes of the blocks that are misused
+SAFE = {"HAKMEM_SAFE_FREE": "1"}
+SAFE_HEAD = "`balanced` with `HAKMEM_SAFE_FREE=1`"
 TIMEOUT = 60
 
 
@@ -30,6 +34,14 @@ class Misuse:
     """One argument of tests/misuse/misuse.c."""
     name: str
     sentence: str
+    sizes: tuple
+
+
+@dataclass(frozen=True)
+class Target:
+    """A library, and the variables that are set for it: pairs."""
+    so: Path
+    environment: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,12 @@ class End:
     said: str
 
     def outcome(self) -> str:
-        """Detected is one line and SIGABRT; harmless that the program goes on and finds nothing wrong."""
+        """Detected is one line and SIGABRT; stopped that the program's access faults; harmless that the program goes on
+        and finds nothing wrong."""
         if self.status == -signal.SIGABRT and LINE.fullmatch(self.said):
             return DETECTED
+        if self.status == STOPPED_STATUS and not self.said:
+            return STOPPED
         return HARMLESS if self.status == 0 else UNDETECTED
 
 
@@ -50,13 +65,14 @@ def misuses() -> list:
     if not PROGRAM.exists():
         raise UserError(f"{PROGRAM} is missing: run `make tests`")
     listed = subprocess.run([PROGRAM, "list"], capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
-    return [Misuse(*line.split("\t")) for line in listed.splitlines()]
+    rows = [line.split("\t") for line in listed.splitlines()]
+    return [Misuse(name, sentence, SIZES if sized == "1" else SIZES[:1]) for name, sentence, sized in rows]
 
 
-def run(so: Path, misuse: Misuse) -> End:
+def run(target: Target, name: str, size: int) -> End:
     """One misuse under one library. Its path must hold neither space nor colon: LD_PRELOAD splits there."""
-    done = subprocess.run([PROGRAM, misuse.name], env={**os.environ, "LD_PRELOAD": str(so)}, timeout=TIMEOUT,
-                          stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run([PROGRAM, name, str(size)], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
+                          env={**os.environ, **dict(target.environment), "LD_PRELOAD": str(target.so)})
     return End(done.returncode, done.stderr.decode(errors="replace"))
 
 
@@ -68,11 +84,22 @@ def groups(variants) -> dict:
     return dict(sorted(found.items()))
 
 
-def measure(libraries, kinds) -> dict:
-    """(library, misuse) -> End. Two at a time: most of each is start-up."""
-    jobs = [(so, kind) for kind in kinds for so in libraries]
+def measure(targets, kinds) -> dict:
+    """(target, misuse's name, size) -> End. Two at a time: most of each is start-up."""
+    jobs = [(target, kind.name, size) for kind in kinds for size in kind.sizes for target in targets]
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(jobs, pool.map(lambda job: run(*job), jobs)))
+
+
+def cell(outcomes) -> str:
+    """What comes of a misuse of blocks of each size: one word where that is the same for all."""
+    return outcomes[0] if len(set(outcomes)) == 1 else ", ".join(outcomes)
+
+
+def outcomes_of(text: str, count: int) -> list:
+    """The outcomes that a cell stands for."""
+    words = text.split(", ")
+    return words if len(words) == count else words * count
 
 
 def render(heads, rows) -> str:
@@ -85,22 +112,29 @@ def render(heads, rows) -> str:
 def measured_table(toolchain="clang") -> str:
     """The table of the libraries as they are built: one of each group."""
     together = groups(model.load_variants(ROOT)).values()
-    libraries = [BUILD / f"{toolchain}-{names[0]}" / "base" / "libhakmem.so" for names in together]
-    for so in libraries:
-        if not so.exists():
-            raise UserError(f"{so} is missing: run `make all`")
+    targets = {", ".join(f"`{name}`" for name in names): Target(library(toolchain, names[0])) for names in together}
+    targets[SAFE_HEAD] = Target(library(toolchain, "balanced"), tuple(SAFE.items()))
     kinds = misuses()
-    ends = measure(libraries, kinds)
-    rows = [(kind, [ends[so, kind].outcome() for so in libraries]) for kind in kinds]
-    return render([", ".join(f"`{name}`" for name in names) for names in together], rows)
+    ends = measure(targets.values(), kinds)
+    rows = [(kind, [cell([ends[target, kind.name, size].outcome() for size in kind.sizes])
+                    for target in targets.values()]) for kind in kinds]
+    return render(list(targets), rows)
+
+
+def library(toolchain, variant) -> Path:
+    """That of a variant; it must be built."""
+    so = BUILD / f"{toolchain}-{variant}" / "base" / "libhakmem.so"
+    if not so.exists():
+        raise UserError(f"{so} is missing: run `make all`")
+    return so
 
 
 def read(page: str) -> dict:
-    """(misuse, sentence) -> variant -> outcome, as the page says."""
+    """(misuse, sentence) -> variant, or SAFE_HEAD -> cell, as the page says."""
     heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")]
                        for line in page.split(BEGIN)[1].split(END)[0].strip().splitlines()]
     return {(name, sentence): {variant: outcome for head, outcome in zip(heads[2:], outcomes)
-                               for variant in re.findall("`(.*?)`", head)}
+                               for variant in ([head] if head == SAFE_HEAD else re.findall("`(.*?)`", head))}
             for name, sentence, *outcomes in rows}
 
 

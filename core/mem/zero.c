@@ -1,0 +1,79 @@
+/* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and guard.h's state of the place says
+ * whether it is taken: no lock, a place is whose exchange of the state succeeds. Runs stay. */
+#include "mem/zero.h"
+
+#include "mem/hard.h"
+#include "os/os.h"
+
+#include <errno.h>
+
+#define RUNS       64u /* at most: half a million blocks */
+#define RUN_SLICES 8u
+#define PLACES     (RUN_SLICES * HAK_SLICE / HAK_ALIGN) /* in a run */
+#define TRIES      16u /* places that are looked at before there is another run */
+
+static _Atomic(char *) runs[RUNS]; /* in use from [0] on */
+
+/* A place at random that is free, of a run; NULL if that is not found soon. */
+static void *take_from(char *run)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        char *p = run + hak_random() % PLACES * HAK_ALIGN;
+        uint8_t *state = hak_guard_state(p);
+        uint8_t found = __atomic_load_n(state, __ATOMIC_RELAXED);
+        if (found < HAK_BLOCK_USED && !hak_was_last(p) &&
+            __atomic_compare_exchange_n(state, &found, HAK_BLOCK_USED, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return p;
+    }
+    return NULL;
+}
+
+/* Another run in place i, unless somebody is faster. False when memory is out. */
+static bool add_run(unsigned i)
+{
+    hak_slab_t *slab = hak_run_take(RUN_SLICES, 1);
+    if (slab == NULL)
+        return false;
+    char *run = hak_slab_base(slab);
+    char *none = NULL;
+    slab->heap = NULL;
+    slab->cls = 0;
+    slab->size = 0;
+    hak_os_forbid(run, RUN_SLICES * HAK_SLICE);
+    for (unsigned at = 0; at < RUN_SLICES; at++)
+        hak_map_set(run + at * HAK_SLICE, hak_entry(0, HAK_ENTRY_ZERO));
+    /* release: pairs with the acquire in hak_zero_take; the entries are there */
+    if (atomic_compare_exchange_strong_explicit(&runs[i], &none, run, memory_order_release,
+                                                memory_order_relaxed))
+        return true;
+    for (unsigned at = 0; at < RUN_SLICES; at++)
+        hak_map_set(run + at * HAK_SLICE, 0);
+    if (hak_os_make_writable(run, RUN_SLICES * HAK_SLICE))
+        hak_run_give(slab, 0);
+    return true;
+}
+
+void *hak_zero_take(void)
+{
+    if (hak_thread.heap == NULL && hak_heap_attach_at_need() == NULL)
+        return hak_hard_malloc_none();
+    for (unsigned i = 0; i < RUNS; i++) {
+        char *run = atomic_load_explicit(&runs[i], memory_order_acquire);
+        if (run == NULL) {
+            if (!add_run(i))
+                return hak_hard_malloc_none();
+            run = atomic_load_explicit(&runs[i], memory_order_acquire);
+        }
+        void *p = take_from(run);
+        if (p != NULL)
+            return p;
+    }
+    return hak_hard_malloc_none();
+}
+
+void hak_zero_give(void *p)
+{
+    hak_note_last(p);
+    __atomic_store_n(hak_guard_state(p), HAK_BLOCK_FREE, __ATOMIC_RELEASE);
+}

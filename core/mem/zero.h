@@ -1,0 +1,21 @@
+/* zero.h: blocks of no bytes, of the variants with HAK_HARDEN: addresses that cannot be read or written. Any thread. */
+#ifndef HAK_MEM_ZERO_H
+#define HAK_MEM_ZERO_H
+
+#include "map/map.h"
+
+#define HAK_ENTRY_ZERO 0xf00u /* `low` of the map entry of all slices of a run of them */
+
+static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_ZERO, "they must not look like a class");
+
+static inline bool hak_is_zero_entry(uint32_t entry)
+{
+    return hak_entry_low(entry) == HAK_ENTRY_ZERO;
+}
+
+/* A block of no bytes; an ordinary one when there are too many. NULL when memory is out. */
+void *hak_zero_take(void);
+/* Frees one, which is in use. */
+void hak_zero_give(void *p);
+
+#endif

@@ -1,0 +1,590 @@
+// What `hardened` keeps of each block: canaries and links that tell nothing, ends that are seen, memory that is zero or cannot
+// be touched, and an order that nobody guesses. Whatever ends the process does so in a forked child.
+#include "suite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "hakmem.h"
+#include "mem/chunk.h"
+#include "mem/guard.h"
+
+enum {
+    ORDERS = 300, // processes whose order is looked at
+    FIRST = 16,   // blocks that each of them takes
+    IN_PAGE = 36, // blocks of ORDERED bytes that are carved together
+    ORDERED = 100,
+};
+
+static const char *own_program;
+
+// --- children -----------------------------------------------------------------------------------------------------
+
+typedef void deed_t(char *block, size_t argument);
+
+static char said[1024]; // by the last child
+
+// The signal that ends a child that does this, 0 if none does.
+static int end_of(deed_t *deed, char *block, size_t argument)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGABRT, SIG_DFL);
+        dup2(ends[1], 2);
+        deed(block, argument);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t n; (n = read(ends[0], said + length, sizeof said - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
+    said[length] = 0;
+    close(ends[0]);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void free_it(char *block, size_t unused)
+{
+    (void)unused;
+    hak_free(block);
+}
+
+static void free_twice(char *block, size_t unused)
+{
+    (void)unused;
+    hak_free(block);
+    hak_free(escape(block));
+}
+
+static void read_at(char *block, size_t at)
+{
+    const volatile char *byte = block + at;
+    (void)*byte;
+}
+
+static void write_at(char *block, size_t at)
+{
+    *(volatile char *)(block + at) = 1;
+}
+
+static void run_over(char *from, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 512) {
+        read_at(from, at);
+    }
+}
+
+static void read_freed(char *block, size_t at)
+{
+    hak_free(block);
+    read_at((char *)escape(block), at);
+}
+
+static void write_freed(char *block, size_t at)
+{
+    hak_free(block);
+    write_at((char *)escape(block), at);
+}
+
+// --- canaries -----------------------------------------------------------------------------------------------------
+
+static uint64_t word_at(const void *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static void test_a_canary_tells_nothing(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 64
+    };
+    char *blocks[MANY];
+    uint64_t canaries[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hak_alloc(40);
+        canaries[i] = word_at(blocks[i] + 40);
+        assert_int_equal(canaries[i] & 1, 1);
+        assert_int_equal(canaries[i] >> 56, 0);
+    }
+    int bits = 0;
+    for (int i = 1; i < MANY; i++) {
+        const uint64_t differ = canaries[i] ^ canaries[i - 1];
+        assert_true(differ != ((uintptr_t)blocks[i] ^ (uintptr_t)blocks[i - 1]));
+        bits += __builtin_popcountll(differ);
+        hak_free(blocks[i]);
+    }
+    assert_in_range(bits, 63 * 24, 63 * 31); // of 55 bits half
+}
+
+static void grow_in_place(size_t before, size_t after)
+{
+    char *block = hak_alloc(before);
+    memset(block, 0xff, before);
+    block = hak_resize(block, after);
+    assert_non_null(block);
+    assert_true(is_zero(block + before, after - before));
+    hak_free(block);
+}
+
+static void test_realloc_grants_nothing_but_zeroes(void **state)
+{
+    (void)state;
+    static const size_t sizes[][2] = {
+        {1, 5},           {24, 33},         {2000, 2040},     {40000, 45000},     {40000, 70000},
+        {200000, 400000}, {300000, 310000}, {300000, 500000}, {3 << 20, 4 << 20}, {3 << 20, 40 << 20}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        grow_in_place(sizes[i][0], sizes[i][1]);
+        char *block = hak_alloc(sizes[i][1]);
+        memset(block, 0xff, sizes[i][1]);
+        block = hak_resize(block, sizes[i][1] - sizes[i][1] / 8 - 1);
+        block = hak_resize(block, sizes[i][1]);
+        const size_t kept = sizes[i][1] - sizes[i][1] / 8 - 1;
+        assert_true(is_zero(block + kept, sizes[i][1] - kept));
+        hak_free(block);
+    }
+}
+
+static void test_memory_is_zero_when_handed_out(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, 100, 1000, 5000, 30000, 64000, 100000, 250000, 300000, 900000, 3 << 20};
+    static char *blocks[20];
+    for (int round = 0; round < 200; round++) {
+        const size_t size = sizes[(size_t)round * 7 % 11];
+        for (size_t i = 0; i < 20; i++) {
+            blocks[i] = hak_alloc(size);
+            assert_true(is_zero(blocks[i], size));
+            memset(blocks[i], 0xee, size);
+        }
+        for (size_t i = 0; i < 20; i++) {
+            hak_free(blocks[i]);
+        }
+        if (round % 50 == 0) {
+            hak_trim();
+        }
+    }
+}
+
+// What is printed is seen by whoever may have caused it.
+static void expect_silence_of(const uint64_t *secrets, size_t count)
+{
+    assert_non_null(strstr(said, "hakmem: fatal: "));
+    for (size_t i = 0; i < count; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%llx", (unsigned long long)secrets[i]);
+        assert_null(strstr(said, text));
+        snprintf(text, sizeof text, "%llu", (unsigned long long)secrets[i]);
+        assert_null(strstr(said, text));
+    }
+}
+
+static void spoil_freed(char *block, size_t at)
+{
+    hak_free(block);
+    *(volatile uint64_t *)(block + at) ^= (uint64_t)1 << 60;
+    for (int i = 0; i < 100000; i++) {
+        hak_free(hak_alloc(40));
+        hak_alloc(40);
+    }
+}
+
+static void test_no_line_has_a_secret(void **state)
+{
+    (void)state;
+    char *block = hak_alloc(40);
+    uint64_t secrets[6] = {hak_guard_keys.link,   hak_guard_keys.echo,          hak_guard_keys.echo_factor,
+                           hak_guard_keys.canary, hak_guard_keys.canary_factor, word_at(block + 40)};
+    for (size_t i = 0; i < 8; i++) {
+        block[40 + i]++;
+        assert_int_equal(end_of(free_it, block, 0), SIGABRT);
+        expect_silence_of(secrets, 6);
+        block[40 + i]--;
+    }
+    for (size_t at = 0; at < 48; at += 8) {
+        assert_int_equal(end_of(spoil_freed, block, at), SIGABRT);
+        expect_silence_of(secrets, 5);
+    }
+    hak_free(block);
+}
+
+// --- ends ---------------------------------------------------------------------------------------------------------
+
+// Writes `by` bytes behind the block, the first of them another one than there was.
+static void overrun_and_free(char *end, size_t by)
+{
+    const char before = *end;
+    memset(end, before == 'A' ? 'B' : 'A', by);
+}
+
+static char *over;
+
+static void overrun(char *end, size_t by)
+{
+    overrun_and_free(end, by);
+    hak_free(over);
+}
+
+static void expect_overruns_seen(char *block, size_t size)
+{
+    static const size_t by[] = {1, 8, 32};
+    over = block;
+    for (size_t i = 0; i < 3; i++) {
+        const int signal = end_of(overrun, block + size, by[i]);
+        if (signal != SIGABRT && !(signal == SIGSEGV && size > 200000)) { // the page behind it
+            fail_msg("%zu bytes behind %zu: signal %d", by[i], size, signal);
+        }
+    }
+    hak_free(block);
+}
+
+static void test_overruns_of_every_size(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 1 << 20; size += size < 40 ? 1 : size / 9) {
+        expect_overruns_seen(hak_alloc(size), size);
+    }
+    for (size_t size = 256; size <= 1 << 20; size *= 2) {
+        expect_overruns_seen(hak_alloc(size), size);
+        expect_overruns_seen(hak_alloc(size - 1), size - 1);
+    }
+}
+
+static void test_overruns_of_aligned_blocks(void **state)
+{
+    (void)state;
+    for (size_t align = 16; align <= 1 << 17; align *= 2) {
+        expect_overruns_seen(hak_alloc_aligned(align, 8), 8);
+        expect_overruns_seen(hak_alloc_aligned(align, 100), 100);
+        expect_overruns_seen(hak_alloc_aligned(align, 4096), 4096);
+    }
+}
+
+static void underrun(char *block, size_t by)
+{
+    block[-(ptrdiff_t)by] = 1;
+    hak_free(block);
+}
+
+static void test_underruns(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 32000; size += size / 4 + 1) {
+        char *block = hak_alloc(size);
+        // Not a slab's first, and of the tiny ones not a slice's: there the fast path does not look.
+        while (!hak_entry_in_slab(hak_map_find(block - 1)) ||
+               (size <= HAK_TINY_MAX && (uintptr_t)block % HAK_SLICE == 0)) {
+            block = hak_alloc(size);
+        }
+        if (end_of(underrun, block, 1) != SIGABRT) {
+            fail_msg("a byte in front of %zu", size);
+        }
+    }
+}
+
+static void test_runs_from_large_blocks_fault(void **state)
+{
+    (void)state;
+    for (size_t size = 256 << 10; size <= 8 << 20; size *= 2) {
+        char *block = hak_alloc(size);
+        assert_int_equal(end_of(read_at, block, size + 4096 + HAK_CANARY_BYTES), SIGSEGV);
+        assert_int_equal(end_of(write_at, block, size + 4096 + HAK_CANARY_BYTES), SIGSEGV);
+        block = hak_resize(block, size + size / 3);
+        assert_int_equal(end_of(read_at, block, size + size / 3 + 4096 + HAK_CANARY_BYTES), SIGSEGV);
+        block[size + size / 3 - 1] = 1;
+        hak_free(block);
+    }
+}
+
+// --- after free ---------------------------------------------------------------------------------------------------
+
+static void test_freed_large_blocks_cannot_be_touched(void **state)
+{
+    (void)state;
+    for (size_t size = 256 << 10; size <= 64 << 20; size *= 4) {
+        char *block = hak_alloc(size);
+        memset(block, 1, size);
+        assert_int_equal(end_of(read_freed, block, 0), SIGSEGV);
+        assert_int_equal(end_of(write_freed, block, size / 2), SIGSEGV);
+        assert_int_equal(end_of(write_freed, block, size - 1), SIGSEGV);
+        assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
+        assert_non_null(strstr(said, "double free"));
+        hak_free(block);
+    }
+}
+
+static const size_t every_class[] = {0,    1,     16,    40,    100,    500,    1000,   1016,   1100,   5000,
+                                     4096, 20000, 32000, 50000, 100000, 250000, 270000, 900000, 3 << 20};
+
+// Takes and frees, and whether what was freed comes at once.
+static void expect_another_block(void *block, size_t size, bool trimming)
+{
+    hak_free(block);
+    if (trimming) {
+        hak_trim();
+    }
+    void *next = hak_alloc(size);
+    if (next == escape(block)) {
+        fail_msg("of %zu bytes%s", size, trimming ? " after trimming" : "");
+    }
+    hak_free(next);
+}
+
+static void *try_every_class(void *unused)
+{
+    for (size_t i = 0; i < sizeof every_class / sizeof *every_class; i++) {
+        for (int round = 0; round < 40; round++) {
+            expect_another_block(hak_alloc(every_class[i]), every_class[i], false);
+        }
+        for (int round = 0; round < 4; round++) {
+            expect_another_block(hak_alloc(every_class[i]), every_class[i], true);
+        }
+    }
+    return unused;
+}
+
+typedef struct gift {
+    void *block;
+    size_t size;
+} gift_t;
+
+// A thread's first deed is to free another one's block, or its own only one.
+static void *free_a_gift(void *gift)
+{
+    const gift_t *given = (const gift_t *)gift;
+    expect_another_block(given->block, given->size, false);
+    return NULL;
+}
+
+static void *free_first(void *gift)
+{
+    const size_t size = ((const gift_t *)gift)->size;
+    expect_another_block(hak_alloc(size), size, false);
+    return NULL;
+}
+
+static void run_thread(void *(*work)(void *), void *argument)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, work, argument), 0);
+    pthread_join(thread, NULL);
+}
+
+static void test_the_block_freed_last_is_not_the_next(void **state)
+{
+    (void)state;
+    try_every_class(NULL);
+    run_thread(try_every_class, NULL);
+    for (size_t i = 0; i < sizeof every_class / sizeof *every_class; i++) {
+        gift_t gift = {hak_alloc(every_class[i]), every_class[i]};
+        run_thread(free_a_gift, &gift);
+        run_thread(free_first, &gift);
+    }
+}
+
+// --- order --------------------------------------------------------------------------------------------------------
+
+// In the child: where the first blocks lie within what is carved at a time.
+static int print_order(void)
+{
+    char *blocks[FIRST];
+    uintptr_t least = UINTPTR_MAX;
+    for (int i = 0; i < FIRST; i++) {
+        blocks[i] = hak_alloc(ORDERED);
+        least = (uintptr_t)blocks[i] < least ? (uintptr_t)blocks[i] : least;
+    }
+    least = least / HAK_SLICE * HAK_SLICE;
+    for (int i = 0; i < FIRST; i++) {
+        printf("%d ", (int)(((uintptr_t)blocks[i] - least) / 112));
+    }
+    return 0;
+}
+
+static void test_the_order_is_random(void **state)
+{
+    (void)state;
+    static int begins[64];
+    int in_order = 0, longest = 0;
+    for (int n = 0; n < ORDERS; n++) {
+        char command[512];
+        snprintf(command, sizeof command, "'%s' order", own_program);
+        FILE *child = popen(command, "r");
+        assert_non_null(child);
+        int last = -2, run = 0;
+        for (int i = 0, at; i < FIRST && fscanf(child, "%d", &at) == 1; i++) {
+            assert_in_range(at, 0, 63);
+            begins[at] += i == 0;
+            run = at == last + 1 || at == last - 1 ? run + 1 : 0;
+            in_order += run != 0;
+            longest = run > longest ? run : longest;
+            last = at;
+        }
+        assert_int_equal(pclose(child), 0);
+    }
+    // Two in a row are neighbours once in 18 times: 250 of 4500, give or take 15; four in a row in no more than a few of 300.
+    assert_in_range(in_order, 150, 350);
+    assert_in_range(longest, 1, 4);
+    double chi = 0;
+    for (int at = 0; at < IN_PAGE; at++) {
+        const double expected = (double)ORDERS / IN_PAGE;
+        chi += (begins[at] - expected) * (begins[at] - expected) / expected;
+    }
+    assert_true(chi < 95); // of 35 degrees of freedom: once in ten million
+}
+
+// --- what it costs ------------------------------------------------------------------------------------------------
+
+static void test_untouched_memory_stays_untouched(void **state)
+{
+    (void)state;
+    enum {
+        LIVE = 200,
+        STEPS = 4000
+    };
+    static char *blocks[LIVE];
+    uint64_t random = 1;
+    struct rusage before, after;
+    const long resident = resident_kib();
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < STEPS; i++) {
+        char **block = &blocks[next_random(&random) % LIVE];
+        hak_free(*block);
+        *block = hak_alloc(70000 + next_random(&random) % 900000);
+        (*block)[1000] = 1;
+    }
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_minflt - before.ru_minflt, 0, STEPS * 4);
+    assert_in_range(resident_kib() - resident, 0, 16 << 10);
+    for (int i = 0; i < LIVE; i++) {
+        hak_free(blocks[i]);
+    }
+}
+
+static int mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    int lines = 0;
+    for (int byte; (byte = getc(maps)) != EOF;) {
+        lines += byte == '\n';
+    }
+    fclose(maps);
+    return lines;
+}
+
+static void test_mappings_stay_few(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 10000
+    };
+    static void *blocks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hak_alloc(300000);
+        assert_non_null(blocks[i]);
+    }
+    assert_in_range(mappings(), 1000, 30000);
+    for (int i = 0; i < MANY; i++) {
+        hak_free(blocks[i]);
+    }
+    hak_trim();
+    assert_in_range(mappings(), 1, 8000);
+}
+
+static void test_chunks_with_an_inaccessible_end(void **state)
+{
+    (void)state;
+    enum {
+        CHUNKS = 4000000 // 8 TiB
+    };
+    int barred = 0, ends = 0;
+    for (int i = 0; i < CHUNKS; i++) {
+        const hak_guard_extent_t extent = hak_guard_next_chunk();
+        barred += extent == HAK_GUARD_BARS;
+        ends += extent != HAK_GUARD_NOTHING;
+    }
+    assert_in_range(barred, 0, 1024);
+    assert_in_range(ends, 6144, 16384);
+    assert_int_equal(hak_guard_next_chunk(), HAK_GUARD_NOTHING);
+    assert_in_range(barred * 8 + ends * 2, 0, 50000); // mappings, of 65,530
+}
+
+static void test_a_run_from_any_block_faults(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, 100, 1000, 4096, 20000, 60000, 200000};
+    for (size_t i = 0; i < 7 * 20; i++) {
+        const size_t size = sizes[i % 7];
+        char *block = hak_alloc(size);
+        assert_int_equal(end_of(run_over, block + size, 1 << 20), SIGSEGV);
+        assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
+    }
+}
+
+// --- blocks of no bytes -------------------------------------------------------------------------------------------
+
+static void test_blocks_of_no_bytes(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 600000 // more than there are places
+    };
+    static char *blocks[MANY];
+    char *block = hak_alloc(0);
+    assert_int_equal((uintptr_t)block % 16, 0);
+    assert_int_equal(hak_usable_size(block), 0);
+    assert_int_equal(end_of(read_at, block, 0), SIGSEGV);
+    assert_int_equal(end_of(write_at, block, 0), SIGSEGV);
+    assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
+    assert_int_equal(end_of(free_it, block + 16, 0), SIGABRT);
+    block = hak_resize(block, 100);
+    memset(block, 1, 100);
+    hak_free(block);
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hak_alloc_zeroed((size_t)(i % 2), 0);
+        assert_non_null(blocks[i]);
+        assert_true(i == 0 || blocks[i] != blocks[i - 1]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hak_free(blocks[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    own_program = argv[0];
+    if (argc > 1) {
+        return print_order();
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_canary_tells_nothing),
+        cmocka_unit_test(test_realloc_grants_nothing_but_zeroes),
+        cmocka_unit_test(test_memory_is_zero_when_handed_out),
+        cmocka_unit_test(test_no_line_has_a_secret),
+        cmocka_unit_test(test_overruns_of_every_size),
+        cmocka_unit_test(test_overruns_of_aligned_blocks),
+        cmocka_unit_test(test_underruns),
+        cmocka_unit_test(test_runs_from_large_blocks_fault),
+        cmocka_unit_test(test_freed_large_blocks_cannot_be_touched),
+        cmocka_unit_test(test_the_block_freed_last_is_not_the_next),
+        cmocka_unit_test(test_the_order_is_random),
+        cmocka_unit_test(test_untouched_memory_stays_untouched),
+        cmocka_unit_test(test_mappings_stay_few),
+        cmocka_unit_test(test_chunks_with_an_inaccessible_end),
+        cmocka_unit_test(test_a_run_from_any_block_faults),
+        cmocka_unit_test(test_blocks_of_no_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

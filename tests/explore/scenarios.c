@@ -496,7 +496,7 @@ static void free_big_to_cache(void)
 
 static const scenario_t big_cache = {
     .name = "big_cache",
-    .preemptions = 2,
+    .preemptions = 1,
     .sentence = "A thread frees a big block, another cuts its own out of it.",
     .threads = 2,
     .least = 40,

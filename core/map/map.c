@@ -86,6 +86,15 @@ static bool make_readable(size_t first, size_t windows)
     return hak_os_map_at(window_of(first), windows * WINDOW_BYTES, false) != NULL;
 }
 
+/* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next
+ * window. */
+static void make_readable_brk(void)
+{
+    size_t last = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> WINDOW_SHIFT;
+    if (last != (uintptr_t)hak_os_program() >> WINDOW_SHIFT)
+        make_readable(last, 1);
+}
+
 bool hak_map_init(void)
 {
     size_t library = (uintptr_t)hak_os_libraries() >> WINDOW_SHIFT;
@@ -99,6 +108,7 @@ bool hak_map_init(void)
         make_readable(library - below, below + 1);
         make_readable((uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
         make_readable((uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
+        make_readable_brk();
         return true;
     }
     hak_map = nothing;

@@ -178,6 +178,24 @@ def test_old_runs_ship_the_last_stage_that_passed():
     assert results.shipped_of(record) == "base"
 
 
+def test_a_tree_is_recorded_once(tmp_path, capsys):
+    """What `make pgo` does at its end: one line, and none the second time."""
+    tree, out = Tree(tmp_path / "clang-x"), tmp_path / "results" / "2030.jsonl"
+    tree.library("base").parent.mkdir(parents=True)
+    tree.library("base").write_bytes(b"library")
+    measures = run_of("x", 1_000_000)["stages"]["base"]["metrics"]["git"]
+    record = {"workload": "git", "role": "holdout", "weight": 1, "digest": "", "metrics": measures,
+              "provenance": {"source": results.files.sha256(tree.library("base"))}}
+    tree.measure("base", "git").parent.mkdir(parents=True)
+    tree.measure("base", "git").write_text(json.dumps(record))
+    for _ in range(2):
+        assert results.main(["--build", str(tree.root), "-o", str(out)]) == 0
+    assert capsys.readouterr().out == "results: clang-x: appended\nresults: clang-x: nothing new\n"
+    (line,) = results.read(out)
+    assert line["tree"] == "clang-x" and line["roles"]["git"]["role"] == "holdout" and line["commit"]
+    assert results.verify(out.parent) == []
+
+
 def test_make_pgo_appends():
     recipe = re.search(r"^pgo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     assert "bench.results $(TREES)" in recipe

@@ -127,6 +127,8 @@ static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
     if (object->dlpi_addr != plan->libc->l_addr)
         return 0;
     symbols_t in = symbols_of(plan->libc);
+    if (in.symbol == NULL || in.names == NULL || in.hash == NULL)
+        return 1;
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         uintptr_t start = (object->dlpi_addr + part->p_vaddr) & ~(HAK_OS_PAGE - 1);
@@ -134,8 +136,7 @@ static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
         if (part->p_type != PT_LOAD || part->p_flags != PF_R || (uintptr_t)in.symbol - start >= end - start)
             continue;
         void *at = (void *)start; /* NOLINT(performance-no-int-to-ptr) */
-        if (in.hash == NULL || in.names == NULL || atomic_load(&redirected) ||
-            !hak_os_make_writable(at, end - start))
+        if (atomic_load(&redirected) || !hak_os_make_writable(at, end - start))
             break;
         store(plan, &in);
         hak_os_make_readable(at, end - start);

@@ -42,7 +42,7 @@ static bool bit(const _Atomic uint64_t *set, size_t i)
 /* The windows that were mapped for reading; written once. A few ranges: of NULL, the libraries, the stack, the program. */
 static struct {
     size_t first, windows;
-} readable[4];
+} readable[5];
 
 static bool is_readable(size_t window)
 {
@@ -149,5 +149,10 @@ bool hak_map_init(void)
     make_readable(1, library - below, below + 1);
     make_readable(2, (uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
     make_readable(3, (uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
+    /* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next
+     * window. */
+    size_t brk = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> WINDOW_SHIFT;
+    if (brk != (uintptr_t)hak_os_program() >> WINDOW_SHIFT)
+        make_readable(4, brk, 1);
     return true;
 }

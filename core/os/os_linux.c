@@ -19,9 +19,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* To be 1 once nothing is given back under a lock any more: `debug` then aborts where that is not so. */
-#define ASSERT_UNLOCKED 0
-
 extern char **environ;
 
 /* --- by libc's names ---------------------------------------------------------------------------------------------- */
@@ -36,7 +33,7 @@ void hak_os_program_runs(void)
 /* True if the caller is to use libc's name; then it calls unwatch afterwards, with what this has kept of errno. */
 static bool watch(int *saved)
 {
-    hak_assert(!ASSERT_UNLOCKED || hak_os_thread.locks == 0);
+    hak_assert(hak_os_thread.locks == 0); /* the watcher may allocate */
     if (hak_os_thread.watched || !atomic_load_explicit(&program_runs, memory_order_relaxed))
         return false;
     hak_os_thread.watched = true;

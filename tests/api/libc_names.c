@@ -191,6 +191,19 @@ static void test_what_is_none(void **state)
     harmless((void *)(uintptr_t)opaque(24));
 }
 
+// A mapping of the program's that begins as one of libc's would: libc knows that it has none.
+static void test_a_mapping_that_looks_like_one(void **state)
+{
+    (void)state;
+    const size_t size = (size_t)1 << 20;
+    char *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(start != MAP_FAILED);
+    ((size_t *)start)[1] = size | 2;
+    harmless(start + 16);
+    fill(start, size, 1); // it is still there
+    munmap(start, size);
+}
+
 int main(void)
 {
     find_libc();
@@ -200,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_blocks_of_libc_of_threads),
         cmocka_unit_test(test_they_are_freed),
         cmocka_unit_test(test_what_is_none),
+        cmocka_unit_test(test_a_mapping_that_looks_like_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

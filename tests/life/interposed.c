@@ -86,10 +86,10 @@ int munmap(void *address, size_t size)
     return (int)raw(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
 }
 
-// What is given back is given back by madvise also where the allocator holds a lock, today: this one only counts.
 int madvise(void *address, size_t size, int advice)
 {
     discards += advice == MADV_DONTNEED;
+    allocate();
     return (int)raw(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);
 }
 

@@ -436,8 +436,18 @@ static void keep_own(hak_heap_t *heap)
         atomic_store_explicit(&heap->thread, hak_os_thread_name(), memory_order_relaxed);
 }
 
+/* Or the child would hand out in the order in which its parent goes on. */
+static void begin_another_order(void)
+{
+#if HAK_HARDEN
+    hak_guard_seed(&hak_thread.random);
+    hak_thread.places = 0;
+#endif
+}
+
 bool hak_heaps_after_fork(void)
 {
+    begin_another_order();
     salvage(hak_thread.heap);
     salvage(hak_thread.claimed);
     keep_own(hak_thread.heap);

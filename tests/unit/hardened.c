@@ -444,6 +444,29 @@ static void test_the_order_is_random(void **state)
     assert_true(chi < 95); // of 35 degrees of freedom: once in ten million
 }
 
+// Writes where the blocks lie that it is given.
+static void write_order(char *unused, size_t unused_too)
+{
+    (void)unused, (void)unused_too;
+    uint64_t sum = 0;
+    for (int i = 0; i < 200; i++) {
+        char *block = hak_alloc(ORDERED);
+        sum = sum * 31 + (uintptr_t)block;
+        hak_free(block);
+    }
+    dprintf(2, "%llx", (unsigned long long)sum);
+}
+
+static void test_forked_children_have_orders_of_their_own(void **state)
+{
+    (void)state;
+    char first[sizeof said];
+    assert_int_equal(end_of(write_order, NULL, 0), 0);
+    memcpy(first, said, sizeof said);
+    assert_int_equal(end_of(write_order, NULL, 0), 0);
+    assert_string_not_equal(first, said);
+}
+
 // --- what it costs ------------------------------------------------------------------------------------------------
 
 static void test_untouched_memory_stays_untouched(void **state)
@@ -580,6 +603,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_freed_large_blocks_cannot_be_touched),
         cmocka_unit_test(test_the_block_freed_last_is_not_the_next),
         cmocka_unit_test(test_the_order_is_random),
+        cmocka_unit_test(test_forked_children_have_orders_of_their_own),
         cmocka_unit_test(test_untouched_memory_stays_untouched),
         cmocka_unit_test(test_mappings_stay_few),
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),

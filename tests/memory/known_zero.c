@@ -67,7 +67,7 @@ static void resident_stays_small(void)
 
 int main(void)
 {
-    if (RESIDENT_IS_KNOWN && !is_debug()) {
+    if (RESIDENT_IS_KNOWN && !is_variant("debug")) {
         resident_stays_small();
     }
     for (size_t size = 3000; size < 80 * MIB; size = size * 3 + 1000) {

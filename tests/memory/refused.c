@@ -55,7 +55,9 @@ int main(void)
         CHECK(took < 2, "free of %d blocks of %zu bytes: %.1f s", COUNT, sizes[round], took);
     }
     printf("%ld calls\n", calls);
-    CHECK(calls < CALLS_MOST, "%ld calls that were bound to fail", calls);
+    // `hardened` empties each block of this size that is freed, and tries that each time.
+    const long frees = is_variant("hardened") || is_variant("debug") ? COUNT * ROUNDS : 0;
+    CHECK(calls < CALLS_MOST + frees, "%ld calls that were bound to fail", calls);
     malloc_trim(0);
     use_every_size();
     return 0;

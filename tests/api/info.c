@@ -111,7 +111,7 @@ static void test_a_few_blocks(void **state)
             free(few[i]);
         }
         // Hardened holds the last four of a class back.
-        assert_true(in_use() <= before + 4 * (size + 16 + size / 8));
+        assert_true(in_use() <= before + 4 * (size + 32 + size / 2));
     }
 }
 

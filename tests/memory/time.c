@@ -1,0 +1,75 @@
+// Time that passes gives memory back, whatever the program does meanwhile: after 2 s of small operations, no more stays than
+// a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free.
+#include <time.h>
+
+#include "check.h"
+
+enum {
+    COUNT = 400
+};
+
+static const size_t MIB = 1 << 20;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static char *touched(size_t size)
+{
+    char *block = malloc(size);
+    CHECK(block != NULL, "no block of %zu bytes", size);
+    for (size_t at = 0; at < size; at += 4096) {
+        block[at] = 1;
+    }
+    return block;
+}
+
+static void work(size_t size, size_t touch)
+{
+    const double end = seconds() + 2;
+    while (seconds() < end) {
+        for (int i = 0; i < 300; i++) {
+            char *volatile block = malloc(size);
+            for (size_t at = 0; at < touch; at += 4096) {
+                block[at] = 1;
+            }
+            free(block);
+        }
+        const struct timespec pause = {0, 5000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void after_a_burst(size_t size, size_t work_size, size_t touch)
+{
+    static char *blocks[COUNT * 64];
+    char *live = touched(60 * MIB);
+    const size_t count = 240 * MIB / size;
+    const long before = resident_kib();
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = touched(size);
+    }
+    for (size_t i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+    work(work_size, touch);
+    const long more = resident_kib() - before;
+    CHECK(more < 60 * 1024 / 4 + 16 * 1024,
+          "240 MiB in blocks of %zu freed, then 2 s with blocks of %zu: %ld KiB stay", size, work_size, more);
+    free(live);
+}
+
+int main(void)
+{
+    if (is_variant("minimal") && !is_variant("bench_minimal")) { // nothing goes back by time there
+        return TEST_SKIPPED;
+    }
+    after_a_burst(40 * MIB, 64, 0);
+    after_a_burst(10 * MIB, 5 * MIB, is_variant("hardened") || is_variant("debug") ? 4096 : 5 * MIB);
+    after_a_burst(800 << 10, 3000, 0);
+    after_a_burst(20000, 64, 0);
+    return 0;
+}

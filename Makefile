@@ -5,6 +5,7 @@ NINJA ?= ninja
 VARIANT ?= bench_minimal
 TOOLCHAIN ?= clang
 TRAIN ?=
+HOLDOUT ?=
 INSTALL ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 3600
@@ -12,10 +13,11 @@ SOAK_SECONDS ?= 600
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
-CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN))
-OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN)))
+CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) $(origin HOLDOUT))
+OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
+             $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
-MODULE     = $(PYTHON) -m
+MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
 # One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
 ALONE      = mkdir -p build; exec 9>build/.lock; flock -n 9 || \
 	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 900 9; };
@@ -30,11 +32,12 @@ endef
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
-	@echo '         make pgo TRAIN="myprogram args"   the same, trained on your own program as well'
+	@echo '         make pgo TRAIN="myprogram args" HOLDOUT="myprogram others"'
+	@echo '                                           the same, trained on your own program as well and judged by the other'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"'
+	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -56,6 +59,7 @@ configured: build-tools
 
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
+	@$(MODULE) bench.own $(TREES)
 	@$(MODULE) bench.report $(TREES) --table
 
 all: configured ## Build all seven variants with both compilers (stage base)

@@ -5,13 +5,12 @@ import argparse
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import files, model, ninja, plan, workloads  # noqa: E402
+from common import files, model, ninja, own, plan, workloads  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import ROOT  # noqa: E402
 from pgo import tools  # noqa: E402
@@ -21,7 +20,7 @@ EXAMPLE = """example: ./configure.py --variant=bench_minimal                    
          ./configure.py --variant=minimal,debug --toolchain=all     two variants, both compilers
          ./configure.py --variant=bench_minimal --train 'redis-server --version'"""
 # What the graph is made from: when one changes, ninja runs configure.py again before anything else.
-INPUT_PATTERNS = ("configure.py", TEMPLATE, "common/model.py", "common/ninja.py", "common/plan.py",
+INPUT_PATTERNS = ("configure.py", TEMPLATE, "common/model.py", "common/ninja.py", "common/own.py", "common/plan.py",
                   "common/workloads.py", "pgo/tools.toml", "variants", "variants/*.toml", "core/sources.toml",
                   "bench/workloads.toml", "bench/gates.toml", "bench/programs", "tests/tests.toml")
 
@@ -36,8 +35,12 @@ def parse(argv):
     parser.add_argument("--toolchain", default="clang", metavar="clang|gcc|all", help="compilers, or a comma list")
     parser.add_argument("--train", action="append", metavar="CMD", default=[],
                         help="a command of your own to train on, run without a shell (repeatable)")
+    parser.add_argument("--holdout", action="append", metavar="CMD", default=[],
+                        help="a command of your own to judge by, which is not trained on (repeatable)")
+    parser.add_argument("--here", default="", metavar="DIR",
+                        help="where relative names in these commands count from (where configure.py is called)")
     parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS",
-                        help="when a run of a --train command is killed; valgrind makes it some fifty times longer")
+                        help="when a run of such a command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
     parser.add_argument("--profile", default="", metavar="DIR",
@@ -54,35 +57,33 @@ def choose(words, valid, what) -> tuple:
     return tuple(valid) if "all" in names else tuple(dict.fromkeys(names))
 
 
-def own_workload(number, command, weight, timeout) -> workloads.Workload:
-    """A row for `--train`. Files are named absolutely, because a run has a directory of its own."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UserError(f"--train '{command}': {error}; quote as for a shell") from None
-    if "\n" in command:
-        raise UserError("--train: a command is one line; put a longer one into a script")
-    program = shutil.which(words[0]) if words else None
-    if program is None:
-        raise UserError(f"--train '{command}': no such program; give a command that runs from here, without a shell")
-    arguments = [os.path.abspath(word) if os.path.exists(word) else word for word in words[1:]]
-    return workloads.Workload(name=f"user{number}", role="train", weight=weight, wall=True, timeout=timeout,
-                              command=(os.path.abspath(program), *arguments), sentence=f"your own command: {command}")
+def own_rows(arguments, chosen) -> tuple:
+    """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role."""
+    if arguments.timeout < 1:
+        raise UserError(f"--timeout must be at least 1 s, not {arguments.timeout}")
+    rows = []
+    for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
+        commands = getattr(arguments, option[2:])
+        others = sum(row.weight for row in chosen if row.role == role)
+        share = max(1, -(-others // len(commands))) if commands else 1
+        source = own.Source(option, role, arguments.here or str(ROOT), arguments.timeout)
+        rows += [own.workload(f"{name}{number}", command, share, source) for number, command in enumerate(commands, 1)]
+    for row in rows:
+        if row.role == "holdout" and any(other.role == "train" and (other.command, other.env) == (row.command, row.env)
+                                         for other in rows):
+            raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another command, "
+                            "or leave --holdout out")
+    return tuple(rows)
 
 
 def all_workloads(arguments) -> tuple:
-    """(rows of the table, own rows). Together the own rows weigh as much as all others that train."""
+    """(rows of the table, own rows)"""
     table = workloads.load_table(ROOT)
     chosen = workloads.select(table, [name for name in arguments.workloads.split(",") if name])
-    others = sum(row.weight for row in chosen if row.role == "train")
-    share = max(1, -(-others // len(arguments.train))) if arguments.train else 1
-    if arguments.timeout < 1:
-        raise UserError(f"--timeout must be at least 1 s, not {arguments.timeout}")
-    own = tuple(own_workload(number, command, share, arguments.timeout)
-                for number, command in enumerate(arguments.train, 1))
-    if not any(row.role == "train" for row in chosen + own):
+    rows = own_rows(arguments, chosen)
+    if not any(row.role == "train" for row in chosen + rows):
         raise UserError("--workloads leaves nothing to train on; add a row with role \"train\" of bench/workloads.toml")
-    return chosen, own
+    return chosen, rows
 
 
 def given_profile(directory, configs) -> str:
@@ -106,28 +107,32 @@ def load(arguments):
     names = choose(arguments.variant or ["balanced"], variants, "variant")
     toolchains = choose([arguments.toolchain], model.TOOLCHAINS, "toolchain")
     configs = tuple(plan.Config(toolchain, name) for toolchain in toolchains for name in names)
-    chosen, own = all_workloads(arguments)
+    chosen, rows = all_workloads(arguments)
     needed = {name for row in chosen for name in row.inputs}
     inputs = workloads.load_inputs(ROOT)
     for name in sorted(needed - {row.name for row in inputs}):
         raise UserError(f"bench/workloads.toml: no [[input]] makes '{name}'; valid inputs: "
                         f"{', '.join(row.name for row in inputs)}")
     programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c*")))
-    project = plan.Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + own, inputs=inputs,
+    project = plan.Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
                            programs=programs, tests=model.load_tests(ROOT, variants),
                            profile=given_profile(arguments.profile, configs))
-    return project, configs, own
+    return project, configs, rows
 
 
 def template_values(project, argv) -> dict:
     """What the template's @names@ stand for. A missing tool keeps its bare name: its first use says so."""
     table = tools.load_tools()
     clang = tools.find("clang", table) or "clang-22"
-    return {
-        "root": ninja.escape_value(ROOT), "python": sys.executable, "ninja": tools.find("ninja", table) or "ninja",
-        "clang": clang, "clangxx": f"{clang} --driver-mode=g++", "gcc": tools.find("gcc", table) or "gcc",
-        "gxx": tools.find("g++", table) or "g++", "llvm_bin": str(Path(clang).resolve().parent),
-        "launcher": ninja.escape_value(parse(argv).launcher), "exports": plan.EXPORTS,
+    words = {
+        "root": ROOT, "prefix_map": f"-ffile-prefix-map={ROOT}=.", "python": sys.executable,
+        "ninja": tools.find("ninja", table) or "ninja", "clang": clang, "gcc": tools.find("gcc", table) or "gcc",
+        "gxx": tools.find("g++", table) or "g++", "llvm_bin": Path(clang).resolve().parent,
+    }
+    values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
+    return values | {
+        "clangxx": f"{values['clang']} --driver-mode=g++", "exports": plan.EXPORTS,
+        "launcher": ninja.escape_value(parse(argv).launcher),
         "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{plan.flag_lines(project)}",
     }
 
@@ -137,11 +142,11 @@ def graph_inputs() -> tuple:
     return tuple(sorted(str(path.relative_to(ROOT)) for pattern in INPUT_PATTERNS for path in ROOT.glob(pattern)))
 
 
-def written_files(project, configs, own) -> dict:
+def written_files(project, configs, rows) -> dict:
     """Small files of the build tree that follow from the configuration: name -> object."""
     made = {f"build/workload/{row.name}.json": row.as_dict() for row in project.workloads}
-    made[workloads.CHOICE] = {"selected": [row.name for row in project.workloads if row not in own],
-                              "own": [row.as_dict() for row in own]}
+    made[workloads.CHOICE] = {"selected": [row.name for row in project.workloads if row not in rows],
+                              "own": [row.as_dict() for row in rows]}
     made["build/configured.json"] = [dataclasses.asdict(config) | {"tree": config.tree} for config in configs]
     return made
 
@@ -149,8 +154,8 @@ def written_files(project, configs, own) -> dict:
 def main(argv) -> int:
     """Configure. Options are kept in build.ninja, which calls this with the same ones."""
     arguments = parse(argv)
-    project, configs, own = load(arguments)
-    made = written_files(project, configs, own)
+    project, configs, rows = load(arguments)
+    made = written_files(project, configs, rows)
     edges = [ninja.Edge(("build.ninja",), "configure", implicit=graph_inputs(), implicit_outputs=tuple(made)),
              *plan.plan(project, configs)]
     text = ninja.render((ROOT / TEMPLATE).read_text(), template_values(project, argv), edges)
@@ -160,6 +165,13 @@ def main(argv) -> int:
     return 0
 
 
+def with_place(argv) -> list:
+    """The arguments, with the present directory if it is not the clone: ninja calls again from there."""
+    place = os.getcwd()
+    return argv if place == str(ROOT) or any(word.startswith("--here") for word in argv) else [*argv, f"--here={place}"]
+
+
 if __name__ == "__main__":
+    words = with_place(sys.argv[1:])
     os.chdir(ROOT)
-    sys.exit(guard(main, sys.argv[1:]))
+    sys.exit(guard(main, words))

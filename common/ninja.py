@@ -1,6 +1,7 @@
 """Write ninja edges: escaping, and nothing that ninja itself can do."""
 
 import io
+import re
 from dataclasses import dataclass, field
 
 
@@ -47,8 +48,7 @@ def _part(out, mark, paths):
 
 
 def render(template: str, values: dict, edges) -> str:
-    """The template with its @names@ filled in and the edges in place of @edges@."""
-    text = template
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    return text.replace("@edges@", "\n".join(edge.text() for edge in edges))
+    """The template with its @names@ filled in and the edges in place of @edges@. What is filled in is not looked at
+    again: a command of the user's may have such names in it."""
+    filled = {**values, "edges": "\n".join(edge.text() for edge in edges)}
+    return re.sub(r"@(\w+)@", lambda found: filled.get(found[1], found[0]), template)

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from common.model import TOOLCHAINS
 from common.ninja import Edge
+from common.workloads import RESOLVED
 
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
@@ -137,7 +138,8 @@ def base_edges(project, config) -> list:
 def workload_needs(workload) -> tuple:
     """The files a run needs besides the library."""
     return (f"build/workload/{workload.name}.json", *(f"build/bench/{name}" for name in workload.programs()),
-            *(f"build/inputs/{name}" for name in workload.inputs), *workload.watch)
+            *(f"build/inputs/{name}" for name in workload.inputs),
+            *((RESOLVED.format(name=workload.name), *workload.watch) if workload.own else ()))
 
 
 def train_edges(project, config) -> list:
@@ -343,6 +345,13 @@ def input_edges(project) -> list:
                  variables={"generator": row.generator}) for row in project.inputs]
 
 
+def resolve_edges(project) -> list:
+    """Which program an own command really runs. What it was is in a depfile, so that its change is noticed."""
+    return [Edge((RESOLVED.format(name=row.name),), "resolve", implicit=(
+        f"build/workload/{row.name}.json", *row.watch, WITNESS, STEADY, "pgo/resolve.py", "pgo/train.py"),
+        variables={"workload": row.name}) for row in project.workloads if row.own]
+
+
 def test_objects(project, test, toolchain) -> tuple:
     """(edges, objects): the test's own sources, and for a unit test the library's, in its variant and sanitizer."""
     unit = test.kind in ("unit", "fuzz")
@@ -416,6 +425,21 @@ def wall_edge(project, configs, config) -> Edge:
                           "bench/wall.py"), order_only=quiet + earlier, variables={"tree": tree})
 
 
+def own_edge(project, config) -> Edge:
+    """What ships, under the user's own commands: alone, after the wall clock of everything."""
+    tree, rows = config.tree, [row for row in project.workloads if row.own]
+    counted = tuple(f"{tree}/measure/{stage}/{row.name}.json" for stage in STAGES for row in rows)
+    return Edge((f"{tree}/own.json",), "own",
+                implicit=(*(config.library(stage) for stage in STAGES), f"{tree}/select/ship.json", *counted, STEADY,
+                          *sorted({need for row in rows for need in workload_needs(row)}), "bench/own.py"),
+                order_only=(f"{tree}/wall.json",), variables={"tree": tree})
+
+
+def own_results(project, configs) -> tuple:
+    """The answers about the user's own commands; none where none was given."""
+    return tuple(f"{config.tree}/own.json" for config in configs) if any(row.own for row in project.workloads) else ()
+
+
 def config_edges(project, configs, config) -> list:
     """The whole chain of one configuration, but for its base stage."""
     edges = given_edges(project, config) if project.profile else train_edges(project, config)
@@ -424,6 +448,7 @@ def config_edges(project, configs, config) -> list:
     if not project.profile:
         edges += gated_edges(project, config)
         edges.append(wall_edge(project, configs, config))
+        edges += [own_edge(project, config)] if own_results(project, configs) else []
     edges.append(ship_edge(project, config, ship_directory(configs, config)))
     return edges
 
@@ -451,7 +476,7 @@ def phony_edges(project, configs) -> list:
             "gate": tuple(f"{config.tree}/gate/{stage}.json" for config in configs for stage in GATED),
             "wall": walls,
             "report": ("build/report/index.html",),
-            "pgo": (*shipped, *checks, *walls, "compile_commands.json"),
+            "pgo": (*shipped, *checks, *walls, *own_results(project, configs), "compile_commands.json"),
         }
     else:
         groups["pgo"] = (*shipped, *checks)
@@ -475,7 +500,7 @@ def plan(project, configs) -> list:
         edges += base_edges(project, config)
     for config in configs:
         edges += config_edges(project, configs, config)
-    edges += program_edges(project) + input_edges(project) + test_edges(project)
+    edges += program_edges(project) + input_edges(project) + resolve_edges(project) + test_edges(project)
     if not project.profile:
         edges.append(report_edge(project, configs))
     edges.append(Edge(("compile_commands.json",), "compdb", implicit=("build.ninja",)))

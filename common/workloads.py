@@ -9,6 +9,7 @@ from common import files, tables
 from common.errors import UserError
 
 ROLES = ("train", "holdout")
+RESOLVED = "build/workload/{name}.run.json"     # which program an own command really runs (pgo/resolve.py)
 CHOICE = "build/workloads.json"    # what configure.py was told: {"selected": names, "own": rows}
 
 
@@ -84,8 +85,22 @@ def load_workloads(root) -> tuple:
         raise UserError(f"{path} does not list workloads: run ./configure.py again")
     known = load_table(root)
     selected = [row.name for row in known if row.name in choice["selected"]]
-    return select(known, selected) + tuple(tables.make(Workload, row, f"{path}: row {number}")
+    return select(known, selected) + tuple(resolved(root, tables.make(Workload, row, f"{path}: row {number}"))
                                            for number, row in enumerate(choice["own"], 1))
+
+
+def from_record(fields, where) -> Workload:
+    """A row as configure.py wrote it."""
+    return _check(tables.make(Workload, fields, str(where)), where)
+
+
+def resolved(root, row: Workload) -> Workload:
+    """The row with the program behind a script that only finds and starts it."""
+    path = Path(root) / RESOLVED.format(name=row.name)
+    if not path.exists():
+        return row
+    found = files.read_fields(path, "given", "command")
+    return dataclasses.replace(row, command=tuple(found["command"])) if tuple(found["given"]) == row.command else row
 
 
 def select(workloads, names) -> tuple:

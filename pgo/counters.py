@@ -20,9 +20,9 @@ from common.paths import ROOT
 NAME = "counters"
 MAGIC = 0x31746e756f436b48
 SLOTS, STRIDE = 1024, 64 * 1024
-PAGE, RECORD = 4096, 256
+PAGE, RECORD, ARGUMENTS = 4096, 1024, 768
 _HEADER = struct.Struct("<5Q")
-_RECORD = struct.Struct("<3Q232s")
+_RECORD = struct.Struct("<4Q224s768s")
 # The library is loaded at run time into an interpreter that never calls it: its thread-local storage needs room.
 ROOMY = "glibc.rtld.optional_static_tls=65536"
 
@@ -34,6 +34,7 @@ class Process:
     parent: int
     forked: bool
     program: str
+    arguments: tuple        # of a program that was started; () when they did not fit
     counts: array.array
 
 
@@ -55,11 +56,13 @@ def read(scratch: Path) -> tuple:
         found = []
         for number in range(min(begun, SLOTS)):
             stream.seek(PAGE + number * RECORD)
-            pid, parent, forked, program = _RECORD.unpack(stream.read(RECORD))
+            pid, parent, forked, length, program, arguments = _RECORD.unpack(stream.read(RECORD))
             stream.seek(PAGE + SLOTS * RECORD + number * STRIDE)
             counts = array.array("Q")
             counts.frombytes(stream.read(used))
-            found.append(Process(pid, parent, bool(forked), os.fsdecode(program.split(b"\0")[0]), counts))
+            words = arguments[:length].split(b"\0")[:-1] if length <= ARGUMENTS else []
+            found.append(Process(pid, parent, bool(forked), os.fsdecode(program.split(b"\0")[0]),
+                                 tuple(map(os.fsdecode, words)), counts))
     return tuple(found)
 
 
@@ -77,7 +80,7 @@ def write_profile(so: Path, counters: bytes, out: Path, environment=None):
     summed = out.with_name(f"{out.name}.counters")
     summed.write_bytes(counters)
     proc.run([sys.executable, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(), out.resolve()],
-             cwd=ROOT, env={**os.environ, "GLIBC_TUNABLES": ROOMY, **(environment or {})})
+             cwd=ROOT, env={**os.environ, "PYTHONSAFEPATH": "", "GLIBC_TUNABLES": ROOMY, **(environment or {})})
     summed.unlink()
 
 

@@ -25,7 +25,9 @@
 typedef struct record {
     uint64_t pid, parent;
     uint64_t forked; /* 0: a program was started, 1: a child of the process that had the library */
-    char program[232];
+    uint64_t length; /* of the arguments; more than fits: they were cut off */
+    char program[224];
+    char arguments[768]; /* each ends in a zero */
 } record_t;
 
 typedef struct file {
@@ -61,6 +63,19 @@ static int beside(char *path, const char *name)
     return 1;
 }
 
+static uint64_t read_arguments(record_t *record)
+{
+    int from = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return 0;
+    char more;
+    ssize_t length = read(from, record->arguments, sizeof record->arguments);
+    if (length == sizeof record->arguments)
+        length += read(from, &more, 1) == 1;
+    close(from);
+    return length > 0 ? (uint64_t)length : 0;
+}
+
 static void take_slot(uint64_t forked)
 {
     uint64_t slot = file->next++;
@@ -72,6 +87,7 @@ static void take_slot(uint64_t forked)
     record->forked = forked;
     ssize_t length = readlink("/proc/self/exe", record->program, sizeof record->program - 1);
     record->program[length > 0 ? length : 0] = 0;
+    record->length = forked ? 0 : read_arguments(record);
     char *pages = (char *)&file->records[file->slots] + slot * file->bytes;
     if (!forked) { /* what was counted before */
         uint64_t *to = (uint64_t *)(void *)pages;

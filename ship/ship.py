@@ -2,7 +2,9 @@
 check and repeat it. It is built beside its final place, checked, and then renamed into it."""
 
 import argparse
+import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -80,7 +82,8 @@ def tool_versions(toolchain: str) -> dict:
 def build_command(target: str) -> str:
     """How ninja makes a file, with the clone's path taken out."""
     lines = proc.run([tools.require("ninja"), "-t", "commands", "-s", target], cwd=ROOT).stdout.splitlines()
-    return lines[-1].replace(str(ROOT), "<root>").partition(" && ")[0].strip() if lines else ""
+    words = shlex.split(lines[-1].partition(" && ")[0]) if lines else []
+    return shlex.join(word.replace(str(ROOT), "<root>") for word in words if not word.startswith("PWD="))
 
 
 def chain_of(gates: dict) -> list:
@@ -115,7 +118,8 @@ def fill(tree: Path, toolchain: str, variant: str, directory: Path):
     shipped = files.read_fields(tree / "select" / "ship.json", "stage", "so")
     objects = (tree / "select" / "objects.rsp").read_text().split()
     ship_library(Path(shipped["so"]), directory)
-    proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT)
+    proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT,
+             env={**os.environ, "PYTHONSAFEPATH": ""})
     ship_archive(objects, directory)
     shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
     template = (ROOT / "ship" / "hakmem.pc.in").read_text()

@@ -1,0 +1,115 @@
+"""The user's own commands: what `--train` and `--holdout` take, as rows of the workload table.
+
+A command is words, as a shell would split them, and no more: nothing is expanded, piped or redirected. Assignments in
+front of it, with or without `env`, set its environment. It runs in a directory of its own that shows the files of the
+directory where it was given, by links, so that its words stay as they are and mean what they mean here; only a word
+that leaves that directory by `../` becomes absolute.
+"""
+
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from common.workloads import Workload
+
+_OPERATOR = re.compile(r"(\|\|?|&&?|;|\d*>>?(&\d|\|)?|\d*<<?<?|&>>?|\d*[<>]&\d|\d*>>?[^=\s].*|\d*<[^\s].*)")
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An option and the place it was given in."""
+    option: str
+    role: str
+    here: str
+    timeout: int
+
+
+def operator_in(command: str) -> str:
+    """The first word that a shell would take for itself, "" without. Quoted, it is a word like any other."""
+    lexer = shlex.shlex(command, posix=False, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return next((word for word in lexer if _OPERATOR.fullmatch(word)), "")
+    except ValueError:
+        return ""       # a backslash before a quote: the words themselves are read by shlex.split
+
+
+def split(command: str, source: Source) -> list:
+    """Its words."""
+    if "\n" in command:
+        raise UserError(f"{source.option}: a command is one line; put a longer one into a script")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"{source.option} '{command}': {error}; quote as for a shell") from None
+    if found := operator_in(command):
+        raise UserError(f"{source.option} '{command}': a command runs without a shell, to which alone '{found}' means "
+                        "something; put the line into a script, or quote the word if the program is to get it")
+    return words
+
+
+def take_environment(words, command: str, source: Source) -> tuple:
+    """(environment, the words behind it): NAME=VALUE in front, and what `env` in front of that says."""
+    environment, rest = {}, list(words)
+    while rest:
+        if match := _ASSIGNMENT.fullmatch(rest[0]):
+            environment[match[1]] = match[2]
+        elif os.path.basename(rest[0]) != "env":
+            break
+        elif len(rest) > 1 and rest[1].startswith("-"):
+            if rest[1] in ("-u", "--unset") and len(rest) > 2:
+                environment.pop(rest[2], None)
+                rest[1:3] = []
+            elif rest[1] in ("-i", "-", "--ignore-environment", "--"):
+                rest[1:2] = []
+            else:
+                raise UserError(f"{source.option} '{command}': env's option {rest[1]} is not followed; a run has a small "
+                                "environment of its own, to which NAME=VALUE adds")
+            continue
+        rest.pop(0)
+    return environment, rest
+
+
+def find_program(word: str, command: str, source: Source) -> str:
+    """The absolute path of the program."""
+    name = os.path.join(source.here, word) if "/" in word else word
+    found = shutil.which(name)
+    if found is None:
+        if "/" in word and os.path.isfile(name):
+            raise UserError(f"{source.option} '{command}': {word} is not executable; run it by its interpreter, or "
+                            f"chmod +x it")
+        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without "
+                        "a shell")
+    return os.path.abspath(found)
+
+
+def local_words(words, here: str) -> tuple:
+    """Words that leave the directory become absolute, where something is there."""
+    return tuple(os.path.abspath(os.path.join(here, word))
+                 if word.startswith("../") and os.path.exists(os.path.join(here, word)) else word for word in words)
+
+
+def watched(program: str, words, here: str) -> tuple:
+    """Files whose change changes the run: the program, what it is linked to, and what its words name."""
+    named = (os.path.join(here, part) for word in words for part in (word, word.partition("=")[2]) if part)
+    found = [program, os.path.realpath(program), *(os.path.abspath(name) for name in named)]
+    return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and "\n" not in name))
+
+
+def workload(name: str, command: str, weight: int, source: Source) -> Workload:
+    """A row for a command."""
+    words = split(command, source)
+    environment, rest = take_environment(words, command, source)
+    if not rest:
+        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without a "
+                        "shell")
+    program = find_program(rest[0], command, source)
+    environment.setdefault("PATH", os.environ.get("PATH", os.defpath))
+    return Workload(name=name, role=source.role, weight=weight, wall=True, timeout=source.timeout, env=environment,
+                    command=(program, *local_words(rest[1:], source.here)), sentence=f"your own command: {command}",
+                    own=True, here=str(Path(source.here)), watch=watched(program, rest[1:], source.here))

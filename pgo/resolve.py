@@ -1,0 +1,75 @@
+"""Find out which program an own command really runs, by running it once on the C library.
+
+A version manager puts a shell script where the program would be, which looks for the right one and becomes it by exec.
+Such a script is no part of what is trained and measured: the program that it became, with its arguments, is.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from common import files, workloads
+from common.errors import Failure, UserError, guard
+from common.paths import ROOT
+from pgo import train
+
+EXAMPLE = "example: python3 -m pgo.resolve --workload user1 -o build/workload/user1.run.json"
+# What only starts other programs, when it becomes one of them.
+LAUNCHERS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox", "env"))
+
+
+def innermost(processes, given) -> tuple:
+    """The command without the launchers in front of it."""
+    if not processes:
+        return tuple(given)
+    images = [process for process in processes if process.pid == processes[0].pid and not process.forked]
+    first, last = images[0], images[-1]
+    if os.path.basename(first.program) not in LAUNCHERS or len(images) == 1 or not last.arguments:
+        return tuple(given)
+    if os.path.basename(last.program) in LAUNCHERS:
+        return tuple(given)
+    name = last.arguments[0]
+    program = name if os.path.isabs(name) else shutil.which(name) or last.program
+    if os.path.realpath(program) != os.path.realpath(last.program):
+        program = last.program
+    return (program, *last.arguments[1:])
+
+
+def seen_files(row, processes) -> list:
+    """What a change of it changes the run: every program that took part."""
+    return sorted({process.program for process in processes if os.path.isfile(process.program)} | set(row.watch))
+
+
+def escape(name: str) -> str:
+    """A path in a depfile."""
+    return name.replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
+
+
+def main(argv) -> int:
+    """Resolve one row."""
+    parser = argparse.ArgumentParser(prog="pgo.resolve", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--workload", required=True, help="one of your own (user1)")
+    parser.add_argument("-o", dest="out", required=True, type=Path, help="JSON; OUT.d beside it names the programs")
+    arguments = parser.parse_args(argv)
+    recorded = ROOT / "build" / "workload" / f"{arguments.workload}.json"
+    try:
+        row = workloads.from_record(files.read_json(recorded), recorded)
+    except FileNotFoundError:
+        raise UserError(f"{recorded} is missing: run ./configure.py with --train") from None
+    processes = train.run(row, train.BENCH_PROGRAMS / train.WITNESS)
+    if not processes:
+        raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
+                      "user's rights; no library can take the place of its malloc")
+    seen = seen_files(row, processes)
+    files.write_json(arguments.out, {
+        "given": list(row.command), "command": list(innermost(processes, row.command)),
+        "files": {name: files.sha256(name) for name in seen}})
+    files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(map(escape, seen))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

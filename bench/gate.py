@@ -1,6 +1,7 @@
 """Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of bench/gates.toml, every figure shown."""
 
 import argparse
+import dataclasses
 import math
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from bench import stats
 from bench.tree import Tree
 
 GATES = ROOT / "bench" / "gates.toml"
+AGAIN = "again"     # in place of a stage's name: the base library, measured a second time
 GO, NEUTRAL, NO_GO = "GO", "NEUTRAL", "NO-GO"
 EXIT = {GO: 0, NEUTRAL: 1, NO_GO: 2}
 SCOPES = ("holdout", "train", "micro", "wall")
@@ -36,7 +38,6 @@ class Row:
     metric: str
     scope: str
     role: str
-    noise: float
     reason: str
     go: float | None = None
     nogo: float | None = None
@@ -63,6 +64,7 @@ class Evidence:
     measures: dict
     golden: dict
     time: stats.Estimate | None = None      # of after against before; only on the after side
+    twice: tuple = ({}, {})                 # two measurements of one library; only on the after side
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,18 @@ class Finding:
     after: float | None
     change: float | None
     verdict: str
+    noise: float = 0.0      # what A against A showed: a change must leave its limit by more than that
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict of a stage. `overfit` is the gain on trained minus the gain on held-out workloads."""
+    """The verdict of a stage. `overfit` is the gain on trained minus the gain on held-out workloads, of the metric that
+    the stage is judged by first."""
     stage: str
     verdict: str
     findings: tuple
     overfit: float | None
+    overfit_metric: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -134,6 +139,14 @@ def evidence_of(tree: Tree, stage: str, names) -> Evidence:
                           f"delete {tree.measure(stage, record['workload'])} and build again")
     golden = files.read_fields(tree.golden(stage), "patterns")["patterns"] if tree.golden(stage).exists() else {}
     return Evidence(measures, golden)
+
+
+def twice_of(tree: Tree, names) -> tuple:
+    """The two measurements of the base library."""
+    have = files.sha256(tree.library("base"))
+    again = read_measures(path for path in (tree.measure(AGAIN, name) for name in names) if path.exists())
+    again = {name: record for name, record in again.items() if record["provenance"]["source"] == have}
+    return evidence_of(tree, "base", list(again)).measures, again
 
 
 def evidence_from(paths) -> Evidence:
@@ -191,20 +204,35 @@ def compare(before: Evidence, after: Evidence, metric: str, scope: str, material
             stats.geometric_mean([pair[1] / pair[0] for pair in pairs], weights))
 
 
+def noise_of(row: Row, twice, material: Material) -> float:
+    """What a row shows of one library against itself; 0 where that was not measured. The wall clock's floor is part of
+    its estimate."""
+    if row.scope not in ("holdout", "train"):
+        return 0.0
+    figures = compare(Evidence(twice[0], {}), Evidence(twice[1], {}), row.metric, row.scope, material)
+    return abs(figures[2] - 1) if figures else 0.0
+
+
 def judge_row(row: Row, before: Evidence, after: Evidence, material: Material) -> Finding:
-    """One row's figures and verdict. What was not measured decides nothing."""
+    """One row's figures and verdict. What was not measured decides nothing, nor what is within the noise of a limit."""
     figures = compare(before, after, row.metric, row.scope, material)
     if figures is None:
         return Finding(row, None, None, None, NEUTRAL)
     old, new, ratio = figures
     change = ratio - 1
-    if change > row.nogo:
+    noise = noise_of(row, after.twice, material)
+    if change > row.nogo + noise:
         verdict = NO_GO
-    elif row.go is not None and change <= row.go:
+    elif row.go is not None and change <= row.go - noise:
         verdict = GO
     else:
         verdict = NEUTRAL
-    return Finding(row, old, new, change, verdict)
+    return Finding(row, old, new, change, verdict, noise)
+
+
+def primary_metric(rows) -> str:
+    """The metric of programs by which a stage is judged first."""
+    return next((row.metric for row in rows if row.role == "primary" and row.scope == "holdout"), "ir_alloc")
 
 
 def overfit(before: Evidence, after: Evidence, material: Material, metric="ir_alloc"):
@@ -220,7 +248,8 @@ def judge(stage: str, before: Evidence, after: Evidence, gates: Gates) -> Judgem
     if stage not in gates.stages:
         raise UserError(f"unknown stage '{stage}'; stages with gates: {', '.join(gates.stages)}")
     check_same_workloads(before, after)
-    findings = tuple(judge_row(row, before, after, gates.material) for row in gates.rows if row.stage == stage)
+    rows = tuple(row for row in gates.rows if row.stage == stage)
+    findings = tuple(judge_row(row, before, after, gates.material) for row in rows)
     if all(finding.change is None for finding in findings):
         raise Failure(f"nothing that the gate of stage {stage} reads was measured on both sides")
     primary = [finding.verdict == GO for finding in findings if finding.row.role == "primary"]
@@ -230,7 +259,8 @@ def judge(stage: str, before: Evidence, after: Evidence, gates: Gates) -> Judgem
         verdict = GO
     else:
         verdict = NEUTRAL
-    return Judgement(stage, verdict, findings, overfit(before, after, gates.material))
+    metric = primary_metric(rows)
+    return Judgement(stage, verdict, findings, overfit(before, after, gates.material, metric), metric)
 
 
 def percent(change) -> str:
@@ -247,31 +277,34 @@ def sentence(judgement: Judgement) -> str:
     deciding = [finding for finding in judgement.findings if finding.verdict == judgement.verdict] \
         if judgement.verdict != NEUTRAL else [f for f in judgement.findings if f.row.role == "primary"]
     figures = ", ".join(f"{f.row.metric} ({f.row.scope}) {percent(f.change)}" for f in deciding)
-    fit = f"; over-fit {judgement.overfit * 100:+.2f} points" if judgement.overfit is not None else ""
+    of = "" if judgement.overfit_metric == "ir_alloc" else f" of {judgement.overfit_metric}"
+    fit = f"; over-fit{of} {judgement.overfit * 100:+.2f} points" \
+        if judgement.overfit is not None else ""
     return f"{judgement.verdict}: {figures}{fit}"
 
 
 def as_dict(judgement: Judgement, before_stage: str) -> dict:
     """For JSON."""
     rows = [{"metric": f.row.metric, "scope": f.row.scope, "role": f.row.role, "before": f.before, "after": f.after,
-             "change": f.change, "go": f.row.go, "nogo": f.row.nogo, "noise": f.row.noise, "verdict": f.verdict,
+             "change": f.change, "go": f.row.go, "nogo": f.row.nogo, "noise": f.noise, "verdict": f.verdict,
              "reason": f.row.reason} for f in judgement.findings]
     return {"schema": 1, "kind": "gate", "stage": judgement.stage, "before": before_stage,
             "verdict": judgement.verdict, "accepted": judgement.accepted, "sentence": sentence(judgement),
-            "overfit": judgement.overfit, "rows": rows}
+            "overfit": judgement.overfit, "overfit_metric": judgement.overfit_metric, "rows": rows}
 
 
 def table(judgement: Judgement) -> str:
     """Every figure for a terminal."""
-    lines = [f"{'metric':22} {'scope':8} {'role':8} {'before':>14} {'after':>14} {'change':>12} {'go':>8} {'no-go':>8}"
-             "  verdict"]
+    lines = [f"{'metric':22} {'scope':8} {'role':8} {'before':>14} {'after':>14} {'change':>12} {'noise':>8} "
+             f"{'go':>8} {'no-go':>8}  verdict"]
     for f in judgement.findings:
         figures = ("-", "-") if f.change is None else (f"{f.before:,.2f}", f"{f.after:,.2f}")
         limits = ["" if limit is None else f"{limit * 100:+.1f} %" for limit in (f.row.go, f.row.nogo)]
         lines.append(f"{f.row.metric:22} {f.row.scope:8} {f.row.role:8} {figures[0]:>14} {figures[1]:>14} "
-                     f"{percent(f.change):>12} {limits[0]:>8} {limits[1]:>8}  {f.verdict}")
+                     f"{percent(f.change):>12} {f.noise * 100:>6.2f} % {limits[0]:>8} {limits[1]:>8}  {f.verdict}")
     if judgement.overfit is not None:
-        lines.append(f"over-fit (gain on trained minus gain on held-out): {judgement.overfit * 100:+.2f} points")
+        lines.append(f"over-fit of {judgement.overfit_metric} (gain on trained minus gain on held-out): "
+                     f"{judgement.overfit * 100:+.2f} points")
     lines.append(f"{judgement.stage}: {judgement.verdict}")
     return "\n".join(lines)
 
@@ -297,7 +330,7 @@ def main(argv) -> int:
         before_stage = tree.before(arguments.stage)
         names = [row.name for row in workloads.load_workloads(ROOT)]
         before = evidence_of(tree, before_stage, names)
-        after = evidence_of(tree, arguments.stage, names)
+        after = dataclasses.replace(evidence_of(tree, arguments.stage, names), twice=twice_of(tree, names))
     elif arguments.before and arguments.after:
         before_stage = "before"
         before, after = evidence_from(arguments.before), evidence_from(arguments.after)

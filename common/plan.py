@@ -14,6 +14,7 @@ STAGES = ("base", "pgo", "layout", "bolt")
 STEADY, WITNESS = "build/bench/steady.so", "build/bench/witness.so"
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
+AGAIN = "again"
 GATED = ("pgo", "layout", "bolt")
 # The modules that every count is read with: a change in one of them makes all counts anew.
 READERS = ("layout/callgrind.py", "layout/elf.py", "layout/flow.py")
@@ -246,11 +247,29 @@ def measure_edges(project, config, stage) -> list:
     return edges
 
 
+def again(project, config) -> tuple:
+    """A second measurement of the base library under the workloads that judge: its difference is the gates' noise."""
+    return tuple(f"{config.tree}/measure/{AGAIN}/{row.name}.json" for row in project.workloads
+                 if row.role == "holdout" and row.gate)
+
+
+def again_edges(project, config) -> list:
+    """Its edges."""
+    rows = tuple(row for row in project.workloads if row.role == "holdout" and row.gate)
+    variables = {"so": config.library("base"), "stage": AGAIN, "toolchain": config.toolchain, "variant": config.variant}
+    return [Edge((json,), "measure", implicit=(
+        config.library("base"), *workload_needs(row), STEADY, "bench/measure.py", *READERS),
+        implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",), variables={"workload": row.name, "json": json,
+                                                                             **variables})
+            for json, row in zip(again(project, config), rows)]
+
+
 def gate_edge(project, config, stage, needs) -> Edge:
     """The verdict on a stage, from the measurements of the stages up to it."""
     stages = STAGES[:STAGES.index(stage) + 1]
     return Edge((f"{config.tree}/gate/{stage}.json",), "gate",
-                implicit=(*measures(project, config, stages), *needs, "bench/gates.toml", "bench/gate.py"),
+                implicit=(*measures(project, config, stages), *again(project, config), *needs, "bench/gates.toml",
+                          "bench/gate.py"),
                 variables={"stage": stage, "tree": config.tree})
 
 
@@ -298,6 +317,7 @@ def layout_edges(project, config) -> list:
 def gated_edges(project, config) -> list:
     """Measurements, verdicts and what follows from them."""
     edges = [edge for stage in STAGES for edge in measure_edges(project, config, stage)]
+    edges += again_edges(project, config)
     sources = project.sources.c + project.sources.cxx
     names = " ".join(str(PurePosixPath(name).with_suffix(".o")) for name in sources)
     tree = config.tree

@@ -121,11 +121,11 @@ def evidence(*records, golden_figures=None, time=None):
 
 GATES = gate.Gates(
     {"s": gate.Stage("s", "any", ""), "every": gate.Stage("every", "all", "")},
-    (gate.Row("s", "ir_alloc", "holdout", "primary", 0.0, "why", -0.01, 0.005),
-     gate.Row("s", "lines99", "holdout", "primary", 0.0, "why", -0.05, 0.05),
-     gate.Row("s", "together", "micro", "guard", 0.0, "why", None, 0.02),
-     gate.Row("every", "ir_alloc", "holdout", "primary", 0.0, "why", -0.15, -0.05),
-     gate.Row("every", "time", "wall", "primary", 0.02, "why", -0.0476, 0.0204)),
+    (gate.Row("s", "ir_alloc", "holdout", "primary", "why", -0.01, 0.005),
+     gate.Row("s", "lines99", "holdout", "primary", "why", -0.05, 0.05),
+     gate.Row("s", "together", "micro", "guard", "why", None, 0.02),
+     gate.Row("every", "ir_alloc", "holdout", "primary", "why", -0.15, -0.05),
+     gate.Row("every", "time", "wall", "primary", "why", -0.0476, 0.0204)),
     gate.Material(100_000, "why"))
 
 
@@ -228,7 +228,7 @@ def test_the_committed_gates_are_sound():
     assert all(row.reason for row in gates.rows)
 
 
-ROW = '[[gate]]\nstage = "s"\nmetric = "m"\nscope = "holdout"\nrole = "guard"\nnoise = 0.0\nreason = "r"\nnogo = 0.1\n'
+ROW = '[[gate]]\nstage = "s"\nmetric = "m"\nscope = "holdout"\nrole = "guard"\nreason = "r"\nnogo = 0.1\n'
 TABLE = '[[material]]\ninstructions = 1\nreason = "r"\n[[stage]]\nname = "s"\nneeds = "any"\nsentence = "x"\n'
 
 

@@ -23,7 +23,8 @@ CONFIG = plan.Config("clang", "tiny")
 
 PGO_CHAIN = """\
 build build/clang-tiny/train/w.profdata | build/clang-tiny/train/w.profdata.json: train | \
-build/clang-tiny/train/libhakmem.so build/workload/w.json build/bench/bench_w pgo/train.py
+build/clang-tiny/train/libhakmem.so build/workload/w.json build/bench/bench_w build/bench/steady.so \
+build/bench/witness.so pgo/train.py pgo/counters.py
   workload = w
   so = build/clang-tiny/train/libhakmem.so
   toolchain = clang
@@ -67,8 +68,8 @@ def test_held_out_workloads_never_train():
     for edge in plan.plan(PROJECT, (CONFIG,)):
         if edge.rule in ("train", "merge", "order", "fdata"):
             assert not any("/h." in name for name in edge.outputs + edge.implicit), edge
-    measured = [edge for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "measure"]
-    assert len(measured) == len(plan.STAGES) * 2
+    measured = [edge.variables["stage"] for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "measure"]
+    assert sorted(measured) == sorted([*plan.STAGES * 2, plan.AGAIN])     # the latter of what judges, for the noise
 
 
 def test_no_output_is_made_twice():

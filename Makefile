@@ -96,8 +96,8 @@ ship: configured ## dist/: library, debug file, archive, header, profile, manife
 	@$(ALONE) $(NINJA) --quiet ship checks
 	@ls -l dist
 
-verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte
-	@$(MODULE) ship.verify_repro
+verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
+	@$(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain $(TOOLCHAIN) --variant $(VARIANT))
 
 report: configured ## build/report/index.html: tables, charts, heatmaps
 	@$(ALONE) $(NINJA) --quiet report

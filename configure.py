@@ -71,8 +71,8 @@ def own_rows(arguments, chosen) -> tuple:
     for row in rows:
         if row.role == "holdout" and any(other.role == "train" and (other.command, other.env) == (row.command, row.env)
                                          for other in rows):
-            raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another command, "
-                            "or leave --holdout out")
+            raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another "
+                            "command, or leave --holdout out")
     return tuple(rows)
 
 
@@ -82,7 +82,8 @@ def all_workloads(arguments) -> tuple:
     chosen = workloads.select(table, [name for name in arguments.workloads.split(",") if name])
     rows = own_rows(arguments, chosen)
     if not any(row.role == "train" for row in chosen + rows):
-        raise UserError("--workloads leaves nothing to train on; add a row with role \"train\" of bench/workloads.toml")
+        raise UserError("--workloads leaves nothing to train on; add a row with role \"train\" of "
+                        "bench/workloads.toml")
     return chosen, rows
 
 

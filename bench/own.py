@@ -1,7 +1,7 @@
 """The answer to whoever gives a program of their own: what the tailored library brings to it.
 
-For each own command, on the C library, on the library as it is built for everybody and on what ships: time by interleaved
-rounds, peak memory, page faults, and the share of the program's instructions that the allocator takes.
+For each own command, on the C library, on the library as it is built for everybody and on what ships: time by
+interleaved rounds, peak memory, page faults, and the share of the program's instructions that the allocator takes.
 """
 
 import argparse
@@ -23,7 +23,7 @@ GENERIC, TAILORED = "generic", "tailored"
 BUDGET_SECONDS = 10.0       # of a command's rounds
 USAGE_RUNS = 3
 C_LIBRARY = "libc.so.6"
-REQUESTS = ("malloc", "calloc", "realloc", "free", "memalign", "aligned_alloc", "posix_memalign", "reallocarray", "cfree")
+REQUESTS = ("malloc", "calloc", "realloc", "free", "memalign", "aligned_alloc", "posix_memalign", "cfree")
 UNKNOWN = "-"
 HEAD = ("", "time vs glibc", "peak memory", "page faults", "of its instructions")
 
@@ -113,7 +113,7 @@ def main(argv) -> int:
     parser.add_argument("--build", type=Path, action="append", default=[], metavar="B")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS",
                         help="for the rounds of one command (default: %(default)g)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON of the first build; without it, what was found is shown")
+    parser.add_argument("-o", "--output", type=Path, help="JSON of the first build; without it, what was found before")
     arguments = parser.parse_args(argv)
     rows = [row for row in workloads.load_workloads(ROOT) if row.own]
     if not arguments.output:

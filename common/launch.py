@@ -84,7 +84,8 @@ def tell(text: str):
     print(f"{program_name()}: {text}", file=sys.stderr)
 
 
-def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False, beside=()) -> proc.Result:
+def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False,
+           beside=()) -> proc.Result:
     """Run the workload to its end under `so` (None: the C library's own malloc) and return the Result.
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes

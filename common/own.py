@@ -68,8 +68,8 @@ def take_environment(words, command: str, source: Source) -> tuple:
             elif rest[1] in ("-i", "-", "--ignore-environment", "--"):
                 rest[1:2] = []
             else:
-                raise UserError(f"{source.option} '{command}': env's option {rest[1]} is not followed; a run has a small "
-                                "environment of its own, to which NAME=VALUE adds")
+                raise UserError(f"{source.option} '{command}': env's option {rest[1]} is not followed; a run has a "
+                                "small environment of its own, to which NAME=VALUE adds")
             continue
         rest.pop(0)
     return environment, rest

@@ -238,9 +238,9 @@ def measure_edges(project, config, stage) -> list:
     edges = []
     for row in project.workloads:
         json = f"{config.tree}/measure/{stage}/{row.name}.json"
-        edges.append(Edge((json,), "measure", implicit=(library, *workload_needs(row), STEADY, "bench/measure.py", *READERS),
-                          implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
-                          variables={"workload": row.name, "json": json, **common}))
+        edges.append(Edge((json,), "measure", implicit=(
+            library, *workload_needs(row), STEADY, "bench/measure.py", *READERS), implicit_outputs=(
+                f"{json.removesuffix('.json')}.cg.gz",), variables={"workload": row.name, "json": json, **common}))
     edges.append(Edge((f"{config.tree}/golden/{stage}.json",), "golden",
                       implicit=(library, "build/bench/bench_fastpath", STEADY, "bench/golden.py", *READERS),
                       variables=common))
@@ -259,8 +259,8 @@ def again_edges(project, config) -> list:
     variables = {"so": config.library("base"), "stage": AGAIN, "toolchain": config.toolchain, "variant": config.variant}
     return [Edge((json,), "measure", implicit=(
         config.library("base"), *workload_needs(row), STEADY, "bench/measure.py", *READERS),
-        implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",), variables={"workload": row.name, "json": json,
-                                                                             **variables})
+        implicit_outputs=(f"{json.removesuffix('.json')}.cg.gz",),
+        variables={"workload": row.name, "json": json, **variables})
             for json, row in zip(again(project, config), rows)]
 
 

@@ -1,5 +1,5 @@
-"""The file in which all processes of a training run count (pgo/slots.c): made before the run, read and added up after it,
-and turned into a profile by the library that counted.
+"""The file in which all processes of a training run count (pgo/slots.c): made before the run, read and added up after
+it, and turned into a profile by the library that counted.
 
 Addition is the same in every order, so equal runs give equal profiles, whatever order their processes ended in.
 """
@@ -79,8 +79,9 @@ def write_profile(so: Path, counters: bytes, out: Path, environment=None):
     """Let the instrumented library write a profile of these counters, in a process of its own."""
     summed = out.with_name(f"{out.name}.counters")
     summed.write_bytes(counters)
-    proc.run([sys.executable, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(), out.resolve()],
-             cwd=ROOT, env={**os.environ, "PYTHONSAFEPATH": "", "GLIBC_TUNABLES": ROOMY, **(environment or {})})
+    proc.run([sys.executable, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(),
+              out.resolve()], cwd=ROOT,
+             env={**os.environ, "PYTHONSAFEPATH": "", "GLIBC_TUNABLES": ROOMY, **(environment or {})})
     summed.unlink()
 
 

@@ -1,5 +1,6 @@
 """Build the shipped directory again from its own profile, twice, in directories of different names and lengths, and
-compare the bytes with each other and with what was shipped."""
+compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
+measures and judges for itself."""
 
 import argparse
 import shutil
@@ -27,6 +28,15 @@ def build(place: Path, dist: Path) -> Path:
     return place / "dist"
 
 
+def build_anew(place: Path, arguments) -> Path:
+    """A clean copy of the sources in `place`, trained and built there. Returns its dist."""
+    shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
+    proc.run([sys.executable, "configure.py", f"--variant={arguments.variant}", f"--toolchain={arguments.toolchain}",
+              f"--workloads={arguments.workloads}"], cwd=place)
+    proc.run(["ninja", "ship"], cwd=place, timeout=3600)
+    return place / "dist"
+
+
 def differences(one: Path, other: Path) -> list:
     """Names in SHA256SUMS whose content differs, or that only one side has."""
     sums = []
@@ -41,12 +51,37 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                                      description=__doc__)
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the shipped directory (default: dist)")
+    parser.add_argument("--clones", action="store_true", help="two clones that share no profile, instead of dist")
+    parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"), help="of the clones")
+    parser.add_argument("--variant", default="bench_minimal", help="of the clones")
+    parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows, in the clones")
     return parser.parse_args(argv)
+
+
+def report(dist: Path, how: str):
+    """What was shown."""
+    count = len((dist / "SHA256SUMS").read_text().splitlines())
+    print(f"reproduced: {count} files in {len(PLACES)} directories, {how}; libhakmem.so "
+          f"{files.sha256(dist / 'libhakmem.so')}")
+
+
+def compare_clones(arguments) -> int:
+    """Two clones that know nothing of each other ship the same."""
+    with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
+        built = [build_anew(Path(scratch) / place, arguments) for place in PLACES]
+        wrong = differences(*built)
+        if wrong:
+            raise Failure(f"two clones, each of which trained for itself, differ in {', '.join(wrong)}")
+        report(built[0], "each trained for itself")
+    return 0
 
 
 def main(argv) -> int:
     """0 when every byte is the same."""
-    dist = parse(argv).dist.resolve()
+    arguments = parse(argv)
+    if arguments.clones:
+        return compare_clones(arguments)
+    dist = arguments.dist.resolve()
     if not (dist / "SHA256SUMS").exists():
         raise UserError(f"{dist} holds no SHA256SUMS: run `make pgo` first")
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
@@ -55,9 +90,7 @@ def main(argv) -> int:
             wrong = differences(one, other)
             if wrong:
                 raise Failure(f"{label} differ in {', '.join(wrong)}")
-        digest = files.sha256(dist / "libhakmem.so")
-        count = len((dist / "SHA256SUMS").read_text().splitlines())
-    print(f"reproduced: {count} files in {len(PLACES)} directories, each byte as shipped; libhakmem.so {digest}")
+    report(dist, "each byte as shipped")
     return 0
 
 

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from common import household
-from common.household import descendants
 from pgo import tools
 from tests.support import ROOT, label, libraries
 

@@ -6,6 +6,8 @@ import pytest
 
 from common.proc import run
 from common.workloads import load_workloads
+from layout import callgrind
+from tests import kill
 from tests.support import ROOT, copy_of_sources, needs
 
 PYTHON = "/usr/bin/python3"
@@ -72,3 +74,29 @@ def test_wrong_names_are_one_sentence(tmp_path, words, valid):
     assert len(result.stderr.strip().splitlines()) == 1
     assert "nonsense" in result.stderr and valid in result.stderr
     assert (clone / "build.ninja").read_bytes() == before
+
+
+@pytest.mark.parametrize("toolchain", ["clang", "gcc"])
+def test_two_clones_ship_the_same(tmp_path, toolchain):
+    """Without a given profile, in directories of other names and lengths: each trains, measures and judges for itself."""
+    place = kill.small_project(tmp_path / "sources", toolchain)
+    done = run([PYTHON, "-m", "ship.verify_repro", "--clones", "--toolchain", toolchain], cwd=place, timeout=MINUTES)
+    assert "each trained for itself" in done.stdout
+
+
+def test_threads_and_python_repeat(shipped):
+    """The workloads whose counts once differed: the profile of two training runs and the library's counts of two
+    measurements are the same, to the byte."""
+    tree = "build/clang-bench_minimal"
+    for name in ("python", "producer_consumer"):
+        run([PYTHON, "configure.py", "--variant=bench_minimal", "--workloads", f"{name},git"], cwd=shipped)
+        made = []
+        for number in range(2):
+            out = shipped / "build" / f"{name}{number}"
+            run([PYTHON, "-m", "pgo.train", "--workload", name, "--toolchain", "clang", "--variant", "bench_minimal", "--so",
+                 f"{tree}/train/libhakmem.so", "-o", f"{out}.profdata"], cwd=shipped)
+            run([PYTHON, "-m", "bench.measure", "--workload", name, "--so", f"{tree}/base/libhakmem.so", "-o",
+                 f"{out}.json"], cwd=shipped)
+            counted = callgrind.load(f"{out}.cg.gz")
+            made.append(((out.with_suffix(".profdata")).read_bytes(), counted.counts, counted.branches, counted.calls))
+        assert made[0] == made[1]

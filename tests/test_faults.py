@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from common import files, proc, scratch
+from common import files, household, proc, scratch
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.workloads import Workload
@@ -289,7 +289,7 @@ def test_a_workload_that_calls_nothing(workshop, tmp_path):
                     "-o", tmp_path / "out")
     finally:
         proc.run([PYTHON, "configure.py", "--variant=bench_minimal"], cwd=workshop)
-    one_sentence(done, 1, "left no .profraw file")
+    one_sentence(done, 1, "left no counts")
     assert not (tmp_path / "out").exists()
 
 
@@ -313,7 +313,7 @@ def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
     """Ctrl-C: the workload ends, its directory goes, status 130."""
     runner = subprocess.Popen([PYTHON, "-m", "bench.measure", "--workload", "slow", "--so", f"{TREE}/base/libhakmem.so",
                                "-o", tmp_path / "out.json"], cwd=workshop, stderr=subprocess.PIPE, text=True)
-    child = programs.wait_until(lambda: [pid for pid in programs.descendants() if b"sleep" in command_of(pid)],
+    child = programs.wait_until(lambda: [pid for pid in household.descendants() if b"sleep" in command_of(pid)],
                                 "the workload's start")[0]
     directory = os.readlink(f"/proc/{child}/cwd")
     runner.send_signal(signal.SIGINT)

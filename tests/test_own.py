@@ -1,0 +1,357 @@
+"""Training and measuring other people's programs: how they are named, that all of their processes are counted however
+they end, that nothing is left behind, and what is said when it cannot work."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from common import own, proc
+from common.errors import Failure
+from common.ninja import render
+from common.workloads import Workload
+from pgo import resolve, train
+from tests import kill, programs
+from tests.support import ROOT, needs
+from tests.test_faults import mounted, one_sentence, tool
+
+PYTHON = kill.PYTHON
+TOOLCHAINS = ("clang", "gcc")
+WAYS = ("exit", "_exit", "SIGTERM", "SIGKILL", "exec", "chdir", "daemon", "vfork", "user", "chroot")
+AS_ROOT = ("user", "chroot")
+SOURCE = own.Source("--train", "train", str(ROOT), 60)
+
+
+def so_of(toolchain) -> str:
+    """The instrumented library."""
+    return f"build/{toolchain}-bench_minimal/train/libhakmem.so"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A clone with what training and measuring need, and the gauge."""
+    for program, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("valgrind", "valgrind")):
+        needs(program, package)
+    place = kill.small_project(tmp_path_factory.mktemp("own") / "clone", "all")
+    proc.run(["ninja", "bench", *map(so_of, TOOLCHAINS), "build/clang-bench_minimal/base/libhakmem.so"], cwd=place)
+    proc.run([needs("gcc", "gcc"), "-O1", "-fno-builtin", ROOT / "tests" / "own" / "gauge.c", "-o", place / "gauge"])
+    return place
+
+
+def configure(place, *words, **more):
+    """configure.py; the finished process."""
+    return subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", "--toolchain=all", *map(str, words)],
+                          cwd=place, capture_output=True, text=True, check=False, **more)
+
+
+def trained(place, command, toolchain="clang", **more):
+    """pgo.train on a command; the finished process."""
+    done = configure(place, "--train", command, "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    return tool(place, "pgo.train", "--workload", "user1", "--so", so_of(toolchain), "--toolchain", toolchain,
+                "--variant", "bench_minimal", "-o", place / "build" / f"{toolchain}.profile", **more)
+
+
+def numbers(done) -> list:
+    """Processes and mallocs, seen and expected."""
+    assert done.returncode == 0, done.stderr
+    return [int(word.replace(",", "")) for word in re.findall(r"([\d,]+) (?:process(?:es)?|mallocs)", done.stdout)]
+
+
+def files_of(place) -> set:
+    """What is in the clone, but for build/."""
+    return {path.name for path in place.iterdir()}
+
+
+# Every process is counted
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_every_end_is_counted(shop, toolchain, how):
+    """Requests of a child that ends by _exit, a signal or exec, elsewhere, as another user, without files."""
+    if how in AS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root may do that")
+    before = files_of(shop)
+    processes, mallocs, wanted_processes, wanted = numbers(trained(shop, f"./gauge {how}", toolchain))
+    extra = {"exec": 1, "vfork": -1}.get(how, 0)        # a program started anew; a child that shares its parent's slot
+    assert processes == wanted_processes == 2 + extra
+    assert mallocs == wanted and 7000 <= mallocs < 7100
+    assert files_of(shop) == before
+
+
+def test_a_relative_preload_would_be_lost(shop):
+    """The first process itself goes elsewhere and starts a program there."""
+    processes, mallocs, _processes, wanted = numbers(trained(shop, f"sh -c 'cd / && exec {shop}/gauge exit'"))
+    assert processes >= 2 and mallocs == wanted > 7000
+
+
+def test_measuring_counts_each_process_once(shop):
+    """A forked child begins with its parent's counts under callgrind, and a program that is started has a file of its
+    own."""
+    import json
+    wanted = 7000
+    for command in ("./gauge exit", "./gauge SIGTERM", f"sh -c '{shop}/gauge exit; true'"):
+        assert configure(shop, "--train", command).returncode == 0
+        done = tool(shop, "bench.measure", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
+                    "-o", shop / "build" / "m.json")
+        assert done.returncode == 0, done.stderr
+        calls = json.loads((shop / "build" / "m.json").read_text())["metrics"]["calls"]
+        assert wanted <= calls["malloc"] < wanted + 300
+
+
+def test_a_small_part_is_no_training():
+    """897 mallocs of 200,000 are a failure that names both."""
+    row = Workload("user1", "train", ("/bin/x",), "s", own=True)
+    with pytest.raises(Failure, match="saw 1 process, 897 mallocs of 3 processes, 200,000 mallocs \\(sh, x\\)"):
+        train.check_seen(row, train.Seen(1, 897), train.Seen(3, 200_000, ("sh", "x")))
+    train.check_seen(row, train.Seen(3, 190_000), train.Seen(3, 200_000))
+
+
+def test_a_program_with_a_profile_of_its_own(shop, tmp_path):
+    """Another compiler's runtime in the program: its file stays out of ours."""
+    source = tmp_path / "p.c"
+    source.write_text("#include <stdlib.h>\nint main(void) { for (int i = 0; i < 900; i++) free(malloc(9)); }\n")
+    for compiler, flags in (("clang-22", ["-fprofile-generate"]), ("gcc", ["--coverage"])):
+        program = tmp_path / compiler
+        proc.run([needs(compiler, compiler), "-fno-builtin", *flags, source, "-o", program], cwd=tmp_path)
+        for toolchain in TOOLCHAINS:
+            found = numbers(trained(shop, program, toolchain))
+            assert found[0] == 1 and found[1] >= 900
+
+
+def test_equal_runs_give_equal_profiles(shop):
+    """Whatever order the processes end in."""
+    for toolchain in TOOLCHAINS:
+        made = set()
+        for _ in range(3):
+            assert trained(shop, "./gauge SIGTERM", toolchain).returncode == 0
+            made.add((shop / "build" / f"{toolchain}.profile").read_bytes())
+        assert len(made) == 1
+
+
+# Words
+
+
+@pytest.mark.parametrize("command, words", [
+    ("/bin/echo run build tests", ("/bin/echo", "run", "build", "tests")),
+    ("echo README.md ./docs", ("/usr/bin/echo", "README.md", "./docs")),
+    ("/bin/echo '|' \"&\" 'a; b'", ("/bin/echo", "|", "&", "a; b")),
+    ("/bin/echo a\\ b @edges@ $HOME", ("/bin/echo", "a b", "@edges@", "$HOME")),
+    (f"/bin/echo ../{ROOT.name}/README.md ../nothing", ("/bin/echo", f"{ROOT}/README.md", "../nothing")),
+])
+def test_words_stay_as_they_are(command, words):
+    """Words that happen to be names of files too."""
+    row = own.workload("user1", command, 1, SOURCE)
+    assert (os.path.realpath(row.command[0]), *row.command[1:]) == (os.path.realpath(words[0]), *words[1:])
+
+
+@pytest.mark.parametrize("command, environment", [
+    ("A=b /bin/echo c", {"A": "b"}), ("env A=b /bin/echo c", {"A": "b"}), ("/usr/bin/env -i A=b C=d=e echo c", {
+        "A": "b", "C": "d=e"}), ("env A=1 A=2 echo c", {"A": "2"}), ("A=1 env -u A echo c", {}),
+    ("env -- A= echo c", {"A": ""}), ("A=b env C=d echo c", {"A": "b", "C": "d"}),
+])
+def test_assignments(command, environment):
+    """NAME=VALUE in front, with and without env."""
+    row = own.workload("user1", command, 1, SOURCE)
+    assert {key: value for key, value in row.env.items() if key != "PATH"} == environment
+    assert os.path.basename(row.command[0]) == "echo" and row.command[1:] == ("c",)
+
+
+@pytest.mark.parametrize("command, found", [
+    ("cat README.md | sort", "|"), ("echo a > b", ">"), ("sleep 1 &", "&"), ("a && b", "&&"), ("a || b", "||"),
+    ("a ; b", ";"), ("a 2>/dev/null", "2>/dev/null"), ("a 2>&1", "2>&1"), ("a >>log", ">>log"),
+    ("sort < README.md", "<"), ("a <in", "<in"),
+    ("env -S 'a b'", "-S"),
+])
+def test_shell_syntax_is_one_sentence(shop, command, found):
+    """What only a shell would understand is named; nothing is run."""
+    before = (shop / "build.ninja").read_bytes()
+    done = configure(shop, "--train", command)
+    one_sentence(done, 2, f"--train '{command}'", found)
+    assert (shop / "build.ninja").read_bytes() == before
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--train", "README.md"], "no such program"), (["--train", "./README.md"], "is not executable"),
+    (["--train", "A=b"], "no such program"),
+    (["--train", "/bin/ls a", "--holdout", "/bin/ls a"], "is trained on as well"),
+    (["--holdout", "no-such-program-here"], "--holdout 'no-such-program-here': no such program"),
+])
+def test_wrong_commands(shop, words, sentence):
+    """One sentence, exit 2."""
+    one_sentence(configure(shop, *words), 2, sentence)
+
+
+def test_names_count_from_where_it_was_given(shop, tmp_path):
+    """configure.py called from another directory, and again by ninja from the clone."""
+    (tmp_path / "app.sh").write_text("#!/bin/sh\nread -r line < data && echo \"$line\"\n")
+    (tmp_path / "app.sh").chmod(0o755)
+    (tmp_path / "data").write_text("content\n")
+    done = subprocess.run([PYTHON, shop / "configure.py", "--variant=bench_minimal", "--train", "./app.sh"],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"--here={tmp_path}" in (shop / "build.ninja").read_text()
+    row = own.workload("user1", "./app.sh", 1, own.Source("--train", "train", str(tmp_path), 60))
+    kept = []
+    from common.launch import launch
+    launch(row, None, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
+    assert kept == ["content\n"]
+
+
+def test_names_in_a_command_are_not_filled_in():
+    """@edges@ and @root@ of the template, in a command of the user's."""
+    text = render("args = @flags@\nroot = @root@\n@edges@", {"flags": "echo @edges@ @root@", "root": "/r"}, [])
+    assert text == "args = echo @edges@ @root@\nroot = /r\n"
+
+
+def test_an_edges_command_configures(shop):
+    """The whole configure with it, twice."""
+    for _ in range(2):
+        assert configure(shop, "--train", "/bin/echo @edges@ @root@ $x").returncode == 0
+        proc.run(["ninja", "-n", "build.ninja"], cwd=shop)
+
+
+# The innermost program
+
+
+def test_a_shim_is_followed(shop, tmp_path):
+    """A version manager's script, which runs other programs before it becomes the right one."""
+    shims, real = tmp_path / "shims", tmp_path / "versions" / "1.0"
+    for directory in (shims, real):
+        directory.mkdir(parents=True)
+    shutil.copy2(shop / "gauge", real / "tool")
+    (shims / "tool").write_text(f'#!/usr/bin/env bash\nset -e\nversion="$(basename "{real}")"\n'
+                                f'exec "{tmp_path}/versions/$version/tool" "$@"\n')
+    (shims / "tool").chmod(0o755)
+    assert configure(shop, "--train", f"{shims}/tool exit").returncode == 0
+    target = "build/workload/user1.run.json"
+    proc.run(["ninja", target], cwd=shop)
+    done = tool(shop, "bench.measure", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
+                "-o", shop / "build" / "m.json")
+    assert done.returncode == 0, done.stderr
+    assert f'"{real}/tool",\n  "exit"' in (shop / target).read_text()
+    processes, mallocs, *_rest = numbers(tool(
+        shop, "pgo.train", "--workload", "user1", "--so", so_of("clang"), "--toolchain", "clang", "-o", tmp_path / "p"))
+    assert processes == 2 and mallocs < 7100
+    # and a new version of the program behind it is noticed
+    assert "no work to do" in proc.run(["ninja", target], cwd=shop).stdout
+    with open(real / "tool", "ab") as stream:
+        stream.write(b"\0")
+    assert "RESOLVE" in proc.run(["ninja", target], cwd=shop).stdout
+
+
+def test_launchers_alone_are_taken_away():
+    """sh that runs two programs stays; a program that becomes another one stays too."""
+    def process(pid, program, *arguments, forked=False):
+        from pgo.counters import Process
+        return Process(pid, 1, forked, program, arguments, [0])
+
+    given = ("/s/tool", "x")
+    assert resolve.innermost([], given) == given
+    assert resolve.innermost([process(1, "/usr/bin/dash", "sh"), process(2, "/bin/ls", "ls")], given) == given
+    assert resolve.innermost([process(1, "/bin/a", "a"), process(1, "/bin/b", "b")], given) == given
+    assert resolve.innermost([process(1, "/usr/bin/bash", "bash"), process(2, "/bin/ls", "ls"),
+                              process(1, "/usr/bin/env", "env"), process(1, "/bin/b", "/bin/b", "x", "y")],
+                             given) == ("/bin/b", "x", "y")
+
+
+@pytest.mark.parametrize("changed", ["program", "script", "word"])
+def test_a_change_is_noticed(shop, tmp_path, changed):
+    """The program, the script that it runs, a file that its words name: trained again."""
+    program, data = tmp_path / "prog", tmp_path / "data.pl"
+    data.write_text("print 1;\n")
+    if changed == "program":
+        shutil.copy2(shop / "gauge", program)
+    else:
+        program.write_text(f"#!/bin/sh\nexec /usr/bin/perl {data}\n")
+        program.chmod(0o755)
+    command = f"perl {data}" if changed == "word" else str(program)
+    assert configure(shop, "--train", command).returncode == 0
+    target = "build/clang-bench_minimal/train/user1.profdata"
+    proc.run(["ninja", target], cwd=shop)
+    assert "no work to do" in proc.run(["ninja", "-n", target], cwd=shop).stdout
+    with open(data if changed == "word" else program, "ab") as stream:
+        stream.write(b"\n")
+    assert "TRAIN" in proc.run(["ninja", "-n", target], cwd=shop).stdout
+
+
+# What is left behind, and where
+
+
+def test_a_background_child_does_not_hold_the_run(shop):
+    """It keeps stderr open; the run ends with its program, and the child with the run."""
+    started = time.monotonic()
+    done = trained(shop, "sh -c 'sleep 77 & exec /bin/ls'")
+    assert done.returncode == 0 and time.monotonic() - started < 30
+    assert "left sleep running" in done.stderr
+    assert not [line for line in proc.run(["ps", "-eo", "args="]).stdout.splitlines() if line == "sleep 77"]
+
+
+def test_a_daemon_ends_with_the_run(shop, tmp_path):
+    """Even one that left its session and its parent."""
+    source = ("import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n"
+              f"  open('{tmp_path}/pid', 'w').write(str(os.getpid()))\n  time.sleep(60)\n os._exit(0)\n"
+              f"while not os.path.exists('{tmp_path}/pid'): time.sleep(0.01)\n")
+    (tmp_path / "daemon.py").write_text(source)
+    done = trained(shop, f"{PYTHON} {tmp_path}/daemon.py")
+    assert done.returncode == 0 and "running, which was ended with it" in done.stderr
+    pid = int((tmp_path / "pid").read_text())
+    programs.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end", 5)
+
+
+def test_messages_name_the_program(shop):
+    """Not what it is run by."""
+    one_sentence(trained(shop, "/bin/sh -c 'exit 3'"), 1, "/bin/sh failed with exit 3")
+    one_sentence(trained(shop, "/bin/false"), 1, "/bin/false failed with exit 1")
+
+
+def test_a_static_program(shop, tmp_path):
+    """Nothing can be preloaded into it."""
+    (tmp_path / "s.c").write_text("int main(void) { return 0; }\n")
+    proc.run([needs("gcc", "gcc"), "-static", tmp_path / "s.c", "-o", tmp_path / "static"])
+    one_sentence(trained(shop, tmp_path / "static"), 1, "left no counts", "static")
+    done = subprocess.run(["ninja", "build/workload/user1.run.json"], cwd=shop, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode != 0 and "cannot be preloaded: it is a static program" in done.stdout
+
+
+def test_tmp_without_programs(shop, tmp_path):
+    """A directory for runs from which nothing may be loaded: ld.so's reason, and what to do."""
+    with mounted(tmp_path / "tmp", "-t", "tmpfs", "-o", "noexec,size=16m", "tmpfs") as room:
+        room.chmod(0o1777)
+        done = trained(shop, "/bin/ls", env={**os.environ, "TMPDIR": str(room)})
+        one_sentence(done, 1, "failed to map segment", "noexec", "TMPDIR")
+    done = trained(shop, "/bin/ls", env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "absent"])
+def test_a_bad_tmpdir(shop, tmp_path, name):
+    """LD_PRELOAD splits at spaces and colons."""
+    if name != "absent":
+        (tmp_path / name).mkdir()
+    done = trained(shop, "/bin/ls", env={**os.environ, "TMPDIR": str(tmp_path / name)})
+    one_sentence(done, 2, f"TMPDIR names {tmp_path / name}")
+
+
+# Where the clone is
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_a_clone_by_any_name(tmp_path, toolchain):
+    """An apostrophe and a space in its path, reached through a link, PYTHONSAFEPATH set: it compiles, trains, merges,
+    and what it links is, byte for byte, what a clone elsewhere does."""
+    place = tmp_path / "it's a place" / "clone"
+    place.parent.mkdir()
+    kill.small_project(place, toolchain)
+    kill.small_project(tmp_path / "plain", toolchain)
+    (tmp_path / "link").symlink_to(place)
+    library = f"build/{toolchain}-bench_minimal/pgo/libhakmem.so"
+    for directory in (tmp_path / "link", tmp_path / "plain"):
+        proc.run(["sh", "-c", f"cd {directory} && ninja {library}"], env={**os.environ, "PYTHONSAFEPATH": "1"},
+                 timeout=300)
+    assert (place / library).read_bytes() == (tmp_path / "plain" / library).read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import files, model, ninja, own, plan, workloads  # noqa: E402
+from common import files, model, ninja, own, plan, serve, workloads  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import ROOT  # noqa: E402
 from pgo import tools  # noqa: E402
@@ -21,8 +21,8 @@ EXAMPLE = """example: ./configure.py --variant=bench_minimal                    
          ./configure.py --variant=bench_minimal --train 'redis-server --version'"""
 # What the graph is made from: when one changes, ninja runs configure.py again before anything else.
 INPUT_PATTERNS = ("configure.py", TEMPLATE, "common/model.py", "common/ninja.py", "common/own.py", "common/plan.py",
-                  "common/workloads.py", "pgo/tools.toml", "variants", "variants/*.toml", "core/sources.toml",
-                  "bench/workloads.toml", "bench/gates.toml", "bench/programs", "tests/tests.toml")
+                  "common/serve.py", "common/workloads.py", "pgo/tools.toml", "variants", "variants/*.toml",
+                  "core/sources.toml", "bench/workloads.toml", "bench/gates.toml", "bench/programs", "tests/tests.toml")
 
 
 def parse(argv):
@@ -63,14 +63,16 @@ def own_rows(arguments, chosen) -> tuple:
         raise UserError(f"--timeout must be at least 1 s, not {arguments.timeout}")
     rows = []
     for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
-        commands = getattr(arguments, option[2:])
+        commands = list(getattr(arguments, option[2:]))
+        if role == "holdout" and not commands:
+            commands = [shlex.quote(row.server) for row in rows if row.server and serve.load(row.server).held]
         others = sum(row.weight for row in chosen if row.role == role)
         share = max(1, -(-others // len(commands))) if commands else 1
         source = own.Source(option, role, arguments.here or str(ROOT), arguments.timeout)
         rows += [own.workload(f"{name}{number}", command, share, source) for number, command in enumerate(commands, 1)]
     for row in rows:
-        if row.role == "holdout" and any(other.role == "train" and (other.command, other.env) == (row.command, row.env)
-                                         for other in rows):
+        if row.role == "holdout" and not row.server and any(
+                other.role == "train" and (other.command, other.env) == (row.command, row.env) for other in rows):
             raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another "
                             "command, or leave --holdout out")
     return tuple(rows)

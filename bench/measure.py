@@ -214,7 +214,7 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
     library = elf.read(subject.library)
     text = callgrind_output(workload, subject.library)
     metrics = count_metrics(callgrind.parse(text), library, flow.disassemble(subject.library))
-    if not counts_only:
+    if not counts_only and not workload.server:
         metrics.update(usage_metrics(workload, subject.library))
         metrics.update(syscall_metrics(workload, subject.library))
     return record(subject, workload, metrics), text

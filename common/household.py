@@ -98,24 +98,27 @@ class Household:
         self.main = pid
         _mains.add(pid)
 
-    def _remaining(self) -> set:
+    def remaining(self) -> set:
+        """What runs of it."""
         others = _mains - {self.main}
         found = descendants(but=others) - self._before
         return {pid for pid in found if not others or self.directory is None or _shows(pid, self.directory)}
 
     def end(self):
         """Ask what is left to end, wait a little, then end it."""
-        remaining = self._remaining()
+        remaining = self.remaining()
         self.left = sorted(name_of(pid) for pid in remaining)
         send(remaining, signal.SIGTERM)
         deadline = time.monotonic() + self.grace
+        ended = set(remaining)
         while remaining:
-            reap(remaining)
             if time.monotonic() > deadline:
                 send(remaining, signal.SIGKILL)
             time.sleep(0.005)
-            reap(remaining)
-            remaining = self._remaining()
+            reap(ended)
+            remaining = self.remaining()
+            ended |= remaining
+        reap(ended)
 
     def __exit__(self, *_exception):
         try:

@@ -10,13 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from common import paths, proc
+from common import paths, proc, serve
 from common.errors import Failure, UserError, program_name
 from common.household import Household
 from common.scratch import PINNED_ENV, Scratch
 
 LIBRARY = "libhakmem.so"
-STEADY = "steady.so"
+STEADY, FORGET = "steady.so", "forget.so"
 STDOUT = "stdout"
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
 _REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")
@@ -52,14 +52,14 @@ def _show_files(directory: str, scratch: Path):
             (scratch / entry.name).symlink_to(entry)
 
 
-def preload_word(scratch: Path, so, steady: bool) -> str:
+def preload_word(scratch: Path, so, beside="") -> str:
     """LD_PRELOAD=... with absolute names: the program may change its directory. The libraries are copied there."""
     if so is None:
         return "LD_PRELOAD="
     names = []
-    if steady:
-        _copy(paths.BENCH_PROGRAMS / STEADY, scratch / STEADY)
-        names.append(str(scratch / STEADY))
+    if beside:
+        _copy(paths.BENCH_PROGRAMS / beside, scratch / beside)
+        names.append(str(scratch / beside))
     _copy(Path(so).resolve(), scratch / LIBRARY)
     (scratch / LIBRARY).chmod(0o755)
     return f"LD_PRELOAD={':'.join([*names, str(scratch / LIBRARY)])}"
@@ -95,6 +95,8 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
     goes, to take files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
     `steady` makes equal runs count the same (bench/programs/steady.c). `beside(scratch)`s prepare the directory.
     """
+    if workload.server:
+        return _serve(workload, so, wrapper, keep, beside, counting=any("callgrind" in word for word in wrapper))
     with Scratch() as scratch:
         for prepare in beside:
             prepare(scratch)
@@ -104,7 +106,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent),
                        **{key: _local_word(value, scratch) for key, value in workload.env.items()},
                        **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
-        preload = preload_word(scratch, so, steady)
+        preload = preload_word(scratch, so, STEADY if steady else "")
         if workload.here:
             _show_files(workload.here, scratch)
         if so is not None and "{preload}" not in wrapper:
@@ -118,6 +120,16 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         if keep is not None:
             keep(scratch)
         return result
+
+
+def _serve(workload, so, wrapper, keep, beside, counting) -> proc.Result:
+    """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
+    try:
+        found = serve.run(workload, lambda scratch: preload_word(scratch, so, FORGET if counting else ""),
+                          wrapper=wrapper, keep=keep, beside=beside, counting=counting)
+    except (Failure, UserError) as error:
+        raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
+    return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)
 
 
 def _run(workload, argv, scratch, environment, timeout) -> proc.Result:

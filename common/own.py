@@ -13,6 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import serve
 from common.errors import UserError
 from common.workloads import Workload
 
@@ -101,9 +102,22 @@ def watched(program: str, words, here: str) -> tuple:
     return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and "\n" not in name))
 
 
+def server(name: str, path: str, command: str, weight: int, source: Source) -> Workload:
+    """A row for a server's file. Its programs are looked up when it runs; those that are here now are watched."""
+    described = serve.load(path)
+    found = [serve.find_program(words[0], described) for words in (described.start, described.load, described.held)
+             if words and "{" not in words[0]]
+    return Workload(name=name, role=source.role, weight=weight, timeout=described.timeout,
+                    command=tuple(described.start), sentence=f"your own server: {command}", own=True, server=path,
+                    watch=tuple(dict.fromkeys([path, *map(os.path.realpath, found)])))
+
+
 def workload(name: str, command: str, weight: int, source: Source) -> Workload:
-    """A row for a command."""
+    """A row for a command, or for a server's file."""
     words = split(command, source)
+    if len(words) == 1 and words[0].endswith(".toml"):
+        path = os.path.abspath(os.path.join(source.here, words[0]))
+        return server(name, path, command, weight, source)
     environment, rest = take_environment(words, command, source)
     if not rest:
         raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without a "

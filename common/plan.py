@@ -11,7 +11,7 @@ from common.workloads import RESOLVED
 LIBRARY = "libhakmem.so"
 EXPORTS = "core/api/hakmem.map"
 STAGES = ("base", "pgo", "layout", "bolt")
-STEADY, WITNESS = "build/bench/steady.so", "build/bench/witness.so"
+STEADY, WITNESS, FORGET = (f"build/bench/{name}.so" for name in ("steady", "witness", "forget"))
 PROFILE_NAME = {"clang": "merged.profdata", "gcc": "merged.gcda.tar"}
 PROFILE_SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}
 AGAIN = "again"
@@ -140,7 +140,8 @@ def workload_needs(workload) -> tuple:
     """The files a run needs besides the library."""
     return (f"build/workload/{workload.name}.json", *(f"build/bench/{name}" for name in workload.programs()),
             *(f"build/inputs/{name}" for name in workload.inputs),
-            *((RESOLVED.format(name=workload.name), *workload.watch) if workload.own else ()))
+            *((RESOLVED.format(name=workload.name), *workload.watch) if workload.own else ()),
+            *((FORGET,) if workload.server else ()))
 
 
 def train_edges(project, config) -> list:
@@ -345,8 +346,10 @@ def ship_edge(project, config, directory) -> Edge:
 
 def program_edges(project) -> list:
     """Benchmark programs, built once with gcc, the same for all, and what is preloaded into runs that count."""
-    edges = [Edge((STEADY,), "program", ("bench/programs/steady.c",), variables={
+    edges = [Edge((STEADY,), "program", ("bench/programs/steady.c", "bench/programs/forget.c"), variables={
         "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"}),
+             Edge((FORGET,), "program", ("bench/programs/forget.c",), variables={
+                 "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC"}),
              Edge((WITNESS,), "program", ("pgo/witness.c", "pgo/slots.c"), variables={
                  "cc": compiler("gcc"), "flags": "$flags_c -shared -fPIC -fno-builtin -fvisibility=hidden"})]
     for name in project.programs:
@@ -368,7 +371,7 @@ def input_edges(project) -> list:
 def resolve_edges(project) -> list:
     """Which program an own command really runs. What it was is in a depfile, so that its change is noticed."""
     return [Edge((RESOLVED.format(name=row.name),), "resolve", implicit=(
-        f"build/workload/{row.name}.json", *row.watch, WITNESS, STEADY, "pgo/resolve.py", "pgo/train.py"),
+        f"build/workload/{row.name}.json", *row.watch, WITNESS, STEADY, FORGET, "pgo/resolve.py", "pgo/train.py"),
         variables={"workload": row.name}) for row in project.workloads if row.own]
 
 
@@ -483,7 +486,7 @@ def phony_edges(project, configs) -> list:
     groups = {
         "all": (*(config.library("base") for config in configs), "compile_commands.json"),
         "matrix": (*matrix, "compile_commands.json"),
-        "bench": (STEADY, WITNESS, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
+        "bench": (STEADY, WITNESS, FORGET, *bench, *(f"build/inputs/{row.name}" for row in project.inputs)),
         "tests": test_targets(project),
         "ship": shipped,
         "checks": checks,

@@ -27,6 +27,7 @@ class Result:
     stdout: str
     stderr: str
     seconds: float
+    server: object = None       # of a server: common.serve.Run
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
@@ -63,7 +64,7 @@ def _await(process, timeout) -> bool:
         os.close(handle)
 
 
-def _confine(file_limit):
+def confine(file_limit):
     """In the child: the kernel kills it when we die, even by SIGKILL, since a workload has no one else to end it; and
     no file of its own grows without end."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -102,7 +103,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     with open(stdin or os.devnull, "rb") as source, _sink(stdout) as out, tempfile.TemporaryFile() as err:
         try:
             process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, start_new_session=True,
-                                       preexec_fn=functools.partial(_confine, file_limit), stdout=out, stderr=err)
+                                       preexec_fn=functools.partial(confine, file_limit), stdout=out, stderr=err)
             begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
         except OSError as error:
             raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool"

@@ -30,6 +30,7 @@ class Workload:
     own: bool = False               # given with --train or --holdout
     here: str = ""                  # own: the directory in which it was given; its files are shown to the program
     watch: tuple[str, ...] = ()     # own: files whose change makes all of its runs anew
+    server: str = ""                # own: the file that says how a server is run (common/serve.py)
 
     def as_dict(self) -> dict:
         """For JSON."""

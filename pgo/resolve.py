@@ -59,13 +59,13 @@ def main(argv) -> int:
         row = workloads.from_record(files.read_json(recorded), recorded)
     except FileNotFoundError:
         raise UserError(f"{recorded} is missing: run ./configure.py with --train") from None
-    processes = train.run(row, train.BENCH_PROGRAMS / train.WITNESS)
+    processes, _answers = train.run(row, train.BENCH_PROGRAMS / train.WITNESS)
     if not processes:
         raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
                       "user's rights; no library can take the place of its malloc")
     seen = seen_files(row, processes)
     files.write_json(arguments.out, {
-        "given": list(row.command), "command": list(innermost(processes, row.command)),
+        "given": list(row.command), "command": list(row.command if row.server else innermost(processes, row.command)),
         "files": {name: files.sha256(name) for name in seen}})
     files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(map(escape, seen))}\n")
     return 0

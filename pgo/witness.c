@@ -1,7 +1,10 @@
-/* witness.c: counts requests for memory, process by process, and leaves them to the C library.
+/* witness.c: counts requests for memory, process by process, and leaves them to the C library, also in a program that brings
+ * another allocator along.
  *
  * Preloaded (with slots.c) in place of the library before a training run: what the instrumented library sees is compared
  * with what was there to be seen. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +20,13 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *block, size_t size);
 void *__libc_memalign(size_t align, size_t size);
+void __libc_free(void *block);
 
 EXPORT void *malloc(size_t size);
+EXPORT void free(void *block);
+EXPORT void *valloc(size_t size);
+EXPORT void *pvalloc(size_t size);
+EXPORT size_t malloc_usable_size(void *block);
 EXPORT void *calloc(size_t n, size_t size);
 EXPORT void *realloc(void *block, size_t size);
 EXPORT void *memalign(size_t align, size_t size);
@@ -34,6 +42,11 @@ void *malloc(size_t size)
 {
     count();
     return __libc_malloc(size);
+}
+
+void free(void *block)
+{
+    __libc_free(block);
 }
 
 void *calloc(size_t n, size_t size)
@@ -66,4 +79,25 @@ int posix_memalign(void **block, size_t align, size_t size)
         return ENOMEM;
     *block = got;
     return 0;
+}
+
+void *valloc(size_t size)
+{
+    return memalign(PAGE, size);
+}
+
+void *pvalloc(size_t size)
+{
+    return memalign(PAGE, (size + PAGE - 1) / PAGE * PAGE);
+}
+
+/* The C library's own, not that of an allocator between. */
+size_t malloc_usable_size(void *block)
+{
+    static size_t (*usable_size)(void *block);
+    if (usable_size == NULL) {
+        void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+        *(void **)&usable_size = libc != NULL ? dlsym(libc, "malloc_usable_size") : NULL;
+    }
+    return usable_size != NULL ? usable_size(block) : 0;
 }

@@ -78,7 +78,7 @@ def test_wrong_names_are_one_sentence(tmp_path, words, valid):
 
 @pytest.mark.parametrize("toolchain", ["clang", "gcc"])
 def test_two_clones_ship_the_same(tmp_path, toolchain):
-    """Without a given profile, in directories of other names and lengths: each trains, measures and judges for itself."""
+    """Without a given profile, in directories of other names and lengths: each trains and judges for itself."""
     place = kill.small_project(tmp_path / "sources", toolchain)
     done = run([PYTHON, "-m", "ship.verify_repro", "--clones", "--toolchain", toolchain], cwd=place, timeout=MINUTES)
     assert "each trained for itself" in done.stdout
@@ -93,8 +93,8 @@ def test_threads_and_python_repeat(shipped):
         made = []
         for number in range(2):
             out = shipped / "build" / f"{name}{number}"
-            run([PYTHON, "-m", "pgo.train", "--workload", name, "--toolchain", "clang", "--variant", "bench_minimal", "--so",
-                 f"{tree}/train/libhakmem.so", "-o", f"{out}.profdata"], cwd=shipped)
+            run([PYTHON, "-m", "pgo.train", "--workload", name, "--toolchain", "clang", "--variant", "bench_minimal",
+                 "--so", f"{tree}/train/libhakmem.so", "-o", f"{out}.profdata"], cwd=shipped)
             run([PYTHON, "-m", "bench.measure", "--workload", name, "--so", f"{tree}/base/libhakmem.so", "-o",
                  f"{out}.json"], cwd=shipped)
             counted = callgrind.load(f"{out}.cg.gz")

@@ -3,11 +3,9 @@
  * Two things differ between equal runs: how much time passes, which decides when free memory goes back to the system
  * (valgrind makes a run fifty times longer, and half a second of it passes sooner or later), and the random numbers of
  * the hardened variants. Here the coarse clock, which no other part of these programs reads, moves on by one
- * millisecond with each look at it, and getrandom by way of syscall(2) gives the same numbers. A child under callgrind
- * begins with its parent's counts, which would be counted twice: it is told to forget them. */
+ * millisecond with each look at it, and getrandom by way of syscall(2) gives the same numbers. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -60,20 +58,4 @@ EXPORT long steady_call(long number, long a, long b, long c, long d, long e, lon
     if (number == SYS_getrandom)
         return fill((unsigned char *)a, b); /* NOLINT(performance-no-int-to-ptr) */
     return enter(number, a, b, c, d, e, f);
-}
-
-/* A request to callgrind, as valgrind.h documents its instructions: none of them does anything elsewhere. */
-static void zero_counts(void)
-{
-    unsigned long arguments[6] = {('C' << 24 | 'T' << 16) + 1, 0, 0, 0, 0, 0};
-    unsigned long result = 0;
-    __asm__ volatile("rolq $3, %%rdi; rolq $13, %%rdi; rolq $61, %%rdi; rolq $51, %%rdi; xchgq %%rbx, %%rbx"
-                     : "+d"(result)
-                     : "a"(arguments)
-                     : "cc", "memory");
-}
-
-__attribute__((constructor)) static void start(void)
-{
-    pthread_atfork(NULL, NULL, zero_counts);
 }

@@ -1,0 +1,342 @@
+"""A server as a workload: a small TOML file says how it is started, when it is ready, what loads it and how it stops.
+
+The server and all that it starts run under the library; the load does not. Both live on the loopback interface, in a
+directory of their own, and whatever fails, every process is ended. Words may hold {port} (a free one), {dir} (the run's
+directory), {root} (the clone), {requests} and {seconds} (how long a load is, from the same file).
+"""
+
+import contextlib
+import functools
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import household, paths, proc, tables
+from common.errors import Failure, UserError
+from common.scratch import PINNED_ENV, Scratch
+
+SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+STOP_SECONDS = 60
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_LISTENS = "0A"
+_LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One file; docs/pipeline.md explains the keys."""
+    start: tuple[str, ...]
+    load: tuple[str, ...]
+    ready: str = "port"             # "port", or the name of a file
+    ready_text: str = ""            # what the file must hold
+    held: tuple[str, ...] = ()      # the held-out load
+    stop: tuple[str, ...] | str = "SIGTERM"
+    prepare: tuple[str, ...] = ()   # run once before the start, without the library
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""             # working directory of the server
+    input: str = ""                 # a file for the load's standard input
+    user: str = ""                  # whom the server runs as, where root starts it
+    files: Mapping[str, str] = field(default_factory=dict)      # name -> content, written into {dir}
+    requests: int = 1000            # what a load makes
+    counted: int = 0                # what it makes under valgrind; 0: a twentieth
+    seconds: int = 2                # for loads that run for a time
+    times: int = 1                  # how often the load makes so many requests
+    held_times: int = 1
+    count: str = r"requests (\d+)"  # where the load's output says how many there were; unmatched: {requests} * times
+    p50: str = r"p50 ([\d.]+) (us|ms|s)"
+    p99: str = r"p99 ([\d.]+) (us|ms|s)"
+    timeout: int = 600
+    sentence: str = ""
+    packages: tuple[str, ...] = ()
+
+    def length(self, counting: bool) -> dict:
+        """The values of {requests} and {seconds}."""
+        requests = (self.counted or max(1, self.requests // 20)) if counting else self.requests
+        return {"requests": str(requests), "seconds": str(self.seconds)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a server showed. Latencies in milliseconds; None where the load does not say them."""
+    requests: int
+    cpu_seconds: float
+    p50: float | None
+    p99: float | None
+    peak_kib: int
+    stderr: str = ""
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU time of a request."""
+        return self.cpu_seconds / max(1, self.requests) * 1e6
+
+
+def load(path) -> Server:
+    """The file, checked."""
+    server = tables.make(Server, tables.parse(path), str(path))
+    for key in ("start", "load"):
+        if not getattr(server, key):
+            raise UserError(f"{path}: {key} is empty")
+    if isinstance(server.stop, str) and server.stop not in signal.Signals.__members__:
+        raise UserError(f"{path}: stop must be a signal's name, as \"SIGTERM\", or a command, not '{server.stop}'")
+    for key in ("count", "p50", "p99"):
+        try:
+            re.compile(getattr(server, key))
+        except re.error as error:
+            raise UserError(f"{path}: {key} is no regular expression: {error}") from None
+    return server
+
+
+def find_program(word: str, server: Server) -> str:
+    """The absolute path of a program; a pattern is its first match."""
+    found = max(glob.glob(word), default=None) if "*" in word else shutil.which(word, path=SEARCHED)
+    if found is None:
+        install = f"; install it with: apt-get install {' '.join(server.packages)}" if server.packages else ""
+        raise UserError(f"no such program: {word}{install}")
+    return found
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
+def exposed(port: int, text=None) -> bool:
+    """Whether somebody listens on that port of more than the loopback interface."""
+    if text is None:
+        text = "".join(Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6") if Path(
+            f"/proc/net/{name}").exists())
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == _LISTENS and fields[1].endswith(f":{port:04X}") and \
+                not _LOOPBACK.fullmatch(fields[1].partition(":")[0]):
+            return True
+    return False
+
+
+def cpu_seconds(pids) -> float:
+    """Processor time of processes and of their children that have ended."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def precise_seconds(pids) -> float:
+    """The same of the processes alone, in nanoseconds; 0 where the kernel does not tell."""
+    total = 0
+    for pid in pids:
+        for task in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(Path(task).read_text().split()[0])
+    return total / 1e9
+
+
+def peak_kib(pids) -> int:
+    """Peak resident memory of the processes, without what they have in common by files."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            sizes = {key: int(fields[key].split()[0]) for key in ("VmHWM", "RssFile", "RssShmem") if key in fields}
+            total += max(0, sizes.get("VmHWM", 0) - sizes.get("RssFile", 0) - sizes.get("RssShmem", 0))
+    return total
+
+
+class Session:
+    """One server from its start to its end."""
+
+    def __init__(self, workload, scratch: Path, counting: bool):
+        self.server = load(workload.server)
+        self.workload, self.scratch = workload, scratch
+        self.port = free_port()
+        self.counting = counting
+        self.values = {"port": str(self.port), "dir": str(scratch), "root": str(paths.ROOT),
+                       **self.server.length(counting)}
+        self.as_user = {"user": self.server.user, "group": _group_of(self.server.user), "extra_groups": []} \
+            if self.server.user and os.geteuid() == 0 else {}
+        self.log = scratch / "server.log"
+        self.deadline = time.monotonic() + self.server.timeout
+        self.process = None
+
+    def fill(self, text: str) -> str:
+        """Placeholders replaced."""
+        for name, value in self.values.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def words(self, words) -> list:
+        """A command of the file."""
+        return [find_program(self.fill(words[0]), self.server), *map(self.fill, words[1:])]
+
+    def environment(self) -> dict:
+        """Of everything in the session."""
+        return {**PINNED_ENV, "PATH": SEARCHED, "HOME": str(self.scratch),
+                **{key: self.fill(value) for key, value in self.server.environment.items()}}
+
+    def prepare(self):
+        """Files, and the command before the start."""
+        for name, content in self.server.files.items():
+            (self.scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.scratch / name).write_text(self.fill(content))
+        if self.as_user:
+            shutil.chown(self.scratch, self.as_user["user"], self.as_user["group"])
+        if self.server.prepare:
+            self._command(self.server.prepare, "prepare", **self.as_user)
+
+    def _command(self, words, what: str, source=os.devnull, **more) -> str:
+        """One of the file's commands to its end; its output."""
+        words = self.words(words)
+        with open(source, "rb") as stdin, open(self.scratch / f"{what}.log", "w+b") as output:
+            process = subprocess.Popen(words, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
+                                       stderr=subprocess.STDOUT, start_new_session=True,
+                                       preexec_fn=functools.partial(proc.confine, None), **more)
+            try:
+                process.wait(max(1.0, self.deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise Failure(f"{what} ({words[0]}) did not end within {self.server.timeout} s") from None
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+        if process.returncode != 0:
+            raise Failure(f"{what} ({words[0]}) failed with {proc.describe_status(process.returncode)}{proc.tail(text)}"
+                          f"{self.server_tail()}")
+        return text
+
+    def server_tail(self) -> str:
+        """What the server wrote last."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"\n    the server's log:{proc.tail(text)}" if text.strip() else ""
+
+    def start(self, wrapper, environment):
+        """Start it and wait until it answers."""
+        words = [*wrapper, *self.words(self.server.start)]
+        place = self.fill(self.server.directory) or str(self.scratch)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                words, cwd=place, env={**self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True, preexec_fn=functools.partial(proc.confine, None), **self.as_user)
+        return self.process.pid
+
+    def ready(self) -> bool:
+        """Whether it can be talked to."""
+        if self.server.ready == "port":
+            return answers(self.port)
+        path = Path(self.fill(self.server.ready))
+        with contextlib.suppress(OSError):
+            return self.server.ready_text in path.read_text(errors="replace")
+        return False
+
+    def wait(self):
+        """Until it is ready. A start that ends with 0 has put the server into the background."""
+        while not self.ready():
+            status = self.process.poll()
+            if status not in (None, 0):
+                raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)} before it "
+                              f"was ready{self.server_tail()}")
+            if time.monotonic() > self.deadline:
+                raise Failure(f"the server {self.server.start[0]} was not ready within {self.server.timeout} s"
+                              f"{self.server_tail()}")
+            time.sleep(0.01)
+        if exposed(self.port):
+            raise Failure(f"the server {self.server.start[0]} listens on more than the loopback interface: bind it to "
+                          "127.0.0.1")
+
+    def load(self, pids) -> Run:
+        """Make the load and read what it says."""
+        held = self.workload.role == "holdout" and bool(self.server.held)
+        words, times = (self.server.held, self.server.held_times) if held else (self.server.load, self.server.times)
+        source = self.fill(self.server.input) or os.devnull
+        before = cpu_seconds(pids()), precise_seconds(pids())
+        text = self._command(words, "load", source)
+        if self.process.poll() not in (None, 0):
+            raise Failure(f"the server {self.server.start[0]} ended under its load with "
+                          f"{proc.describe_status(self.process.returncode)}{self.server_tail()}")
+        left = pids()
+        spent = cpu_seconds(left) - before[0]
+        precise = precise_seconds(left) - before[1]
+        if abs(precise - spent) < max(0.2 * spent, 0.05):
+            spent = precise     # no process ended meanwhile: ticks of 10 ms are too coarse
+        found = re.search(self.server.count, text, re.MULTILINE)
+        requests = int(found[1]) if found else int(self.values["requests"]) * times
+        return Run(requests, spent, _latency(self.server.p50, text), _latency(self.server.p99, text), peak_kib(left))
+
+    def stop(self, pids):
+        """Ask it to end and wait until all of it has."""
+        if isinstance(self.server.stop, str):
+            number = signal.Signals[self.server.stop]
+            household.send([self.process.pid] if self.process.poll() is None else pids(), number)
+        else:
+            number = signal.SIGTERM
+            self._command(self.server.stop, "stop", **self.as_user)
+        deadline = time.monotonic() + STOP_SECONDS
+        while (self.process.poll() is None or pids()) and time.monotonic() < deadline:
+            household.reap(pids() - {self.process.pid})
+            time.sleep(0.01)
+        status = self.process.poll()
+        if status is None or pids():
+            raise Failure(f"the server {self.server.start[0]} did not end within {STOP_SECONDS} s of being asked to by "
+                          f"{self.server.stop}{self.server_tail()}")
+        if status not in (0, -number, 128 + number):
+            raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)}"
+                          f"{self.server_tail()}")
+
+
+def _group_of(user: str):
+    import pwd
+    try:
+        return pwd.getpwnam(user).pw_gid if user else None
+    except KeyError:
+        raise UserError(f"user = \"{user}\": there is no such user") from None
+
+
+def _latency(pattern: str, text: str):
+    """Milliseconds."""
+    found = re.search(pattern, text, re.MULTILINE)
+    if not found:
+        return None
+    unit = found[2] if found.re.groups > 1 else "ms"
+    return float(found[1]) * UNITS.get(unit or "ms", 1.0)
+
+
+def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False) -> Run:
+    """Start, load and stop the workload's server. `preload(scratch)` is the word LD_PRELOAD=...; `keep(scratch)` and
+    `beside` as for common.launch."""
+    with Scratch() as scratch:
+        for prepare in beside:
+            prepare(scratch)
+        home = household.Household(scratch)
+        word = preload(scratch)
+        environment = {} if "{preload}" in wrapper else dict([word.split("=", 1)]) if word.partition("=")[2] else {}
+        wrapper = [word if part == "{preload}" else part.replace("{scratch}", str(scratch)) for part in wrapper]
+        session = None
+        with home:
+            session = Session(workload, scratch, counting)
+            session.prepare()
+            home.started(session.start(wrapper, environment))
+            pids = home.remaining
+            session.wait()
+            found = session.load(pids)
+            session.stop(pids)
+        if keep is not None:
+            keep(scratch)
+        return Run(**{**found.__dict__, "stderr": session.log.read_text(errors="replace")})

@@ -65,7 +65,7 @@ def own_rows(arguments, chosen) -> tuple:
     for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
         commands = list(getattr(arguments, option[2:]))
         if role == "holdout" and not commands:
-            commands = [shlex.quote(row.server) for row in rows if row.server and serve.load(row.server).held]
+            commands = [row.sentence.partition(": ")[2] for row in rows if row.server and serve.load(row.server).held]
         others = sum(row.weight for row in chosen if row.role == role)
         share = max(1, -(-others // len(commands))) if commands else 1
         source = own.Source(option, role, arguments.here or str(ROOT), arguments.timeout)

@@ -8,11 +8,13 @@ import argparse
 import dataclasses
 import statistics
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, workloads
 from common.errors import Failure, guard
+from common.launch import launch
 from common.paths import ROOT
 from bench import measure, stats, wall
 from bench.tree import Tree
@@ -25,6 +27,7 @@ USAGE_RUNS = 3
 C_LIBRARY = "libc.so.6"
 REQUESTS = ("malloc", "calloc", "realloc", "free", "memalign", "aligned_alloc", "posix_memalign", "cfree")
 UNKNOWN = "-"
+SERVER_HEAD = ("", "CPU a request", "vs glibc", "p50", "p99", "peak memory")
 HEAD = ("", "time vs glibc", "peak memory", "page faults", "of its instructions")
 
 
@@ -65,8 +68,49 @@ def usage(workload, library) -> tuple:
                  for name in ("peak_rss_kib", "page_faults"))
 
 
+def server_rounds(subjects, workload, budget: float, clock=time.monotonic, run=launch) -> dict:
+    """{subject: [common.serve.Run, one a round]}, interleaved; another subject begins each round."""
+    started, done = clock(), 0
+    found = {name: [] for name in subjects}
+    while done < wall.LEAST_ROUNDS or clock() - started < budget * done / (done + 1):
+        for name in wall.order_of(subjects, done):
+            found[name].append(run(workload, subjects[name]).server)
+        done += 1
+    return found
+
+
+def middle(runs, field: str):
+    """The median of a figure; None where the load does not say it."""
+    values = [getattr(run, field) for run in runs]
+    return None if None in values else statistics.median(values)
+
+
+def study_server(tree: Tree, workload, budget=BUDGET_SECONDS) -> dict:
+    """Everything about one server, for JSON."""
+    subjects = subjects_of(tree)
+    runs = server_rounds({**subjects, wall.AGAIN: None}, workload, budget)
+
+    def ratio(name, floor=0.0):
+        pairs = [(mine.cpu_us, other.cpu_us) for mine, other in zip(runs[name], runs[wall.GLIBC])]
+        ratios = [mine / other for mine, other in pairs if mine > 0 and other > 0]
+        return stats.of_ratios(ratios, floor) if ratios else None
+
+    control = ratio(wall.AGAIN)
+    floor = stats.noise_floor(control) if control else 0.0
+    lines = []
+    for name in subjects:
+        compared = ratio(name, floor) if subjects[name] else None
+        shown = compared.show() if compared else UNKNOWN if subjects[name] else "1.000"
+        figures = {field: middle(runs[name], field) for field in ("cpu_us", "p50", "p99", "peak_kib", "requests")}
+        lines.append({"subject": name, "time": shown, **figures})
+    return {"workload": workload.name, "role": workload.role, "command": workload.sentence.partition(": ")[2],
+            "server": True, "floor": floor, "rounds": len(runs[wall.GLIBC]), "lines": lines}
+
+
 def study(tree: Tree, workload, budget=BUDGET_SECONDS) -> dict:
     """Everything about one command, for JSON."""
+    if workload.server:
+        return study_server(tree, workload, budget)
     subjects = subjects_of(tree)
     everything = {**subjects, wall.AGAIN: None}
     seconds = wall.run_rounds(everything, [workload], budget)
@@ -74,9 +118,9 @@ def study(tree: Tree, workload, budget=BUDGET_SECONDS) -> dict:
     stages = {GENERIC: "base", TAILORED: tree.chosen("ship")}
     lines = []
     for name, library in subjects.items():
-        time = wall.ratio(seconds, [workload], name, wall.GLIBC, floor).show() if library else "1.000"
+        ratio = wall.ratio(seconds, [workload], name, wall.GLIBC, floor).show() if library else "1.000"
         share = share_of(tree, stages[name], workload) if library else share_of_glibc(workload)
-        lines.append(Line(name, time, *usage(workload, library), share))
+        lines.append(Line(name, ratio, *usage(workload, library), share))
     return {"workload": workload.name, "role": workload.role, "command": workload.sentence.partition(": ")[2],
             "seconds": statistics.median(seconds[workload.name][wall.GLIBC]), "floor": floor,
             "rounds": len(seconds[workload.name][wall.GLIBC]), "lines": [dataclasses.asdict(line) for line in lines]}
@@ -89,16 +133,36 @@ def cells(line: dict) -> tuple:
             UNKNOWN if faults is None else f"{faults:,}", f"{line['share'] * 100:.1f} %")
 
 
+def server_cells(line: dict) -> tuple:
+    """A row of a server's table."""
+    latency = [UNKNOWN if line[field] is None else f"{line[field]:,.3f} ms" for field in ("p50", "p99")]
+    return (line["subject"], f"{line['cpu_us']:,.1f} us", line["time"], *latency, f"{line['peak_kib'] / 1024:,.1f} MiB")
+
+
+def table_of(entry: dict) -> list:
+    """Head and rows of one command."""
+    if entry.get("server"):
+        return [SERVER_HEAD, *map(server_cells, entry["lines"])]
+    return [HEAD, *map(cells, entry["lines"])]
+
+
+def caption(entry: dict) -> str:
+    """The line above a table."""
+    role = "TRAIN  " if entry["role"] == "train" else "HOLDOUT"
+    length = "" if entry.get("server") else f"{entry['seconds']:.3g} s, "
+    load = ", held-out load" if entry.get("server") and entry["role"] == "holdout" else ""
+    return (f"  {role}  {entry['command']}{load}  ({length}{entry['rounds']} rounds, A against A within "
+            f"{entry['floor'] * 100:.1f} %)")
+
+
 def render(result: dict) -> str:
     """The table for a terminal."""
     lines = [f"{result['label']}: your program, on the C library (glibc), on the library as it is built for everybody "
              f"({GENERIC})", f"and as it was tailored and ships ({TAILORED}: {result['stage']})"]
     for entry in result["commands"]:
-        role = "TRAIN  " if entry["role"] == "train" else "HOLDOUT"
-        lines.append(f"  {role}  {entry['command']}  ({entry['seconds']:.3g} s, {entry['rounds']} rounds, A against A "
-                     f"within {entry['floor'] * 100:.1f} %)")
-        body = [HEAD, *map(cells, entry["lines"])]
-        widths = [max(len(row[column]) for row in body) for column in range(len(HEAD))]
+        lines.append(caption(entry))
+        body = table_of(entry)
+        widths = [max(len(row[column]) for row in body) for column in range(len(body[0]))]
         lines += ["    " + "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width)
                                      in enumerate(zip(row, widths))).rstrip() for row in body]
     if not any(entry["role"] == "holdout" for entry in result["commands"]):

@@ -6,10 +6,10 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 """
 
 import contextlib
-import functools
 import glob
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -24,7 +24,7 @@ from common.errors import Failure, UserError
 from common.scratch import PINNED_ENV, Scratch
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-STOP_SECONDS = 60
+STOP_SECONDS, OPEN_FILES = 60, 1024
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _LISTENS = "0A"
 _LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
@@ -161,6 +161,15 @@ def peak_kib(pids) -> int:
     return total
 
 
+def confine():
+    """In the child: as proc.confine, and with the usual number of files. Under valgrind a program cannot set another
+    one, and memcached ends when it cannot set this."""
+    proc.confine(None)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
+
+
 class Session:
     """One server from its start to its end."""
 
@@ -208,7 +217,7 @@ class Session:
         with open(source, "rb") as stdin, open(self.scratch / f"{what}.log", "w+b") as output:
             process = subprocess.Popen(words, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
                                        stderr=subprocess.STDOUT, start_new_session=True,
-                                       preexec_fn=functools.partial(proc.confine, None), **more)
+                                       preexec_fn=confine, **more)
             try:
                 process.wait(max(1.0, self.deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -234,7 +243,7 @@ class Session:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 words, cwd=place, env={**self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True, preexec_fn=functools.partial(proc.confine, None), **self.as_user)
+                stderr=log, start_new_session=True, preexec_fn=confine, **self.as_user)
         return self.process.pid
 
     def ready(self) -> bool:

@@ -7,6 +7,7 @@ is this one: so everything that a run started is found among its descendants.
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -76,6 +77,45 @@ def reap(pids):
     for pid in pids:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
+
+
+def _end_all_of(directory):
+    """SIGKILL to everything that shows a run's directory, until nothing does."""
+    for _attempt in range(200):
+        found = [pid for pid in parents() if pid != os.getpid() and _shows(pid, directory)]
+        if not found:
+            return
+        send(found, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+class Guardian:
+    """Context manager: a process that does nothing, unless this one dies inside, even by SIGKILL: then it ends what the
+    run has started, and removes its directory."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.pid = self._hold = None
+
+    def __enter__(self):
+        wait, self._hold = os.pipe()
+        self.pid = os.fork()
+        if self.pid:
+            os.close(wait)
+            return self
+        try:
+            os.setsid()
+            os.close(self._hold)
+            if not os.read(wait, 1):
+                _end_all_of(self.directory)
+                shutil.rmtree(self.directory, ignore_errors=True)
+        finally:
+            os._exit(0)
+
+    def __exit__(self, *_exception):
+        os.write(self._hold, b"x")
+        os.close(self._hold)
+        os.waitpid(self.pid, 0)
 
 
 class Household:

@@ -4,6 +4,7 @@ The library, the inputs and the project's own programs are copied into the scrat
 clone, and no difference of its length, reaches the program. Whatever the program leaves running is ended with it.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from common import paths, proc, serve
 from common.errors import Failure, UserError, program_name
-from common.household import Household
+from common.household import Guardian, Household
 from common.scratch import PINNED_ENV, Scratch
 
 LIBRARY = "libhakmem.so"
@@ -136,7 +137,7 @@ def _run(workload, argv, scratch, environment, timeout) -> proc.Result:
     """The program to its end, and the end of what it left behind."""
     household = Household(scratch)
     try:
-        with household:
+        with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
             result = proc.run(argv, cwd=scratch, env=environment, name=workload.command[0], started=household.started,
                               timeout=workload.timeout if timeout is None else timeout, stdout=scratch / STDOUT,
                               file_limit=LARGEST_FILE)

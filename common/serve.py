@@ -24,7 +24,7 @@ from common.errors import Failure, UserError
 from common.scratch import PINNED_ENV, Scratch
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-STOP_SECONDS, OPEN_FILES = 60, 1024
+OPEN_FILES = 1024
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _LISTENS = "0A"
 _LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
@@ -53,7 +53,8 @@ class Server:
     count: str = r"requests (\d+)"  # where the load's output says how many there were; unmatched: {requests} * times
     p50: str = r"p50 ([\d.]+) (us|ms|s)"
     p99: str = r"p99 ([\d.]+) (us|ms|s)"
-    timeout: int = 600
+    timeout: int = 600              # seconds from the start to the end of the load
+    stop_timeout: int = 60          # seconds that it may take to end
     sentence: str = ""
     packages: tuple[str, ...] = ()
 
@@ -297,14 +298,14 @@ class Session:
         else:
             number = signal.SIGTERM
             self._command(self.server.stop, "stop", **self.as_user)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self.server.stop_timeout
         while (self.process.poll() is None or pids()) and time.monotonic() < deadline:
             household.reap(pids() - {self.process.pid})
             time.sleep(0.01)
         status = self.process.poll()
         if status is None or pids():
-            raise Failure(f"the server {self.server.start[0]} did not end within {STOP_SECONDS} s of being asked to by "
-                          f"{self.server.stop}{self.server_tail()}")
+            raise Failure(f"the server {self.server.start[0]} did not end within {self.server.stop_timeout} s "
+                          f"of being asked to by {self.server.stop}{self.server_tail()}")
         if status not in (0, -number, 128 + number):
             raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)}"
                           f"{self.server_tail()}")
@@ -330,7 +331,7 @@ def _latency(pattern: str, text: str):
 def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False) -> Run:
     """Start, load and stop the workload's server. `preload(scratch)` is the word LD_PRELOAD=...; `keep(scratch)` and
     `beside` as for common.launch."""
-    with Scratch() as scratch:
+    with Scratch() as scratch, household.Guardian(scratch):
         for prepare in beside:
             prepare(scratch)
         home = household.Household(scratch)

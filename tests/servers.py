@@ -1,6 +1,5 @@
 """Servers that the tests run: each on a socket or a free port of its own, with the few words of its protocol."""
 
-import contextlib
 import http.client
 import os
 import re
@@ -11,14 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from common.serve import answers, free_port
 from tests.programs import program, wait_until
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
@@ -48,13 +41,6 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=60)
-
-
-def answers(port) -> bool:
-    """Whether somebody listens."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-        return True
-    return False
 
 
 class Redis(Server):

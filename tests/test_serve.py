@@ -1,0 +1,223 @@
+"""Servers as workloads: each that ships in its shortest form, and each way in which one can fail, with nothing left.
+
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import own as own_table
+from common import own, serve, tables
+from common.errors import Failure, UserError
+from common.household import parents
+from common.launch import launch
+from common.paths import ROOT
+from pgo import train
+from tests.programs import wait_until
+from tests.test_own import SOURCE, configure, numbers, shop, so_of  # noqa: F401
+from tests.test_faults import proc_state, tool
+
+SERVERS = sorted(path.stem for path in (ROOT / "bench" / "servers").glob("*.toml"))
+BASE = "build/clang-bench_minimal/base/libhakmem.so"
+ECHO = """\
+import http.server, os, signal, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == '/end':
+            os._exit(3)
+        self.send_response(200); self.end_headers(); self.wfile.write(b'x')
+    def log_message(self, *arguments): pass
+if 'stubborn' in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if 'child' in sys.argv and os.fork() == 0:
+    os.setsid(); threading.Event().wait(600)
+address = '0.0.0.0' if 'open' in sys.argv else '127.0.0.1'
+http.server.HTTPServer((address, int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def described(tmp_path, **more):
+    """A file for a small server of our own, with changes."""
+    fields = {"start": ["/usr/bin/python3", "{dir}/echo.py", "{port}", *more.pop("words", ())], "requests": 5,
+              "load": ["/usr/bin/python3", "{root}/bench/load.py", "http", "--port", "{port}", "--requests",
+                       "{requests}", more.pop("path", "/")], "timeout": 30, "stop_timeout": 20, **more}
+    lines = [f"{key} = {value!r}".replace("'", '"') for key, value in fields.items()]
+    (tmp_path / "s.toml").write_text("\n".join(lines) + f"\n[files]\n\"echo.py\" = '''\n{ECHO}'''\n")
+    return own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
+
+
+def of_runs() -> list:
+    """Processes that work in a run's directory, or have its file among their words."""
+    found = []
+    for pid in parents():
+        try:
+            words = open(f"/proc/{pid}/cmdline", "rb").read()
+            if b"/hakmem." in words and b"echo.py" in words:
+                found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def shortened(place, name) -> str:
+    """A shipped file with the shortest load."""
+    text = (place / "bench" / "servers" / f"{name}.toml").read_text()
+    text = re.sub(r"^requests = \d+", "requests = 100", text, flags=re.MULTILINE)
+    text = re.sub(r"^counted = \d+", "counted = 20", text, flags=re.MULTILINE)
+    path = place / "build" / f"{name}.toml"
+    path.write_text(re.sub(r"^seconds = \d+", "seconds = 1", text, flags=re.MULTILINE))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_shipped_servers(shop, name):  # noqa: F811
+    """Trained, with all processes counted, and measured under the held-out load."""
+    assert configure(shop, "--train", shortened(shop, name)).returncode == 0
+    done = tool(shop, "pgo.train", "--workload", "user1", "--so", so_of("clang"), "--toolchain", "clang", "-o",
+                shop / "build" / "server.profile")
+    processes, mallocs, wanted_processes, wanted = numbers(done)
+    assert processes >= wanted_processes / 2 and mallocs > 20 and wanted > 20
+    if name in ("nginx", "postgres"):
+        assert processes >= 3
+    done = tool(shop, "bench.measure", "--workload", "held1", "--so", BASE, "-o", shop / "build" / "m.json")
+    assert done.returncode == 0, done.stderr
+    assert '"malloc":' in (shop / "build" / "m.json").read_text()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_shipped_servers_tell(shop, name):  # noqa: F811
+    """Requests, CPU time, latencies and memory of a plain run, of both loads."""
+    path = shortened(shop, name)
+    for role in ("train", "holdout"):
+        row = own.workload("user1", path, 1, own.Source("--train", role, str(ROOT), 60))
+        found = launch(row, shop / BASE).server
+        assert found.requests > 20 and found.cpu_us >= 0 and found.peak_kib > 500
+        assert found.p50 is not None and 0 < found.p50 <= found.p99
+
+
+def test_a_server_of_ones_own(tmp_path):
+    """The file that docs/pipeline.md describes."""
+    found = launch(described(tmp_path), None).server
+    assert found.requests == 5 and found.cpu_seconds > 0 and of_runs() == []
+
+
+@pytest.mark.parametrize("more, words", [
+    ({"path": "/end"}, "load \\(/usr/bin/python3\\) failed with exit 1"),
+    ({"words": ["open"]}, "listens on more than the loopback interface"),
+    ({"words": ["stubborn"], "stop_timeout": 1}, "did not end within 1 s of being asked to by SIGTERM"),
+    ({"words": ["child"], "stop_timeout": 1}, "did not end within 1 s"),
+    ({"ready": "{dir}/never", "timeout": 1}, "was not ready within 1 s"),
+    ({"start": ["/bin/sh", "-c", "echo why >&2; exit 4"]}, "ended with exit 4 before it was ready(.|\n)*why"),
+    ({"load": ["/bin/sleep", "60"], "timeout": 2}, "load \\(/bin/sleep\\) did not end within 2 s"),
+    ({"prepare": ["/bin/false"]}, "prepare \\(.*false\\) failed with exit 1"),
+])
+def test_what_fails_is_said_and_ended(tmp_path, more, words):
+    """One sentence that names the server or the load, and no process is left."""
+    with pytest.raises(Failure, match=words) as failed:
+        launch(described(tmp_path, **more), None)
+    assert str(failed.value).startswith("workload 'user1' under the C library: ")
+    assert of_runs() == []
+
+
+@pytest.mark.parametrize("text, words", [
+    ("start = ['a']\n", "key 'load' is missing"), ("load = ['a']\nstart = []\n", "start is empty"),
+    ("start = ['/bin/ls']\nload = ['/bin/ls']\nstop = 'SIGNOTHING'\n", "stop must be a signal's name"),
+    ("start = ['/bin/ls']\nload = ['/bin/ls']\np50 = '('\n", "p50 is no regular expression"),
+    ("start = ['/bin/ls']\nload = ['/bin/ls']\ncolour = 1\n", "unknown key 'colour'"),
+    ("start = ['no-such-server']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
+    ("= =", "is not valid TOML"),
+])
+def test_wrong_files(tmp_path, text, words):
+    """Refused before anything runs."""
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(UserError, match=words):
+        own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_server_ends_with_its_tool(tmp_path, number):
+    """Whatever ends the tool, by Ctrl-C or SIGKILL: the server and its children end too."""
+    described(tmp_path, words=["child"], load=["/bin/sleep", "60"], timeout=60)
+    source = ("from common import own; from common.launch import launch; from tests.test_own import SOURCE; "
+              f"launch(own.workload('user1', '{tmp_path}/s.toml', 1, SOURCE), None)")
+    runner = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        pids = wait_until(lambda: len(of_runs()) >= 2 and of_runs(), "the server's start")
+    finally:
+        runner.send_signal(number)
+        runner.wait(timeout=30)
+    wait_until(lambda: all(proc_state(pid) == "Z" for pid in pids), "the server's end")
+    assert of_runs() == []
+
+
+@pytest.mark.parametrize("address, open_", [
+    ("0100007F", False), ("00000000", True), ("0F02000A", True), ("0200007F", False),
+    ("00000000000000000000000001000000", False), ("00000000000000000000000000000000", True),
+    ("0000000000000000FFFF00000100007F", False),
+])
+def test_who_listens_where(address, open_):
+    """Lines of /proc/net/tcp and tcp6."""
+    assert serve.exposed(8080, f"  0: {address}:1F90 00000000:0000 0A 00000000:00000000") is open_
+    assert not serve.exposed(8081, f"  0: {address}:1F90 00000000:0000 0A 00000000:00000000")
+
+
+def test_a_slower_server_is_asked_less():
+    """The load lasts two seconds: half the answers, half the requests for memory."""
+    row = own.Workload("user1", "train", ("x",), "s", own=True)
+    train.check_seen(row, train.Seen(3, 50_000, (), 500), train.Seen(3, 100_000, (), 1000))
+    with pytest.raises(Failure):
+        train.check_seen(row, train.Seen(3, 50_000, (), 1000), train.Seen(3, 100_000, (), 1000))
+
+
+def test_every_shipped_file_has_a_held_out_load():
+    """One command: TRAIN=bench/servers/NAME.toml judges by it."""
+    for name in SERVERS:
+        path = ROOT / "bench" / "servers" / f"{name}.toml"
+        found = tables.make(serve.Server, tables.parse(path), name)
+        assert found.held and found.held != found.load and found.packages and found.sentence
+    assert {"redis", "nginx", "postgres", "memcached", "http", "node"} <= set(SERVERS)
+
+
+def line(subject, time_="1.000", **more):
+    """A row of a command's table."""
+    return {"subject": subject, "time": time_, "peak_kib": 2048, "faults": 1234, "share": 0.137, **more}
+
+
+def test_the_table_of_a_command():
+    """Whole strings."""
+    entry = {"role": "train", "command": "lua app.lua", "seconds": 0.25, "rounds": 7, "floor": 0.021,
+             "lines": [line("glibc"), line("tailored", "0.900 [0.880, 0.920]", peak_kib=None, faults=None)]}
+    assert own_table.render({"label": "t", "stage": "bolt", "commands": [entry]}) == """\
+t: your program, on the C library (glibc), on the library as it is built for everybody (generic)
+and as it was tailored and ships (tailored: bolt)
+  TRAIN    lua app.lua  (0.25 s, 7 rounds, A against A within 2.1 %)
+                     time vs glibc  peak memory  page faults  of its instructions
+    glibc                    1.000      2.0 MiB        1,234               13.7 %
+    tailored  0.900 [0.880, 0.920]            -            -               13.7 %
+  judged on what it was trained on: give HOLDOUT='another command' to see it on something new"""
+    held = own_table.render({"label": "t", "stage": "bolt", "commands": [entry, {**entry, "role": "holdout"}]})
+    assert "judged on" not in held and "  HOLDOUT  lua app.lua" in held
+
+
+def test_the_table_of_a_server():
+    """Whole strings."""
+    entry = {"role": "holdout", "command": "s.toml", "server": True, "rounds": 3, "floor": 0.04, "lines": [
+        {"subject": "glibc", "time": "1.000", "cpu_us": 3.14, "p50": 0.1, "p99": None, "peak_kib": 6144}]}
+    assert own_table.render({"label": "t", "stage": "pgo", "commands": [entry]}).splitlines()[2:] == [
+        "  HOLDOUT  s.toml, held-out load  (3 rounds, A against A within 4.0 %)",
+        "           CPU a request  vs glibc       p50  p99  peak memory",
+        "    glibc         3.1 us     1.000  0.100 ms    -      6.0 MiB"]
+
+
+def test_rounds_are_interleaved():
+    """Another subject begins each round."""
+    order = []
+
+    def run(_row, library):
+        order.append(library)
+        return type("Done", (), {"server": serve.Run(1, 1.0, None, None, 1)})
+
+    found = own_table.server_rounds({"a": "A", "b": "B"}, None, 0, clock=time.monotonic, run=run)
+    assert order == ["A", "B", "B", "A", "A", "B"] and len(found["a"]) == len(found["b"]) == 3

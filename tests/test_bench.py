@@ -1,5 +1,6 @@
 """bench/: statistics with known answers, gates, golden figures, rounds, A/B exit statuses, report and results."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -480,3 +481,65 @@ def test_help_opens_with_an_example(module, capsys):
         module.main(["--help"])
     assert stopped.value.code == 0
     assert "\n\nexample: python -m bench." in capsys.readouterr().out
+
+
+def test_noise_is_what_a_library_shows_against_itself():
+    """A change must leave its limit by more than two measurements of one library differ."""
+    twice = ({"git": record("git")}, {"git": record("git", ir_alloc=1_002_000)})
+
+    def verdict(instructions, measured):
+        after = dataclasses.replace(evidence(record("git", ir_alloc=instructions)), twice=measured)
+        return gate.judge("s", evidence(record("git")), after, GATES)
+
+    assert verdict(1_006_000, ({}, {})).verdict == gate.NO_GO
+    assert verdict(1_006_000, twice).verdict == gate.NEUTRAL
+    assert verdict(1_007_100, twice).verdict == gate.NO_GO
+    assert verdict(989_000, ({}, {})).verdict == gate.GO
+    assert verdict(989_000, twice).verdict == gate.NEUTRAL
+    assert verdict(987_900, twice).verdict == gate.GO
+    noise = {(f.row.metric, f.row.scope): f.noise for f in verdict(1, twice).findings}
+    assert noise["ir_alloc", "holdout"] == pytest.approx(0.002) and noise["lines99", "holdout"] == 0
+    assert gate.as_dict(verdict(1, twice), "base")["rows"][0]["noise"] == pytest.approx(0.002)
+
+
+def test_no_gate_states_a_noise_of_its_own():
+    """It is measured."""
+    assert "noise" not in {field.name for field in dataclasses.fields(gate.Row)}
+    assert "noise =" not in gate.GATES.read_text()
+
+
+def test_over_fit_is_of_what_the_stage_is_judged_by():
+    """An order changes no instruction: its over-fit is that of misses."""
+    gates = gate.load_gates()
+    before = evidence(record("git", i1_miss_alloc=1000), record("python", "train", i1_miss_alloc=1000))
+    after = evidence(record("git", i1_miss_alloc=950), record("python", "train", i1_miss_alloc=800))
+    for stage in ("layout", "bolt"):
+        found = gate.judge(stage, before, after, gates)
+        assert found.overfit == pytest.approx(0.15) and found.overfit_metric == "i1_miss_alloc"
+        assert "over-fit of i1_miss_alloc +15.00 points" in gate.sentence(found)
+    assert gate.judge("pgo", before, after, gates).overfit == 0
+    metrics = {gate.primary_metric([row for row in gates.rows if row.stage == stage]) for stage in ("pgo", "layout")}
+    assert metrics == {"ir_alloc", "i1_miss_alloc"}
+
+
+def test_branch_misses_are_those_against_the_usual_way():
+    """Per branch, what it does less often; per indirect jump, all but its usual target; tail calls are branches."""
+    def profile(**more):
+        empty = {name: {} for name in ("counts", "branches", "executed", "jumps", "calls", "entries", "outgoing",
+                                       "functions")}
+        return callgrind.Profile((), (), (), conditional=frozenset((1, 2, 3)), **{**empty, **more})
+
+    found = profile(counts={1: 100, 2: 100, 3: 100, 4: 9}, branches={(1, 50): 30, (2, 60): 90},
+                    calls={(3, "f"): 2, (4, 70): 9}, jumps={(5, 80): 7, (5, 90): 2, (6, 10): 4})
+    assert measure.branch_misses(found) == 30 + 10 + 2 + 2
+
+
+def test_processes_of_a_run_are_added():
+    """Two outputs, one behind the other, count as one; a third without the library is left out before."""
+    one = ("# callgrind format\nversion: 1\npositions: instr line\nevents: Ir Dw Bc Bcm Bi Bim\n\n"
+           "ob=(1) ./libhakmem.so\nfn=(1) malloc\n0x10 0 {0} 0 {0}\njcnd={0}/{0} 0x20 0\n"
+           "0x10 0\n0x20 0 5\n\ntotals: {0}\n")
+    both = callgrind.parse(one.format(3) + one.format(4))
+    assert both.counts == {0x10: 7, 0x20: 10} and both.program_event("Ir") == 7
+    assert both.branches == {(0x10, 0x20): 7} and both.functions["malloc"][0] == 17
+    assert callgrind.parse(one.format(3)).counts == {0x10: 3, 0x20: 5}

@@ -1,4 +1,4 @@
-"""Servers as workloads: each that ships in its shortest form, and each way in which one can fail, with nothing left.
+"""Servers as workloads: each that ships in its shortest form, each way in which one can fail, and nothing left."""
 
 import re
 import signal

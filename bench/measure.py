@@ -27,6 +27,7 @@ SCHEMA = 1
 LINE_BYTES, PAGE_BYTES = 64, 4096
 HOT_SHARE = 0.99
 OUTPUT = "callgrind.out"
+NOT_WRITTEN = "can not open cache simulation output file"     # valgrind, of what it made itself as another user
 USAGE, TRACE = "usage", "syscalls"
 MEMORY_CALLS = frozenset(("mmap", "munmap", "mremap", "madvise", "mprotect", "brk"))
 _STRACE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)\s*$")
@@ -82,9 +83,15 @@ def callgrind_output(workload, library, timeout=None) -> str:
     """Callgrind's outputs of all processes of one run, without their ids and with the scratch directory as '.'."""
     kept = []
     wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
-    with readable_copy(library) as subject:
-        launch(workload, subject, wrapper=wrapper, keep=lambda scratch: kept.extend(outputs(scratch, subject)),
-               timeout=timeout, steady=True)
+    try:
+        with readable_copy(library) as subject:
+            launch(workload, subject, wrapper=wrapper, keep=lambda scratch: kept.extend(outputs(scratch, subject)),
+                   timeout=timeout, steady=True)
+    except Failure as error:
+        if NOT_WRITTEN in str(error):
+            raise Failure(f"workload '{workload.name}': {workload.command[0]} became another user, and valgrind could "
+                          "no longer write its counts: let it run as that user from the start") from None
+        raise
     if not kept:
         raise Failure(f"workload '{workload.name}': no process of {workload.command[0]} loaded the library under "
                       "valgrind: is it a static program, or one that runs with another user's rights?")

@@ -450,11 +450,6 @@ def wall_edge(project, configs, config) -> Edge:
                           "bench/wall.py"), order_only=quiet + earlier, variables={"tree": tree})
 
 
-def wall_results(project, configs) -> tuple:
-    """The wall clock of each configuration; none where no workload is meant for it."""
-    return tuple(f"{config.tree}/wall.json" for config in configs) if any(row.wall for row in project.workloads) else ()
-
-
 def own_edge(project, config) -> Edge:
     """What ships, under the user's own commands: alone, after the wall clock of everything."""
     tree, rows = config.tree, [row for row in project.workloads if row.own]
@@ -462,7 +457,7 @@ def own_edge(project, config) -> Edge:
     return Edge((f"{tree}/own.json",), "own",
                 implicit=(*(config.library(stage) for stage in STAGES), f"{tree}/select/ship.json", *counted, STEADY,
                           *sorted({need for row in rows for need in workload_needs(row)}), "bench/own.py"),
-                order_only=wall_results(project, (config,)), variables={"tree": tree})
+                order_only=(f"{tree}/wall.json",), variables={"tree": tree})
 
 
 def own_results(project, configs) -> tuple:
@@ -477,7 +472,7 @@ def config_edges(project, configs, config) -> list:
     edges += [artifact_edge(config, stage) for stage in ("base", "pgo")]
     if not project.profile:
         edges += gated_edges(project, config)
-        edges += [wall_edge(project, configs, config)] if wall_results(project, configs) else []
+        edges.append(wall_edge(project, configs, config))
         edges += [own_edge(project, config)] if own_results(project, configs) else []
     edges.append(ship_edge(project, config, ship_directory(configs, config)))
     return edges
@@ -499,7 +494,7 @@ def phony_edges(project, configs) -> list:
         "checks": checks,
     }
     if not project.profile:
-        walls = wall_results(project, configs)
+        walls = tuple(f"{config.tree}/wall.json" for config in configs)
         groups |= {
             "measure": tuple(out for config in configs for out in measures(project, config, STAGES)),
             "golden": tuple(f"{config.tree}/golden/{stage}.json" for config in configs for stage in STAGES),
@@ -516,8 +511,7 @@ def phony_edges(project, configs) -> list:
 def report_edge(project, configs) -> Edge:
     """The report page over all configurations."""
     needs = tuple(need for config in configs for need in
-                  (*measures(project, config, STAGES), *wall_results(project, (config,)),
-                   f"{config.tree}/select/ship.json",
+                  (*measures(project, config, STAGES), f"{config.tree}/wall.json", f"{config.tree}/select/ship.json",
                    *(f"{config.tree}/gate/{stage}.json" for stage in GATED)))
     return Edge(("build/report/index.html",), "report", implicit=(*needs, "bench/report.py"),
                 variables={"trees": " ".join(f"--build {config.tree}" for config in configs)})

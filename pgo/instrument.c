@@ -23,9 +23,7 @@ void __gcov_dump(void);
 void __wrap___gcov_exit(void);
 
 /* In place of what each object's destructor calls. */
-void __wrap___gcov_exit(void)
-{
-}
+void __wrap___gcov_exit(void) {}
 
 static int write_profile(const char *out)
 {

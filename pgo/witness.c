@@ -14,7 +14,8 @@
 
 /* The first word counts; slots.c maps a file over the page. */
 __attribute__((aligned(PAGE), visibility("hidden"))) uint64_t hak_counters_start[PAGE / sizeof(uint64_t)];
-__asm__(".globl hak_counters_end\n.hidden hak_counters_end\n.set hak_counters_end, hak_counters_start + 4096");
+__asm__(
+    ".globl hak_counters_end\n.hidden hak_counters_end\n.set hak_counters_end, hak_counters_start + 4096");
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);

@@ -536,8 +536,9 @@ def test_branch_misses_are_those_against_the_usual_way():
 
 def test_processes_of_a_run_are_added():
     """Two outputs, one behind the other, count as one; a third without the library is left out before."""
-    one = ("# callgrind format\nversion: 1\npositions: instr line\nevents: Ir Dw Bc Bcm Bi Bim\n\nob=(1) ./libhakmem.so\n"
-           "fn=(1) malloc\n0x10 0 {0} 0 {0}\njcnd={0}/{0} 0x20 0\n0x10 0\n0x20 0 5\n\ntotals: {0}\n")
+    one = ("# callgrind format\nversion: 1\npositions: instr line\nevents: Ir Dw Bc Bcm Bi Bim\n\n"
+           "ob=(1) ./libhakmem.so\nfn=(1) malloc\n0x10 0 {0} 0 {0}\njcnd={0}/{0} 0x20 0\n"
+           "0x10 0\n0x20 0 5\n\ntotals: {0}\n")
     both = callgrind.parse(one.format(3) + one.format(4))
     assert both.counts == {0x10: 7, 0x20: 10} and both.program_event("Ir") == 7
     assert both.branches == {(0x10, 0x20): 7} and both.functions["malloc"][0] == 17

@@ -103,6 +103,17 @@ def test_measuring_counts_each_process_once(shop):
         assert wanted <= calls["malloc"] < wanted + 300
 
 
+def test_another_user_under_valgrind(shop):
+    """A process that becomes another user is counted when training; valgrind cannot write its counts: a sentence."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may do that")
+    processes, mallocs, *_wanted = numbers(trained(shop, "./gauge becomes"))
+    assert processes == 2 and mallocs >= 7000
+    one_sentence(tool(shop, "bench.measure", "--workload", "user1", "--so",
+                      "build/clang-bench_minimal/base/libhakmem.so", "-o", shop / "build" / "m.json"), 1,
+                 "gauge became another user", "as that user from the start")
+
+
 def test_a_small_part_is_no_training():
     """897 mallocs of 200,000 are a failure that names both."""
     row = Workload("user1", "train", ("/bin/x",), "s", own=True)

@@ -63,6 +63,9 @@ int main(int count, char **words)
     if (strcmp(how, "again") == 0) {
         return 0;
     }
+    if (strcmp(how, "becomes") == 0) { // the first process itself
+        prepare("user");
+    }
     ask(2000);
     pid_t child = strcmp(how, "vfork") == 0 ? vfork() : fork();
     require(child != -1);

@@ -248,10 +248,14 @@ static void mark(void *p, size_t size)
 /* What a program has never touched must not be touched here: whole pages go back to the system. */
 static void fill_range(char *p, size_t bytes)
 {
+    if (HAK_FILL_BYTE != 0) {
+        memset(p, HAK_FILL_BYTE, bytes);
+        return;
+    }
     char *from = (char *)hak_round_up((uintptr_t)p, HAK_OS_PAGE); /* NOLINT(performance-no-int-to-ptr) */
     size_t front = hak_min(bytes, (size_t)(from - p));
     size_t pages = (bytes - front) & ~(HAK_OS_PAGE - 1);
-    if (HAK_FILL_BYTE != 0 || pages < FILL_MOST || !hak_os_discard(from, pages)) {
+    if (pages < FILL_MOST || !hak_os_discard(from, pages)) {
         memset(p, HAK_FILL_BYTE, bytes);
         return;
     }

@@ -13,7 +13,7 @@ from tests.support import Preloaded, label, libraries
 PHRASES = {
     "double-free": "double free|freed before",
     "interior": "not the start of a block|not a block|write after free",
-    "unaligned": "not the start of a block",
+    "unaligned": "not the start of a block|not a block",
     "write-after-free": "write after free",
     "forged-link": "write after free",
     "overrun-into-free": "overrun",

@@ -63,6 +63,12 @@ static void test_blocks_of_all_sizes(void **state)
     }
 }
 
+// In these variants a large block that was freed cannot be touched for a while, and counts as used until it can be had again.
+static int freed_blocks_wait(void)
+{
+    return is_variant("hardened") || is_variant("debug");
+}
+
 static void test_big_blocks(void **state)
 {
     (void)state;
@@ -77,6 +83,9 @@ static void test_big_blocks(void **state)
     assert_true(mallinfo2().hblkhd - before.hblkhd >= 100u << 20);
     free(first);
     free(second);
+    if (freed_blocks_wait()) {
+        return;
+    }
     const struct mallinfo2 after = mallinfo2();
     assert_int_equal(after.hblks, before.hblks);
     assert_int_equal(after.hblkhd, before.hblkhd);
@@ -90,7 +99,7 @@ static void test_a_block_that_is_kept(void **state)
     void *block = escape(malloc(2u << 20));
     assert_true(in_use() - before >= 2u << 20);
     free(block);
-    assert_true(in_use() <= before + 65536);
+    assert_true(freed_blocks_wait() || in_use() <= before + 65536);
 }
 
 // What a thread has just freed is in its bins: to the byte, it counts as free. (glibc counts its own such cache as used.)

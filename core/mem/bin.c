@@ -27,7 +27,7 @@ void hak_bins_init(hak_thread_t *thread)
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
         thread->bins[cls].room = thread->bins[cls].cap = cap_of(cls);
 #if HAK_HARDEN
-    hak_guard_seed(&thread->random);
+    thread->random = hak_guard_seed(0);
     thread->places = 0;
 #endif
 }

@@ -28,6 +28,8 @@
 #define CHUNKS_LAST   (1u << 18)          /* up to this one: 7,936 more */
 
 hak_guard_keys_t hak_guard_keys;
+static _Atomic uint64_t seeds;             /* of the threads' generators: secret, and another one for each */
+static uint64_t seed_factor;               /* secret; written once */
 static _Atomic uint32_t chunks;            /* so far */
 static _Atomic uint32_t huge_in_use;       /* large and big blocks */
 static _Atomic(void *) waiting[WAITING];   /* freed large and big blocks; whoever exchanges one holds it */
@@ -36,19 +38,21 @@ static _Atomic(void *) strays[STRAYS];     /* blocks of slabs that were freed by
 
 void hak_guard_init(void)
 {
-    uint64_t words[5];
-    hak_os_random(words, 5);
+    uint64_t words[7];
+    hak_os_random(words, 7);
     hak_guard_keys = (hak_guard_keys_t){.link = words[0],
                                         .echo = words[1],
                                         .echo_factor = words[2] | 1,
                                         .canary = words[3],
                                         .canary_factor = words[4] | 1};
+    atomic_store_explicit(&seeds, words[5], memory_order_relaxed);
+    seed_factor = words[6] | 1;
 }
 
-void hak_guard_seed(uint64_t *random)
+uint64_t hak_guard_seed(uint64_t process)
 {
-    hak_os_random(random, 1);
-    *random ^= hak_guard_keys.canary; /* where the system has little to give */
+    uint64_t next = atomic_fetch_add_explicit(&seeds, 0x9e3779b97f4a7c15ull, memory_order_relaxed);
+    return hak_mix(next ^ process, seed_factor);
 }
 
 hak_guard_extent_t hak_guard_next_chunk(void)

@@ -188,8 +188,9 @@ HAK_INLINE bool hak_guard_is_underrun(const void *p)
     return ((uintptr_t)p & (HAK_SLICE - 1)) != 0 && ((const volatile char *)p)[-1] != 0;
 }
 
-/* Gives the thread's generator its start. */
-void hak_guard_seed(uint64_t *random);
+/* The start of a thread's generator, out of secret numbers that were drawn at the start: a sandbox may not know the call for random
+ * ones. `process`: what tells a forked child from its parent; else 0. */
+uint64_t hak_guard_seed(uint64_t process);
 
 /* --- seals -------------------------------------------------------------------------------------------------------- *
  *

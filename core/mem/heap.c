@@ -440,7 +440,7 @@ static void keep_own(hak_heap_t *heap)
 static void begin_another_order(void)
 {
 #if HAK_HARDEN
-    hak_guard_seed(&hak_thread.random);
+    hak_thread.random = hak_guard_seed(hak_os_thread_name());
     hak_thread.places = 0;
 #endif
 }

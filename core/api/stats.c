@@ -44,10 +44,10 @@ static void write_memory(page_t *page)
     line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
     line(page, "purged", pool.purged, "bytes", "given back so far");
     line(page, "purges", pool.purges, "", "system calls that did it");
-    line(page, "big_live", big.live, "bytes", "in blocks above 1 MiB");
+    line(page, "big_live", big.live, "bytes", "in blocks above 512 KiB");
     line(page, "big_cached", big.dirty, "bytes", "freed ones kept for reuse");
     line(page, "big_unbacked", big.clean, "bytes", "their address space without pages");
-    line(page, "big_taken", big.taken, "", "blocks above 1 MiB so far");
+    line(page, "big_taken", big.taken, "", "blocks above 512 KiB so far");
     line(page, "big_from_cache", big.from_cache, "", "of these, from the cache");
 }
 

@@ -144,7 +144,8 @@ bool hak_map_init(void)
     if (!find_place(sanitized ? low : wide) && !find_place(sanitized ? wide : low))
         return false;
     size_t library = (uintptr_t)hak_os_libraries() >> WINDOW_SHIFT;
-    size_t below = hak_os_space_limit() < PLENTY ? 0 : hak_min(LIBRARY_WINDOWS, library);
+    bool plenty = hak_os_space_limit() >= PLENTY;
+    size_t below = plenty ? hak_min(LIBRARY_WINDOWS, library) : 0;
     /* Whatever fails here is there already, or is not needed to run. */
     make_readable(1, library - below, below + 1);
     make_readable(2, (uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
@@ -152,7 +153,7 @@ bool hak_map_init(void)
     /* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next
      * window. */
     size_t brk = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> WINDOW_SHIFT;
-    if (brk != (uintptr_t)hak_os_program() >> WINDOW_SHIFT)
+    if (plenty && brk != (uintptr_t)hak_os_program() >> WINDOW_SHIFT)
         make_readable(4, brk, 1);
     return true;
 }

@@ -123,7 +123,7 @@ int main(void)
     many(allocates_last, "threads that allocate in the last round", (size_t)64 << 10, 3000);
     many(leaves_at_once, "threads that leave by the system call", (size_t)64 << 10, 3000);
     many(leaves_a_heap, "threads that leave a heap by the system call", (size_t)64 << 10,
-         3000 + THREADS * 2 * 4);
+         3000 + THREADS * 2 * 9 / 2); // a page, and what `hardened` keeps of its blocks
     use_every_size();
     return 0;
 }

@@ -1,5 +1,6 @@
 // Little address space (RLIMIT_AS): where a program starts, it starts with any larger limit, too.
 #define _GNU_SOURCE
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include "threads.h"
 
@@ -8,6 +9,10 @@ static int starts_with(const char *name, rlim_t kib)
     const pid_t child = fork();
     if (child == 0) {
         const struct rlimit limit = {kib << 10, kib << 10};
+        // Where things lie decides how many windows the map needs, of 1 MiB each: always at the same places here.
+        if (personality(ADDR_NO_RANDOMIZE) == -1) {
+            _exit(7);
+        }
         if (setrlimit(RLIMIT_AS, &limit) != 0 || dup2(open("/dev/null", O_WRONLY), 2) < 0) {
             _exit(8);
         }

@@ -415,14 +415,15 @@ static void forget_states(chunk_t *chunk, slices_t groups)
 static bool purge_chunk(chunk_t *chunk)
 {
     slices_t todo = chunk->free & chunk->dirty;
-    slices_t held = HAK_HARDEN ? todo | whole_groups(chunk->free) : todo;
+    slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
+    slices_t held = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
     chunk->free &= ~held;
     note_dirty(chunk, todo);
     bool huge = chunk->huge;
     chunk->huge = false;
     hak_os_unlock(&lock);
     if (HAK_HARDEN)
-        forget_states(chunk, whole_groups(held));
+        forget_states(chunk, whole_groups(held | bars));
 
     slices_t done = 0;
     size_t calls = 0;

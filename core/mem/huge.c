@@ -90,8 +90,8 @@ HAK_INLINE void *take_kept(size_t slices, size_t align)
         return NULL;
     for (unsigned i = 0; i < HAK_KEPT; i++) {
         uintptr_t word = atomic_load_explicit(&heap->kept[i], memory_order_relaxed);
-        uintptr_t address = word - slices; /* of a block, if it has so many */
-        if ((address & ((HAK_SLICE - 1) | (align - 1))) != 0 || hak_unlikely(take_place(heap, i) == 0))
+        if ((word & (HAK_SLICE - 1)) != slices || ((uintptr_t)block_in(word) & (align - 1)) != 0 ||
+            hak_unlikely(take_place(heap, i) == 0))
             continue;
         heap->kept_slices -= (uint32_t)slices;
         hak_map_set(block_in(word), entry_in_use(block_in(word)));
@@ -164,7 +164,7 @@ static void *take_large(size_t size, bool *zero)
     return large_block(run);
 }
 
-/* At a limit the pool may have free what the system does not give any more, and the other way round. */
+/* At a limit the pool may have free what the system does not give any more. */
 static void *take_big(size_t size, bool zeroed, bool *zero)
 {
     void *p = hak_big_take(size, HAK_SLICE, zeroed, zero);
@@ -182,8 +182,7 @@ void *hak_huge_take(size_t size, bool zeroed, bool *zero)
     }
     if (size > HAK_LARGE_MAX)
         return size <= HAK_REQUEST_MAX ? take_big(size, zeroed, zero) : NULL;
-    void *p = take_large(size, zero);
-    return hak_likely(p != NULL) ? p : hak_big_take(size, HAK_SLICE, zeroed, zero);
+    return take_large(size, zero);
 }
 
 void *hak_huge_take_aligned(size_t align, size_t size)

@@ -6,6 +6,7 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
+#include "mem/hard.h"
 #include "mem/huge.h"
 #include "mem/remote.h"
 
@@ -85,6 +86,22 @@ static void expect_different(void)
     }
 }
 
+// What waits in the hardened variants goes back, the block freed last included.
+static void let_go(void)
+{
+#if HAK_HARDEN
+    hak_thread.last = NULL;
+    hak_hard_release_late(true);
+    hak_hard_let_go(true);
+#endif
+}
+
+static void empty_out(void)
+{
+    let_go();
+    hak_heap_trim();
+}
+
 static void free_taken(void)
 {
     expect_different();
@@ -92,14 +109,14 @@ static void free_taken(void)
         hak_free(taken[i]);
         taken[i] = NULL;
     }
-    hak_heap_trim();
+    empty_out();
 }
 
 // Twice, since the first round may send blocks to a heap that was looked at before.
 static void expect_nothing_lost(void)
 {
-    hak_heap_trim();
-    hak_heap_trim();
+    empty_out();
+    empty_out();
     CHECK(hak_pool_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
           hak_pool_view().used, used_before);
 }
@@ -127,7 +144,7 @@ static const scenario_t inbox = {
     .before = note_use,
     .prepare = {give_two, have_heap},
     .act = {take_two, free_both},
-    .finish = {free_taken, hak_heap_trim},
+    .finish = {free_taken, empty_out},
     .after = expect_nothing_lost,
 };
 
@@ -144,7 +161,7 @@ static const scenario_t senders = {
     .before = note_use,
     .prepare = {give_two, have_heap, have_heap},
     .act = {take_one, free_first, free_second},
-    .finish = {free_taken, hak_heap_trim, hak_heap_trim},
+    .finish = {free_taken, empty_out, empty_out},
     .after = expect_nothing_lost,
 };
 
@@ -164,7 +181,7 @@ static const scenario_t waiting = {
     .before = note_use,
     .prepare = {give_and_wait, have_heap, have_heap},
     .act = {take_one, free_first, free_second},
-    .finish = {free_taken, hak_heap_trim, hak_heap_trim},
+    .finish = {free_taken, empty_out, empty_out},
     .after = expect_nothing_lost,
 };
 
@@ -176,7 +193,7 @@ static void just_end(void) {}
 static void look_and_trim(void)
 {
     expect_no_block_waits();
-    hak_heap_trim();
+    empty_out();
 }
 
 static void expect_all_came_back(void)
@@ -244,7 +261,7 @@ static const scenario_t orphan = {
 static void free_second_and_trim(void)
 {
     free_second();
-    hak_heap_trim();
+    empty_out();
 }
 
 // The handshake of hak_remote_tend where stores are seen late.
@@ -300,7 +317,7 @@ static const scenario_t takeover = {
     .prepare = {give_one, NULL, have_heap},
     .act = {just_end, take_one, free_first},
     .ends = {true, false, false},
-    .finish = {NULL, free_taken, hak_heap_trim},
+    .finish = {NULL, free_taken, empty_out},
     .after = expect_nothing_lost,
 };
 
@@ -324,7 +341,7 @@ static const scenario_t trimming = {
     .before = note_use,
     .prepare = {have_heap, have_heap_beside_an_orphan},
     .act = {trim, free_first},
-    .finish = {free_second_and_trim_after_a_look, hak_heap_trim},
+    .finish = {free_second_and_trim_after_a_look, trim},
     .after = expect_nothing_lost,
 };
 
@@ -412,6 +429,7 @@ static void check_bigs(void)
     CHECK(hak_usable_size(given[0]) >= BIGGER, "the allocator forgot a block that it has moved");
     hak_free(given[0]);
     hak_free(taken[0]);
+    let_go();
     hak_trim();
     CHECK(hak_extent_view().live == 0, "%zu bytes of big blocks are left", hak_extent_view().live);
 }
@@ -483,6 +501,7 @@ static void churn_big(void)
 
 static void expect_no_big(void)
 {
+    let_go();
     hak_trim();
     CHECK(hak_extent_view().live == 0 && hak_extent_view().dirty == 0, "%zu bytes of big blocks are left",
           hak_extent_view().live + hak_extent_view().dirty);
@@ -502,7 +521,7 @@ static const scenario_t big_cache = {
     .least = 40,
     .prepare = {give_big, have_heap},
     .act = {free_big_to_cache, churn_big},
-    .finish = {hak_heap_trim, expect_no_big},
+    .finish = {trim, expect_no_big},
 };
 
 // --- forked children ------------------------------------------------------------------------------------------------

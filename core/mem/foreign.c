@@ -75,16 +75,22 @@ static bool libc_has_mapped(size_t bytes)
 
 /* --- what is a block of libc's ------------------------------------------------------------------------------------ */
 
+/* A word of memory that may be anybody's, and may be changing: no data race of the program's. */
+__attribute__((noinline, no_sanitize("thread"))) static uintptr_t word_at(const void *p)
+{
+    return *(const volatile uintptr_t *)p;
+}
+
 static size_t size_of(const block_t *block)
 {
-    return block->size & ~FLAGS;
+    return word_at(&block->size) & ~FLAGS;
 }
 
 /* The block behind this one is there, and says that this one is in use. */
 static bool is_in_use(const block_t *block)
 {
     const block_t *next = (const block_t *)((const char *)block + size_of(block));
-    return hak_os_readable(&next->size) && (next->size & IN_USE_BEFORE) != 0;
+    return hak_os_readable(&next->size) && (word_at(&next->size) & IN_USE_BEFORE) != 0;
 }
 
 static bool is_in_brk(const block_t *block)
@@ -103,14 +109,18 @@ static const arena_heap_t *heap_of(const void *p)
 static bool is_in_arena(const block_t *block)
 {
     const arena_heap_t *heap = heap_of(block);
-    if (!hak_os_readable(heap) || heap->size > heap->writable || heap->writable > ARENA ||
-        (heap->writable & (HAK_OS_PAGE - 1)) != 0)
+    if (!hak_os_readable(heap))
+        return false;
+    size_t size = word_at(&heap->size);
+    size_t writable = word_at(&heap->writable);
+    const void *arena = (const void *)word_at(&heap->arena); /* NOLINT(performance-no-int-to-ptr) */
+    if (size > writable || writable > ARENA || (writable & (HAK_OS_PAGE - 1)) != 0)
         return false;
     size_t at = (uintptr_t)block - (uintptr_t)heap;
-    if (at >= heap->size || size_of(block) >= heap->size - at || !hak_os_readable(heap->arena))
+    if (at >= size || size_of(block) >= size - at || !hak_os_readable(arena))
         return false;
-    const arena_heap_t *first = heap_of(heap->arena);
-    return hak_os_readable(first) && first->arena == heap->arena && is_in_use(block);
+    const arena_heap_t *first = heap_of(arena);
+    return hak_os_readable(first) && word_at(&first->arena) == (uintptr_t)arena && is_in_use(block);
 }
 
 /* True if the pages of the mapping are there, of a large one a thousand of them. */
@@ -126,10 +136,11 @@ static bool are_readable(const char *start, size_t size)
 /* A mapping holds one block and nothing else: it begins and ends with a page. */
 static bool is_mapping(const block_t *block)
 {
-    if ((block->size & FLAGS) != MAPPED || block->before >= (uintptr_t)block)
+    size_t before = word_at(&block->before);
+    if ((word_at(&block->size) & FLAGS) != MAPPED || before >= (uintptr_t)block)
         return false;
-    const char *start = (const char *)block - block->before;
-    size_t size = block->before + size_of(block);
+    const char *start = (const char *)block - before;
+    size_t size = before + size_of(block);
     return (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
            are_readable(start, size) && libc_has_mapped(size);
 }
@@ -144,11 +155,12 @@ static bool is_block(const void *p)
     const block_t *block = (const block_t *)p - 1;
     if (!hak_os_readable(block))
         return false;
-    if (size_of(block) < LEAST || size_of(block) >= HAK_REQUEST_MAX || (block->size & (FLAGS ^ 7)) != 0)
+    size_t size = word_at(&block->size);
+    if (size < LEAST || size >= HAK_REQUEST_MAX || (size & (FLAGS ^ 7)) != 0)
         return false;
-    if ((block->size & MAPPED) != 0)
+    if ((size & MAPPED) != 0)
         return !HAK_HARDEN && is_mapping(block);
-    if ((block->size & IN_ARENA) != 0)
+    if ((size & IN_ARENA) != 0)
         return !HAK_HARDEN && is_in_arena(block);
     return is_in_brk(block);
 }

@@ -14,6 +14,7 @@ bool __real_hak_os_move(void *address, size_t old_size, void *target, size_t new
 
 static unsigned to_refuse;  // calls from now on
 static bool system_refused; // since the operation began
+static bool refused_ever;   // in this process
 static uint64_t now_ms = 1000;
 
 static bool refuses(void)
@@ -22,7 +23,7 @@ static bool refuses(void)
         return false;
     }
     to_refuse--;
-    system_refused = true;
+    system_refused = refused_ever = true;
     return true;
 }
 

@@ -90,6 +90,7 @@ def test_threads_and_python_repeat(shipped):
     tree = "build/clang-bench_minimal"
     for name in ("python", "producer_consumer"):
         run([PYTHON, "configure.py", "--variant=bench_minimal", "--workloads", f"{name},git"], cwd=shipped)
+        run(["ninja", "bench", f"build/workload/{name}.json", f"{tree}/train/libhakmem.so"], cwd=shipped)
         made = []
         for number in range(2):
             out = shipped / "build" / f"{name}{number}"

@@ -1,7 +1,7 @@
 /* scarce.c: see scarce.h. */
 #include "mem/scarce.h"
 
-#define LASTS_MS 5000u /* from the first look at the clock after the last refusal */
+#define LASTS_MS 2000u /* from the first look at the clock after the last refusal */
 
 _Atomic bool hak_scarce;
 static _Atomic uint32_t since_ms; /* 0: to be set by the next look at the clock */

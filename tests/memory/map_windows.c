@@ -8,7 +8,7 @@
 
 enum {
     SLOTS = 40,
-    STEPS = 2000
+    STEPS = 1000
 };
 
 static const size_t GIB = (size_t)1 << 30;

@@ -439,15 +439,18 @@ size_t hak_extent_trim(bool unmap)
 {
     size_t bytes = 0;
     hak_os_lock(&lock);
-    /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends. */
-    while (oldest != NULL) {
+    /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
+     * after as many as there were records. */
+    uint32_t rounds = used + 1;
+    for (; oldest != NULL && rounds != 0; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(oldest, &size);
         if (!return_range(base, size, true, unmap))
             break;
         bytes += size;
     }
-    for (extent_t *extent; unmap && (extent = any_clean()) != NULL;) {
+    rounds = used + 1;
+    for (extent_t *extent; unmap && rounds != 0 && (extent = any_clean()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(extent, &size);
         if (!return_range(base, size, false, true))

@@ -709,8 +709,9 @@ static void *have_heap_in_thread(void *unused)
 static void become_raw_child(void)
 {
     have_heap();
-    run_threads(2, have_heap_in_thread);
-    go_on_in_raw_child(); // whose first lock is taken by the threads that follow
+    run_threads(1,
+                have_heap_in_thread); // one alone: of two, the second may find the heap of the first or not
+    go_on_in_raw_child();             // whose first lock is taken by the threads that follow
 }
 
 // Nobody has told the allocator that this is a child: the first who waits for a lock finds out, while another holds it.

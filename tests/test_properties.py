@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import configure
 from bench import bench, gate, golden, measure, results, select, tree, wall
-from common import files, model, ninja, plan, provenance, tables, workloads
+from common import files, model, ninja, own, plan, provenance, tables, workloads
 from common.errors import Failure, UserError
 from layout import artifact, bolt, callgrind, elf, fdata, flow
 from pgo import check, clang_profile, gcc_profile, kinds, merge, tools, unpack
@@ -154,7 +154,7 @@ def table(request, tmp_path):
     for path in (ROOT / "core").iterdir():
         if path.is_dir():
             (tmp_path / "core" / path.name).symlink_to(path)
-    for name in ("features", "balanced", "bench_minimal", "debug"):
+    for name in ("features", "balanced", "bench_minimal", "debug", "hardened"):
         (tmp_path / f"variants/{name}.toml").write_text((ROOT / f"variants/{name}.toml").read_text())
     path = tmp_path / request.param
     content = (ROOT / request.param).read_text()
@@ -392,7 +392,7 @@ TEXTS = {
     "strace": (measure.parse_strace, " 50.00    0.000001           1         3           mmap\n"),
     "weighted": (merge.parse_part, "2:profile.profdata"),
     "peers": (lambda text: wall.parse_peers([text]), "glibc=/lib/x.so"),
-    "train": (lambda text: configure.own_workload(1, text, 1, 600), "sh -c 'exit 0' \"x y\""),
+    "train": (lambda text: own.workload("user1", text, 1, own.Source("--train", "train", str(ROOT), 600)), "sh -c 'exit 0' \"x y\""),
     "variants": (lambda text: configure.choose([text], ("a", "b"), "variant"), "a,b,all"),
 }
 

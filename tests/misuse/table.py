@@ -20,7 +20,7 @@ BEGIN = "<!-- begin: python3 -m tests.misuse.table -->\n"
 END = "<!-- end -->\n"
 # One line; behind it the ring of events, in variants that have it.
 LINE = re.compile(r"hakmem: fatal: [^\n]*\n(hakmem: trace: [^\n]*\n)*")
-FEATURES = ("link_checks", "harden", "checks")      # that decide over misuse
+FEATURES = ("link_checks", "harden", "checks", "big_cache")      # that decide over misuse
 DETECTED, STOPPED, HARMLESS, UNDETECTED = "detected", "stopped", "harmless", "**undetected**"
 STOPPED_STATUS = 4                                  # of tests/misuse/misuse.c
 SIZES = (8, 4096, 256 << 10, 5 << 20)              # bytes of the blocks that are misused

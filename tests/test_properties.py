@@ -392,7 +392,8 @@ TEXTS = {
     "strace": (measure.parse_strace, " 50.00    0.000001           1         3           mmap\n"),
     "weighted": (merge.parse_part, "2:profile.profdata"),
     "peers": (lambda text: wall.parse_peers([text]), "glibc=/lib/x.so"),
-    "train": (lambda text: own.workload("user1", text, 1, own.Source("--train", "train", str(ROOT), 600)), "sh -c 'exit 0' \"x y\""),
+    "train": (lambda text: own.workload("user1", text, 1, own.Source("--train", "train", str(ROOT), 600)),
+              "sh -c 'exit 0' \"x y\""),
     "variants": (lambda text: configure.choose([text], ("a", "b"), "variant"), "a,b,all"),
 }
 

@@ -84,8 +84,6 @@ struct hak_heap {
     uint32_t kept_slices;         /* their sum; more, if somebody else emptied a place */
     uint32_t ticks;               /* slow paths until one looks at the clock (tend.h) */
     uint32_t owner;
-    void *
-        fresh; /* the block carved last, if it was zero then: calloc asks right after the refill that carved it */
     uint32_t generation; /* hak_os_generation when a thread got it last */
 #if !HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES];

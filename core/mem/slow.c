@@ -102,20 +102,10 @@ static HAK_NOINLINE void *calloc_huge(size_t size)
     return p;
 }
 
-/* A block of which several pages were never touched, perhaps: all but the link in it is zero then. */
-static HAK_NOINLINE void *calloc_mid(size_t size)
-{
-    if (hak_thread.heap != NULL)
-        hak_thread.heap->fresh = NULL;
-    void *block = hak_malloc_mid(size);
-    bool fresh = block != NULL && hak_thread.heap != NULL && hak_thread.heap->fresh == block;
-    return hak_likely(block != NULL) ? memset(block, 0, fresh ? sizeof(void *) : size) : NULL;
-}
-
 void *hak_calloc_slow(size_t size)
 {
-    if (hak_unlikely(size > HAK_OS_PAGE))
-        return size > HAK_CLASS_MAX ? calloc_huge(size) : calloc_mid(size);
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return calloc_huge(size);
     /* A block with a class comes from its bin, and has a link in it: not known to be zero. */
     void *block = hak_malloc_front(size);
     return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;

@@ -55,7 +55,6 @@ static void written_before(size_t size)
 
 static void resident_stays_small(void)
 {
-    new_blocks(200000, 40);
     new_blocks(400000, 40);
     new_blocks(3 * MIB, 80);
     char *live = malloc(100 * MIB);

@@ -52,8 +52,6 @@ static char *region, *region_end; /* reserved address space that is not yet chun
 static bool region_huge;          /* the system has been told to back it by huge pages */
 static hak_retain_t retain;       /* its `free` are the slices that are free and dirty, in bytes */
 static uint64_t used_slices;
-static uint32_t refused_ms; /* when the system last refused to take pages back */
-static bool refused;
 static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 
 static slices_t mask_of(unsigned first, unsigned slices)
@@ -513,19 +511,12 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_trace("run given", hak_slab_base(run), slices);
     hak_os_lock(&lock);
     give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
-    bool due = HAK_PURGE && !refused && hak_retain_due(&retain, floor_of()) != 0;
+    bool due = HAK_PURGE && !retain.refused && hak_retain_due(&retain, floor_of()) != 0;
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
     if (hak_unlikely(due) && hak_thread.heap != NULL)
         hak_thread.heap->ticks = 1;
-}
-
-/* After a refusal nothing is tried before the window is over: each free would try all of it again. */
-static bool may_try(uint32_t now_ms)
-{
-    refused = refused && now_ms - refused_ms < hak_policy()->purge_delay_ms;
-    return !refused;
 }
 
 bool hak_pool_give_back(uint32_t now_ms)
@@ -537,13 +528,13 @@ bool hak_pool_give_back(uint32_t now_ms)
     if (hak_is_scarce() && idle > HAK_IDLE_WHEN_SCARCE)
         unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = HAK_PURGE && may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
+    uint64_t due = HAK_PURGE && hak_retain_may_try(&retain, now_ms, hak_policy()->purge_delay_ms)
+                       ? hak_retain_due(&retain, floor_of())
+                       : 0;
     for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest)) {
-            refused = true;
-            refused_ms = now_ms;
-        }
-        due = refused ? 0 : hak_retain_due(&retain, floor_of());
+        if (!purge_chunk(oldest))
+            hak_retain_refused(&retain, now_ms);
+        due = retain.refused ? 0 : hak_retain_due(&retain, floor_of());
     }
     hak_os_unlock(&lock);
     return due != 0;

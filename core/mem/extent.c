@@ -39,9 +39,7 @@ static extent_t *bins[2][BINS]; /* clean and dirty ones */
 static bins_t filled[2];        /* bins that are not empty */
 static extent_t *oldest, *youngest;
 static hak_retain_t retain;
-static uint32_t splits;     /* mappings that our unmapping made, about */
-static uint32_t refused_ms; /* when the system last refused to take pages back */
-static bool refused;
+static uint32_t splits;          /* mappings that our unmapping made, about */
 static hak_extent_view_t totals; /* dirty is retain.free */
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
@@ -90,6 +88,13 @@ static unsigned bin_of(size_t size)
 static bins_t bit(unsigned bin)
 {
     return (bins_t)1 << bin;
+}
+
+/* The lowest member; the set is not empty. */
+static unsigned lowest(bins_t set)
+{
+    uint64_t low = (uint64_t)set;
+    return (unsigned)(low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(set >> 64)));
 }
 
 static void list_extent(extent_t *extent)
@@ -225,10 +230,7 @@ static extent_t *find(bool dirty, size_t size, size_t align)
     extent_t *best = NULL;
     bins_t rest = filled[dirty] >> bin_of(size) << bin_of(size);
     for (; rest != 0 && best == NULL; rest &= rest - 1) {
-        uint64_t low = (uint64_t)rest;
-        unsigned bin =
-            (unsigned)(low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(rest >> 64)));
-        extent_t *extent = bins[dirty][bin];
+        extent_t *extent = bins[dirty][lowest(rest)];
         for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
             if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
                 best = extent;
@@ -269,6 +271,12 @@ static void count_split(int change)
         splits += (uint32_t)change;
 }
 
+static void note_taken(size_t size)
+{
+    totals.live += size;
+    totals.taken++;
+}
+
 /* From the system; what is mapped ahead becomes a free range. `live` bytes were taken so far. */
 static char *map_fresh(size_t size, size_t align, size_t live)
 {
@@ -286,6 +294,7 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);
+    note_taken(size);
     bool kept = bytes == size || add_joined(base + size, bytes - size, false);
     hak_os_unlock(&lock);
     if (!kept)
@@ -298,18 +307,13 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
     hak_os_lock(&lock);
     char *at = take_free(size, align, zeroed, zero);
     size_t live = totals.live;
+    if (at != NULL)
+        note_taken(size);
     hak_os_unlock(&lock);
-    if (at == NULL) {
-        *zero = true;
-        at = map_fresh(size, align, live);
-        if (at == NULL)
-            return NULL;
-    }
-    hak_os_lock(&lock);
-    totals.live += size;
-    totals.taken++;
-    hak_os_unlock(&lock);
-    return at;
+    if (at != NULL)
+        return at;
+    *zero = true;
+    return map_fresh(size, align, live);
 }
 
 bool hak_extent_take_at(char *at, size_t size)
@@ -400,26 +404,19 @@ static bool return_oldest(uint64_t due)
     return return_range(base, size, true, false);
 }
 
-/* After a refusal nothing is tried before the window is over. */
-static bool may_try(uint32_t now_ms)
-{
-    refused = refused && now_ms - refused_ms < hak_policy()->purge_delay_ms;
-    return !refused;
-}
-
 bool hak_extent_give_back(uint32_t now_ms)
 {
     if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = may_try(now_ms) ? hak_retain_due(&retain, floor_of()) : 0;
+    uint64_t due = hak_retain_may_try(&retain, now_ms, hak_policy()->purge_delay_ms)
+                       ? hak_retain_due(&retain, floor_of())
+                       : 0;
     for (unsigned i = 0; due != 0 && oldest != NULL && i < AT_A_TIME; i++) {
-        if (!return_oldest(due)) {
-            refused = true;
-            refused_ms = now_ms;
-        }
-        due = refused ? 0 : hak_retain_due(&retain, floor_of());
+        if (!return_oldest(due))
+            hak_retain_refused(&retain, now_ms);
+        due = retain.refused ? 0 : hak_retain_due(&retain, floor_of());
     }
     hak_os_unlock(&lock);
     return due != 0;
@@ -428,11 +425,7 @@ bool hak_extent_give_back(uint32_t now_ms)
 /* The first clean range, or NULL. */
 static extent_t *any_clean(void)
 {
-    bins_t set = filled[false];
-    if (set == 0)
-        return NULL;
-    uint64_t low = (uint64_t)set;
-    return bins[false][low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(set >> 64))];
+    return filled[false] != 0 ? bins[false][lowest(filled[false])] : NULL;
 }
 
 size_t hak_extent_trim(bool unmap)

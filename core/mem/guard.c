@@ -559,11 +559,10 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
 }
 
 /* For a block that cannot be had smaller: it is kept, and is smaller by what is written about it. */
-static void *shrink_by_name(void *p, size_t size, size_t before, uint32_t entry)
+static void *shrink_by_name(void *p, size_t size, size_t before)
 {
     clear_between(p, before, size, before + HAK_CANARY_BYTES);
     mark(p, size);
-    (void)entry;
     return p;
 }
 
@@ -588,7 +587,7 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
         return NULL;
     errno = saved; /* an attempt that failed is no failure of the whole */
     if (target == NULL)
-        return shrink_by_name(p, size, before, entry);
+        return shrink_by_name(p, size, before);
     memcpy(hand_out(target, size), p, hak_min(before, size));
     hak_hard_free_slow(p, HAK_ANY_SIZE, site);
     return target;

@@ -53,6 +53,18 @@ void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
     retain->since_ms = now_ms;
 }
 
+void hak_retain_refused(hak_retain_t *retain, uint32_t now_ms)
+{
+    retain->refused = true;
+    retain->refused_ms = now_ms;
+}
+
+bool hak_retain_may_try(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
+{
+    retain->refused = retain->refused && now_ms - retain->refused_ms < window_ms;
+    return !retain->refused;
+}
+
 uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor)
 {
     uint64_t limit = floor + retain->rise;

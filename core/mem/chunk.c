@@ -511,7 +511,7 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_trace("run given", hak_slab_base(run), slices);
     hak_os_lock(&lock);
     give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
-    bool due = HAK_PURGE && !retain.refused && hak_retain_due(&retain, floor_of()) != 0;
+    bool due = HAK_PURGE && hak_retain_due(&retain, floor_of()) != 0;
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
@@ -528,13 +528,11 @@ bool hak_pool_give_back(uint32_t now_ms)
     if (hak_is_scarce() && idle > HAK_IDLE_WHEN_SCARCE)
         unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = HAK_PURGE && hak_retain_may_try(&retain, now_ms, hak_policy()->purge_delay_ms)
-                       ? hak_retain_due(&retain, floor_of())
-                       : 0;
+    uint64_t due = HAK_PURGE ? hak_retain_due(&retain, floor_of()) : 0;
     for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {
         if (!purge_chunk(oldest))
             hak_retain_refused(&retain, now_ms);
-        due = retain.refused ? 0 : hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, floor_of());
     }
     hak_os_unlock(&lock);
     return due != 0;

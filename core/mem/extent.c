@@ -410,13 +410,11 @@ bool hak_extent_give_back(uint32_t now_ms)
         return false;
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = hak_retain_may_try(&retain, now_ms, hak_policy()->purge_delay_ms)
-                       ? hak_retain_due(&retain, floor_of())
-                       : 0;
+    uint64_t due = hak_retain_due(&retain, floor_of());
     for (unsigned i = 0; due != 0 && oldest != NULL && i < AT_A_TIME; i++) {
         if (!return_oldest(due))
             hak_retain_refused(&retain, now_ms);
-        due = retain.refused ? 0 : hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, floor_of());
     }
     hak_os_unlock(&lock);
     return due != 0;

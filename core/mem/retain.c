@@ -41,6 +41,7 @@ void hak_retain_given(hak_retain_t *retain, uint64_t bytes)
 
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
 {
+    retain->refused = retain->refused && now_ms - retain->refused_ms < window_ms;
     uint32_t passed = now_ms - retain->since_ms;
     if (passed < window_ms)
         return;
@@ -59,14 +60,10 @@ void hak_retain_refused(hak_retain_t *retain, uint32_t now_ms)
     retain->refused_ms = now_ms;
 }
 
-bool hak_retain_may_try(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
-{
-    retain->refused = retain->refused && now_ms - retain->refused_ms < window_ms;
-    return !retain->refused;
-}
-
 uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor)
 {
+    if (retain->refused)
+        return 0;
     uint64_t limit = floor + retain->rise;
     uint64_t over = retain->free > limit ? retain->free - (limit - limit / 8) : 0;
     return over > retain->owed ? over : retain->owed;

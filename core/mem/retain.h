@@ -28,7 +28,7 @@ typedef struct hak_retain {
     uint64_t owed;        /* to be given back since the last window ended */
     uint32_t since_ms;    /* when the window began; the low bits of the clock */
     uint32_t refused_ms;  /* when the system last refused to take some back */
-    bool refused;         /* it did, and the window after that is not over, as far as anybody has looked */
+    bool refused;         /* it did, and the window after that is not over: nothing is due */
 } hak_retain_t;
 
 /* So many bytes became free. */
@@ -41,10 +41,8 @@ void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes);
 void hak_retain_given(hak_retain_t *retain, uint64_t bytes);
 /* Looks at the clock: ends the window if it is over. */
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
-/* The system has refused to take some back. */
+/* The system has refused to take some back: nothing is due before a window is over, or each free would try all of it again. */
 void hak_retain_refused(hak_retain_t *retain, uint32_t now_ms);
-/* After a refusal nothing is tried before a window is over: each free would try all of it again. */
-bool hak_retain_may_try(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
 /* The bytes that are to go back now. */
 uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor);
 

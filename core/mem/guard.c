@@ -315,11 +315,37 @@ static bool open_end(void *p, uint32_t entry, size_t asked)
     return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
 }
 
-/* Frees a block that waited. If it cannot be made accessible, its addresses are lost, not its memory. */
-static void stop_waiting(void *p)
+/* Frees a block that waited. False when the system refuses to make it accessible. */
+static bool stop_waiting(void *p)
 {
-    if (p != NULL && hak_os_make_writable(p, hak_huge_size(p, hak_map_get(p))))
-        hak_free_front(p);
+    if (!hak_os_make_writable(p, hak_huge_size(p, hak_map_get(p))))
+        return false;
+    hak_free_front(p);
+    return true;
+}
+
+/* For a block that could not be made accessible: it waits until that is tried again. With every place taken by such, its
+ * addresses are lost. */
+static void wait_anywhere(void *p)
+{
+    for (unsigned i = 0; i < WAITING; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong(&waiting[i], &none, p))
+            return;
+    }
+}
+
+/* Takes out what waits at a place; where it was when it cannot be freed. True if a block was. */
+static bool vacate(unsigned place)
+{
+    /* acquire: what was done to a block is seen by whoever takes it out */
+    void *p = atomic_exchange_explicit(&waiting[place], NULL, memory_order_acq_rel);
+    if (p == NULL)
+        return false;
+    bool freed = stop_waiting(p);
+    if (!freed)
+        wait_anywhere(p);
+    return freed;
 }
 
 static void free_huge(void *p, uint32_t entry)
@@ -332,14 +358,16 @@ static void free_huge(void *p, uint32_t entry)
     else
         *hak_guard_state(p) = HAK_BLOCK_FREE;
     atomic_fetch_sub_explicit(&huge_in_use, 1, memory_order_relaxed);
-    if (size > WAITING_SIZE) {
-        stop_waiting(p);
+    unsigned place = hak_random() % WAITING;
+    vacate(place);
+    bool waits = size <= WAITING_SIZE && atomic_load_explicit(&waiting[place], memory_order_relaxed) == NULL;
+    if (!waits && stop_waiting(p))
         return;
-    }
     hak_os_forbid(p, size);
     atomic_store_explicit(&waiting_last, p, memory_order_relaxed);
-    /* acq_rel: what was done to a block is seen by whoever takes it out */
-    stop_waiting(atomic_exchange_explicit(&waiting[hak_random() % WAITING], p, memory_order_acq_rel));
+    void *none = NULL;
+    if (!atomic_compare_exchange_strong(&waiting[place], &none, p) && !stop_waiting(p))
+        wait_anywhere(p);
 }
 
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
@@ -473,8 +501,7 @@ bool hak_hard_let_go(bool all)
         void *p = atomic_load_explicit(&waiting[i], memory_order_relaxed);
         if (p == NULL || p == last)
             continue;
-        any = true;
-        stop_waiting(atomic_exchange_explicit(&waiting[i], NULL, memory_order_acq_rel));
+        any |= vacate(i);
     }
     for (unsigned i = 0; i < STRAYS; i++)
         send_stray(atomic_exchange_explicit(&strays[i], NULL, memory_order_acq_rel));

@@ -10,6 +10,7 @@
 #include "hakmem.h"
 #include "mem/chunk.h"
 #include "mem/guard.h"
+#include "mem/view.h"
 
 enum {
     ORDERS = 300, // processes whose order is looked at
@@ -526,6 +527,44 @@ static void test_mappings_stay_few(void **state)
     assert_in_range(mappings(), 1, 8000);
 }
 
+static bool refusing; // to make memory accessible
+
+bool __real_hak_os_make_writable(void *address, size_t size);
+
+bool __wrap_hak_os_make_writable(void *address, size_t size)
+{
+    return !refusing && __real_hak_os_make_writable(address, size);
+}
+
+static size_t bytes_in_use(void)
+{
+    hak_memory_view_t view;
+    hak_memory_view(&view);
+    return view.used + view.big_bytes;
+}
+
+// Blocks that the system does not make accessible wait on, and are freed when it does.
+static void test_refused_blocks_are_not_lost(void **state)
+{
+    (void)state;
+    for (size_t size = 300000; size <= 900000; size += 300000) {
+        void *blocks[20];
+        hak_trim();
+        const size_t before = bytes_in_use();
+        for (int i = 0; i < 20; i++) {
+            blocks[i] = hak_alloc(size);
+            assert_non_null(blocks[i]);
+        }
+        refusing = true;
+        for (int i = 0; i < 20; i++) {
+            hak_free(blocks[i]);
+        }
+        refusing = false;
+        hak_trim();
+        assert_in_range(bytes_in_use(), 0, before + 2 * size);
+    }
+}
+
 static void test_chunks_with_an_inaccessible_end(void **state)
 {
     (void)state;
@@ -606,6 +645,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_forked_children_have_orders_of_their_own),
         cmocka_unit_test(test_untouched_memory_stays_untouched),
         cmocka_unit_test(test_mappings_stay_few),
+        cmocka_unit_test(test_refused_blocks_are_not_lost),
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),
         cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_blocks_of_no_bytes),

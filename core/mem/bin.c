@@ -9,23 +9,53 @@
 #define SWEEP_CLASSES 2u
 #define SWEEP_FIRST   9u                     /* blocks of 144 bytes */
 #define TINY_KIB      (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
+#define FIRST_KIB     ((size_t)16)           /* in a bin at first */
+#define TO_AND_FRO    4u                     /* lists that were put back, for which a bin grows */
+#define SHARES        8u                     /* heaps for which bins may grow to their full size */
 #define BORROWS       16u /* blocks that a class borrows for each time that it gets memory of its own */
 
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
-/* Frees until a bin is full: as many blocks as make 64 KiB, of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43
- * instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB; but at least three and at most 256. */
-static uint16_t cap_of(unsigned cls)
+/* Frees until a bin is full, for that many bytes; but at least three and at most 256. */
+static uint16_t cap_of(unsigned cls, size_t bytes)
+{
+    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(cls), 3), 256);
+}
+
+/* A bin grows as far as 64 KiB, of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43 instructions with that, 48
+ * with 512 KiB, 54 with 256 KiB), above them 256 KiB; less when many threads share that. */
+static uint16_t last_cap(unsigned cls)
 {
     size_t size = hak_class_size(cls);
     size_t bytes = (size_t)(size <= HAK_TINY_MAX ? TINY_KIB : size <= HAK_MID_MAX ? 1024 : 256) << 10;
-    return (uint16_t)hak_min(hak_max(bytes / size, 3), 256);
+    return cap_of(cls, hak_max(bytes * SHARES / hak_max(hak_heap_count(), SHARES), FIRST_KIB << 10));
+}
+
+/* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin therefore begins small, and grows as its
+ * blocks go to and fro; but for one of runs, which keeps a few anyway. */
+static uint16_t first_cap(unsigned cls)
+{
+    return cls <= HAK_MID_CLASSES ? cap_of(cls, FIRST_KIB << 10) : last_cap(cls);
+}
+
+/* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
+ * takes all and frees all in turns, no bin is large enough. Returns the block, so that callers end with it: nothing is saved
+ * across a call. */
+static HAK_NOINLINE void *grow(hak_heap_t *heap, unsigned cls, void *block)
+{
+    if (heap->cls[cls].put_back > TO_AND_FRO)
+        return block;
+    hak_bin_t *bin = &hak_thread.bins[cls];
+    uint16_t last = last_cap(cls);
+    bin->cap = (uint16_t)hak_min(4u * bin->cap, last);
+    heap->cls[cls].grown = bin->cap == last;
+    return block;
 }
 
 void hak_bins_init(hak_thread_t *thread)
 {
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        thread->bins[cls].room = thread->bins[cls].cap = cap_of(cls);
+        thread->bins[cls].room = thread->bins[cls].cap = first_cap(cls);
 #if HAK_HARDEN
     thread->random = hak_guard_seed(0);
     thread->places = 0;
@@ -38,6 +68,42 @@ static HAK_NOINLINE void put_back(hak_heap_t *heap, void *list)
     hak_slab_put_list(heap, list);
     hak_os_unlock(&heap->lock);
     hak_tick(heap);
+}
+
+static bool has_stash(const hak_heap_t *heap, unsigned cls)
+{
+    return atomic_load_explicit(&heap->cls[cls].stash, memory_order_relaxed) != NULL;
+}
+
+/* What was there is the caller's. acquire: pairs with the release in set_aside, for whoever is not the heap's thread */
+static void *take_stash(hak_heap_t *heap, unsigned cls)
+{
+    return atomic_exchange_explicit(&heap->cls[cls].stash, NULL, memory_order_acquire);
+}
+
+static HAK_NOINLINE void put_stash_back(hak_heap_t *heap, size_t cls, void *list)
+{
+    if (heap->cls[cls].put_back < UINT8_MAX)
+        heap->cls[cls].put_back++;
+    put_back(heap, list);
+}
+
+/* Makes a list the stash; returns the one before. */
+static void *set_aside(hak_heap_t *heap, size_t cls, void *list)
+{
+    void *before = atomic_exchange_explicit(&heap->cls[cls].stash, list, memory_order_acq_rel);
+    /* release: who finds it set finds the stash, too */
+    atomic_store_explicit(&heap->stashed, true, memory_order_release);
+    return before;
+}
+
+void hak_stashes_put_back(hak_heap_t *heap)
+{
+    if (!atomic_exchange_explicit(&heap->stashed, false, memory_order_acq_rel))
+        return;
+    for (unsigned cls = 1; cls <= HAK_MID_CLASSES; cls++)
+        if (has_stash(heap, cls))
+            hak_slab_put_list(heap, take_stash(heap, cls));
 }
 
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no stash: each is memory that
@@ -64,12 +130,11 @@ void hak_bin_full(size_t offset)
         bin_full_of_runs(heap, bin);
         return;
     }
-    void *stale = heap->cls[cls].stash;
-    heap->cls[cls].stash = bin->head;
+    void *stale = set_aside(heap, cls, bin->head);
     bin->head = NULL;
     bin->room = bin->cap;
     if (stale != NULL)
-        put_back(heap, stale);
+        put_stash_back(heap, cls, stale);
     else
         hak_tick(heap);
 }
@@ -122,11 +187,11 @@ static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned cls)
     let_go(bin, cls);
     if (bin->head != NULL)
         hak_slab_put_list(heap, bin->head);
-    if (heap->cls[cls].stash != NULL)
-        hak_slab_put_list(heap, heap->cls[cls].stash);
+    if (has_stash(heap, cls))
+        hak_slab_put_list(heap, take_stash(heap, cls));
     if (heap->cls[cls].foreign != NULL)
         hak_remote_send(heap, cls);
-    bin->head = heap->cls[cls].stash = NULL;
+    bin->head = NULL;
     bin->room = bin->cap;
 }
 
@@ -138,7 +203,7 @@ static uint16_t state_of(const hak_bin_t *bin)
 
 static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned cls)
 {
-    return HAK_HARDEN || bin->head != NULL || heap->cls[cls].stash != NULL || heap->cls[cls].foreign != NULL;
+    return HAK_HARDEN || bin->head != NULL || has_stash(heap, cls) || heap->cls[cls].foreign != NULL;
 }
 
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
@@ -167,13 +232,13 @@ static void *borrow(hak_heap_t *heap, unsigned cls)
         heap->cls[cls].borrowed = 0;
         return NULL;
     }
-    void **list = &hak_thread.bins[cls + 1].head;
-    if (*list == NULL)
-        list = &heap->cls[cls + 1].stash;
-    void *block = *list;
+    hak_bin_t *next = &hak_thread.bins[cls + 1];
+    if (next->head == NULL && has_stash(heap, cls + 1))
+        next->head = take_stash(heap, cls + 1);
+    void *block = next->head;
     if (block == NULL)
         return NULL;
-    *list = hak_next(block);
+    next->head = hak_next(block);
     hak_unseal(block);
     return block;
 }
@@ -186,6 +251,9 @@ static void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, boo
     void *block = exact || hak_slab_has_free(heap, cls) ? NULL : borrow(heap, cls);
     if (block == NULL)
         bin->head = hak_slab_take_blocks(heap, cls);
+    if (heap->cls[cls].put_back != 0)
+        grow(heap, cls, NULL);
+    heap->cls[cls].put_back = 0;
     hak_os_unlock(&heap->lock);
     return block;
 }
@@ -207,16 +275,20 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
 void *hak_bin_refill(unsigned cls, bool exact)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap == NULL || heap->cls[cls].stash == NULL)
+    void *list = heap != NULL ? take_stash(heap, cls) : NULL;
+    if (list == NULL)
         return refill(cls, exact);
-    void *list = heap->cls[cls].stash;
-    heap->cls[cls].stash = NULL;
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-    return begin(heap, cls, list);
+    void *block = begin(heap, cls, list);
+    return hak_likely(heap->cls[cls].grown) ? block : grow(heap, cls, block);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        empty(heap, &thread->bins[cls], cls);
+    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+        hak_bin_t *bin = &thread->bins[cls];
+        empty(heap, bin, cls);
+        bin->room = bin->cap = first_cap(cls);
+        heap->cls[cls].grown = false;
+    }
 }

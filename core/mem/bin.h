@@ -21,6 +21,8 @@ static inline void hak_bin_push(void *p, size_t offset)
 
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
+/* Puts all stashes of a heap back into its slabs. Any thread that holds the heap's lock. */
+void hak_stashes_put_back(hak_heap_t *heap);
 /* Everything in the bins and stashes goes back into the slabs, blocks of other heaps go to their owners. */
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap);
 

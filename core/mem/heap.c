@@ -22,9 +22,11 @@
 
 #define PIECE_SHIFT 6u /* heaps are mapped 64 at a time, 300 KiB, of which is backed what is in use */
 #define PIECE_HEAPS (1u << PIECE_SHIFT)
-#define ADOPT_FROM  4u /* orphans that are asked for a slab */
+#define ADOPT_FROM  4u /* orphans that are asked for a slab, others each time */
 #define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */
-#define LOOKS       16u  /* heaps that a new thread looks at, whether their threads have ended */
+#define LOOKS       16u /* heaps that a new thread looks at, whether their threads have ended */
+#define VISITS      8u  /* heaps that are looked at, at each look at the clock, whether their threads sleep */
+#define IDLE_MS     100u /* a thread that did not look at the clock for less is not asleep */
 #define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
 
 #if HAK_TLS_BINS
@@ -42,11 +44,14 @@ _Thread_local hak_thread_t hak_thread = {.bins = (hak_bin_t *)no_bins, .self = H
 static hak_os_lock_t heaps_lock;
 /* By owner; written once, before the owner's number is in any map entry. */
 static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
-static _Atomic uint32_t heap_count;   /* the highest owner so far */
-static _Atomic(hak_heap_t *) orphans; /* changed under the lock */
-static _Atomic uint32_t looked;       /* the owner at which the search for ended threads is */
-static _Atomic uint32_t lent;         /* the owner that lent a block last */
-static bool started, ready;           /* options and keys; the map too */
+static _Atomic uint32_t heap_count; /* the highest owner so far */
+/* A ring, by its last; changed under the lock. */
+static _Atomic(hak_heap_t *) orphans;
+static _Atomic uint32_t looked;   /* the owner at which the search for ended threads is */
+static _Atomic uint32_t lent;     /* the owner that lent a block last */
+static _Atomic uint32_t round_ms; /* when the visits to all heaps began */
+static _Atomic uint32_t visited;  /* the owner at which they are; beyond the last: the round is over */
+static bool started, ready;       /* options and keys; the map too */
 
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
@@ -146,12 +151,26 @@ static hak_heap_t *claim_locked(hak_heap_t *heap)
     return heap;
 }
 
+/* Becomes the first of the ring. */
+static void push_orphan_locked(hak_heap_t *heap)
+{
+    hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
+    heap->next_orphan = last != NULL ? last->next_orphan : heap;
+    if (last != NULL)
+        last->next_orphan = heap;
+    else
+        atomic_store_explicit(&orphans, heap, memory_order_relaxed);
+}
+
 static hak_heap_t *take_orphan_locked(void)
 {
-    hak_heap_t *heap = orphans;
-    if (heap == NULL)
+    hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
+    if (last == NULL)
         return NULL;
-    orphans = heap->next_orphan;
+    hak_heap_t *heap = last->next_orphan;
+    last->next_orphan = heap->next_orphan;
+    if (heap == last)
+        atomic_store_explicit(&orphans, NULL, memory_order_relaxed);
     return claim_locked(heap);
 }
 
@@ -211,8 +230,7 @@ static void give_back(hak_heap_t *heap)
 {
     hak_os_lock(&heaps_lock);
     atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-    heap->next_orphan = orphans;
-    orphans = heap;
+    push_orphan_locked(heap);
     atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_tend */
     hak_thread.claimed = NULL;
     hak_os_unlock(&heaps_lock);
@@ -295,9 +313,10 @@ void hak_heap_unlock_one(hak_heap_t *heap)
 
 /* --- given up ----------------------------------------------------------------------------------------------------- */
 
-/* What others have freed goes into the slabs, and those that are empty back to the pool. */
+/* What others have freed, and what was set aside, goes into the slabs, and those that are empty back to the pool. */
 static void trim_and_unlock(hak_heap_t *heap)
 {
+    hak_stashes_put_back(heap);
     hak_remote_put_inbox(heap);
     hak_slab_release_empty(heap);
     if (HAK_CHECKS)
@@ -343,17 +362,64 @@ void hak_heap_trim(void)
     }
 }
 
+static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
+{
+    uint32_t idle_ms = now_ms - atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
+    return heap != hak_thread.heap && idle_ms >= hak_max(hak_policy()->purge_delay_ms, IDLE_MS);
+}
+
+/* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside. */
+static void visit(hak_heap_t *heap)
+{
+    hak_huge_release_kept(heap);
+    bool holds = atomic_load_explicit(&heap->stashed, memory_order_relaxed) ||
+                 atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
+    if (!holds || !hak_os_try_lock(&heap->lock))
+        return;
+    trim_and_unlock(heap);
+    hak_remote_tend(heap);
+}
+
+bool hak_heaps_tend(uint32_t now_ms)
+{
+    uint32_t count = hak_heap_count();
+    uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
+    if (now_ms - began >= hak_max(hak_policy()->purge_delay_ms, IDLE_MS) &&
+        atomic_compare_exchange_strong(&round_ms, &began, now_ms))
+        atomic_store_explicit(&visited, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
+        uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;
+        if (owner <= count && sleeps(hak_heap_by_owner(owner), now_ms))
+            visit(hak_heap_by_owner(owner));
+    }
+    return atomic_load_explicit(&visited, memory_order_relaxed) < count;
+}
+
+static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned cls)
+{
+    if (!hak_os_try_lock(&from->lock))
+        return NULL;
+    hak_slab_t *slab = hak_slab_adopt(from, heap, cls);
+    hak_os_unlock(&from->lock);
+    hak_remote_tend(from); /* somebody may have found the lock taken */
+    return slab;
+}
+
+/* An orphan that has none goes to the end of the ring, or those behind the first few would never be asked. */
 static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned cls)
 {
     hak_slab_t *slab = NULL;
     hak_os_lock(&heaps_lock);
-    hak_heap_t *from = orphans;
-    for (unsigned i = 0; i < ADOPT_FROM && from != NULL && slab == NULL; i++, from = from->next_orphan) {
-        if (!hak_os_try_lock(&from->lock))
-            continue;
-        slab = hak_slab_adopt(from, heap, cls);
-        hak_os_unlock(&from->lock);
-        hak_remote_tend(from); /* somebody may have found the lock taken */
+    hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
+    hak_heap_t *from = last;
+    for (unsigned i = 0; i < ADOPT_FROM && from != NULL; i++) {
+        from = from->next_orphan;
+        slab = adopt_from(from, heap, cls);
+        if (slab != NULL)
+            break;
+        atomic_store_explicit(&orphans, from, memory_order_relaxed);
+        if (from == last)
+            break;
     }
     hak_os_unlock(&heaps_lock);
     return slab;
@@ -422,8 +488,7 @@ static void orphan_locked(hak_heap_t *heap)
     }
     if (!left && !(list_is_broken && state == HAK_HEAP_ORPHAN))
         return;
-    heap->next_orphan = orphans;
-    orphans = heap;
+    push_orphan_locked(heap);
 }
 
 /* The number of the thread that forked has changed with the process. */
@@ -456,7 +521,7 @@ bool hak_heaps_after_fork(void)
     if (!hak_os_try_lock(&heaps_lock))
         return false;
     if (list_is_broken)
-        orphans = NULL;
+        atomic_store_explicit(&orphans, NULL, memory_order_relaxed);
     for (uint32_t owner = 1; owner <= hak_heap_count(); owner++)
         orphan_locked(hak_heap_by_owner(owner));
     list_is_broken = false;

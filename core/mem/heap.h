@@ -9,7 +9,8 @@
  *
  * A bin counts only frees (`room`), because malloc has no instruction to spare for counting. When the count runs out
  * the bin's list is set aside as the heap's stash of that class, and the stash from last time, which malloc has not
- * asked for since, is put back into its slabs. So a bin and its stash never hold more than two rooms and a refill. */
+ * asked for since, is put back into its slabs. So a bin and its stash never hold more than two rooms and a refill. Anybody may
+ * take a stash away: a bin is out of reach while its thread sleeps, a stash is not. */
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 
@@ -68,13 +69,15 @@ typedef enum hak_heap_state {
 /* Fields are the thread's own, but for those under the lock, marked *, and the atomic ones. */
 struct hak_heap {
     struct {
-        void *stash;           /* blocks of an earlier bin, linked; NULL if none */
+        _Atomic(void *) stash; /* blocks of an earlier bin, linked; NULL if none; taken by exchange */
         hak_slab_t *slabs;     /* * those with free or never carved blocks; the first is in use */
         void *foreign;         /* blocks of other heaps that the thread freed, linked; NULL if none */
         uint16_t foreign_room; /* frees until they are sent to their owners */
         uint16_t lacking;      /* of them, those that go into the bin instead */
         bool ran_out;          /* malloc has found the bin empty since a batch of them was full */
-        uint8_t borrowed;      /* blocks of the next class, or refusals, since it got its last own */
+        uint8_t put_back; /* lists of it that went back into slabs since malloc last took some from there */
+        bool grown;       /* its bin is as large as it gets */
+        uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
     } cls[HAK_CLASSES];
     _Atomic(uintptr_t)
         kept[HAK_KEPT];           /* freed huge blocks (huge.c); 0 in an empty place; anybody may empty one */
@@ -89,9 +92,11 @@ struct hak_heap {
     hak_bin_t bins[HAK_CLASSES];
 #endif
     hak_counters_t counters;
-    hak_heap_t *next_orphan; /* under the lock of that list */
-    _Atomic uint64_t thread; /* hak_os_thread_name of whose it is; 0: not to be looked for */
-    _Atomic uint32_t state;  /* hak_heap_state_t; changed under heaps_lock */
+    hak_heap_t *next_orphan;  /* in a ring; under its lock */
+    _Atomic uint64_t thread;  /* hak_os_thread_name of whose it is; 0: not to be looked for */
+    _Atomic uint32_t state;   /* hak_heap_state_t; changed under heaps_lock */
+    _Atomic uint32_t seen_ms; /* when its thread looked at the clock last; the low bits of the clock */
+    _Atomic bool stashed;     /* there may be a stash: cleared by whoever puts all of them back */
     hak_os_lock_t lock;
     alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
     _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
@@ -111,13 +116,17 @@ hak_heap_t *hak_heap_attach_at_need(void);
  * of another thread. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);
 void hak_heap_unlock_one(hak_heap_t *heap);
-/* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if the first few orphans have none. */
+/* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the
+ * next time. */
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
 /* Puts the calling thread's bins and stashes back into their slabs, also what is in the inbox of its heap and of
  * orphans, and gives every empty slab back to the pool. */
 void hak_heap_trim(void);
+/* Looks at a few heaps: what threads hold that have not looked at the clock for a window goes back, but for what is in their
+ * bins. Another round begins each window. True while the round is not over. No lock may be held. */
+bool hak_heaps_tend(uint32_t now_ms);
 /* In a forked child, alone: which heaps were being changed by threads that are not there, and the lock of the list. */
 void hak_heaps_find_lost(void);
 /* In a forked child, by the thread that forked: its own heap is whole, those of the others are orphans. False when the list is

@@ -49,7 +49,8 @@ static size_t length_of(void *block)
 static void add_own_bins(hak_memory_view_t *view, const hak_heap_t *own)
 {
     for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        view->free[cls] += length_of(hak_bin_at(cls * 16)->head) + length_of(own->cls[cls].stash);
+        view->free[cls] += length_of(hak_bin_at(cls * 16)->head) +
+                           length_of(atomic_load_explicit(&own->cls[cls].stash, memory_order_relaxed));
 }
 
 /* Huge blocks that the caller has freed and keeps. Returns the bytes of those that are runs of the pool. */

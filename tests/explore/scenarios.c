@@ -524,6 +524,42 @@ static const scenario_t big_cache = {
     .finish = {trim, expect_no_big},
 };
 
+// --- stashes --------------------------------------------------------------------------------------------------------
+
+// Three blocks of this size fill a bin.
+static void set_one_aside(void)
+{
+    give_blocks(6);
+    for (unsigned i = 0; i < 3; i++) {
+        hak_free(given[i]);
+    }
+}
+
+static void set_another_aside(void)
+{
+    for (unsigned i = 3; i < 6; i++) {
+        hak_free(given[i]);
+    }
+    take_two();
+}
+
+static void visit_all(void)
+{
+    hak_heaps_tend((uint32_t)hak_os_now_ms() + 10000);
+}
+
+static const scenario_t stash = {
+    .name = "stash",
+    .sentence = "A thread sets blocks aside and takes them back, another puts them into their slabs.",
+    .threads = 2,
+    .least = 20,
+    .before = note_use,
+    .prepare = {set_one_aside},
+    .act = {set_another_aside, visit_all},
+    .finish = {free_taken},
+    .after = expect_nothing_lost,
+};
+
 // --- forked children ------------------------------------------------------------------------------------------------
 
 static unsigned char *mine;
@@ -758,6 +794,7 @@ const scenario_t *const scenarios[] = {&inbox,
                                        &big_move_foreign,
                                        &big_free_foreign,
                                        &big_cache,
+                                       &stash,
                                        &fork_small,
                                        &fork_big,
                                        &fork_ending,

@@ -1,37 +1,90 @@
-// Threads that are idle: the large blocks that they freed last and keep go back by malloc_trim, though the threads sleep.
+// Threads that are idle: what they freed last and still have goes back by malloc_trim, and as time passes, though they sleep.
+// What is in their bins is out of reach, and little.
 #include <malloc.h>
+#include <time.h>
 
 #include "threads.h"
 
 enum {
-    THREADS = 60,
-    BLOCKS = 4
+    THREADS = 16,
+    BLOCKS = 4,        // each of one size
+    BURST = 20 << 20,  // bytes of blocks of all sizes
+    MOST_BLOCKS = 8000 // in it
 };
 
 static pthread_barrier_t freed, done;
 
-static void *free_and_wait(void *size)
+static char *take(size_t size)
 {
-    char *blocks[BLOCKS];
-    for (int i = 0; i < BLOCKS; i++) {
-        blocks[i] = malloc((size_t)size);
-        CHECK(blocks[i] != NULL, "no block of %zu bytes", (size_t)size);
-        memset(blocks[i], 1, (size_t)size);
+    char *block = malloc(size);
+    CHECK(block != NULL, "no block of %zu bytes", size);
+    return memset(block, 1, size);
+}
+
+// A thread with a heap of its own: one that takes few blocks has none, and keeps nothing.
+static void get_heap(void)
+{
+    void *blocks[20];
+    for (int i = 0; i < 20; i++) {
+        blocks[i] = take(100);
     }
-    for (int i = 0; i < BLOCKS; i++) {
+    for (int i = 0; i < 20; i++) {
         free(blocks[i]);
+    }
+}
+
+// Frees blocks of `size`; if it is 0, of all sizes up to 32 KiB, and a few large ones.
+static void use(size_t size)
+{
+    static const size_t pieces = 40;
+    char **blocks = malloc(MOST_BLOCKS * sizeof *blocks);
+    int n = 0;
+    for (; n < BLOCKS; n++) {
+        blocks[n] = take(size != 0 ? size : 700000);
+    }
+    for (size_t each = 1100; size == 0 && each <= 32768; each += each / 9) {
+        for (size_t bytes = 0; bytes < BURST / pieces && n < MOST_BLOCKS; bytes += each) {
+            blocks[n++] = take(each);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        free(blocks[i]);
+    }
+    free(blocks);
+}
+
+static void *use_and_wait(void *size)
+{
+    get_heap();
+    for (int i = 0; i < 3; i++) {
+        use((size_t)size);
     }
     pthread_barrier_wait(&freed);
     pthread_barrier_wait(&done);
-    // What was taken away meanwhile is not there any more.
-    char *block = malloc((size_t)size);
-    CHECK(block != NULL, "no block of %zu bytes", (size_t)size);
-    memset(block, 2, (size_t)size);
-    free(block);
+    free(take((size_t)size + 1)); // what was taken away meanwhile is not there any more
     return NULL;
 }
 
-static void idle(size_t size)
+// Small operations that take slow paths, in the thread that is awake.
+static void go_on(double seconds)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        char *blocks[300];
+        for (int i = 0; i < 300; i++) {
+            blocks[i] = take(2000);
+        }
+        for (int i = 0; i < 300; i++) {
+            free(blocks[i]);
+        }
+        usleep(1000);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) / 1e9 < seconds);
+}
+
+// Threads free blocks of a size, and wait; then malloc_trim, or time, has left no more than `most` KiB of each.
+static void idle(size_t size, double seconds, long most)
 {
     pthread_barrier_init(&freed, NULL, THREADS + 1);
     pthread_barrier_init(&done, NULL, THREADS + 1);
@@ -39,14 +92,20 @@ static void idle(size_t size)
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 65536);
+    malloc_trim(0);
     const long before = resident_kib();
     for (int i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], &attributes, free_and_wait, (void *)size) == 0, "pthread_create");
+        CHECK(pthread_create(&threads[i], &attributes, use_and_wait, (void *)size) == 0, "pthread_create");
     }
     pthread_barrier_wait(&freed);
-    malloc_trim(0);
+    if (seconds > 0) {
+        go_on(seconds);
+    } else {
+        malloc_trim(0);
+    }
     const long each = (resident_kib() - before) / THREADS;
-    CHECK(each < 256, "%ld KiB stay of each idle thread's four blocks of %zu bytes", each, size);
+    CHECK(each <= most, "%ld KiB stay of what each idle thread freed (%zu bytes; %.1f s)", each, size,
+          seconds);
     pthread_barrier_wait(&done);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
@@ -56,8 +115,10 @@ static void idle(size_t size)
 
 int main(void)
 {
-    idle(1 << 20);
-    idle(400 << 10);
-    idle(700000);
+    idle(1 << 20, 0, 256);
+    idle(400 << 10, 0, 256);
+    idle(700000, 0, 256);
+    idle(0, 0, 4096);
+    idle(0, 2.5, 6400);
     return 0;
 }

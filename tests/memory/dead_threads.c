@@ -1,0 +1,52 @@
+// Threads that ended and left their memory nearly empty: whoever comes next uses what is free in it, of however many of them.
+#include "threads.h"
+
+enum {
+    THREADS = 60,
+    EACH = 4 << 20, // bytes that a thread takes
+    BLOCK = 2000,
+    KEPT = 16, // one of so many stays in use
+};
+
+static pthread_barrier_t all_have_theirs;
+
+static void *leave_some(void *unused)
+{
+    enum {
+        COUNT = EACH / BLOCK
+    };
+    static __thread char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(BLOCK);
+        CHECK(blocks[i] != NULL, "no block of %d bytes", BLOCK);
+        memset(blocks[i], 1, BLOCK);
+    }
+    pthread_barrier_wait(&all_have_theirs); // none uses what another one leaves
+    for (int i = 0; i < COUNT; i++) {
+        if (i % KEPT != 0) {
+            free(blocks[i]);
+        }
+    }
+    return unused;
+}
+
+int main(void)
+{
+    pthread_barrier_init(&all_have_theirs, NULL, THREADS);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, leave_some, NULL) == 0, "pthread_create");
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    const long full = peak_resident_kib();
+    for (long bytes = 0; bytes < THREADS / 2 * (long)EACH; bytes += BLOCK) {
+        char *block = malloc(BLOCK);
+        CHECK(block != NULL, "no block of %d bytes", BLOCK);
+        memset(block, 2, BLOCK);
+    }
+    const long after = peak_resident_kib();
+    CHECK(after <= full + full / 20, "%ld KiB resident, half of it asked for again: %ld KiB", full, after);
+    return 0;
+}

@@ -7,6 +7,8 @@
 
 enum {
     THREADS = 16,
+    TO_AND_FRO = 1,    // in place of a size
+    SWAY = 60,         // blocks
     BLOCKS = 4,        // each of one size
     BURST = 20 << 20,  // bytes of blocks of all sizes
     MOST_BLOCKS = 8000 // in it
@@ -53,10 +55,27 @@ static void use(size_t size)
     free(blocks);
 }
 
+// Takes and frees ever more blocks of a size in turns: its bin grows, and what is freed last fills it, and the stash.
+static void go_to_and_fro(void)
+{
+    void *blocks[SWAY];
+    for (int n = 1; n <= SWAY; n++) {
+        for (int i = 0; i < n; i++) {
+            blocks[i] = take(20000);
+        }
+        for (int i = 0; i < n; i++) {
+            free(blocks[i]);
+        }
+    }
+}
+
 static void *use_and_wait(void *size)
 {
     get_heap();
-    for (int i = 0; i < 3; i++) {
+    if ((size_t)size == TO_AND_FRO) {
+        go_to_and_fro();
+    }
+    for (int i = 0; i < 3 && (size_t)size != TO_AND_FRO; i++) {
         use((size_t)size);
     }
     pthread_barrier_wait(&freed);
@@ -83,8 +102,9 @@ static void go_on(double seconds)
     } while ((double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) / 1e9 < seconds);
 }
 
-// Threads free blocks of a size, and wait; then malloc_trim, or time, has left no more than `most` KiB of each.
-static void idle(size_t size, double seconds, long most)
+// Threads free blocks of a size, and wait; then malloc_trim, or time, has left no more than that in KiB of each: what counts as
+// used since nobody can reach it, and what is resident.
+static void idle(size_t size, double seconds, long most_used, long most_resident)
 {
     pthread_barrier_init(&freed, NULL, THREADS + 1);
     pthread_barrier_init(&done, NULL, THREADS + 1);
@@ -103,9 +123,11 @@ static void idle(size_t size, double seconds, long most)
     } else {
         malloc_trim(0);
     }
-    const long each = (resident_kib() - before) / THREADS;
-    CHECK(each <= most, "%ld KiB stay of what each idle thread freed (%zu bytes; %.1f s)", each, size,
-          seconds);
+    const long used = (long)(mallinfo2().uordblks >> 10) / THREADS;
+    const long resident = (resident_kib() - before) / THREADS;
+    CHECK(used <= most_used && resident <= most_resident,
+          "of what each idle thread freed (%zu bytes; %.1f s) %ld KiB are used, %ld resident", size, seconds,
+          used, resident);
     pthread_barrier_wait(&done);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
@@ -115,10 +137,11 @@ static void idle(size_t size, double seconds, long most)
 
 int main(void)
 {
-    idle(1 << 20, 0, 256);
-    idle(400 << 10, 0, 256);
-    idle(700000, 0, 256);
-    idle(0, 0, 4096);
-    idle(0, 2.5, 6400);
+    idle(1 << 20, 0, 300, 256);
+    idle(400 << 10, 0, 300, 256);
+    idle(700000, 0, 300, 256);
+    idle(TO_AND_FRO, 0, 500, 1500);
+    idle(0, 0, 1200, 5000);
+    idle(0, 2.5, 1200, 6400);
     return 0;
 }

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import ranking, results
+from bench import over_time, ranking, results
 from bench.ranking import Sample, Study
 from bench.tree import Tree
 from common import files, paths, tables
@@ -249,6 +249,15 @@ class Recorder:
         files.append_line(self._path, json.dumps(row, sort_keys=True))
 
 
+def measure_memory(everyone, path: Path, show) -> dict:
+    """Resident memory over time; one record in the year's file beside the rows of the ranking."""
+    now = time.time()
+    figures = over_time.run_all([one for one in everyone if not one.points_only], 1.0, show)
+    results.append(path.with_name(results.year_file(now).name),
+                   {**results.common_fields(over_time.KIND, now), "scale": 1.0, "figures": figures})
+    return figures
+
+
 def last_full_study(path: Path) -> str:
     """When the last study began that ran the whole set, but for programs of others that may be missing."""
     wanted = {row.name for row in tables.load(paths.ROOT / TABLE, "benchmark", Benchmark) if not row.package}
@@ -309,6 +318,8 @@ def parse_arguments(argv):
                         help="file to append rows to (default %(default)s)")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
                         help="run nothing; print the last study of this results file")
+    parser.add_argument("--skip-memory", action="store_true",
+                        help="leave out resident memory over time, 4 minutes; --only does so, too")
     parser.add_argument("--list", action="store_true", help="print the benchmarks and what they do")
     options = parser.parse_args(argv)
     if options.warmup < 0:
@@ -328,6 +339,8 @@ def main(argv) -> int:
         return 0
     if options.source:
         print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+        kept = over_time.newest(results.everything(options.source.parent))
+        print(f"\n{over_time.summary(kept['figures'])}" if kept and not options.only else "", end="")
         return 0
 
     def notice(text):
@@ -345,9 +358,14 @@ def main(argv) -> int:
         finally:
             if options.results == RESULTS and RESULTS.exists():
                 results.seal(RESULTS)
+        whole = not (options.only or options.skip_memory)
+        figures = measure_memory(everyone, options.results, show) if whole else {}
     show("")
     print(ranking.summary(study_of(rows, samples)), end="")
-    return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0
+    print(f"\n{over_time.summary(figures)}" if figures else "", end="")
+    failed = [row.failure for row in samples if row.contender == "hakmem"]
+    failed += [of["hakmem"].get("failure") for of in figures.values()]
+    return 1 if any(failed) else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from common import files, model, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import ablation, bench, effects, gate, golden, ranking, report, results, wall
+from bench import ablation, bench, effects, gate, golden, over_time, ranking, report, results, wall
 
 PAGE = ROOT / "README.md"
 BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
@@ -171,6 +171,15 @@ def ranking_block(source: str) -> str:
     return "\n".join([*lines, "", textwrap.fill(ranking.behind(found), WIDTH, **WHOLE)]) + "\n"
 
 
+def memory_block(source: str) -> str:
+    """Resident memory over time: what is left of bursts."""
+    record = named(over_time.KIND, source)
+    sizes = listed([size.sentence for size in over_time.words("size")])
+    said = f"Means over bursts of 128 MiB in blocks of {sizes}; in each line 0.5, 2 and 10 s after the last burst was " \
+           f"freed. {over_time.behind(record['figures'])}"
+    return "\n".join([*over_time.short_table(record["figures"]), "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"
+
+
 def variants_block(source: str) -> str:
     """Which variant is for whom, and what it costs."""
     record = named("variants", source)
@@ -197,7 +206,7 @@ def goal_block(_source: str) -> str:
            f"goals of `together`, as bench/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
 
 
-KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "variants": variants_block,
+KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block, "variants": variants_block,
          "set": goal_block}
 
 
@@ -207,6 +216,11 @@ def newest(kind: str, source: str) -> str:
         return source
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)
+    if kind == "memory":
+        found = over_time.newest(records())
+        if found is None:
+            raise UserError("results/ holds no resident memory over time yet: run `make bench` first")
+        return found["time"]
     tree = source.partition("/")[2] or TREE
     wanted = "run" if kind in ("run", "claims") else kind
     found = [record for record in records() if record["kind"] == wanted and

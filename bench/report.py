@@ -10,7 +10,7 @@ from pathlib import Path
 from common import files, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import gate, golden, results, wall
+from bench import gate, golden, over_time, results, wall
 from bench.tree import STAGES, Tree
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -237,14 +237,19 @@ def plot(tree: Tree, path: Path):
     files.write_atomic(path, drawn.getvalue())
 
 
-def render_page(results, pictures) -> str:
-    """The page; `pictures` maps a label to (bars, heat map) file names."""
+def render_page(results, pictures, memory=None) -> str:
+    """The page; `pictures` maps a label to (bars, heat map) file names, `memory` is a record of memory over time."""
     import jinja2
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text()).render(
-        results=results, pictures=pictures, head=HEAD, cells=_cells, roles=ROLES, effect_cells=effect_cells,
+        results=results, pictures=pictures, memory=memory, over_time=over_time, head=HEAD, cells=_cells, roles=ROLES, effect_cells=effect_cells,
         effect_head=("workload", *(title for _name, title in METRICS)))
+
+
+def memory_record():
+    """Resident memory over time as it was measured last, None if it never was."""
+    return over_time.newest(results.everything())
 
 
 def write_page(trees, results, path: Path):
@@ -258,7 +263,10 @@ def write_page(trees, results, path: Path):
         stages = heatmap.stage_shares(tree)
         heatmap.draw(stages, path.parent / heat, tree.label)
         pictures[result.label] = (bars, heat)
-    files.write_atomic(path, render_page(results, pictures))
+    memory = memory_record()
+    if memory:
+        over_time.plot(memory, path.parent / over_time.PICTURE)
+    files.write_atomic(path, render_page(results, pictures, memory))
 
 
 def main(argv) -> int:

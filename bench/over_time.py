@@ -5,8 +5,6 @@ is sleep, and how much is resident does not depend on who else runs. Seconds of 
 record's figures are row -> contender -> Figures, or {"failure": why}; all tables are computed from them. KiB.
 """
 
-import io
-import math
 import re
 import statistics
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +13,15 @@ from pathlib import Path
 
 from bench.ranking import FAIL, NOTHING, render
 from bench.runs import output_of, program
-from common import files, paths, tables
+from common import paths, tables
 from common.errors import Failure
 
 TABLE = Path("bench/benchmarks.toml")
 KIND = "study-memory"
-PICTURE = "memory.svg"      # of the report page
 OURS, REFERENCE = "hakmem", "glibc"
 AFTER = (("after_500", "0.5"), ("after_2000", "2"), ("after_10000", "10"))      # seconds after the last burst
-BIN_SECONDS = 0.2           # of a point of the curve, at scale 1
 MIB = 1024                  # KiB
-LEAST = MIB                 # by less a peer is not ahead: a start-up's difference
-BEHIND = 1.05               # nor by a smaller ratio
+BEHIND, LEAST = 1.05, MIB   # a peer is ahead by more than both: a MiB is what start-ups differ by
 _FIGURES = re.compile(r"^peak=.*$", re.MULTILINE)
 
 
@@ -50,10 +45,10 @@ class Metric:
         return NOTHING if value is None else f"{value / self.unit:,.{self.digits}f}"
 
 
-AREA = Metric("area", "over the whole run, MiB s", MIB, 0)
-METRICS = (AREA, Metric("peak", "peak, MiB", MIB, 1), Metric("faults", "page faults, thousands", 1000, 1),
-           Metric("cpu", "CPU time, s", 1, 2))
-LAST = Metric(AFTER[-1][0], f"{AFTER[-1][1]} s after", MIB, 1)
+AREA = Metric("area", "MiB s over the whole run", MIB, 0)
+METRICS = (AREA, Metric("peak", "MiB at the peak", MIB, 1), Metric("faults", "thousands of page faults", 1000, 1),
+           Metric("cpu", "s of CPU time", 1, 2))
+LAST = Metric(AFTER[-1][0], f"MiB {AFTER[-1][1]} s after", MIB, 1)
 
 
 def words(key: str) -> tuple:
@@ -119,9 +114,9 @@ def mean(figures: dict, rows, contender: str, key: str):
     return None if not values or None in values else statistics.fmean(values)
 
 
-def of_shape(figures: dict, shape: str) -> list:
-    """The rows of one shape."""
-    return [row for row in figures if row.split()[0] == shape]
+def rows_of(figures: dict, shape: str = "") -> list:
+    """The rows, or those of one shape, in the table's order: a record has them sorted."""
+    return [row for row in row_names() if row in figures and shape in ("", row.split()[0])]
 
 
 def best_peer(figures: dict, row: str, key: str):
@@ -130,26 +125,22 @@ def best_peer(figures: dict, row: str, key: str):
     return min(found)[::-1] if found else None
 
 
-def behind_rows(figures: dict, metric: Metric, least: float = LEAST) -> list:
+def behind_rows(figures: dict, metric: Metric) -> list:
     """(row, peer, its figure, ours) where a peer holds clearly less."""
     found = []
-    for row, of in figures.items():
-        ours, best = of.get(OURS, {}).get(metric.key), best_peer(figures, row, metric.key)
-        if ours is not None and best and ours > max(best[1] * BEHIND, best[1] + least):
+    for row in rows_of(figures):
+        ours, best = figures[row][OURS].get(metric.key), best_peer(figures, row, metric.key)
+        if ours is not None and best and ours > max(best[1] * BEHIND, best[1] + LEAST):
             found.append((row, *best, ours))
     return found
 
 
-def behind(figures: dict) -> str:
+def behind(figures: dict, metric: Metric) -> str:
     """Where a peer holds less memory than we do."""
-    parts = []
-    for metric, least in ((LAST, LEAST), (AREA, 10 * LEAST)):
-        rows = [f"{row} ({peer}, {metric.show(theirs)} against {metric.show(ours)})"
-                for row, peer, theirs, ours in behind_rows(figures, metric, least)]
-        parts.append(f"{metric.title[0].upper()}{metric.title[1:]}, a peer is ahead of {OURS} by more than 5 % on: "
-                     f"{', '.join(rows)}." if rows else
-                     f"{metric.title[0].upper()}{metric.title[1:]}, no peer is ahead of {OURS} by more than 5 %.")
-    return " ".join(parts)
+    rows = [f"{row} ({peer}, {metric.show(theirs)} against {metric.show(ours)})"
+            for row, peer, theirs, ours in behind_rows(figures, metric)]
+    return f"{metric.title}: a peer has less than {OURS}, by more than 5 %, on {', '.join(rows)}." if rows else \
+        f"{metric.title}: on no row a peer has less than {OURS} by more than 5 %."
 
 
 # tables
@@ -163,14 +154,14 @@ def after_rows(figures: dict) -> list:
     """Cells: what is resident beyond what lives, after the last burst."""
     names = contenders(figures)
     title = f"MiB beyond what lives, {', '.join(seconds for _key, seconds in AFTER)} s after"
-    return [(title, *names), *((row, *(after_cell(figures[row][name]) for name in names)) for row in figures)]
+    return [(title, *names), *((row, *(after_cell(figures[row][name]) for name in names)) for row in rows_of(figures))]
 
 
 def metric_rows(figures: dict, metric: Metric) -> list:
     """Cells: one figure of each row."""
     names = contenders(figures)
     body = [(row, *(FAIL if "failure" in figures[row][name] else metric.show(figures[row][name][metric.key])
-                    for name in names)) for row in figures]
+                    for name in names)) for row in rows_of(figures)]
     return [(metric.title, *names), *body,
             ("mean", *(metric.show(mean(figures, figures, name, metric.key)) for name in names))]
 
@@ -183,7 +174,8 @@ def failures(figures: dict) -> str:
 
 def rest(figures: dict) -> str:
     """All tables but the first, and where a peer is ahead."""
-    parts = [*(render(metric_rows(figures, metric)) for metric in METRICS), behind(figures), failures(figures)]
+    parts = [*(render(metric_rows(figures, metric)) for metric in METRICS), behind(figures, LAST),
+             behind(figures, AREA), failures(figures)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -198,44 +190,14 @@ def marked(values, show) -> list:
     return [f"**{show(value)}**" if value == least is not None else show(value) for value in values]
 
 
-def short_table(figures: dict) -> list:
+def short_table(figures: dict, names) -> list:
     """Lines of Markdown: a row a shape, the mean of its sizes; then the other metrics over all rows."""
-    names = [OURS, *(name for name in contenders(figures) if name not in (OURS, REFERENCE)), REFERENCE]
     lines = [f"| MiB beyond what lives | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
     for shape in words("shape"):
-        rows = of_shape(figures, shape.name)
+        rows = rows_of(figures, shape.name)
         columns = [marked([mean(figures, rows, name, key) for name in names], LAST.show) for key, _seconds in AFTER]
-        lines.append(f"| {shape.sentence} | {' | '.join(', '.join(cells) for cells in zip(*columns))} |")
+        lines.append(f"| {shape.name}: {shape.sentence} | {' | '.join(', '.join(cells) for cells in zip(*columns))} |")
     for metric in METRICS:
         cells = marked([mean(figures, figures, name, metric.key) for name in names], metric.show)
         lines.append(f"| {metric.title} | {' | '.join(cells)} |")
     return lines
-
-
-# the picture
-
-def plot(record: dict, path: Path):
-    """A small chart for each row, a line for each contender. Equal input gives equal bytes."""
-    import matplotlib
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "hakmem"
-    from matplotlib import pyplot
-
-    figures, step = record["figures"], BIN_SECONDS * record["scale"]
-    columns = len(words("size"))
-    figure, axes = pyplot.subplots(math.ceil(len(figures) / columns), columns, figsize=(3.2 * columns, 9),
-                                   layout="constrained", squeeze=False)
-    for axis, (row, of) in zip(axes.flat, figures.items()):
-        for name, found in of.items():
-            curve = found.get("curve", [])
-            axis.plot([at * step for at in range(len(curve))], curve, linewidth=2 if name == OURS else 1, label=name)
-        axis.set_title(row, fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.set_ylim(bottom=0)
-    axes[0][0].legend(fontsize=7)
-    figure.supxlabel("seconds", fontsize=8)
-    figure.supylabel("MiB resident beyond what lives", fontsize=8)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:], metadata={"Date": None})
-    pyplot.close(figure)
-    files.write_atomic(path, drawn.getvalue())

@@ -173,11 +173,15 @@ def ranking_block(source: str) -> str:
 
 def memory_block(source: str) -> str:
     """Resident memory over time: what is left of bursts."""
-    record = named(over_time.KIND, source)
-    sizes = listed([size.sentence for size in over_time.words("size")])
-    said = f"Means over bursts of 128 MiB in blocks of {sizes}; in each line 0.5, 2 and 10 s after the last burst was " \
-           f"freed. {over_time.behind(record['figures'])}"
-    return "\n".join([*over_time.short_table(record["figures"]), "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"
+    figures = named(over_time.KIND, source)["figures"]
+    peers = [peer.name for peer in bench.PEERS]
+    there = sorted(over_time.contenders(figures), key=lambda name: peers.index(name) if name in peers else len(peers))
+    others = [name for name in there if name not in (over_time.OURS, over_time.REFERENCE)]
+    table = over_time.short_table(figures, [over_time.OURS, *others, over_time.REFERENCE])
+    sizes = listed([f"{size.sentence} ({size.name})" for size in over_time.words("size")])
+    said = f"Resident 0.5, 2 and 10 s after the last burst of 128 MiB was freed; means over blocks of {sizes}. " \
+           f"{over_time.behind(figures, over_time.LAST)}"
+    return "\n".join([*table, "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"
 
 
 def variants_block(source: str) -> str:
@@ -206,8 +210,8 @@ def goal_block(_source: str) -> str:
            f"goals of `together`, as bench/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
 
 
-KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block, "variants": variants_block,
-         "set": goal_block}
+KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block,
+         "variants": variants_block, "set": goal_block}
 
 
 def newest(kind: str, source: str) -> str:

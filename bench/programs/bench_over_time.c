@@ -108,18 +108,25 @@ static bool note(uint64_t beyond, double now, double passed, double since_freed)
     return since_freed * 1e3 >= (double)afters_ms[afters - 1] * scale;
 }
 
+/* Bytes beyond what lives. The watcher may have to wait between two reads: the program's blocks then come or go. */
+static uint64_t beyond_live(int statm, uint64_t before)
+{
+    int64_t live = atomic_load(&watch->live), resident = (int64_t)(bench_resident(statm) - before);
+    int64_t later = atomic_load(&watch->live), beyond = resident - (later > live ? later : live);
+    return beyond > 0 ? (uint64_t)beyond : 0;
+}
+
 static void watch_parent(int statm, uint64_t before)
 {
     double start = bench_now(), last = start, freed = 0;
     for (bool done = false; !done;) {
         wait_seconds(sample_s);
-        int64_t live = atomic_load_explicit(&watch->live, memory_order_relaxed);
-        int64_t beyond = (int64_t)(bench_resident(statm) - before) - live;
+        uint64_t beyond = beyond_live(statm, before);
         double now = bench_now();
-        if (freed == 0 && atomic_load_explicit(&watch->freed, memory_order_relaxed)) {
+        if (freed == 0 && atomic_load(&watch->freed)) {
             freed = now;
         }
-        done = note(beyond > 0 ? (uint64_t)beyond : 0, now - start, now - last, freed != 0 ? now - freed : 0);
+        done = note(beyond, now - start, now - last, freed != 0 ? now - freed : 0);
         last = now;
     }
 }

@@ -185,9 +185,15 @@ def summary(figures: dict) -> str:
 
 
 def marked(values, show) -> list:
-    """Cells, with the least one in bold."""
+    """Cells, with the least in bold."""
     least = min((value for value in values if value is not None), default=None)
-    return [f"**{show(value)}**" if value == least is not None else show(value) for value in values]
+    return [f"**{show(value)}**" if value is not None and show(value) == show(least) else show(value)
+            for value in values]
+
+
+def joined(cells) -> str:
+    """`**28.4**, 7.3, 2.1`, or one figure that stands for all of them."""
+    return cells[0] if len(set(cells)) == 1 else ", ".join(cells)
 
 
 def short_table(figures: dict, names) -> list:
@@ -196,7 +202,7 @@ def short_table(figures: dict, names) -> list:
     for shape in words("shape"):
         rows = rows_of(figures, shape.name)
         columns = [marked([mean(figures, rows, name, key) for name in names], LAST.show) for key, _seconds in AFTER]
-        lines.append(f"| {shape.name}: {shape.sentence} | {' | '.join(', '.join(cells) for cells in zip(*columns))} |")
+        lines.append(f"| {shape.name}: {shape.sentence} | {' | '.join(map(joined, zip(*columns)))} |")
     for metric in METRICS:
         cells = marked([mean(figures, figures, name, metric.key) for name in names], metric.show)
         lines.append(f"| {metric.title} | {' | '.join(cells)} |")

@@ -82,15 +82,15 @@ def test_means_are_arithmetic_and_a_failure_has_none():
 
 
 @pytest.mark.parametrize("ours, theirs, told", [
-    (20, 3, "MiB 10 s after: a peer has less than hakmem, by more than 5 %, on once tiny (glibc, 3.0 against 20.0)."),
+    (20, 3, "a peer has less than hakmem, by more than 5 %, on once tiny (glibc, 3.0 against 20.0)."),
     (100, 96, ""), (1.5, 0.6, ""), (3, 20, "")])
 def test_who_holds_less_is_named(ours, theirs, told):
     """By more than 5 % and by more than a MiB."""
     figures = figures_of(glibc=found(), hakmem=found(), jemalloc=found())
     figures["once tiny"] = {"glibc": found(after=(0, 0, theirs)), "hakmem": found(after=(0, 0, ours)),
                             "jemalloc": found(after=(0, 0, theirs + 1))}
-    nobody = "MiB 10 s after: on no row a peer has less than hakmem by more than 5 %."
-    assert over_time.behind(figures, LAST) == (told or nobody)
+    nobody = "on no row a peer has less than hakmem by more than 5 %."
+    assert over_time.behind(figures, LAST) == f"MiB 10 s after: {told or nobody}"
 
 
 def test_a_failure_of_a_peer_is_not_ahead():
@@ -102,10 +102,11 @@ def test_short_table_has_a_row_a_shape_and_marks_the_least():
     figures = figures_of(glibc=found(after=(8, 1, 3), area=5), hakmem=found(after=(4, 2, 1), area=10))
     lines = over_time.short_table(figures, ["hakmem", "glibc"])
     assert lines[0] == "| MiB beyond what lives | hakmem | glibc |"
-    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {row.name}: {row.sentence}" for row in over_time.words("shape")] + [
-        f"| {metric.title}" for metric in METRICS]
+    labels = [f"| {row.name}: {row.sentence}" for row in over_time.words("shape")]
+    assert [line.split(" | ")[0] for line in lines[2:]] == labels + [f"| {metric.title}" for metric in METRICS]
     assert lines[3] == "| once: a burst, then sleep | **4.0**, 2.0, **1.0** | 8.0, **1.0**, 3.0 |"
     assert "| MiB s over the whole run | 10 | **5** |" in lines
+    assert "| MiB at the peak | **130.0** | **130.0** |" in lines and over_time.joined(["1", "1", "1"]) == "1"
 
 
 def test_summary_shows_every_metric():
@@ -178,6 +179,14 @@ def test_page_has_the_table_and_a_picture():
     page = report.render_page([], {}, record_of(figures_of(glibc=found(), hakmem=found())))
     assert '<img src="memory.svg"' in page and page.count("<td>4.0, 2.0, 1.0</td>") == 32
     assert "memory.svg" not in report.render_page([], {})
+
+
+def test_report_takes_the_newest_record(tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    report.write_page([], [], tmp_path / "index.html")
+    assert over_time.newest(results.everything())["time"] in (tmp_path / "index.html").read_text()
+    assert (tmp_path / "memory.svg").read_text().startswith("<?xml")
 
 
 def test_the_picture_has_a_chart_for_each_row(tmp_path):

@@ -25,6 +25,7 @@ from bench.tree import Tree
 from common import files, paths, tables
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.workloads import Workload
 
 TABLE = Path("bench/benchmarks.toml")
 RESULTS = Path("results/bench.jsonl")
@@ -48,9 +49,10 @@ class Benchmark:
     points: bool = False    # counts in the scenarios' points ranking
 
     @property
-    def command(self) -> tuple:
-        """argv, as common.launch takes it from a workload."""
-        return (self.program, *self.args)
+    def workload(self) -> Workload:
+        """As common.launch takes it."""
+        return Workload(name=self.name, role="holdout", sentence=self.sentence, command=(self.program, *self.args),
+                        inputs=self.inputs, env=self.env, package=self.package)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
     preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
     wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), USAGE, preload]
     try:
-        launch(row, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
+        launch(row.workload, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
                keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))
     except Failure as error:
         reason = str(error).splitlines()[0].rpartition(" failed with ")[2]

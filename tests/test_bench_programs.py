@@ -110,6 +110,19 @@ def test_allocators_refuses_a_library_that_does_not_load(programs):
     assert result.returncode == 2 and "./nowhere.so could not be loaded" in result.stderr
 
 
+def test_a_benchmark_runs_under_its_launcher(programs, monkeypatch):
+    """One sample for the ranking, and the reason where there is none."""
+    directory = programs(LAUNCHER).parent
+    programs("bench_tiny_hot")
+    monkeypatch.setattr(paths, "BENCH_PROGRAMS", directory)
+    row = bench.Benchmark("tiny", "{bench}/bench_tiny_hot", "s", args=("10000",))
+    sample = bench.run_once(row, bench.Contender("glibc"), 3)
+    assert (sample.benchmark, sample.contender, sample.round, sample.failure) == ("tiny", "glibc", 3, "")
+    assert 0 < sample.seconds < 60 and 200 < sample.peak_rss_kib < 100_000
+    failed = bench.run_once(bench.Benchmark("bad", "/bin/false", "s"), bench.Contender("glibc"), 0)
+    assert (failed.failure, failed.seconds) == ("exit 1", 0.0)
+
+
 def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
     out = tmp_path / "usage"
     result = run([programs(LAUNCHER), out, "GREETING=hello", "/bin/sh", "-c", "echo $GREETING; exit 7"], check=False)

@@ -331,6 +331,23 @@ def parse_arguments(argv):
     return options
 
 
+def show_last(options, chosen):
+    """The tables of the last study of a file, and of the newest record of memory over time beside it."""
+    print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+    kept = over_time.newest(results.everything(options.source.parent))
+    if kept and not options.only:
+        print(f"\n{over_time.summary(kept['figures'])}", end="")
+
+
+def show_new(study: Study, figures: dict) -> int:
+    """The tables of what was run; the exit status."""
+    print(ranking.summary(study), end="")
+    if figures:
+        print(f"\n{over_time.summary(figures)}", end="")
+    failed = [row.failure for row in study.samples if row.contender == study.ours]
+    return 1 if any(failed + [of[over_time.OURS].get("failure") for of in figures.values()]) else 0
+
+
 def main(argv) -> int:
     """Command line."""
     options = parse_arguments(argv)
@@ -340,9 +357,7 @@ def main(argv) -> int:
         print("\n".join(f"{row.name:18} {row.threads}  {row.sentence}" for row in chosen))
         return 0
     if options.source:
-        print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
-        kept = over_time.newest(results.everything(options.source.parent))
-        print(f"\n{over_time.summary(kept['figures'])}" if kept and not options.only else "", end="")
+        show_last(options, chosen)
         return 0
 
     def notice(text):
@@ -363,11 +378,7 @@ def main(argv) -> int:
         whole = not (options.only or options.skip_memory)
         figures = measure_memory(everyone, options.results, show) if whole else {}
     show("")
-    print(ranking.summary(study_of(rows, samples)), end="")
-    print(f"\n{over_time.summary(figures)}" if figures else "", end="")
-    failed = [row.failure for row in samples if row.contender == "hakmem"]
-    failed += [of["hakmem"].get("failure") for of in figures.values()]
-    return 1 if any(failed) else 0
+    return show_new(study_of(rows, samples), figures)
 
 
 if __name__ == "__main__":

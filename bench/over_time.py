@@ -2,7 +2,8 @@
 
 The programs of one row (a shape and a size of bench_over_time) run under all contenders at the same time: what they do
 is sleep, and how much is resident does not depend on who else runs. Seconds of the processor are therefore rough. A
-record's figures are row -> contender -> Figures, or {"failure": why}; all tables are computed from them. KiB.
+record's figures are row -> contender -> what parse gives, or {"failure": why}; all tables are computed from them.
+Memory is in KiB, but for the curve's MiB.
 """
 
 import re

@@ -145,6 +145,15 @@ def test_make_bench_measures_and_keeps_it(tmp_path, monkeypatch, capsys, words, 
         assert kept[0]["figures"] == figures_of(glibc=found(), hakmem=found()) and kept[0]["scale"] == 1.0
 
 
+def test_the_last_record_is_printed_again(tmp_path, capsys):
+    path = tmp_path / "bench.jsonl"
+    bench.Recorder(path, (bench.Contender("glibc"),))(bench.Sample("larson", "glibc", 0, 1.5, 900))
+    results.append(tmp_path / "2030.jsonl", record_of(figures_of(glibc=found(), hakmem=found(), jemalloc=found())))
+    for words, shown in (([], True), (["--only", "larson"], False)):
+        assert bench.main(["--from", str(path), *words]) == 0
+        assert ("MiB beyond what lives" in capsys.readouterr().out) == shown
+
+
 def test_our_own_failure_fails_make_bench(tmp_path, monkeypatch):
     monkeypatch.setattr(over_time, "run_all", lambda *rest: figures_of(glibc=found(), hakmem={"failure": "exit 1"}))
     monkeypatch.setattr(bench, "contenders", lambda *rest: (bench.Contender("glibc"), bench.Contender("hakmem")))

@@ -171,9 +171,9 @@ static piece_t take(worker_t *w, size_t low, size_t high)
 {
     size_t size = bench_between(&w->state, low, high);
     piece_t piece = {.block = bench_malloc(size), .size = size};
+    say(w, (int64_t)size); /* before it is written: half a block is not memory that nobody uses */
     memset(piece.block, 7, size);
     bench_mark(piece.block, size);
-    say(w, (int64_t)size);
     w->taken++;
     return piece;
 }

@@ -119,11 +119,11 @@ report: configured ## build/report/index.html: tables, charts, heatmaps
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
 	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
 
-bench: configured ## Run the benchmark set against glibc and the installed peers (BENCH_ARGS='--rounds 3')
+bench: configured ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
 	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.bench $(BENCH_ARGS)
 
-study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson (STUDY_ARGS='--help')
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory (STUDY_ARGS='--help')
 	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
 	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
 

@@ -19,12 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import ranking, results
+from bench import over_time, ranking, results
 from bench.ranking import Sample, Study
 from bench.tree import Tree
 from common import files, paths, tables
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.workloads import Workload
 
 TABLE = Path("bench/benchmarks.toml")
 RESULTS = Path("results/bench.jsonl")
@@ -48,9 +49,10 @@ class Benchmark:
     points: bool = False    # counts in the scenarios' points ranking
 
     @property
-    def command(self) -> tuple:
-        """argv, as common.launch takes it from a workload."""
-        return (self.program, *self.args)
+    def workload(self) -> Workload:
+        """As common.launch takes it."""
+        return Workload(name=self.name, role="holdout", sentence=self.sentence, command=(self.program, *self.args),
+                        inputs=self.inputs, env=self.env, package=self.package)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
     preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
     wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), USAGE, preload]
     try:
-        launch(row, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
+        launch(row.workload, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
                keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))
     except Failure as error:
         reason = str(error).splitlines()[0].rpartition(" failed with ")[2]
@@ -247,6 +249,15 @@ class Recorder:
     def __call__(self, sample: Sample):
         row = {**self._common, "library": self._digests[sample.contender], **dataclasses.asdict(sample)}
         files.append_line(self._path, json.dumps(row, sort_keys=True))
+
+
+def measure_memory(everyone, path: Path, show) -> dict:
+    """Resident memory over time; one record in the year's file beside the rows of the ranking."""
+    now = time.time()
+    figures = over_time.run_all([one for one in everyone if not one.points_only], 1.0, show)
+    results.append(path.with_name(results.year_file(now).name),
+                   {**results.common_fields(over_time.KIND, now), "scale": 1.0, "figures": figures})
+    return figures
 
 
 def last_full_study(path: Path) -> str:
@@ -309,6 +320,8 @@ def parse_arguments(argv):
                         help="file to append rows to (default %(default)s)")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
                         help="run nothing; print the last study of this results file")
+    parser.add_argument("--skip-memory", action="store_true",
+                        help="leave out resident memory over time, 4 minutes; --only does so, too")
     parser.add_argument("--list", action="store_true", help="print the benchmarks and what they do")
     options = parser.parse_args(argv)
     if options.warmup < 0:
@@ -316,6 +329,23 @@ def parse_arguments(argv):
     if options.rounds < 1:
         raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     return options
+
+
+def show_last(options, chosen):
+    """The tables of the last study of a file, and of the newest record of memory over time beside it."""
+    print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+    kept = over_time.newest(results.everything(options.source.parent))
+    if kept and not options.only:
+        print(f"\n{over_time.summary(kept['figures'])}", end="")
+
+
+def show_new(study: Study, figures: dict) -> int:
+    """The tables of what was run; the exit status."""
+    print(ranking.summary(study), end="")
+    if figures:
+        print(f"\n{over_time.summary(figures)}", end="")
+    failed = [row.failure for row in study.samples if row.contender == study.ours]
+    return 1 if any(failed + [of[over_time.OURS].get("failure") for of in figures.values()]) else 0
 
 
 def main(argv) -> int:
@@ -327,7 +357,7 @@ def main(argv) -> int:
         print("\n".join(f"{row.name:18} {row.threads}  {row.sentence}" for row in chosen))
         return 0
     if options.source:
-        print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+        show_last(options, chosen)
         return 0
 
     def notice(text):
@@ -345,9 +375,10 @@ def main(argv) -> int:
         finally:
             if options.results == RESULTS and RESULTS.exists():
                 results.seal(RESULTS)
+        whole = not (options.only or options.skip_memory)
+        figures = measure_memory(everyone, options.results, show) if whole else {}
     show("")
-    print(ranking.summary(study_of(rows, samples)), end="")
-    return 1 if any(row.failure and row.contender == "hakmem" for row in samples) else 0
+    return show_new(study_of(rows, samples), figures)
 
 
 if __name__ == "__main__":

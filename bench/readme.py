@@ -16,7 +16,7 @@ from pathlib import Path
 from common import files, model, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import ablation, bench, effects, gate, golden, ranking, report, results, wall
+from bench import ablation, bench, effects, gate, golden, over_time, ranking, report, results, wall
 
 PAGE = ROOT / "README.md"
 BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
@@ -171,6 +171,19 @@ def ranking_block(source: str) -> str:
     return "\n".join([*lines, "", textwrap.fill(ranking.behind(found), WIDTH, **WHOLE)]) + "\n"
 
 
+def memory_block(source: str) -> str:
+    """Resident memory over time: what is left of bursts."""
+    figures = named(over_time.KIND, source)["figures"]
+    peers = [peer.name for peer in bench.PEERS]
+    there = sorted(over_time.contenders(figures), key=lambda name: peers.index(name) if name in peers else len(peers))
+    others = [name for name in there if name not in (over_time.OURS, over_time.REFERENCE)]
+    table = over_time.short_table(figures, [over_time.OURS, *others, over_time.REFERENCE])
+    sizes = listed([f"{size.sentence} ({size.name})" for size in over_time.words("size")])
+    said = "Resident 0.5, 2 and 10 s after the last burst of 128 MiB was freed, one where they are equal; means over " \
+           f"blocks of {sizes}. {over_time.behind(figures, over_time.LAST)}"
+    return "\n".join([*table, "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"
+
+
 def variants_block(source: str) -> str:
     """Which variant is for whom, and what it costs."""
     record = named("variants", source)
@@ -197,8 +210,8 @@ def goal_block(_source: str) -> str:
            f"goals of `together`, as bench/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
 
 
-KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "variants": variants_block,
-         "set": goal_block}
+KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block,
+         "variants": variants_block, "set": goal_block}
 
 
 def newest(kind: str, source: str) -> str:
@@ -207,6 +220,11 @@ def newest(kind: str, source: str) -> str:
         return source
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)
+    if kind == "memory":
+        found = over_time.newest(records())
+        if found is None:
+            raise UserError("results/ holds no resident memory over time yet: run `make bench` first")
+        return found["time"]
     tree = source.partition("/")[2] or TREE
     wanted = "run" if kind in ("run", "claims") else kind
     found = [record for record in records() if record["kind"] == wanted and

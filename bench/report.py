@@ -10,9 +10,11 @@ from pathlib import Path
 from common import files, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import gate, golden, results, wall
+from bench import gate, golden, over_time, results, wall
 from bench.tree import STAGES, Tree
 
+MEMORY_PICTURE = "memory.svg"
+BIN_SECONDS = 0.2       # of a point of bench_over_time's curve
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PAIR = "pair64"         # the pattern that stands for "an operation"
 # What every workload is shown with; "" is the metric of the branch model, whatever its name.
@@ -202,21 +204,51 @@ def render_table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def plot(tree: Tree, path: Path):
-    """Bars of the held-out workloads' metrics by stage, each against base. Equal input gives equal bytes."""
+def _axes(rows: int, columns: int, height: float) -> tuple:
+    """A figure with so many charts, and their axes. Equal input gives equal bytes."""
     import matplotlib
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "hakmem"
     from matplotlib import pyplot
+    return pyplot.subplots(rows, columns, figsize=(3.2 * columns, height), layout="constrained", squeeze=False)
 
+
+def _write_figure(figure, path: Path):
+    from matplotlib import pyplot
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:], metadata={"Date": None})
+    pyplot.close(figure)
+    files.write_atomic(path, drawn.getvalue())
+
+
+def plot_memory(record: dict, path: Path):
+    """Resident memory over time: a chart for each shape and size, a line for each contender."""
+    shapes, sizes = over_time.words("shape"), over_time.words("size")
+    figure, axes = _axes(len(shapes), len(sizes), 2.2 * len(shapes))
+    step = BIN_SECONDS * record["scale"]
+    for axis, row in zip(axes.flat, over_time.row_names()):
+        for name, found in record["figures"][row].items():
+            curve = found.get("curve", [])
+            axis.plot([at * step for at in range(len(curve))], curve, linewidth=2 if name == over_time.OURS else 1,
+                      label=name)
+        axis.set_title(row, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.set_ylim(bottom=0)
+    axes[0][0].legend(fontsize=7)
+    figure.supxlabel("seconds", fontsize=8)
+    figure.supylabel("MiB resident beyond what lives", fontsize=8)
+    _write_figure(figure, path)
+
+
+def plot(tree: Tree, path: Path):
+    """Bars of the held-out workloads' metrics by stage, each against base."""
     material = gate.load_gates().material
     names = [row.name for row in workloads.load_workloads(ROOT)]
     stages = tree.built_stages()
     evidence = {stage: gate.evidence_of(tree, stage, names) for stage in stages}
     shown = [name for name, record in sorted(evidence["base"].measures.items())
              if record["role"] == "holdout" and record["metrics"]["ir_alloc"] >= material.instructions]
-    figure, axes = pyplot.subplots(1, len(PLOTTED), figsize=(3.2 * len(PLOTTED), 3), layout="constrained",
-                                   squeeze=False)
+    figure, axes = _axes(1, len(PLOTTED), 3)
     for axis, (metric, title) in zip(axes[0], PLOTTED):
         for position, stage in enumerate(stages):
             values = []
@@ -231,20 +263,23 @@ def plot(tree: Tree, path: Path):
         axis.axhline(1, color="black", linewidth=0.6)
         axis.set_title(title, fontsize=8)
     axes[0][0].legend(fontsize=7)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:], metadata={"Date": None})
-    pyplot.close(figure)
-    files.write_atomic(path, drawn.getvalue())
+    _write_figure(figure, path)
 
 
-def render_page(results, pictures) -> str:
-    """The page; `pictures` maps a label to (bars, heat map) file names."""
+def render_page(results, pictures, memory=None) -> str:
+    """The page; `pictures` maps a label to (bars, heat map) file names, `memory` is a record of memory over time."""
     import jinja2
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text()).render(
-        results=results, pictures=pictures, head=HEAD, cells=_cells, roles=ROLES, effect_cells=effect_cells,
+        results=results, pictures=pictures, memory=memory, memory_picture=MEMORY_PICTURE, head=HEAD, cells=_cells,
+        memory_rows=over_time.after_rows(memory["figures"]) if memory else (), roles=ROLES, effect_cells=effect_cells,
         effect_head=("workload", *(title for _name, title in METRICS)))
+
+
+def memory_record():
+    """Resident memory over time as it was measured last, None if it never was."""
+    return over_time.newest(results.everything())
 
 
 def write_page(trees, results, path: Path):
@@ -258,7 +293,10 @@ def write_page(trees, results, path: Path):
         stages = heatmap.stage_shares(tree)
         heatmap.draw(stages, path.parent / heat, tree.label)
         pictures[result.label] = (bars, heat)
-    files.write_atomic(path, render_page(results, pictures))
+    memory = memory_record()
+    if memory:
+        plot_memory(memory, path.parent / MEMORY_PICTURE)
+    files.write_atomic(path, render_page(results, pictures, memory))
 
 
 def main(argv) -> int:

@@ -8,6 +8,7 @@
     sweep           throughput over sizes and threads, against the C library
     syscalls        system calls about memory, and page faults
     larson          Larson's presets burst and loop, 1 and 4 threads, under the variants with checks too
+    memory          resident memory over time, after bursts of blocks (bench/over_time.py); --scale is of the waiting
 
 Each prints a table with its goal and appends one record to results/. Times are provisional on a machine that does
 anything else.
@@ -26,10 +27,9 @@ from pathlib import Path
 
 from common import paths, workloads
 from common.errors import Failure, UserError, guard
-from common.launch import STDOUT, launch
-from common.workloads import Workload
-from bench import bench, effects, golden, measure, results
+from bench import bench, effects, golden, measure, over_time, results
 from bench.ranking import render
+from bench.runs import output_of, program
 
 HIT_GOAL, OVERHEAD_GOAL, VARIANCE_GOAL, SCALING_GOAL = 0.85, 0.02, 0.05, 0.9
 FEW, MANY = 200_000, 2_200_000      # iterations, for cycles
@@ -55,20 +55,6 @@ class Options:
     threads: int
     rounds: int
     scale: float            # of the amount of work
-
-
-def program(name: str, *words) -> Workload:
-    """One of the project's own programs as a workload."""
-    return Workload(name=f"{name} {' '.join(words)}", role="holdout", sentence="",
-                    command=(f"{{bench}}/{name}", *words))
-
-
-def output_of(row, contender, extra_env=None, wrapper=()) -> tuple:
-    """(standard output, standard error) of a run."""
-    kept = {}
-    done = launch(row, contender.library, extra_env={**contender.env, **(extra_env or {})}, wrapper=wrapper,
-                  keep=lambda scratch: kept.update(text=(scratch / STDOUT).read_text()))
-    return kept["text"], done.stderr
 
 
 def throughput(row, contender) -> float:
@@ -272,8 +258,14 @@ def larson(options: Options):
     return rows, kept, "\nmillions of operations a second, page faults"
 
 
+def memory(options: Options):
+    """Resident memory while bursts of blocks come and go, and after them."""
+    kept = over_time.run_all(options.everyone, min(options.scale, 1.0), lambda text: None)
+    return over_time.after_rows(kept), kept, f"\n\n{over_time.rest(kept)}"
+
+
 STUDIES = {function.__name__: function for function in
-           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson)}
+           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson, memory)}
 
 
 def parse(argv) -> tuple:

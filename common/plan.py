@@ -513,7 +513,7 @@ def report_edge(project, configs) -> Edge:
     needs = tuple(need for config in configs for need in
                   (*measures(project, config, STAGES), f"{config.tree}/wall.json", f"{config.tree}/select/ship.json",
                    *(f"{config.tree}/gate/{stage}.json" for stage in GATED)))
-    return Edge(("build/report/index.html",), "report", implicit=(*needs, "bench/report.py"),
+    return Edge(("build/report/index.html",), "report", implicit=(*needs, "bench/report.py", "results/seals.jsonl"),
                 variables={"trees": " ".join(f"--build {config.tree}" for config in configs)})
 
 

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from bench import bench, inputs, ranking
+from bench import bench, inputs, over_time, ranking
 from bench.ranking import Sample, Study
 from common import paths, tables, workloads
 from common.errors import UserError
 from common.proc import run
-from tests.support import ROOT, needs
+from tests.support import ROOT, Preloaded, label, main_library, needs
 
 HARNESS = ROOT / "bench" / "programs" / "harness.c"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-pthread", "-fno-builtin")
@@ -27,6 +27,7 @@ SMALL = {
     "bench_large_ws": ["20000", "10000"],
     "bench_larson": ["-n", "2", "8", "1024", "500", "2", "1", "2"],
     "bench_mid_mt": ["2000"],
+    "bench_over_time": ["threads", "tiny", "32", "1"],
     "bench_overhead": ["1000"],
     "bench_producer_consumer": ["20", "2", "2"],
     "bench_random_mixed": ["10000", "100", "1"],
@@ -60,6 +61,7 @@ def test_every_program_is_tested_and_in_the_table():
     names = {path.stem for path in (ROOT / "bench" / "programs").glob("bench_*.c")}
     assert names == {*SMALL, LAUNCHER}
     used = {row.program.removeprefix("{bench}/") for row in benchmarks() if row.program.startswith("{bench}/")}
+    used.add("bench_over_time")     # of the shapes and sizes
     assert used == set(SMALL) - {"bench_fastpath", "bench_overhead", "bench_sweep"}   # those are of bench/study.py
 
 
@@ -108,6 +110,19 @@ def test_allocators_refuses_a_library_that_does_not_load(programs):
     assert result.returncode == 2 and "./nowhere.so could not be loaded" in result.stderr
 
 
+def test_a_benchmark_runs_under_its_launcher(programs, monkeypatch):
+    """One sample for the ranking, and the reason where there is none."""
+    directory = programs(LAUNCHER).parent
+    programs("bench_tiny_hot")
+    monkeypatch.setattr(paths, "BENCH_PROGRAMS", directory)
+    row = bench.Benchmark("tiny", "{bench}/bench_tiny_hot", "s", args=("10000",))
+    sample = bench.run_once(row, bench.Contender("glibc"), 3)
+    assert (sample.benchmark, sample.contender, sample.round, sample.failure) == ("tiny", "glibc", 3, "")
+    assert 0 < sample.seconds < 60 and 200 < sample.peak_rss_kib < 100_000
+    failed = bench.run_once(bench.Benchmark("bad", "/bin/false", "s"), bench.Contender("glibc"), 0)
+    assert (failed.failure, failed.seconds) == ("exit 1", 0.0)
+
+
 def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
     out = tmp_path / "usage"
     result = run([programs(LAUNCHER), out, "GREETING=hello", "/bin/sh", "-c", "echo $GREETING; exit 7"], check=False)
@@ -115,6 +130,56 @@ def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
     usage = bench.parse_usage(out.read_text())
     assert sorted(usage) == ["faults", "peak_rss_kib", "seconds", "system", "user"]
     assert 200 < int(usage["peak_rss_kib"]) < 10000
+
+
+def figures_of(program, *words, env=None) -> dict:
+    """The figures of bursts of 64 MiB with a fiftieth of the waiting."""
+    return over_time.parse(run([program, "--figures", *words, "64", "2"], env=env).stdout)
+
+
+def test_over_time_takes_the_words_of_the_table(programs):
+    text = run([programs("bench_over_time"), "-h"]).stdout
+    for key in ("shape", "size"):
+        listed = re.search(rf"{key.upper()} \(default \w+\): (.*)", text)[1].split()
+        assert listed == [word.name for word in over_time.words(key)]
+
+
+@pytest.mark.parametrize("shape", ["once", "trickle", "threads"])
+def test_over_time_sees_what_the_c_library_keeps_and_gives_back(programs, shape):
+    """Large blocks are mappings of their own, which go at once; tiny ones stay for ever. What lives does not count."""
+    freed, kept = (figures_of(programs("bench_over_time"), shape, size, env={}) for size in ("large", "tiny"))
+    for found in (freed, kept):
+        assert 64 <= found["peak"] / over_time.MIB < 100 and found["faults"] > 64 * 256 and found["cpu"] > 0
+    assert freed["after_500"] < 4 * over_time.MIB and max(freed["curve"]) < 16
+    assert {kept[key] // over_time.MIB for key, _seconds in over_time.AFTER} <= set(range(64, 100))
+    # the integral: what is held all through the waiting of 200 ms, less a start that varies
+    assert kept["area"] > 64 * over_time.MIB * 0.19 > 4 * freed["area"]
+
+
+def test_over_time_repeats_bursts(programs):
+    one, ten = (figures_of(programs("bench_over_time"), shape, "big", env={"MALLOC_MMAP_THRESHOLD_": "1000000"})
+                for shape in ("once", "repeat"))
+    assert 8 < ten["faults"] / one["faults"] < 12 and ten["peak"] < 1.2 * one["peak"]
+
+
+def test_over_time_goes_on_with_small_operations(programs):
+    """In the shapes that say so, until the end."""
+    def operations(shape):
+        text = run([programs("bench_over_time"), shape, "big", "64", "1", "-v"]).stdout
+        return int(re.search(r" ops=(\d+)", text)[1])
+
+    assert operations("once") < 64 <= min(operations("trickle"), operations("threads")) - 32 * 10
+
+
+def test_over_time_under_the_library(programs):
+    """After a burst no more stays than the retained amount; hardened holds freed blocks back for a while."""
+    library = main_library()
+    if "-minimal" in label(library):
+        pytest.skip("minimal gives nothing back by itself")
+    with Preloaded(library) as preloaded:
+        found = figures_of(programs("bench_over_time"), "once", "tiny", env=preloaded.environment())
+    assert 64 <= found["peak"] / over_time.MIB < 150
+    assert found["after_500"] == found["after_10000"] < found["peak"] / 2
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -3,11 +3,8 @@
  */
 #include "harness.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum {
     kept = 8 /* one block in so many stays */
@@ -17,31 +14,6 @@ typedef struct piece {
     unsigned char *block;
     size_t size; /* bytes */
 } piece_t;
-
-static uint64_t resident_bytes(void)
-{
-    char text[128] = "";
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0) {
-        bench_fail("cannot read /proc/self/statm");
-    }
-    close(fd);
-    const char *second = strchr(text, ' ');
-    return second == NULL ? 0 : strtoull(second + 1, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* The table of pieces, outside of the allocator that is judged, and touched before anything is counted. */
-static piece_t *new_table(uint64_t count)
-{
-    size_t bytes = count * sizeof(piece_t);
-    piece_t *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (table == MAP_FAILED) {
-        bench_fail("no memory for %llu pieces", (unsigned long long)count);
-    }
-    memset(table, 1, bytes);
-    return table;
-}
 
 static void shuffle(piece_t *table, uint64_t count, uint64_t *state)
 {
@@ -67,15 +39,16 @@ int main(int argc, char **argv)
         bench_usage_error("MIN must not be above MAX");
     }
     uint64_t count = args[0].value, state = args[3].value, asked = 0, left = 0;
-    piece_t *table = new_table(count);
-    uint64_t before = resident_bytes();
+    piece_t *table = bench_pages(count * sizeof(piece_t));
+    int statm = bench_open_statm();
+    uint64_t before = bench_resident(statm);
     for (uint64_t i = 0; i < count; i++) {
         size_t size = bench_between(&state, args[1].value, args[2].value);
         table[i] = (piece_t){.block = bench_malloc(size), .size = size};
         memset(table[i].block, 7, size);
         asked += size;
     }
-    uint64_t filled = resident_bytes() - before;
+    uint64_t filled = bench_resident(statm) - before;
     shuffle(table, count, &state);
     for (uint64_t i = 0; i < count; i++) {
         if (i % kept == 0) {
@@ -84,7 +57,7 @@ int main(int argc, char **argv)
             free(bench_opaque(table[i].block));
         }
     }
-    uint64_t remains = resident_bytes() - before;
+    uint64_t remains = bench_resident(statm) - before;
     if (ratios) {
         printf("filled=%.4f left=%.4f\n", (double)filled / (double)asked, (double)remains / (double)left);
     }

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -176,6 +177,37 @@ uint64_t bench_peak_rss_kib(void)
     text[n > 0 ? n : 0] = '\0';
     const char *line = strstr(text, "VmHWM:");
     return line != NULL ? strtoull(line + strlen("VmHWM:"), NULL, 10) : 0;
+}
+
+int bench_open_statm(void)
+{
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        bench_fail("cannot open /proc/self/statm");
+    }
+    return fd;
+}
+
+uint64_t bench_resident(int statm)
+{
+    char text[128];
+    ssize_t n = pread(statm, text, sizeof text - 1, 0);
+    if (n <= 0) {
+        bench_fail("cannot read /proc/self/statm");
+    }
+    text[n] = '\0';
+    const char *second = strchr(text, ' ');
+    return second == NULL ? 0 : strtoull(second + 1, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void *bench_pages(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+        bench_fail("no memory for %zu bytes", bytes);
+    }
+    memset(pages, 0, bytes);
+    return pages;
 }
 
 int bench_report(uint64_t operations)

@@ -45,6 +45,15 @@ double bench_now(void);
 /* Highest resident memory of this process so far, in KiB. */
 uint64_t bench_peak_rss_kib(void);
 
+/* A file that bench_resident reads. It stays about this process, also when a child of fork reads it. */
+int bench_open_statm(void);
+
+/* Resident memory now, in bytes, by a file from bench_open_statm. */
+uint64_t bench_resident(int statm);
+
+/* So many bytes that do not come from the allocator which is judged, shared with children and already touched. */
+void *bench_pages(size_t bytes);
+
 /* Runs body(contexts + i * size) for i < count, each in its own thread, and waits for all of them. */
 void bench_threads(size_t count, void *(*body)(void *), void *contexts, size_t size);
 

@@ -2,6 +2,7 @@
  * are marked as taken meanwhile and chunks that are in no list. */
 #include "mem/chunk.h"
 
+#include "base/bits.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
@@ -25,7 +26,7 @@
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* A set of slices of one chunk: bit i is slice i. */
-typedef unsigned __int128 slices_t;
+typedef hak_set_t slices_t;
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
@@ -57,31 +58,6 @@ static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 static slices_t mask_of(unsigned first, unsigned slices)
 {
     return (~(slices_t)0 >> (HAK_CHUNK_SLICES - slices)) << first;
-}
-
-static slices_t bit(unsigned i)
-{
-    return (slices_t)1 << i;
-}
-
-static unsigned count(slices_t set)
-{
-    return (unsigned)(__builtin_popcountll((uint64_t)set) + __builtin_popcountll((uint64_t)(set >> 64)));
-}
-
-/* The lowest member; the set is not empty. */
-static unsigned first_of(slices_t set)
-{
-    uint64_t low = (uint64_t)set;
-    return (unsigned)(low != 0 ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(set >> 64)));
-}
-
-/* The highest member; the set is not empty. */
-static unsigned last_of(slices_t set)
-{
-    uint64_t high = (uint64_t)(set >> 64);
-    return high != 0 ? 127u - (unsigned)__builtin_clzll(high)
-                     : 63u - (unsigned)__builtin_clzll((uint64_t)set);
 }
 
 /* The lowest members that are adjacent. `set` is not empty. */
@@ -119,7 +95,7 @@ static void unlink_chunk(chunk_t *chunk)
     if (chunk->prev != NULL)
         chunk->prev->next = chunk->next;
     else if ((by_longest[chunk->longest] = chunk->next) == NULL)
-        lists &= ~bit(chunk->longest);
+        lists &= ~hak_set_bit(chunk->longest);
 }
 
 static void link_chunk(chunk_t *chunk, unsigned longest)
@@ -130,7 +106,7 @@ static void link_chunk(chunk_t *chunk, unsigned longest)
     if (chunk->next != NULL)
         chunk->next->prev = chunk;
     by_longest[longest] = chunk;
-    lists |= bit(longest);
+    lists |= hak_set_bit(longest);
 }
 
 static void relink_chunk(chunk_t *chunk, unsigned longest)
@@ -145,11 +121,12 @@ static void relink_chunk(chunk_t *chunk, unsigned longest)
 static void set_free(chunk_t *chunk, slices_t mask)
 {
     chunk->free |= mask;
-    unsigned first = first_of(mask);
-    slices_t taken_below = ~chunk->free & (bit(first) - 1); /* not empty: those in front are never free */
+    unsigned first = hak_set_first(mask);
+    slices_t taken_below =
+        ~chunk->free & (hak_set_bit(first) - 1); /* not empty: those in front are never free */
     slices_t taken_above = ~chunk->free >> first;
-    unsigned begin = last_of(taken_below) + 1;
-    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + first_of(taken_above);
+    unsigned begin = hak_set_last(taken_below) + 1;
+    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + hak_set_first(taken_above);
     if (end - begin > chunk->longest)
         relink_chunk(chunk, end - begin);
 }
@@ -157,7 +134,7 @@ static void set_free(chunk_t *chunk, slices_t mask)
 /* The slices whose number is a multiple of `align`, a power of two. */
 static slices_t every(unsigned align)
 {
-    return align == 1 ? ~(slices_t)0 : ~(slices_t)0 / (bit(align) - 1);
+    return align == 1 ? ~(slices_t)0 : ~(slices_t)0 / (hak_set_bit(align) - 1);
 }
 
 /* The same for a run that begins at a multiple of `align` slices. A chunk whose longest run is as long as the alignment's
@@ -166,11 +143,11 @@ static bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsig
 {
     unsigned looked = 0;
     for (slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
-        unsigned longest = first_of(rest);
+        unsigned longest = hak_set_first(rest);
         for (*chunk = by_longest[longest]; *chunk != NULL; *chunk = (*chunk)->next) {
             slices_t runs = runs_of((*chunk)->free, slices) & every(align);
             if (runs != 0) {
-                *first = first_of(runs);
+                *first = hak_set_first(runs);
                 return true;
             }
             if (looked++ == ALIGNED_SCAN)
@@ -186,10 +163,10 @@ static bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsig
 static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 {
     while ((lists >> slices) != 0) {
-        *chunk = by_longest[slices + first_of(lists >> slices)];
+        *chunk = by_longest[slices + hak_set_first(lists >> slices)];
         slices_t runs = runs_of((*chunk)->free, slices);
         if (runs != 0) {
-            *first = first_of(runs);
+            *first = hak_set_first(runs);
             return true;
         }
         relink_chunk(*chunk, longest_run((*chunk)->free));
@@ -273,7 +250,7 @@ static slices_t guard_chunk(char *chunk)
     if (extent != HAK_GUARD_NOTHING)
         forbid_slice(chunk, HAK_CHUNK_SLICES - 1);
     for (slices_t rest = extent == HAK_GUARD_BARS ? bars : 0; rest != 0; rest &= rest - 1)
-        forbid_slice(chunk, first_of(rest));
+        forbid_slice(chunk, hak_set_first(rest));
     return ALL_FREE & ~bars;
 }
 
@@ -307,10 +284,10 @@ static bool take_locked(chunk_t *chunk, slices_t mask)
     slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
     note_dirty(chunk, to_purge);
-    unsigned dirty = count(chunk->dirty & mask);
-    used_slices += count(mask);
+    unsigned dirty = hak_set_count(chunk->dirty & mask);
+    used_slices += hak_set_count(mask);
     hak_retain_reused(&retain, dirty * HAK_SLICE);
-    hak_retain_fresh(&retain, (count(mask) - dirty) * HAK_SLICE);
+    hak_retain_fresh(&retain, (hak_set_count(mask) - dirty) * HAK_SLICE);
     return dirty == 0;
 }
 
@@ -378,8 +355,8 @@ static void give_locked(chunk_t *chunk, slices_t mask, slices_t touched)
         unqueue_chunk(chunk);
         queue_chunk(chunk);
     }
-    used_slices -= count(mask);
-    hak_retain_freed(&retain, count(chunk->dirty & mask) * HAK_SLICE);
+    used_slices -= hak_set_count(mask);
+    hak_retain_freed(&retain, hak_set_count(chunk->dirty & mask) * HAK_SLICE);
 }
 
 void hak_run_shrink(hak_slab_t *run, unsigned slices)
@@ -397,7 +374,7 @@ void hak_run_shrink(hak_slab_t *run, unsigned slices)
 /* Of the members those whose blocks' states (guard.h) have pages of their own. */
 static slices_t whole_groups(slices_t set)
 {
-    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (bit(STATE_GROUP) - 1);
+    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (hak_set_bit(STATE_GROUP) - 1);
 }
 
 /* Gives back the pages with the states of the blocks of these slices: there are none. */
@@ -405,7 +382,8 @@ static void forget_states(chunk_t *chunk, slices_t groups)
 {
     for (slices_t mask, rest = groups; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
-        hak_os_discard((char *)chunk + first_of(mask) * (HAK_SLICE >> 4), count(mask) * (HAK_SLICE >> 4));
+        hak_os_discard((char *)chunk + hak_set_first(mask) * (HAK_SLICE >> 4),
+                       hak_set_count(mask) * (HAK_SLICE >> 4));
     }
 }
 
@@ -429,18 +407,18 @@ static bool purge_chunk(chunk_t *chunk)
         hak_os_huge_pages(chunk, HAK_CHUNK, false);
     for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
         mask = lowest_run(rest);
-        char *at = (char *)chunk + ((size_t)first_of(mask) << HAK_SLICE_SHIFT);
-        if (!hak_os_discard(at, count(mask) * HAK_SLICE))
+        char *at = (char *)chunk + ((size_t)hak_set_first(mask) << HAK_SLICE_SHIFT);
+        if (!hak_os_discard(at, hak_set_count(mask) * HAK_SLICE))
             break;
         done |= mask;
     }
-    hak_trace("purged", chunk, count(done));
+    hak_trace("purged", chunk, hak_set_count(done));
 
     hak_os_lock(&lock);
     chunk->dirty &= ~done;
-    totals.purged += count(done) * HAK_SLICE;
+    totals.purged += hak_set_count(done) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_given(&retain, count(done) * HAK_SLICE);
+    hak_retain_given(&retain, hak_set_count(done) * HAK_SLICE);
     slices_t before = chunk->free & chunk->dirty;
     for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
@@ -465,7 +443,7 @@ static void remove_chunk(chunk_t *chunk)
     unlink_chunk(chunk);
     if (to_purge != 0)
         unqueue_chunk(chunk);
-    hak_retain_given(&retain, count(to_purge) * HAK_SLICE);
+    hak_retain_given(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
 
@@ -498,7 +476,7 @@ static void unmap_empty_chunks(size_t most)
         list_in_all(kept);
         link_chunk(kept, HAK_RUN_MOST);
         note_dirty(kept, 0);
-        hak_retain_freed(&retain, count(kept->free & kept->dirty) * HAK_SLICE);
+        hak_retain_freed(&retain, hak_set_count(kept->free & kept->dirty) * HAK_SLICE);
         totals.reserved += HAK_CHUNK;
     }
 }
@@ -594,7 +572,7 @@ void hak_pool_after_fork(void)
         after = chunk;
         link_chunk(chunk, longest_run(chunk->free));
         note_dirty(chunk, 0);
-        hak_retain_freed(&retain, count(chunk->free & chunk->dirty) * HAK_SLICE);
+        hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
     }
 }
 

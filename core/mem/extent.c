@@ -2,6 +2,7 @@
  * map entries by then and is in no list. */
 #include "mem/extent.h"
 
+#include "base/bits.h"
 #include "base/options.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -17,8 +18,6 @@
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
-
-typedef unsigned __int128 bins_t; /* a bit for each bin */
 
 /* A free range. */
 typedef struct extent {
@@ -36,7 +35,7 @@ static uint32_t used;           /* records that ever were in use */
 static uint32_t valid;          /* records before it belong to what a forked child gave up */
 static extent_t *unused;        /* records, linked by next */
 static extent_t *bins[2][BINS]; /* clean and dirty ones */
-static bins_t filled[2];        /* bins that are not empty */
+static hak_set_t filled[2];     /* bins that are not empty */
 static extent_t *oldest, *youngest;
 static hak_retain_t retain;
 static uint32_t splits;          /* mappings that our unmapping made, about */
@@ -85,18 +84,6 @@ static unsigned bin_of(size_t size)
     return 4 * (m - 1) + (unsigned)(units >> (m - 2) & 3);
 }
 
-static bins_t bit(unsigned bin)
-{
-    return (bins_t)1 << bin;
-}
-
-/* The lowest member; the set is not empty. */
-static unsigned lowest(bins_t set)
-{
-    uint64_t low = (uint64_t)set;
-    return (unsigned)(low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(set >> 64)));
-}
-
 static void list_extent(extent_t *extent)
 {
     unsigned bin = bin_of(extent->size);
@@ -105,7 +92,7 @@ static void list_extent(extent_t *extent)
     if (extent->next != NULL)
         extent->next->prev = extent;
     bins[extent->dirty][bin] = extent;
-    filled[extent->dirty] |= bit(bin);
+    filled[extent->dirty] |= hak_set_bit(bin);
     if (!extent->dirty)
         return;
     extent->younger = NULL;
@@ -122,7 +109,7 @@ static void unlist_extent(extent_t *extent)
     if (extent->prev != NULL)
         extent->prev->next = extent->next;
     else if ((bins[extent->dirty][bin] = extent->next) == NULL)
-        filled[extent->dirty] &= ~bit(bin);
+        filled[extent->dirty] &= ~hak_set_bit(bin);
     if (!extent->dirty)
         return;
     *(extent->younger != NULL ? &extent->younger->older : &youngest) = extent->older;
@@ -228,9 +215,9 @@ static bool fits(const extent_t *extent, size_t size, size_t align)
 static extent_t *find(bool dirty, size_t size, size_t align)
 {
     extent_t *best = NULL;
-    bins_t rest = filled[dirty] >> bin_of(size) << bin_of(size);
+    hak_set_t rest = filled[dirty] >> bin_of(size) << bin_of(size);
     for (; rest != 0 && best == NULL; rest &= rest - 1) {
-        extent_t *extent = bins[dirty][lowest(rest)];
+        extent_t *extent = bins[dirty][hak_set_first(rest)];
         for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
             if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
                 best = extent;
@@ -423,7 +410,7 @@ bool hak_extent_give_back(uint32_t now_ms)
 /* The first clean range, or NULL. */
 static extent_t *any_clean(void)
 {
-    return filled[false] != 0 ? bins[false][lowest(filled[false])] : NULL;
+    return filled[false] != 0 ? bins[false][hak_set_first(filled[false])] : NULL;
 }
 
 size_t hak_extent_trim(bool unmap)

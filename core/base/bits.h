@@ -31,4 +31,24 @@ HAK_INLINE unsigned hak_set_count(hak_set_t set)
     return (unsigned)(__builtin_popcountll((uint64_t)set) + __builtin_popcountll((uint64_t)(set >> 64)));
 }
 
+/* A set that is changed one member at a time, which in two words takes half the instructions. */
+typedef struct hak_set_words {
+    uint64_t word[2];
+} hak_set_words_t;
+
+HAK_INLINE void hak_set_add(hak_set_words_t *set, unsigned i)
+{
+    set->word[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+HAK_INLINE void hak_set_remove(hak_set_words_t *set, unsigned i)
+{
+    set->word[i / 64] &= ~((uint64_t)1 << i % 64);
+}
+
+HAK_INLINE hak_set_t hak_set_of(hak_set_words_t set)
+{
+    return (hak_set_t)set.word[1] << 64 | set.word[0];
+}
+
 #endif

@@ -1,7 +1,8 @@
 /* big.c: see big.h.
  *
- * Two orders hold everywhere here. An address gets an entry only after the map there was covered (extent.c covers all that it
- * takes from the system; what grows by the system's own means is covered here). And it loses all its entries before it is given up (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
+ * Two orders hold everywhere here. An address gets an entry only after the map there was covered: extent.c does that for all that
+ * it takes from the system, and what the system makes longer is covered here. And it loses all its entries before it is given up
+ * (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
 #include "mem/big.h"
 
 #include "mem/extent.h"

@@ -27,7 +27,7 @@ FEW, MANY = 1000, 11000
 STUB = {"Ir": 2, "Dr": 1, "Dw": 1, "Bc": 0, "Bi": 1}    # call: 1 store; stub: 1 load, 1 indirect jump
 # Pattern -> the most instructions that `together` may take.
 GOALS = {"pair64": 28, "lifo64": 28, "fifo64": 28, "random1024": 30, "mid32k": 45, "pair64k": 60, "pair256k": 60,
-         "pair2m": 120, "calloc64": 42, "realloc16": 60}
+         "pair2m": 120, "random2m": 690, "calloc64": 42, "realloc16": 60}
 PATTERNS = tuple(GOALS)
 FIGURES = ("malloc", "free", "together")
 TABLE = ROOT / "bench" / "golden.toml"

@@ -91,7 +91,7 @@ def test_fastpath_has_a_twin_for_each_pattern(programs):
     words = re.search(r"PATTERN \(default \w+\): (.*)", text).group(1).split()
     patterns = [word for word in words if not word.startswith("empty:")]
     assert patterns == ["pair64", "lifo64", "fifo64", "random1024", "mid32k", "pair64k", "pair256k", "pair2m",
-                        "calloc64", "realloc16"]
+                        "random2m", "calloc64", "realloc16"]
     assert words == patterns + [f"empty:{word}" for word in patterns]
     assert run([programs("bench_fastpath"), "lifo64", "150"], check=False).stderr == (
         "bench_fastpath: ITERATIONS of lifo64 must be a multiple of 100\n")

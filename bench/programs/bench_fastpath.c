@@ -15,6 +15,7 @@
 enum {
     batch = 100,
     slots = 1024,
+    few_slots = 64,
     warm_up = 20000,
     steps = 250
 };
@@ -150,36 +151,46 @@ INLINE size_t size_from(uint64_t state, size_t small, size_t range)
     return small + (((state >> 32) * range) >> 32);
 }
 
-static __attribute__((noinline)) void fill_table(bool empty, size_t small, size_t range)
+static __attribute__((noinline)) void fill_table(bool empty, size_t live, size_t small, size_t range)
 {
     uint64_t state = 1;
-    for (size_t k = 0; k < slots; k++) {
+    for (size_t k = 0; k < live; k++) {
         state = next(state);
         table[k] = take(empty, size_from(state, small, range));
     }
 }
 
-static __attribute__((noinline)) void empty_table(bool empty)
+static __attribute__((noinline)) void empty_table(bool empty, size_t live)
 {
-    for (size_t k = 0; k < slots; k++) {
+    for (size_t k = 0; k < live; k++) {
         give(empty, table[k]);
     }
 }
 
-/* Replaces random ones of 1024 live blocks by blocks of random sizes. */
-INLINE void run_random(bool empty, const pattern_t *pattern, uint64_t count)
+/* Replaces random ones of so many live blocks by blocks of random sizes. */
+INLINE void replace(bool empty, const pattern_t *pattern, uint64_t count, size_t live)
 {
     uint64_t state = 2;
     size_t small = pattern->small;
     size_t range = pattern->size - small + 1;
-    fill_table(empty, small, range);
+    fill_table(empty, live, small, range);
     while (count-- > 0) {
         state = next(state);
-        void **slot = &table[(state >> 20) & (slots - 1)];
+        void **slot = &table[(state >> 20) & (live - 1)];
         give(empty, *slot);
         touch(*slot = take(empty, size_from(state, small, range)));
     }
-    empty_table(empty);
+    empty_table(empty, live);
+}
+
+INLINE void run_random(bool empty, const pattern_t *pattern, uint64_t count)
+{
+    replace(empty, pattern, count, slots);
+}
+
+INLINE void run_few(bool empty, const pattern_t *pattern, uint64_t count)
+{
+    replace(empty, pattern, count, few_slots);
 }
 
 INLINE void run_calloc(bool empty, const pattern_t *pattern, uint64_t count)
@@ -220,6 +231,7 @@ TWINS(pair)
 TWINS(lifo)
 TWINS(fifo)
 TWINS(random)
+TWINS(few)
 TWINS(calloc)
 TWINS(grow)
 
@@ -234,6 +246,7 @@ static const pattern_t patterns[] = {
     {"pair64k", pair_calls, pair_empty, 64 * KIB, 0, 1},
     {"pair256k", pair_calls, pair_empty, 256 * KIB, 0, 1},
     {"pair2m", pair_calls, pair_empty, 2048 * KIB, 0, 1},
+    {"random2m", few_calls, few_empty, 2048 * KIB, 64 * KIB, 1},
     {"calloc64", calloc_calls, calloc_empty, 64, 0, 1},
     {"realloc16", grow_calls, grow_empty, 16, 0, steps},
 };

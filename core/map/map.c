@@ -4,8 +4,7 @@
 #include "os/os.h"
 
 #define MAP_BYTES       (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
-#define WINDOW_SHIFT    32 /* covering goes by windows of 4 GiB of addresses: 1 MiB of map */
-#define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - WINDOW_SHIFT))
+#define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - HAK_WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
 
@@ -74,8 +73,8 @@ static bool cover_window(size_t window)
 
 bool hak_map_cover(const void *address, size_t size)
 {
-    size_t first = (uintptr_t)address >> WINDOW_SHIFT;
-    size_t last = ((uintptr_t)address + size - 1) >> WINDOW_SHIFT;
+    size_t first = (uintptr_t)address >> HAK_WINDOW_SHIFT;
+    size_t last = ((uintptr_t)address + size - 1) >> HAK_WINDOW_SHIFT;
     for (size_t window = first; window <= last; window++) {
         if (bit(covered, window))
             continue;
@@ -90,7 +89,7 @@ bool hak_map_cover(const void *address, size_t size)
 
 uint32_t hak_map_find(const void *p)
 {
-    size_t window = (uintptr_t)p >> WINDOW_SHIFT;
+    size_t window = (uintptr_t)p >> HAK_WINDOW_SHIFT;
     return window < WINDOWS && bit(covered, window) ? hak_map_get(p) : 0;
 }
 
@@ -102,7 +101,7 @@ void hak_map_after_fork(void)
 
 void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owner))
 {
-    const uintptr_t slices = (uintptr_t)1 << (WINDOW_SHIFT - HAK_SLICE_SHIFT);
+    const uintptr_t slices = (uintptr_t)1 << (HAK_WINDOW_SHIFT - HAK_SLICE_SHIFT);
     for (uintptr_t window = 0; window < WINDOWS; window++) {
         for (uintptr_t i = 0; bit(covered, window) && i < slices; i++) {
             const void *slice = (const void *)((window * slices + i) << HAK_SLICE_SHIFT); /* NOLINT */
@@ -143,17 +142,17 @@ bool hak_map_init(void)
     bool sanitized = __tsan_init != NULL || __msan_init != NULL;
     if (!find_place(sanitized ? low : wide) && !find_place(sanitized ? wide : low))
         return false;
-    size_t library = (uintptr_t)hak_os_libraries() >> WINDOW_SHIFT;
+    size_t library = (uintptr_t)hak_os_libraries() >> HAK_WINDOW_SHIFT;
     bool plenty = hak_os_space_limit() >= PLENTY;
     size_t below = plenty ? hak_min(LIBRARY_WINDOWS, library) : 0;
     /* Whatever fails here is there already, or is not needed to run. */
     make_readable(1, library - below, below + 1);
-    make_readable(2, (uintptr_t)__builtin_frame_address(0) >> WINDOW_SHIFT, 1);
-    make_readable(3, (uintptr_t)hak_os_program() >> WINDOW_SHIFT, 1);
+    make_readable(2, (uintptr_t)__builtin_frame_address(0) >> HAK_WINDOW_SHIFT, 1);
+    make_readable(3, (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT, 1);
     /* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next
      * window. */
-    size_t brk = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> WINDOW_SHIFT;
-    if (plenty && brk != (uintptr_t)hak_os_program() >> WINDOW_SHIFT)
+    size_t brk = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> HAK_WINDOW_SHIFT;
+    if (plenty && brk != (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT)
         make_readable(4, brk, 1);
     return true;
 }

@@ -26,6 +26,8 @@
 
 #include "base/classes.h"
 
+#define HAK_WINDOW_SHIFT 32 /* covering goes by windows of 4 GiB of addresses: 1 MiB of map */
+
 #define HAK_ENTRY_SHIFT 12
 #define HAK_ENTRY_LOW   0xfffu
 #define HAK_ENTRY_LARGE 0xff0u
@@ -62,6 +64,12 @@ void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owne
 HAK_INLINE uint32_t hak_map_get(const void *p)
 {
     return atomic_load_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], memory_order_relaxed);
+}
+
+/* The 4 GiB of addresses that p is in: covered together. */
+HAK_INLINE uintptr_t hak_map_window(const void *p)
+{
+    return (uintptr_t)p >> HAK_WINDOW_SHIFT;
 }
 
 /* The same for a pointer that may lead anywhere: where no map is, there is no block. */

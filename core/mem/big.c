@@ -1,7 +1,8 @@
 /* big.c: see big.h.
  *
- * Two orders hold everywhere here. An address gets an entry only after the map there was covered. And it loses all its entries
- * before it is given up (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
+ * Two orders hold everywhere here. An address gets an entry only after the map there was covered: extent.c does that for all that
+ * it takes from the system, and what the system makes longer is covered here. And it loses all its entries before it is given up
+ * (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
 #include "mem/big.h"
 
 #include "mem/extent.h"
@@ -41,21 +42,18 @@ void hak_big_set_asked(void *p, size_t asked)
         set_part(p, ASKED_SLICE + part, asked >> part * HAK_PART_BITS);
 }
 
-/* Writes a block down. False if there is no memory for the map there. */
-static bool publish(char *base, size_t size)
+/* Writes a block down. The map is covered there. */
+static void publish(char *base, size_t size)
 {
-    if (!hak_map_cover(base, size))
-        return false;
     size_t slices = size >> HAK_SLICE_SHIFT;
     set_part(base, 1, slices >> HAK_PART_BITS);
     hak_map_set(base + size - HAK_SLICE, hak_entry(0, HAK_ENTRY_PART));
     hak_map_set(base, hak_entry((uint32_t)(slices & PART_MASK), HAK_ENTRY_BIG));
-    return true;
 }
 
 static void forget(char *base, size_t size)
 {
-    for (unsigned slice = 0; slice < ASKED_SLICE + 3; slice++)
+    for (unsigned slice = 0; slice < (HAK_HARDEN ? ASKED_SLICE + 3 : ASKED_SLICE); slice++)
         hak_map_set(base + slice * HAK_SLICE, 0);
     hak_map_set(base + size - HAK_SLICE, 0);
 }
@@ -72,10 +70,7 @@ void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero)
     char *base = hak_extent_take(size, hak_max(align, HAK_UNIT), zeroed, zero);
     if (base == NULL)
         return NULL;
-    if (!publish(base, size)) {
-        give(base, size, !*zero);
-        return NULL;
-    }
+    publish(base, size);
     atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
     hak_trace("big taken", base, size);
     return base;
@@ -102,14 +97,12 @@ static void *shrink(char *base, size_t before, size_t size)
 /* The block in place, longer; NULL if what is behind it is taken. */
 static void *grow(char *base, size_t before, size_t size)
 {
-    if (!hak_map_cover(base, size))
-        return NULL;
     if (hak_extent_take_at(base + before, size - before)) {
         hak_map_set(base + before - HAK_SLICE, 0);
         publish(base, size);
         return base;
     }
-    if (!hak_os_resize(base, before, size))
+    if (!hak_map_cover(base, size) || !hak_os_resize(base, before, size))
         return NULL;
     hak_extent_moved(before, size);
     hak_map_set(base + before - HAK_SLICE, 0);
@@ -126,7 +119,7 @@ static void *move(char *base, size_t before, size_t size)
         return NULL;
     size_t asked = HAK_HARDEN ? hak_big_asked(base) : 0;
     forget(base, before);
-    if (!hak_map_cover(target, size) || !hak_os_move(base, before, target, size)) {
+    if (!hak_os_move(base, before, target, size)) {
         publish(base, before);
         if (HAK_HARDEN)
             hak_big_set_asked(base, asked);

@@ -2,6 +2,7 @@
  * are marked as taken meanwhile and chunks that are in no list. */
 #include "mem/chunk.h"
 
+#include "base/bits.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
@@ -17,15 +18,15 @@
 #define REGION_MOST  ((size_t)1 << 30)
 /* The free slices of a chunk without runs. */
 #define ALL_FREE ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
-/* Those that are free in every chunk without runs: a run that fits in them can always be had. */
-#define SURELY_FREE      (mask_of(HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST, HAK_RUN_MOST))
+/* From here on all are free in every chunk without runs, up to the tail: a run that fits there can always be had. */
+#define SURELY_FREE      (HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST)
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* A set of slices of one chunk: bit i is slice i. */
-typedef unsigned __int128 slices_t;
+typedef hak_set_t slices_t;
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
@@ -44,9 +45,9 @@ static_assert(sizeof(slices_t) * 8 == HAK_CHUNK_SLICES, "a bit for each slice");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 static hak_os_lock_t lock;
-static chunk_t *by_longest[HAK_CHUNK_SLICES]; /* lists of chunks; [0] holds the full ones */
-static slices_t lists;                        /* bit n: by_longest[n] is not empty */
-static chunk_t *oldest, *youngest;            /* the queue of chunks with slices to purge */
+static chunk_t *by_longest[HAK_CHUNK_SLICES];                /* lists of chunks; [0] holds the full ones */
+static slices_t lists;                                       /* bit n: by_longest[n] is not empty */
+static chunk_t queue = {.older = &queue, .younger = &queue}; /* of chunks with slices to purge: its ends */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
 static bool region_huge;          /* the system has been told to back it by huge pages */
@@ -57,31 +58,6 @@ static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
 static slices_t mask_of(unsigned first, unsigned slices)
 {
     return (~(slices_t)0 >> (HAK_CHUNK_SLICES - slices)) << first;
-}
-
-static slices_t bit(unsigned i)
-{
-    return (slices_t)1 << i;
-}
-
-static unsigned count(slices_t set)
-{
-    return (unsigned)(__builtin_popcountll((uint64_t)set) + __builtin_popcountll((uint64_t)(set >> 64)));
-}
-
-/* The lowest member; the set is not empty. */
-static unsigned first_of(slices_t set)
-{
-    uint64_t low = (uint64_t)set;
-    return (unsigned)(low != 0 ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(set >> 64)));
-}
-
-/* The highest member; the set is not empty. */
-static unsigned last_of(slices_t set)
-{
-    uint64_t high = (uint64_t)(set >> 64);
-    return high != 0 ? 127u - (unsigned)__builtin_clzll(high)
-                     : 63u - (unsigned)__builtin_clzll((uint64_t)set);
 }
 
 /* The lowest members that are adjacent. `set` is not empty. */
@@ -95,20 +71,26 @@ static slices_t lowest_run(slices_t set)
 static slices_t runs_of(slices_t set, unsigned n)
 {
     unsigned have = 1;
-    while (have < n) {
-        unsigned step = have < n - have ? have : n - have;
-        set &= set >> step;
-        have += step;
-    }
-    return set;
+    for (; have <= n / 2; have *= 2)
+        set &= set >> have;
+    return set & set >> (n - have);
 }
 
+/* By doubling: where runs of 1, 2, 4 ... begin, as long as there are any; then by how much the longest of these go on. */
 static unsigned longest_run(slices_t set)
 {
-    unsigned length = 0;
-    for (unsigned step = HAK_CHUNK_SLICES / 2; step != 0; step /= 2)
-        if (runs_of(set, length + step) != 0)
-            length += step;
+    slices_t begins[8] = {set};
+    unsigned k = 0;
+    if (set == 0)
+        return 0;
+    while ((begins[k + 1] = begins[k] & begins[k] >> (1u << k)) != 0)
+        k++;
+    unsigned length = 1u << k;
+    for (slices_t at = begins[k]; k-- != 0;) {
+        slices_t longer = at & begins[k] >> length;
+        at = longer != 0 ? longer : at;
+        length += longer != 0 ? 1u << k : 0;
+    }
     return length;
 }
 
@@ -119,7 +101,7 @@ static void unlink_chunk(chunk_t *chunk)
     if (chunk->prev != NULL)
         chunk->prev->next = chunk->next;
     else if ((by_longest[chunk->longest] = chunk->next) == NULL)
-        lists &= ~bit(chunk->longest);
+        lists &= ~hak_set_bit(chunk->longest);
 }
 
 static void link_chunk(chunk_t *chunk, unsigned longest)
@@ -130,7 +112,7 @@ static void link_chunk(chunk_t *chunk, unsigned longest)
     if (chunk->next != NULL)
         chunk->next->prev = chunk;
     by_longest[longest] = chunk;
-    lists |= bit(longest);
+    lists |= hak_set_bit(longest);
 }
 
 static void relink_chunk(chunk_t *chunk, unsigned longest)
@@ -145,38 +127,60 @@ static void relink_chunk(chunk_t *chunk, unsigned longest)
 static void set_free(chunk_t *chunk, slices_t mask)
 {
     chunk->free |= mask;
-    unsigned first = first_of(mask);
-    slices_t taken_below = ~chunk->free & (bit(first) - 1); /* not empty: those in front are never free */
+    unsigned first = hak_set_first(mask);
+    slices_t taken_below =
+        ~chunk->free & (hak_set_bit(first) - 1); /* not empty: those in front are never free */
     slices_t taken_above = ~chunk->free >> first;
-    unsigned begin = last_of(taken_below) + 1;
-    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + first_of(taken_above);
+    unsigned begin = hak_set_last(taken_below) + 1;
+    unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + hak_set_first(taken_above);
     if (end - begin > chunk->longest)
         relink_chunk(chunk, end - begin);
 }
 
-/* The slices whose number is a multiple of `align`, a power of two. */
+/* The slices whose number is a multiple of `align`, a power of two up to 64. By a table: a division of 128 bits is a loop. */
 static slices_t every(unsigned align)
 {
-    return align == 1 ? ~(slices_t)0 : ~(slices_t)0 / (bit(align) - 1);
+    static const uint64_t half[] = {~(uint64_t)0,
+                                    0x5555555555555555,
+                                    0x1111111111111111,
+                                    0x0101010101010101,
+                                    0x0001000100010001,
+                                    0x0000000100000001,
+                                    1};
+    uint64_t word = half[__builtin_ctz(align)];
+    return (slices_t)word << 64 | word;
+}
+
+/* Looks at the chunks of a list, of which *chunk is the first, for runs that begin in one of `places`: the first chunk that has
+ * some, and where; 0 if none has of the *left that are still to be looked at. A chunk that has no run as long goes where it belongs. */
+static slices_t look_in_list(chunk_t **chunk, unsigned slices, slices_t places, unsigned *left)
+{
+    for (chunk_t *next; *chunk != NULL; *chunk = next) {
+        next = (*chunk)->next;
+        slices_t runs = runs_of((*chunk)->free, slices);
+        if ((runs & places) != 0)
+            return runs & places;
+        if (runs == 0)
+            relink_chunk(*chunk, longest_run((*chunk)->free));
+        if (*left == 0) /* of each list the first one all the same */
+            break;
+        --*left;
+    }
+    return 0;
 }
 
 /* The same for a run that begins at a multiple of `align` slices. A chunk whose longest run is as long as the alignment's
  * worst case has one for certain; of those that may have one by luck, a few are looked at. */
-static bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsigned *first)
+static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsigned *first)
 {
-    unsigned looked = 0;
+    unsigned left = ALIGNED_SCAN;
     for (slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
-        unsigned longest = first_of(rest);
-        for (*chunk = by_longest[longest]; *chunk != NULL; *chunk = (*chunk)->next) {
-            slices_t runs = runs_of((*chunk)->free, slices) & every(align);
-            if (runs != 0) {
-                *first = first_of(runs);
-                return true;
-            }
-            if (looked++ == ALIGNED_SCAN)
-                break;
+        *chunk = by_longest[hak_set_first(rest)];
+        slices_t runs = look_in_list(chunk, slices, every(align), &left);
+        if (runs != 0) {
+            *first = hak_set_first(runs);
+            return true;
         }
-        looked = looked < ALIGNED_SCAN ? looked : ALIGNED_SCAN - 1; /* of each longer kind at least one */
     }
     return false;
 }
@@ -186,10 +190,10 @@ static bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsig
 static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 {
     while ((lists >> slices) != 0) {
-        *chunk = by_longest[slices + first_of(lists >> slices)];
+        *chunk = by_longest[slices + hak_set_first(lists >> slices)];
         slices_t runs = runs_of((*chunk)->free, slices);
         if (runs != 0) {
-            *first = first_of(runs);
+            *first = hak_set_first(runs);
             return true;
         }
         relink_chunk(*chunk, longest_run((*chunk)->free));
@@ -199,16 +203,22 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 
 static void queue_chunk(chunk_t *chunk)
 {
-    chunk->younger = NULL;
-    chunk->older = youngest;
-    *(youngest != NULL ? &youngest->younger : &oldest) = chunk;
-    youngest = chunk;
+    chunk->younger = &queue;
+    chunk->older = queue.older;
+    queue.older->younger = chunk;
+    queue.older = chunk;
 }
 
 static void unqueue_chunk(chunk_t *chunk)
 {
-    *(chunk->younger != NULL ? &chunk->younger->older : &youngest) = chunk->older;
-    *(chunk->older != NULL ? &chunk->older->younger : &oldest) = chunk->younger;
+    chunk->younger->older = chunk->older;
+    chunk->older->younger = chunk->younger;
+}
+
+/* NULL if there is none. */
+static chunk_t *oldest(void)
+{
+    return queue.younger != &queue ? queue.younger : NULL;
 }
 
 /* Keeps the queue in step with a change of what a chunk has to purge. */
@@ -273,7 +283,7 @@ static slices_t guard_chunk(char *chunk)
     if (extent != HAK_GUARD_NOTHING)
         forbid_slice(chunk, HAK_CHUNK_SLICES - 1);
     for (slices_t rest = extent == HAK_GUARD_BARS ? bars : 0; rest != 0; rest &= rest - 1)
-        forbid_slice(chunk, first_of(rest));
+        forbid_slice(chunk, hak_set_first(rest));
     return ALL_FREE & ~bars;
 }
 
@@ -301,16 +311,23 @@ static unsigned index_of(const hak_slab_t *run)
     return (unsigned)(run - (hak_slab_t *)(void *)chunk_of(run));
 }
 
-/* Takes free slices. True if they are known to be zero. */
-static bool take_locked(chunk_t *chunk, slices_t mask)
+/* How many of the slices of a mask are dirty. */
+static unsigned dirty_of(const chunk_t *chunk, slices_t mask, unsigned slices)
+{
+    slices_t dirty = chunk->dirty & mask;
+    return hak_likely(dirty == mask) ? slices : hak_set_count(dirty);
+}
+
+/* Takes free slices, so many. True if they are known to be zero. */
+static bool take_locked(chunk_t *chunk, slices_t mask, unsigned slices)
 {
     slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
     note_dirty(chunk, to_purge);
-    unsigned dirty = count(chunk->dirty & mask);
-    used_slices += count(mask);
+    unsigned dirty = dirty_of(chunk, mask, slices);
+    used_slices += slices;
     hak_retain_reused(&retain, dirty * HAK_SLICE);
-    hak_retain_fresh(&retain, (count(mask) - dirty) * HAK_SLICE);
+    hak_retain_fresh(&retain, (slices - dirty) * HAK_SLICE);
     return dirty == 0;
 }
 
@@ -322,11 +339,17 @@ static void set_slices(hak_slab_t *run, unsigned from, unsigned slices)
     run->slices = (uint8_t)slices;
 }
 
-hak_slab_t *hak_run_take(unsigned slices, unsigned align)
+/* True if such a run can always be had: in a new chunk at the latest. */
+static bool can_be_had(unsigned slices, unsigned align)
+{
+    return hak_round_up(SURELY_FREE, align) + slices <= SURELY_FREE + HAK_RUN_MOST;
+}
+
+hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
-    if ((runs_of(SURELY_FREE, slices) & every(align)) == 0)
+    if (!can_be_had(slices, align))
         return NULL;
     hak_os_lock(&lock);
     while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {
@@ -335,13 +358,22 @@ hak_slab_t *hak_run_take(unsigned slices, unsigned align)
             return NULL;
         }
     }
-    bool clean = take_locked(chunk, mask_of(first, slices));
+    bool clean = take_locked(chunk, mask_of(first, slices), slices);
     hak_os_unlock(&lock);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
-    set_slices(run, 0, slices);
+    run->back = 0;
+    run->slices = (uint8_t)slices;
     run->clean = clean;
     hak_trace("run taken", hak_slab_base(run), slices);
+    return run;
+}
+
+hak_slab_t *hak_run_take(unsigned slices, unsigned align)
+{
+    hak_slab_t *run = hak_run_take_block(slices, align);
+    if (run != NULL)
+        set_slices(run, 1, slices);
     return run;
 }
 
@@ -356,7 +388,7 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     hak_os_lock(&lock);
     bool room = (chunk->free & more) == more;
     if (room)
-        take_locked(chunk, more);
+        take_locked(chunk, more, slices - run->slices);
     hak_os_unlock(&lock);
     if (!room)
         return false;
@@ -365,8 +397,8 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     return true;
 }
 
-/* Slices are free again, of which those of `used` may be other than zero. */
-static void give_locked(chunk_t *chunk, slices_t mask, slices_t touched)
+/* So many slices are free again, of which those of `touched` may be other than zero. */
+static void give_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t touched)
 {
     hak_assert((chunk->free & mask) == 0);
     slices_t to_purge = chunk->free & chunk->dirty;
@@ -378,26 +410,27 @@ static void give_locked(chunk_t *chunk, slices_t mask, slices_t touched)
         unqueue_chunk(chunk);
         queue_chunk(chunk);
     }
-    used_slices -= count(mask);
-    hak_retain_freed(&retain, count(chunk->dirty & mask) * HAK_SLICE);
+    used_slices -= slices;
+    hak_retain_freed(&retain, dirty_of(chunk, mask, slices) * HAK_SLICE);
 }
 
 void hak_run_shrink(hak_slab_t *run, unsigned slices)
 {
     if (slices == run->slices)
         return;
-    slices_t rest = mask_of(index_of(run) + slices, run->slices - slices);
+    unsigned less = run->slices - slices;
+    slices_t rest = mask_of(index_of(run) + slices, less);
     hak_trace("run shrunk", hak_slab_base(run), slices);
     run->slices = (uint8_t)slices;
     hak_os_lock(&lock);
-    give_locked(chunk_of(run), rest, rest);
+    give_locked(chunk_of(run), rest, less, rest);
     hak_os_unlock(&lock);
 }
 
 /* Of the members those whose blocks' states (guard.h) have pages of their own. */
 static slices_t whole_groups(slices_t set)
 {
-    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (bit(STATE_GROUP) - 1);
+    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (hak_set_bit(STATE_GROUP) - 1);
 }
 
 /* Gives back the pages with the states of the blocks of these slices: there are none. */
@@ -405,7 +438,8 @@ static void forget_states(chunk_t *chunk, slices_t groups)
 {
     for (slices_t mask, rest = groups; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
-        hak_os_discard((char *)chunk + first_of(mask) * (HAK_SLICE >> 4), count(mask) * (HAK_SLICE >> 4));
+        hak_os_discard((char *)chunk + hak_set_first(mask) * (HAK_SLICE >> 4),
+                       hak_set_count(mask) * (HAK_SLICE >> 4));
     }
 }
 
@@ -429,18 +463,18 @@ static bool purge_chunk(chunk_t *chunk)
         hak_os_huge_pages(chunk, HAK_CHUNK, false);
     for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
         mask = lowest_run(rest);
-        char *at = (char *)chunk + ((size_t)first_of(mask) << HAK_SLICE_SHIFT);
-        if (!hak_os_discard(at, count(mask) * HAK_SLICE))
+        char *at = (char *)chunk + ((size_t)hak_set_first(mask) << HAK_SLICE_SHIFT);
+        if (!hak_os_discard(at, hak_set_count(mask) * HAK_SLICE))
             break;
         done |= mask;
     }
-    hak_trace("purged", chunk, count(done));
+    hak_trace("purged", chunk, hak_set_count(done));
 
     hak_os_lock(&lock);
     chunk->dirty &= ~done;
-    totals.purged += count(done) * HAK_SLICE;
+    totals.purged += hak_set_count(done) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_given(&retain, count(done) * HAK_SLICE);
+    hak_retain_given(&retain, hak_set_count(done) * HAK_SLICE);
     slices_t before = chunk->free & chunk->dirty;
     for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
@@ -465,7 +499,7 @@ static void remove_chunk(chunk_t *chunk)
     unlink_chunk(chunk);
     if (to_purge != 0)
         unqueue_chunk(chunk);
-    hak_retain_given(&retain, count(to_purge) * HAK_SLICE);
+    hak_retain_given(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
 
@@ -498,7 +532,7 @@ static void unmap_empty_chunks(size_t most)
         list_in_all(kept);
         link_chunk(kept, HAK_RUN_MOST);
         note_dirty(kept, 0);
-        hak_retain_freed(&retain, count(kept->free & kept->dirty) * HAK_SLICE);
+        hak_retain_freed(&retain, hak_set_count(kept->free & kept->dirty) * HAK_SLICE);
         totals.reserved += HAK_CHUNK;
     }
 }
@@ -509,9 +543,10 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     unsigned first = index_of(run);
     unsigned slices = run->slices;
     hak_trace("run given", hak_slab_base(run), slices);
+    slices_t mask = mask_of(first, slices);
     hak_os_lock(&lock);
-    give_locked(chunk, mask_of(first, slices), touched != 0 ? mask_of(first, touched) : 0);
-    bool due = HAK_PURGE && hak_retain_due(&retain, floor_of()) != 0;
+    give_locked(chunk, mask, slices, touched == slices ? mask : mask & ~(~(slices_t)0 << (first + touched)));
+    bool due = HAK_PURGE && hak_retain_is_due(&retain, floor_of());
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
@@ -529,8 +564,8 @@ bool hak_pool_give_back(uint32_t now_ms)
         unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = HAK_PURGE ? hak_retain_due(&retain, floor_of()) : 0;
-    for (unsigned i = 0; due != 0 && oldest != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest))
+    for (unsigned i = 0; due != 0 && oldest() != NULL && i < CHUNKS_AT_A_TIME; i++) {
+        if (!purge_chunk(oldest()))
             hak_retain_refused(&retain, now_ms);
         due = hak_retain_due(&retain, floor_of());
     }
@@ -555,8 +590,8 @@ size_t hak_pool_trim(void)
         unmap_empty_chunks(SIZE_MAX);
     /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on
      * filling it. */
-    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest != NULL && rounds != 0; rounds--)
-        if (!purge_chunk(oldest))
+    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest() != NULL && rounds != 0; rounds--)
+        if (!purge_chunk(oldest()))
             break;
     uint64_t after = retain.free;
     hak_os_unlock(&lock);
@@ -584,7 +619,7 @@ void hak_pool_after_fork(void)
     /* Another thread was at work. What each chunk has free is always true (one store); lists and sums are derived
      * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
     lists = 0;
-    oldest = youngest = NULL;
+    queue.older = queue.younger = &queue;
     retain = (hak_retain_t){0};
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         by_longest[i] = NULL;
@@ -594,7 +629,7 @@ void hak_pool_after_fork(void)
         after = chunk;
         link_chunk(chunk, longest_run(chunk->free));
         note_dirty(chunk, 0);
-        hak_retain_freed(&retain, count(chunk->free & chunk->dirty) * HAK_SLICE);
+        hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
     }
 }
 

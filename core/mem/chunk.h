@@ -63,6 +63,9 @@ HAK_INLINE char *hak_slab_base(const hak_slab_t *slab)
  * `clean` are set, the rest is the caller's to fill in. NULL when the system has no more memory, or no chunk can hold such a
  * run. Any thread. */
 hak_slab_t *hak_run_take(unsigned slices, unsigned align);
+/* The same for a run that is one block, which only its first byte leads to: the descriptors behind the first one, a cache line
+ * each, are not written. */
+hak_slab_t *hak_run_take_block(unsigned slices, unsigned align);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and
  * a heap's lock may be held: what is due to go back to the system by then goes at the thread's next hak_tick. */
 void hak_run_give(hak_slab_t *run, unsigned touched);

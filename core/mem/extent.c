@@ -1,7 +1,8 @@
 /* extent.c: see extent.h. Everything static is under `lock`. The system is asked without it: what is about to go back has no
- * map entries by then and is in no list. */
+ * map entries by then and is in no list. Of all that is taken from the system the map is covered first. */
 #include "mem/extent.h"
 
+#include "base/bits.h"
 #include "base/options.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -10,15 +11,13 @@
 
 #define PIECE_RECORDS 1024u /* records are mapped so many at a time */
 #define PIECES        1024u
-#define BINS          124u /* of sizes up to 2^31 units */
+#define BINS          128u /* of any size */
 #define SCAN          32u  /* ranges of one bin that are looked at for the best fit */
 #define AT_A_TIME     16u  /* ranges that one call gives back */
 #define SPLITS_MOST   1024u
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
-
-typedef unsigned __int128 bins_t; /* a bit for each bin */
 
 /* A free range. */
 typedef struct extent {
@@ -27,17 +26,18 @@ typedef struct extent {
     struct extent *next, *prev;     /* in its bin */
     struct extent *older, *younger; /* of the dirty ones, by when they were given */
     uint32_t index;                 /* of this record */
+    uint8_t bin;
     bool dirty;
 } extent_t;
 
 static hak_os_lock_t lock;
 static extent_t *pieces[PIECES];
-static uint32_t used;           /* records that ever were in use */
-static uint32_t valid;          /* records before it belong to what a forked child gave up */
-static extent_t *unused;        /* records, linked by next */
-static extent_t *bins[2][BINS]; /* clean and dirty ones */
-static bins_t filled[2];        /* bins that are not empty */
-static extent_t *oldest, *youngest;
+static uint32_t used;             /* records that ever were in use */
+static uint32_t valid;            /* records before it belong to what a forked child gave up */
+static extent_t *unused;          /* records, linked by next */
+static extent_t *bins[2][BINS];   /* clean and dirty ones */
+static hak_set_words_t filled[2]; /* bins that are not empty */
+static extent_t queue = {.older = &queue, .younger = &queue}; /* of the dirty ones: its ends */
 static hak_retain_t retain;
 static uint32_t splits;          /* mappings that our unmapping made, about */
 static hak_extent_view_t totals; /* dirty is retain.free */
@@ -75,58 +75,55 @@ static void drop_record(extent_t *extent)
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
 
-/* Four bins for each power of two, in units. */
+/* Four bins for each power of two of slices, of which a unit has four. */
 static unsigned bin_of(size_t size)
 {
-    size_t units = size / HAK_UNIT;
-    if (units < 4)
-        return (unsigned)units;
-    unsigned m = 63u - (unsigned)__builtin_clzl(units);
-    return 4 * (m - 1) + (unsigned)(units >> (m - 2) & 3);
-}
-
-static bins_t bit(unsigned bin)
-{
-    return (bins_t)1 << bin;
-}
-
-/* The lowest member; the set is not empty. */
-static unsigned lowest(bins_t set)
-{
-    uint64_t low = (uint64_t)set;
-    return (unsigned)(low != 0 ? __builtin_ctzl(low) : 64 + __builtin_ctzl((uint64_t)(set >> 64)));
+    size_t slices = size >> HAK_SLICE_SHIFT;
+    unsigned shift = (63u ^ (unsigned)__builtin_clzl(slices)) - 2;
+    return 4 * (shift - 1) + (unsigned)(slices >> shift);
 }
 
 static void list_extent(extent_t *extent)
 {
-    unsigned bin = bin_of(extent->size);
+    extent_t **list = &bins[extent->dirty][extent->bin];
     extent->prev = NULL;
-    extent->next = bins[extent->dirty][bin];
-    if (extent->next != NULL)
-        extent->next->prev = extent;
-    bins[extent->dirty][bin] = extent;
-    filled[extent->dirty] |= bit(bin);
-    if (!extent->dirty)
-        return;
-    extent->younger = NULL;
-    extent->older = youngest;
-    *(youngest != NULL ? &youngest->younger : &oldest) = extent;
-    youngest = extent;
+    extent->next = *list;
+    if (*list != NULL)
+        (*list)->prev = extent;
+    else
+        hak_set_add(&filled[extent->dirty], extent->bin);
+    *list = extent;
 }
 
 static void unlist_extent(extent_t *extent)
 {
-    unsigned bin = bin_of(extent->size);
     if (extent->next != NULL)
         extent->next->prev = extent->prev;
     if (extent->prev != NULL)
         extent->prev->next = extent->next;
-    else if ((bins[extent->dirty][bin] = extent->next) == NULL)
-        filled[extent->dirty] &= ~bit(bin);
-    if (!extent->dirty)
-        return;
-    *(extent->younger != NULL ? &extent->younger->older : &youngest) = extent->older;
-    *(extent->older != NULL ? &extent->older->younger : &oldest) = extent->younger;
+    else if ((bins[extent->dirty][extent->bin] = extent->next) == NULL)
+        hak_set_remove(&filled[extent->dirty], extent->bin);
+}
+
+/* Makes it the youngest of the dirty ones. */
+static void queue_extent(extent_t *extent)
+{
+    extent->younger = &queue;
+    extent->older = queue.older;
+    queue.older->younger = extent;
+    queue.older = extent;
+}
+
+static void unqueue_extent(extent_t *extent)
+{
+    extent->younger->older = extent->older;
+    extent->older->younger = extent->younger;
+}
+
+/* NULL if there is none. */
+static extent_t *oldest(void)
+{
+    return queue.younger != &queue ? queue.younger : NULL;
 }
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
@@ -136,16 +133,35 @@ static char *last_slice(const extent_t *extent)
     return extent->base + extent->size - HAK_SLICE;
 }
 
-/* The free range that has an entry at p, or NULL. */
-static extent_t *extent_at(const char *p)
+/* The free range that has an entry at p, beside `covered`, or NULL. */
+static extent_t *extent_at(const char *p, const char *covered)
 {
-    uint32_t entry = hak_map_find(p);
+    bool near = hak_map_window(p) == hak_map_window(covered);
+    uint32_t entry = hak_likely(near) ? hak_map_get(p) : hak_map_find(p);
     if (hak_entry_low(entry) != HAK_ENTRY_FREE || hak_entry_high(entry) < valid)
         return NULL;
     return record_at(hak_entry_high(entry));
 }
 
-/* Makes a range free. False if there is no memory for its record or its entries. */
+/* The same, if it is of this kind. */
+static extent_t *neighbour(const char *p, const char *covered, bool dirty)
+{
+    extent_t *extent = extent_at(p, covered);
+    return extent != NULL && extent->dirty == dirty ? extent : NULL;
+}
+
+static uint32_t entry_of(const extent_t *extent)
+{
+    return hak_entry(extent->index, HAK_ENTRY_FREE);
+}
+
+static void set_entries(const extent_t *extent, uint32_t entry)
+{
+    hak_map_set(extent->base, entry);
+    hak_map_set(last_slice(extent), entry);
+}
+
+/* Makes a range free. False if there is no memory for its record. */
 static bool add(char *base, size_t size, bool dirty)
 {
     extent_t *extent = new_record();
@@ -154,14 +170,11 @@ static bool add(char *base, size_t size, bool dirty)
     extent->base = base;
     extent->size = size;
     extent->dirty = dirty;
-    uint32_t entry = hak_entry(extent->index, HAK_ENTRY_FREE);
-    if (!hak_map_cover(base, size)) {
-        drop_record(extent);
-        return false;
-    }
-    hak_map_set(base, entry);
-    hak_map_set(last_slice(extent), entry);
+    extent->bin = (uint8_t)bin_of(size);
+    set_entries(extent, entry_of(extent));
     list_extent(extent);
+    if (dirty)
+        queue_extent(extent);
     totals.clean += dirty ? 0 : size;
     return true;
 }
@@ -170,45 +183,83 @@ static bool add(char *base, size_t size, bool dirty)
 static void take_away(extent_t *extent)
 {
     unlist_extent(extent);
-    hak_map_set(extent->base, 0);
-    hak_map_set(last_slice(extent), 0);
+    if (extent->dirty)
+        unqueue_extent(extent);
+    set_entries(extent, 0);
     totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
 }
 
-/* Makes a range free, joined with free neighbours of its kind. */
-static bool add_joined(char *base, size_t size, bool dirty)
+/* A free range gets longer or shorter. It is used, on the whole: its age begins anew. */
+static void resize(extent_t *extent, size_t size)
 {
-    extent_t *below = extent_at(base - 1);
-    if (below != NULL && below->dirty == dirty) {
-        base = below->base;
-        size += below->size;
-        take_away(below);
+    if (extent->dirty) {
+        unqueue_extent(extent);
+        queue_extent(extent);
+    } else {
+        totals.clean += size - extent->size;
     }
-    extent_t *above = extent_at(base + size);
-    if (above != NULL && above->dirty == dirty) {
+    extent->size = size;
+    unsigned bin = bin_of(size);
+    if (bin == extent->bin)
+        return;
+    unlist_extent(extent);
+    extent->bin = (uint8_t)bin;
+    list_extent(extent);
+}
+
+static void move_begin(extent_t *extent, char *base)
+{
+    size_t size = extent->size + (size_t)(extent->base - base);
+    hak_map_set(extent->base, 0);
+    hak_map_set(base, entry_of(extent));
+    extent->base = base;
+    resize(extent, size);
+}
+
+static void move_end(extent_t *extent, size_t size)
+{
+    hak_map_set(last_slice(extent), 0);
+    hak_map_set(extent->base + size - HAK_SLICE, entry_of(extent));
+    resize(extent, size);
+}
+
+/* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
+HAK_INLINE bool add_joined(char *base, size_t size, bool dirty)
+{
+    extent_t *below = neighbour(base - 1, base, dirty);
+    extent_t *above = neighbour(base + size, base, dirty);
+    if (below != NULL && above != NULL) {
         size += above->size;
         take_away(above);
     }
-    return add(base, size, dirty);
+    if (below != NULL)
+        move_end(below, below->size + size);
+    else if (above != NULL)
+        move_begin(above, base);
+    else
+        return add(base, size, dirty);
+    return true;
 }
 
 /* Takes [at, at + size) out of a free range; what is left before and behind stays free. */
-static void cut(extent_t *extent, char *at, size_t size)
+HAK_INLINE void cut(extent_t *extent, char *at, size_t size)
 {
-    char *base = extent->base;
-    char *end = base + extent->size;
+    size_t before = (size_t)(at - extent->base);
+    size_t behind = extent->size - before - size;
     bool dirty = extent->dirty;
-    take_away(extent);
-    /* A record is there: the one just dropped, and for a second one at worst the rest is lost to us, not to the system. */
-    if (at != base)
-        add(base, (size_t)(at - base), dirty);
-    if (at + size != end)
-        add(at + size, (size_t)(end - at) - size, dirty);
     if (dirty)
         hak_retain_reused(&retain, size);
     else
         hak_retain_fresh(&retain, size);
+    if (before == 0 && behind == 0)
+        take_away(extent);
+    else if (before == 0)
+        move_begin(extent, at + size);
+    else
+        move_end(extent, before);
+    if (before != 0 && behind != 0)
+        add(at + size, behind, dirty); /* without a record it is lost to us, not to the system */
 }
 
 /* --- taking ------------------------------------------------------------------------------------------------------- */
@@ -218,24 +269,39 @@ static char *aligned_in(const extent_t *extent, size_t align)
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
 }
 
-static bool fits(const extent_t *extent, size_t size, size_t align)
+HAK_INLINE bool fits(const extent_t *extent, size_t size, size_t align)
 {
-    size_t before = (size_t)(aligned_in(extent, align) - extent->base);
-    return extent->size >= size && extent->size - size >= before;
+    if (extent->size < size)
+        return false;
+    return align == HAK_UNIT || extent->size - size >= (size_t)(aligned_in(extent, align) - extent->base);
 }
 
-/* The smallest range that fits, of the first few of each bin; NULL if none does. */
-static extent_t *find(bool dirty, size_t size, size_t align)
+/* The smallest range that fits, of the first few of a list; NULL if none does. */
+HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align)
 {
     extent_t *best = NULL;
-    bins_t rest = filled[dirty] >> bin_of(size) << bin_of(size);
-    for (; rest != 0 && best == NULL; rest &= rest - 1) {
-        extent_t *extent = bins[dirty][lowest(rest)];
-        for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
-            if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
-                best = extent;
-    }
+    for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
+        if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
+            best = extent;
     return best;
+}
+
+/* The best of the first bin that has one. */
+HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align)
+{
+    extent_t *const *lists = &bins[dirty][bin_of(size)];
+    for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin_of(size); rest != 0; rest &= rest - 1) {
+        extent_t *best = best_of(lists[hak_set_first(rest)], size, align);
+        if (best != NULL)
+            return best;
+    }
+    return NULL;
+}
+
+/* Twice, since hardly anything is aligned to more than a unit. */
+static extent_t *find(bool dirty, size_t size, size_t align)
+{
+    return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
 
 /* Out of what is free already; NULL if nothing fits. */
@@ -289,6 +355,10 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     }
     if (base == NULL)
         return NULL;
+    if (!hak_map_cover(base, bytes)) {
+        hak_os_unmap(base, bytes);
+        return NULL;
+    }
     if (hak_policy()->thp != HAK_THP_AUTO)
         hak_os_huge_pages(base, bytes, hak_policy()->thp == HAK_THP_ON);
     hak_os_lock(&lock);
@@ -319,7 +389,7 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 bool hak_extent_take_at(char *at, size_t size)
 {
     hak_os_lock(&lock);
-    extent_t *extent = extent_at(at);
+    extent_t *extent = extent_at(at, at - 1);
     bool there = extent != NULL && extent->base == at && extent->size >= size;
     if (there) {
         cut(extent, at, size);
@@ -355,23 +425,23 @@ bool hak_extent_give(char *base, size_t size, bool dirty)
     bool kept = add_joined(base, size, dirty);
     if (kept && dirty)
         hak_retain_freed(&retain, size);
-    bool due = hak_retain_due(&retain, floor_of()) != 0;
+    bool due = hak_retain_is_due(&retain, floor_of());
     hak_os_unlock(&lock);
     if (!kept)
         hak_os_release(base, size);
     return due;
 }
 
-/* Cuts at most `most` bytes, the end of the range, out of it; of what is free, or all that is left after this. */
+/* Cuts at most `most` bytes, the end of the range, out of it. */
 static char *take_end(extent_t *extent, size_t *most)
 {
     char *base = extent->base;
     size_t size = extent->size;
-    bool dirty = extent->dirty;
     size_t rest = size > *most ? size - *most : 0;
-    take_away(extent);
-    if (rest == 0 || !add(base, rest, dirty))
-        rest = 0;
+    if (rest != 0)
+        move_end(extent, rest);
+    else
+        take_away(extent);
     *most = size - rest;
     return base + rest;
 }
@@ -400,7 +470,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
 static bool return_oldest(uint64_t due)
 {
     size_t size = hak_round_up((size_t)due, HAK_UNIT);
-    char *base = take_end(oldest, &size);
+    char *base = take_end(oldest(), &size);
     return return_range(base, size, true, false);
 }
 
@@ -411,7 +481,7 @@ bool hak_extent_give_back(uint32_t now_ms)
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = hak_retain_due(&retain, floor_of());
-    for (unsigned i = 0; due != 0 && oldest != NULL && i < AT_A_TIME; i++) {
+    for (unsigned i = 0; due != 0 && oldest() != NULL && i < AT_A_TIME; i++) {
         if (!return_oldest(due))
             hak_retain_refused(&retain, now_ms);
         due = hak_retain_due(&retain, floor_of());
@@ -423,7 +493,8 @@ bool hak_extent_give_back(uint32_t now_ms)
 /* The first clean range, or NULL. */
 static extent_t *any_clean(void)
 {
-    return filled[false] != 0 ? bins[false][lowest(filled[false])] : NULL;
+    hak_set_t clean = hak_set_of(filled[false]);
+    return clean != 0 ? bins[false][hak_set_first(clean)] : NULL;
 }
 
 size_t hak_extent_trim(bool unmap)
@@ -433,9 +504,9 @@ size_t hak_extent_trim(bool unmap)
     /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
      * after as many as there were records. */
     uint32_t rounds = used + 1;
-    for (; oldest != NULL && rounds != 0; rounds--) {
+    for (extent_t *extent; rounds != 0 && (extent = oldest()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
-        char *base = take_end(oldest, &size);
+        char *base = take_end(extent, &size);
         if (!return_range(base, size, true, unmap))
             break;
         bytes += size;
@@ -459,10 +530,10 @@ void hak_extent_after_fork(void)
     /* Another thread was moving ranges about: what was free is given up rather than trusted. */
     valid = used;
     unused = NULL;
-    filled[0] = filled[1] = 0;
+    filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
     for (unsigned bin = 0; bin < BINS; bin++)
         bins[0][bin] = bins[1][bin] = NULL;
-    oldest = youngest = NULL;
+    queue.older = queue.younger = &queue;
     retain = (hak_retain_t){0};
     totals.clean = 0;
 }

@@ -16,7 +16,7 @@
 #define HAK_UNIT ((size_t)64 << 10)
 
 /* Takes `size` bytes, whole units, aligned to at least a unit. `zeroed`: a range that is clean is better; *zero says whether it
- * is. NULL when the system has no more. No lock may be held. */
+ * is. The map is covered there. NULL when the system has no more. No lock may be held. */
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero);
 /* Takes the `size` bytes that begin at `at`, if they are free. */
 bool hak_extent_take_at(char *at, size_t size);

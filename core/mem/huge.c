@@ -148,7 +148,7 @@ void hak_huge_give(void *p, uint32_t entry)
 static void *large_block(hak_slab_t *run)
 {
     char *base = hak_slab_base(run);
-    run->heap = NULL;
+    atomic_store_explicit(&run->heap, NULL, memory_order_relaxed); /* compared with one's own alone */
     run->cls = 0;
     run->size = (uint32_t)(run->slices * HAK_SLICE);
     hak_map_set(base, HAK_ENTRY_LARGE);
@@ -157,7 +157,7 @@ static void *large_block(hak_slab_t *run)
 
 static void *take_large(size_t size, bool *zero)
 {
-    hak_slab_t *run = hak_run_take((unsigned)hak_huge_slices(size), 1);
+    hak_slab_t *run = hak_run_take_block((unsigned)hak_huge_slices(size), 1);
     if (run == NULL)
         return NULL;
     *zero = run->clean;
@@ -195,7 +195,7 @@ void *hak_huge_take_aligned(size_t align, size_t size)
     if (hak_thread.heap == NULL)
         hak_heap_attach_at_need();
     if (slices <= LARGE_SLICES && align <= HAK_LARGE_MAX) {
-        hak_slab_t *run = hak_run_take((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
+        hak_slab_t *run = hak_run_take_block((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
         if (run != NULL)
             return large_block(run);
     }

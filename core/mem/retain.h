@@ -32,18 +32,50 @@ typedef struct hak_retain {
 } hak_retain_t;
 
 /* So many bytes became free. */
-void hak_retain_freed(hak_retain_t *retain, uint64_t bytes);
+HAK_INLINE void hak_retain_freed(hak_retain_t *retain, uint64_t bytes)
+{
+    retain->free += bytes;
+}
+
 /* Some that were free are in use again. */
-void hak_retain_reused(hak_retain_t *retain, uint64_t bytes);
+HAK_INLINE void hak_retain_reused(hak_retain_t *retain, uint64_t bytes)
+{
+    retain->free -= hak_min(bytes, retain->free);
+    retain->low = hak_min(retain->low, retain->free);
+    retain->owed = hak_min(retain->owed, retain->free);
+}
+
 /* Memory that is not free yet, or was given back, is going to be touched. */
-void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes);
+HAK_INLINE void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes)
+{
+    uint64_t now = hak_min(bytes, retain->gone);
+    uint64_t before = hak_min(bytes - now, retain->gone_before);
+    retain->gone -= now;
+    retain->gone_before -= before;
+    retain->rise += now + before;
+}
+
+/* The bytes that are to go back now. */
+HAK_INLINE uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor)
+{
+    if (retain->refused)
+        return 0;
+    uint64_t limit = floor + retain->rise;
+    uint64_t over = retain->free > limit ? retain->free - (limit - limit / 8) : 0;
+    return hak_max(over, retain->owed);
+}
+
+/* True if there are any. */
+HAK_INLINE bool hak_retain_is_due(const hak_retain_t *retain, uint64_t floor)
+{
+    return !retain->refused && (retain->owed != 0 || retain->free > floor + retain->rise);
+}
+
 /* Some that were free went back to the system. */
 void hak_retain_given(hak_retain_t *retain, uint64_t bytes);
 /* Looks at the clock: ends the window if it is over. */
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
 /* The system has refused to take some back: nothing is due before a window is over, or each free would try all of it again. */
 void hak_retain_refused(hak_retain_t *retain, uint32_t now_ms);
-/* The bytes that are to go back now. */
-uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor);
 
 #endif

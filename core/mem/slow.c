@@ -102,10 +102,34 @@ static HAK_NOINLINE void *calloc_huge(size_t size)
     return p;
 }
 
-void *hak_calloc_slow(size_t size)
+/* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
+static HAK_NOINLINE void *calloc_new(size_t size)
+{
+    unsigned cls = hak_class_of_mid(size);
+    bool zero = false;
+    void *block = hak_bin_refill_zero(cls, &zero);
+    if (hak_unlikely(block == NULL))
+        block = refill_again(cls);
+    if (block != NULL && !zero)
+        memset(block, 0, size);
+    return block;
+}
+
+static HAK_NOINLINE void *calloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return calloc_huge(size);
+    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL))
+        return calloc_new(size);
+    return memset(hak_bin_pop(bin, block), 0, size);
+}
+
+void *hak_calloc_slow(size_t size)
+{
+    if (hak_unlikely(size > HAK_TINY_MAX))
+        return calloc_mid(size);
     /* A block with a class comes from its bin, and has a link in it: not known to be zero. */
     void *block = hak_malloc_front(size);
     return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;
@@ -184,7 +208,7 @@ static void check_start(const void *p, uint32_t entry)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
-    if (at % slab->size != 0 || at / slab->size >= slab->carved)
+    if (at % slab->size != 0 || at / slab->size >= hak_slab_edge(slab))
         hak_fatal(
             "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
             (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,

@@ -65,6 +65,12 @@ HAK_INLINE uint32_t hak_slab_edge(const hak_slab_t *slab)
     return slab->carved + (uint32_t)__builtin_popcount(slab->purged);
 }
 
+/* Asked of any index. */
+HAK_INLINE bool hak_slab_is_purged(const hak_slab_t *slab, size_t index)
+{
+    return slab->purged != 0 && (slab->purged >> index & 1) != 0;
+}
+
 /* Takes a run of 1..HAK_RUN_MOST slices that begins at a multiple of `align` of them, a power of two; `slices`, `back` and
  * `clean` are set, the rest is the caller's to fill in. NULL when the system has no more memory, or no chunk can hold such a
  * run. Any thread. */

@@ -531,8 +531,8 @@ static uint32_t check_free(const hak_slab_t *slab)
     for (void *block = slab->free; block != NULL; block = hak_next(block), n++) {
         size_t at = (size_t)((char *)block - hak_slab_base(slab));
         uint32_t index = index_of(slab, block);
-        bool purged = slab->purged != 0 && (slab->purged >> index & 1) != 0;
-        if (n > slab->carved || at % slab->size != 0 || index >= hak_slab_edge(slab) || purged)
+        if (n > slab->carved || at % slab->size != 0 || index >= hak_slab_edge(slab) ||
+            hak_slab_is_purged(slab, index))
             hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)hak_slab_base(slab),
                       (uint64_t)(uintptr_t)block, (uint64_t)slab->cls);
     }

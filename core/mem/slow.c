@@ -213,6 +213,8 @@ static void check_start(const void *p, uint32_t entry)
             "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
             (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,
             (uint64_t)(at % slab->size));
+    if (hak_slab_is_purged(slab, at / slab->size))
+        hak_freed_twice(p);
 }
 
 /* What can be seen of a block in a slab where there is time. */

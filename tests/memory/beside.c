@@ -2,6 +2,7 @@
 // share; what is in use stays as it is; the blocks are there for the next requests, each for one. A child that is forked
 // meanwhile goes on with whole memory.
 #include <malloc.h>
+#include <signal.h>
 
 #include "threads.h"
 
@@ -138,6 +139,39 @@ static void forks_meanwhile(size_t size)
     pthread_join(thread, NULL);
 }
 
+// The second free of a block whose pages went back is found at the latest when the block is to be handed out twice.
+static void free_twice(size_t size)
+{
+    malloc_trim(0);
+    for (size_t i = 0; i < 24; i++) {
+        blocks[i] = filled(size, i);
+    }
+    for (size_t i = 0; i < 24; i++) {
+        if (i % 5 != 0) {
+            free(blocks[i]);
+        }
+    }
+    malloc_trim(0);
+    free(escape(blocks[7]));
+    for (size_t i = 0; i < 200; i++) {
+        filled(size, i);
+    }
+}
+
+static void twice_is_found(size_t size)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        close(2);
+        free_twice(size);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+          "a block of %zu bytes freed twice, the second time after its pages went back: status %#x", size,
+          (unsigned)status);
+}
+
 int main(void)
 {
     static const size_t sizes[] = {2300, 5000, 9000, 13000, 32000};
@@ -146,6 +180,9 @@ int main(void)
             pages_go_back(sizes[i]);
         }
         forks_meanwhile(sizes[i]);
+        if (is_variant("balanced") || is_variant("hardened")) {
+            twice_is_found(sizes[i]);
+        }
     }
     return 0;
 }

@@ -1,6 +1,10 @@
 // Memory that calloc knows to be zero is not cleared; here it was written before, by somebody who is gone: the last thread of a
-// heap, blocks whose pages malloc_trim gave back, blocks of another class in the same place, blocks that grew.
+// heap, blocks whose pages malloc_trim gave back or the system refused, blocks of another class in the same place, blocks that grew.
+#define _GNU_SOURCE
+#include <errno.h>
 #include <malloc.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "threads.h"
 
@@ -8,6 +12,18 @@ enum {
     STRAYS = 8, // blocks that a thread takes before it has a heap
     COUNT = 40
 };
+
+static volatile int refuses; // the system, every so many times that it is to take pages back; 0: never
+static volatile int calls;
+
+int madvise(void *address, size_t length, int advice)
+{
+    if (refuses != 0 && advice == MADV_DONTNEED && ++calls % refuses == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, address, length, advice);
+}
 
 static size_t size;
 static unsigned char *blocks[COUNT];
@@ -147,7 +163,10 @@ int main(void)
             heap_taken_over(strays, 0);
             heap_taken_over(strays, STRAYS - 1);
         }
-        given_back();
+        for (refuses = 0; refuses < 4; refuses++) {
+            given_back();
+        }
+        refuses = 0;
         all_but_the_last();
         grown();
     }

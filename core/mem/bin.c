@@ -208,7 +208,7 @@ static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned 
 
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
-static void sweep(hak_heap_t *heap)
+HAK_INLINE void sweep(hak_heap_t *heap)
 {
     unsigned cls = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
@@ -224,7 +224,7 @@ static void sweep(hak_heap_t *heap)
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so
  * their number varies much, and what one class lacks the next one has. A class that is never freed to must get its own
  * in the end. NULL if there is none to spare. */
-static void *borrow(hak_heap_t *heap, unsigned cls)
+HAK_INLINE void *borrow(hak_heap_t *heap, unsigned cls)
 {
     if (cls <= HAK_TINY_CLASSES || cls >= HAK_MID_CLASSES)
         return NULL;
@@ -243,14 +243,14 @@ static void *borrow(hak_heap_t *heap, unsigned cls)
     return block;
 }
 
-/* Fills the bin from the slabs; or borrows a block and returns it. */
-static void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, bool exact)
+/* Fills the bin from the slabs; or borrows a block and returns it. `zero`: NULL, or as in hak_bin_refill_zero. */
+HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, bool exact, bool *zero)
 {
     hak_os_lock(&heap->lock);
     sweep(heap);
     void *block = exact || hak_slab_has_free(heap, cls) ? NULL : borrow(heap, cls);
     if (block == NULL)
-        bin->head = hak_slab_take_blocks(heap, cls);
+        bin->head = zero == NULL ? hak_slab_take_blocks(heap, cls) : hak_slab_take_zero(heap, cls, zero);
     if (heap->cls[cls].put_back != 0)
         grow(heap, cls, NULL);
     heap->cls[cls].put_back = 0;
@@ -258,8 +258,8 @@ static void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, boo
     return block;
 }
 
-/* The bin is empty and has no stash. */
-static HAK_NOINLINE void *refill(unsigned cls, bool exact)
+/* The bin is empty and has no stash. Compiled twice: calloc's question would cost each other refill six instructions. */
+HAK_INLINE void *refill(unsigned cls, bool exact, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap == NULL)
@@ -268,8 +268,13 @@ static HAK_NOINLINE void *refill(unsigned cls, bool exact)
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
-    void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact);
+    void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact, zero);
     return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, cls, bin->head);
+}
+
+static HAK_NOINLINE void *refill_any(unsigned cls, bool exact)
+{
+    return refill(cls, exact, NULL);
 }
 
 void *hak_bin_refill(unsigned cls, bool exact)
@@ -277,10 +282,18 @@ void *hak_bin_refill(unsigned cls, bool exact)
     hak_heap_t *heap = hak_thread.heap;
     void *list = heap != NULL ? take_stash(heap, cls) : NULL;
     if (list == NULL)
-        return refill(cls, exact);
+        return refill_any(cls, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
     void *block = begin(heap, cls, list);
     return hak_likely(heap->cls[cls].grown) ? block : grow(heap, cls, block);
+}
+
+void *hak_bin_refill_zero(unsigned cls, bool *zero)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap == NULL || !has_stash(heap, cls))
+        return refill(cls, false, zero);
+    return hak_bin_refill(cls, false);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

@@ -7,6 +7,8 @@
 /* A block of the class for the calling thread, after its bin was found empty; not `exact`: or of the next class. NULL when
  * memory is out (errno is the caller's business). */
 void *hak_bin_refill(unsigned cls, bool exact);
+/* The same for calloc, not exact, of a class above HAK_TINY_CLASSES. *zero becomes true if all of the block is known to be zero. */
+void *hak_bin_refill_zero(unsigned cls, bool *zero);
 /* The bin at this offset has no room left. */
 void hak_bin_full(size_t offset);
 /* Puts a free block into the bin at this offset, as the fast path of free does. */

@@ -17,7 +17,7 @@ typedef struct hak_slab {
     struct hak_slab *next, *prev; /* in the heap's list of slabs of this class that have room; NULL-ended */
     _Atomic(hak_heap_t *) heap;   /* owner; NULL for a large block. Others may compare it with their own */
     uint32_t free_count;          /* blocks in `free` */
-    uint32_t carved;              /* blocks that have ever been handed out: those behind were never touched */
+    uint32_t carved;              /* blocks that were handed out once, but for the purged ones */
     uint32_t capacity;            /* blocks that fit */
     uint32_t size;                /* bytes in a block; of a large block at most HAK_LARGE_MAX */
     uint16_t cls;                 /* 1..128; 0 for a large block */
@@ -25,12 +25,12 @@ typedef struct hak_slab {
     uint8_t back;                 /* slices back to the first one of the run; written by the pool */
     bool listed;                  /* in the heap's list */
     bool clean;                   /* all of it was zero when it was taken from the pool */
-    uint8_t touched;              /* slices that may be other than zero, of a slab without blocks */
+    uint8_t touched;              /* slices that an earlier class may have written to */
+    uint32_t purged;              /* bit i: block i is free and in no list, and zero: its pages went back */
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
-    uint8_t unused[4];
 #else
-    uint8_t unused[9];
+    uint8_t unused[4];
 #endif
 } hak_slab_t;
 
@@ -57,6 +57,18 @@ HAK_INLINE char *hak_slab_base(const hak_slab_t *slab)
     uintptr_t chunk = (uintptr_t)slab & ~(HAK_CHUNK - 1);
     uintptr_t index = ((uintptr_t)slab - chunk) / sizeof(hak_slab_t);
     return (char *)(chunk + (index << HAK_SLICE_SHIFT)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* The index of the first block that was never handed out; all behind it were not either. */
+HAK_INLINE uint32_t hak_slab_edge(const hak_slab_t *slab)
+{
+    return slab->carved + (uint32_t)__builtin_popcount(slab->purged);
+}
+
+/* Asked of any index. */
+HAK_INLINE bool hak_slab_is_purged(const hak_slab_t *slab, size_t index)
+{
+    return slab->purged != 0 && (slab->purged >> index & 1) != 0;
 }
 
 /* Takes a run of 1..HAK_RUN_MOST slices that begins at a multiple of `align` of them, a power of two; `slices`, `back` and

@@ -458,6 +458,8 @@ static void salvage_slab(const void *first, uint32_t owner)
     slab->free = NULL;
     slab->next = slab->prev = NULL;
     slab->free_count = 0;
+    slab->carved = (uint32_t)hak_min(hak_slab_edge(slab), slab->capacity); /* see add_purged in slab.c */
+    slab->purged = 0;
     slab->listed = false;
 }
 

@@ -4,8 +4,10 @@
 #include "base/message.h"
 #include "mem/remote.h"
 
+#include <string.h>
+
 #define SPARE_SLICES 4u                      /* in the longest slab that a heap keeps when it is empty */
-#define PURGED_FIRST 89u                     /* the class of 9 KiB: smaller blocks have few whole pages */
+#define PURGED_FIRST 73u                     /* the first class of which one block is carved at a time */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN) /* blocks in a slice */
 
 static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
@@ -37,7 +39,7 @@ static void set_entries(const hak_slab_t *slab, uint32_t entry)
 /* Slices of a slab that may be other than zero: what was carved, by this class or by one before it. */
 static uint8_t touched_slices(const hak_slab_t *slab)
 {
-    size_t carved = ((size_t)slab->carved * slab->size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT;
+    size_t carved = ((size_t)hak_slab_edge(slab) * slab->size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT;
     return (uint8_t)hak_max(slab->touched, carved);
 }
 
@@ -77,6 +79,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned cls)
     slab->heap = heap;
     slab->free_count = 0;
     slab->carved = 0;
+    slab->purged = 0;
     slab->capacity = hak_class_capacity(cls);
     slab->size = (uint32_t)hak_class_size(cls);
     slab->cls = (uint16_t)cls;
@@ -91,9 +94,35 @@ static void release_slab(hak_heap_t *heap, hak_slab_t *slab)
     unlist_slab(heap, slab);
     set_entries(slab, 0);
     if (HAK_HARDEN)
-        hak_guard_forget(hak_slab_base(slab), slab->size, slab->carved);
+        hak_guard_forget(hak_slab_base(slab), slab->size, hak_slab_edge(slab));
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_released, 1);
     give_run(heap, slab);
+}
+
+static uint32_t index_of(const hak_slab_t *slab, const void *block)
+{
+    return (uint32_t)((size_t)((const char *)block - hak_slab_base(slab)) / slab->size);
+}
+
+static char *block_at(const hak_slab_t *slab, uint32_t index)
+{
+    return hak_slab_base(slab) + (size_t)index * slab->size;
+}
+
+/* Purged blocks count as if they were not carved yet. The order of the two stores is for a forked child, which may find another
+ * thread between them: at worst too many blocks are carved, never one in use too few. */
+static void add_purged(hak_slab_t *slab, uint32_t set)
+{
+    slab->purged |= set;
+    atomic_thread_fence(memory_order_release);
+    slab->carved -= (uint32_t)__builtin_popcount(set);
+}
+
+static void remove_purged(hak_slab_t *slab, uint32_t set)
+{
+    slab->carved += (uint32_t)__builtin_popcount(set);
+    atomic_thread_fence(memory_order_release);
+    slab->purged &= ~set;
 }
 
 static bool is_empty(const hak_slab_t *slab)
@@ -134,7 +163,16 @@ static HAK_COLD _Noreturn void too_many(const hak_slab_t *slab, const void *bloc
         (uint64_t)(uintptr_t)block, (uint64_t)slab->cls);
 }
 
-/* Puts n linked blocks of one slab back. An empty slab is released. */
+/* After blocks came back: the slab has some to take, or is empty and is released. */
+static void settle(hak_heap_t *heap, hak_slab_t *slab)
+{
+    if (!slab->listed)
+        list_slab(heap, slab);
+    if (is_empty(slab))
+        release_slab(heap, slab);
+}
+
+/* Puts n linked blocks of one slab back. */
 static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *last, uint32_t n)
 {
     if (hak_unlikely(slab->free_count + n > slab->carved))
@@ -142,10 +180,7 @@ static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *las
     hak_set_next(last, slab->free);
     slab->free = first;
     slab->free_count += n;
-    if (!slab->listed)
-        list_slab(heap, slab);
-    if (is_empty(slab))
-        release_slab(heap, slab);
+    settle(heap, slab);
 }
 
 static bool in_same_slice(const void *a, const void *b)
@@ -207,11 +242,54 @@ static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
     return list;
 }
 
-/* Blocks that were never handed out: as many as lie in one page of memory, at least one. */
+/* One of a set; any, where an enemy could tell the lowest beforehand. */
+static uint32_t pick(uint32_t set)
+{
+    uint32_t skipped = HAK_HARDEN ? (uint32_t)(hak_random() >> 32) % (uint32_t)__builtin_popcount(set) : 0;
+    for (; skipped != 0; skipped--)
+        set &= set - 1;
+    return (uint32_t)__builtin_ctz(set);
+}
+
+/* A purged block has no seal that would show its second free. What that wrote, or its next owner, is seen here. */
+static HAK_COLD _Noreturn void purged_is_spoilt(const void *block)
+{
+    if (HAK_HARDEN)
+        hak_guard_spoilt(block);
+    if (hak_is_sealed(block))
+        hak_freed_twice(block);
+    hak_bad_link(block);
+}
+
+/* One of the blocks whose pages went back. They come before those that were never handed out: the pages that they share with
+ * others are there. */
+static HAK_NOINLINE void *take_purged(hak_slab_t *slab)
+{
+    uint32_t index = pick(slab->purged);
+    void *block = block_at(slab, index);
+    if ((HAK_HARDEN || HAK_CHECK_LINKS) && !hak_guard_is_held(block))
+        purged_is_spoilt(block);
+    remove_purged(slab, 1u << index);
+    hak_set_next(block, NULL);
+    return block;
+}
+
+/* True if the slab gives a single block next, and that is zero: it was purged. Or it was never handed out, its run was zero when
+ * it came from the pool, and no slab that the heap has made of that since got as far as the block. */
+static bool carves_zero(const hak_slab_t *slab)
+{
+    if (HAK_HARDEN || slab->free != NULL || slab->cls < PURGED_FIRST)
+        return false;
+    return slab->purged != 0 || (slab->clean && slab->carved * slab->size >= slab->touched * HAK_SLICE);
+}
+
+/* Blocks that were never handed out: as many as lie in one page of memory, at least one. Or a purged one. */
 static void *carve(hak_slab_t *slab)
 {
+    if (hak_unlikely(slab->purged != 0))
+        return take_purged(slab);
     size_t n = hak_min(hak_max(HAK_OS_PAGE / slab->size, 1), slab->capacity - slab->carved);
-    char *first = hak_slab_base(slab) + (size_t)slab->carved * slab->size;
+    char *first = block_at(slab, slab->carved);
     slab->carved += (uint32_t)n;
     if (HAK_HARDEN)
         return carve_shuffled(slab, first, n);
@@ -246,6 +324,14 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
     if (slab->carved == slab->capacity)
         unlist_slab(heap, slab);
     return list;
+}
+
+void *hak_slab_take_zero(hak_heap_t *heap, unsigned cls, bool *zero)
+{
+    hak_slab_t *slab =
+        slab_with_blocks(heap, cls); /* from which the blocks will come: it is the first of its list */
+    *zero = slab != NULL && carves_zero(slab);
+    return slab != NULL ? hak_slab_take_blocks(heap, cls) : NULL;
 }
 
 void *hak_slab_take_one(hak_heap_t *heap, unsigned cls)
@@ -304,13 +390,126 @@ static void *take_all_free(hak_heap_t *heap, unsigned cls)
     return list;
 }
 
-/* The pages of a free block that lie behind its link. */
-static void discard_inner_pages(char *block)
+/* Blocks of one slab that are on their way to be purged: in no list, as if they were in use. */
+typedef struct batch {
+    hak_slab_t *slab;
+    uint32_t blocks; /* all of them, a set */
+    uint32_t before; /* of them, those that were purged before */
+    uint32_t purged; /* of them, those that are */
+    bool refused;    /* by the system */
+} batch_t;
+
+/* The next blocks of a list, which is ours: it ends, and those of one slab follow each other. */
+static batch_t next_batch(void **list)
 {
-    size_t begin = hak_round_up((uintptr_t)block + HAK_ALIGN, HAK_OS_PAGE);
-    size_t end = ((uintptr_t)block + hak_slab_of(block)->size) & ~(HAK_OS_PAGE - 1);
-    if (begin < end)
-        hak_os_discard(block + (begin - (uintptr_t)block), end - begin);
+    batch_t batch = {.slab = hak_slab_of(*list)};
+    void *block = *list;
+    for (; block != NULL && hak_slab_of(block) == batch.slab; block = hak_next(block))
+        batch.blocks |= 1u << index_of(batch.slab, block);
+    *list = block;
+    return batch;
+}
+
+/* Locks the heap that the slab belongs to by now; NULL if nobody may touch that any more, in a forked child. Each round that it
+ * does not return somebody has adopted the slab. */
+static hak_heap_t *lock_owner(hak_slab_t *slab)
+{
+    for (;;) {
+        hak_heap_t *heap = atomic_load_explicit(&slab->heap, memory_order_relaxed);
+        if (atomic_load(&heap->state) == HAK_HEAP_LOST)
+            return NULL;
+        hak_os_lock(&heap->lock);
+        if (atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)
+            return heap;
+        hak_os_unlock(&heap->lock);
+    }
+}
+
+static void unlock_owner(hak_heap_t *heap)
+{
+    hak_os_unlock(&heap->lock);
+    hak_remote_tend(heap); /* somebody may have found the lock taken */
+}
+
+/* Those that were purged before come along: their neighbours share pages with them. */
+static bool add_purged_before(batch_t *batch)
+{
+    hak_slab_t *slab = batch->slab;
+    hak_heap_t *heap = lock_owner(slab);
+    if (heap == NULL)
+        return false;
+    batch->before = slab->purged;
+    batch->blocks |= slab->purged;
+    remove_purged(slab, slab->purged);
+    if (slab->listed && slab->free == NULL && slab->carved == slab->capacity)
+        unlist_slab(heap, slab);
+    unlock_owner(heap);
+    return true;
+}
+
+/* Gives the pages back that have nothing but these blocks in them, which are adjacent, and clears the rest of the blocks. */
+static void purge_adjacent(batch_t *batch, uint32_t blocks)
+{
+    char *begin = block_at(batch->slab, (uint32_t)__builtin_ctz(blocks));
+    char *end = begin + (size_t)__builtin_popcount(blocks) * batch->slab->size;
+    char *first = begin + (-(uintptr_t)begin & (HAK_OS_PAGE - 1));
+    char *last = end - ((uintptr_t)end & (HAK_OS_PAGE - 1));
+    if (first >= last)
+        return;
+    batch->refused = !hak_os_discard(first, (size_t)(last - first));
+    if (batch->refused)
+        return;
+    memset(begin, 0, (size_t)(first - begin));
+    memset(last, 0, (size_t)(end - last));
+    batch->purged |= blocks;
+}
+
+/* Purges what can be of a batch. The rest has no whole page, or the system refuses. */
+static void purge_batch(batch_t *batch)
+{
+    batch->purged = batch->before;
+    for (uint32_t adjacent, rest = batch->blocks; rest != 0 && !batch->refused; rest &= ~adjacent) {
+        adjacent = rest & ~(rest + (rest & -rest));
+        if ((adjacent & ~batch->before) != 0)
+            purge_adjacent(batch, adjacent);
+    }
+}
+
+static void put_batch(const batch_t *batch)
+{
+    hak_slab_t *slab = batch->slab;
+    hak_heap_t *heap = lock_owner(slab);
+    if (heap == NULL)
+        return;
+    add_purged(slab, batch->purged);
+    for (uint32_t rest = batch->blocks & ~batch->purged; rest != 0; rest &= rest - 1) {
+        void *block = block_at(slab, (uint32_t)__builtin_ctz(rest));
+        hak_set_next(block, slab->free);
+        slab->free = block;
+        slab->free_count++;
+    }
+    settle(heap, slab);
+    unlock_owner(heap);
+}
+
+/* False if the system refuses. */
+static bool purge_list(hak_heap_t *heap, void *list)
+{
+    bool refused = false;
+    while (list != NULL && !refused) { /* each slab once */
+        batch_t batch = next_batch(&list);
+        if (!add_purged_before(&batch))
+            continue;
+        purge_batch(&batch);
+        put_batch(&batch);
+        refused = batch.refused;
+    }
+    if (list == NULL || atomic_load(&heap->state) == HAK_HEAP_LOST)
+        return !refused;
+    hak_os_lock(&heap->lock);
+    hak_slab_put_list(heap, list);
+    hak_os_unlock(&heap->lock);
+    return false;
 }
 
 void hak_slab_purge_free(hak_heap_t *heap)
@@ -320,14 +519,24 @@ void hak_slab_purge_free(hak_heap_t *heap)
             return;
         void *list = take_all_free(heap, cls);
         hak_os_unlock(&heap->lock);
-        if (list == NULL)
-            continue;
-        for (void *block = list; block != NULL; block = hak_next(block)) /* we made the list: it ends */
-            discard_inner_pages(block);
-        hak_os_lock(&heap->lock);
-        hak_slab_put_list(heap, list);
-        hak_os_unlock(&heap->lock);
+        if (!purge_list(heap, list))
+            return;
     }
+}
+
+/* Walks the free list of a slab. */
+static uint32_t check_free(const hak_slab_t *slab)
+{
+    uint32_t n = 0;
+    for (void *block = slab->free; block != NULL; block = hak_next(block), n++) {
+        size_t at = (size_t)((char *)block - hak_slab_base(slab));
+        uint32_t index = index_of(slab, block);
+        if (n > slab->carved || at % slab->size != 0 || index >= hak_slab_edge(slab) ||
+            hak_slab_is_purged(slab, index))
+            hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)hak_slab_base(slab),
+                      (uint64_t)(uintptr_t)block, (uint64_t)slab->cls);
+    }
+    return n;
 }
 
 void hak_slab_check(const hak_heap_t *heap)
@@ -336,14 +545,11 @@ void hak_slab_check(const hak_heap_t *heap)
         const hak_slab_t *prev = NULL;
         for (const hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; prev = slab, slab = slab->next) {
             const char *base = hak_slab_base(slab);
-            uint32_t n = 0;
-            for (void *block = slab->free; block != NULL; block = hak_next(block), n++) {
-                size_t at = (size_t)((char *)block - base);
-                if (n > slab->carved || at % slab->size != 0 || at / slab->size >= slab->carved)
-                    hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)base,
-                              (uint64_t)(uintptr_t)block, (uint64_t)cls);
-            }
-            if (n != slab->free_count || slab->carved > slab->capacity || slab->cls != cls || !slab->listed ||
+            uint32_t n = check_free(slab);
+            uint32_t edge = hak_slab_edge(slab);
+            if (n != slab->free_count || edge > slab->capacity || slab->cls != cls || !slab->listed ||
+                (slab->free == NULL && slab->carved == slab->capacity) ||
+                (slab->purged != 0 && (cls < PURGED_FIRST || slab->purged >> edge != 0)) ||
                 slab->prev != prev || slab->heap != heap || hak_map_get(base) != hak_heap_entry(heap, cls))
                 hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
                           (uint64_t)(uintptr_t)base, (uint64_t)cls, (uint64_t)n, (uint64_t)slab->free_count);

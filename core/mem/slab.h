@@ -7,6 +7,8 @@
 
 /* A list of at least one block of the class, or NULL when memory is out. */
 void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls);
+/* The same. *zero becomes true if it is one block that is known to be zero, but for its link. */
+void *hak_slab_take_zero(hak_heap_t *heap, unsigned cls, bool *zero);
 /* One block of the class, or NULL. */
 void *hak_slab_take_one(hak_heap_t *heap, unsigned cls);
 /* Puts a list of blocks back, of any slabs; what turns out to belong to another heap is sent there. Slabs that get empty
@@ -20,8 +22,8 @@ bool hak_slab_grow(void *p, unsigned cls);
 hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls);
 /* Gives every empty slab back to the pool. */
 void hak_slab_release_empty(hak_heap_t *heap);
-/* Gives the pages inside of free blocks back to the system, where slabs have such beside blocks in use. Any thread; no lock may be
- * held. */
+/* Gives the pages that lie in free blocks alone back to the system, where slabs have such beside blocks in use. Any thread; no
+ * lock may be held. */
 void hak_slab_purge_free(hak_heap_t *heap);
 /* Walks all slabs and aborts at the first broken invariant. */
 void hak_slab_check(const hak_heap_t *heap);

@@ -102,10 +102,34 @@ static HAK_NOINLINE void *calloc_huge(size_t size)
     return p;
 }
 
-void *hak_calloc_slow(size_t size)
+/* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
+static HAK_NOINLINE void *calloc_new(size_t size)
+{
+    unsigned cls = hak_class_of_mid(size);
+    bool zero = false;
+    void *block = hak_bin_refill_zero(cls, &zero);
+    if (hak_unlikely(block == NULL))
+        block = refill_again(cls);
+    if (block != NULL && !zero)
+        memset(block, 0, size);
+    return block;
+}
+
+static HAK_NOINLINE void *calloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return calloc_huge(size);
+    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL))
+        return calloc_new(size);
+    return memset(hak_bin_pop(bin, block), 0, size);
+}
+
+void *hak_calloc_slow(size_t size)
+{
+    if (hak_unlikely(size > HAK_TINY_MAX))
+        return calloc_mid(size);
     /* A block with a class comes from its bin, and has a link in it: not known to be zero. */
     void *block = hak_malloc_front(size);
     return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;
@@ -180,30 +204,36 @@ void hak_freed_twice(const void *p)
     hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, class_at(p));
 }
 
-static void check_start(const void *p, uint32_t entry)
+static HAK_COLD _Noreturn void not_in_use(const void *p)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
-    if (at % slab->size != 0 || at / slab->size >= slab->carved)
-        hak_fatal(
-            "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
-            (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,
-            (uint64_t)(at % slab->size));
+    if (at % slab->size == 0 && hak_slab_is_purged(slab, at / slab->size))
+        hak_freed_twice(p);
+    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
+              (uint64_t)(uintptr_t)p, class_at(p), (uint64_t)slab->size, (uint64_t)(at % slab->size));
 }
 
-/* What can be seen of a block in a slab where there is time. */
-static void check_block(const void *p, uint32_t entry)
+static void check_start(const void *p)
 {
-    if (hak_check_frees())
-        check_start(p, entry);
+    const hak_slab_t *slab = hak_slab_of(p);
+    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
+    size_t index = at / slab->size;
+    if (at % slab->size != 0 || index >= hak_slab_edge(slab) || hak_slab_is_purged(slab, index))
+        not_in_use(p);
+}
+
+static void check_seal(const void *p)
+{
     if (HAK_CHECK_LINKS && hak_is_sealed(p))
         hak_freed_twice(p);
 }
 
 /* Only with safe_free do a thread's own blocks come this way. */
-static void free_checked(void *p, uint32_t entry)
+static HAK_NOINLINE void free_checked(void *p, uint32_t entry)
 {
-    check_block(p, entry);
+    check_start(p);
+    check_seal(p);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
@@ -334,16 +364,28 @@ void *hak_realloc_in_place(void *p, size_t size)
     return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
 }
 
+HAK_INLINE void *realloc_in_slab(void *p, size_t size)
+{
+    check_seal(p);
+    size_t before = hak_slab_of(p)->size;
+    if (hak_realloc_stays(size, before))
+        return p;
+    return realloc_moving(p, size, before);
+}
+
+/* With safe_free. */
+static HAK_NOINLINE void *realloc_checked(void *p, size_t size)
+{
+    check_start(p);
+    return realloc_in_slab(p, size);
+}
+
 void *hak_realloc(void *p, size_t size)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(!hak_entry_in_slab(entry)))
         return realloc_huge(p, size, entry);
-    check_block(p, entry);
-    size_t before = hak_slab_of(p)->size;
-    if (hak_realloc_stays(size, before))
-        return p;
-    return realloc_moving(p, size, before);
+    return hak_unlikely(hak_check_frees()) ? realloc_checked(p, size) : realloc_in_slab(p, size);
 }
 
 /* --- giving back -------------------------------------------------------------------------------------------------- */

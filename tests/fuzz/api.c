@@ -254,12 +254,25 @@ static void do_look(const record_t *from)
     }
 }
 
+// Of all heaps but those that are lost to a child.
+static void check_slabs(void)
+{
+    for (uint32_t owner = 1; owner <= hak_heap_count(); owner++) {
+        hak_heap_t *heap = hak_heap_by_owner(owner);
+        if (hak_os_try_lock(&heap->lock)) {
+            hak_slab_check(heap);
+            hak_os_unlock(&heap->lock);
+        }
+    }
+}
+
 static void do_trim(const record_t *from)
 {
     (void)from;
     errno = UNTOUCHED;
     malloc_trim(0);
     PROMISE(errno == UNTOUCHED, "malloc_trim set errno %d", errno);
+    check_slabs();
 }
 
 static void expect_error(const void *block, int error)

@@ -12,6 +12,7 @@
 
 #include "api/family.h"
 #include "hakmem.h"
+#include "mem/slab.h"
 
 #define malloc             family_malloc
 #define free               family_free

@@ -67,6 +67,18 @@ def _aging(size) -> list:
             *callocs]
 
 
+def _vacated(size) -> list:
+    """Pages of free blocks beside others in use go back; the blocks are zero when they come again."""
+    many = 60 if size < 5000 else 8
+    callocs = [record("calloc", slot, 0, size) for slot in range(0, 2 * many, 3)]
+    made = [record("turn", number=1), record("burst", 0, many, size)]
+    for step in range(2, 6):
+        made += [record("sweep", 0, many, kind=4 * (step - 1)), record("starve", number=step // 4), record("trim"),
+                 *callocs, record("sweep", step, many // step, 1, kind=1), record("trim"), record("fork", number=step),
+                 record("burst", 0, many, size), record("sweep", 0, many // 2, kind=4), record("trim")]
+    return [*made, record("end"), record("turn", number=2), *callocs, record("sweep", 0, many, kind=1), *callocs]
+
+
 def _forks(size) -> list:
     """Children that inherit blocks of three threads, one of which has ended."""
     many = 60 if size < 5000 else 4
@@ -108,7 +120,7 @@ def seeds_of(target) -> dict:
     if target == "fuzz_options":
         return _options()
     return {f"{made.__name__.strip('_')}-{size}": b"".join(made(size)) for size in SIZES
-            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging, _forks, _beside)}
+            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging, _vacated, _forks, _beside)}
 
 
 def write_seeds(target, directory) -> Path:

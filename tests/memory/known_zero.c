@@ -42,6 +42,31 @@ static void again_and_again(size_t size)
           peak_resident_kib() - before);
 }
 
+// Every second block is freed, and its pages go back: they are not touched when it comes again.
+static void given_back(size_t size, long most_kib_each)
+{
+    const size_t count = 100 * MIB / size;
+    char **blocks = calloc(count, sizeof *blocks);
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = memset(malloc(size), 1, size);
+    }
+    for (size_t i = 0; i < count; i += 2) {
+        free(blocks[i]);
+    }
+    malloc_trim(0);
+    const long before = resident_kib();
+    for (size_t i = 0; i < count; i += 2) {
+        blocks[i] = sparse(size, 100);
+    }
+    const long each = (resident_kib() - before) / (long)(count / 2);
+    CHECK(each <= most_kib_each, "calloc(%zu) of pages given back: %ld KiB each", size, each);
+    for (size_t i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+    free(blocks);
+    malloc_trim(0);
+}
+
 static void written_before(size_t size)
 {
     for (int round = 0; round < 6; round++) {
@@ -55,8 +80,12 @@ static void written_before(size_t size)
 
 static void resident_stays_small(void)
 {
+    new_blocks(20000, 12);
+    new_blocks(200000, 40);
     new_blocks(400000, 40);
     new_blocks(3 * MIB, 80);
+    given_back(20000, 12);
+    given_back(32768, 12);
     char *live = malloc(100 * MIB);
     memset(live, 1, 100 * MIB);
     again_and_again(60 * MIB);

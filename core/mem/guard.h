@@ -5,7 +5,7 @@
  * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
  * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
  *
- * A block in use ends in a canary of eight bytes right behind what was asked for. What is behind that is filled, and so is a
+ * A block in use ends in a canary of eight bytes right behind what was asked for, which also says by what kind of function. What is behind that is filled, and so is a
  * free block, all of it, which is looked at again before it is handed out. A free block's link is encoded with a key,
  * and its second word is a number that its address and its link make: whoever changes a link is found out before it is
  * followed. Filled is zero but in debug, and so is the memory of the pool: what is in no slab has no links.
@@ -28,6 +28,13 @@
 #define HAK_BLOCK_NONE 0u    /* no block begins here, or it was never handed out */
 #define HAK_BLOCK_FREE 1u    /* it is filled */
 #define HAK_BLOCK_USED 0x80u /* and the number of bytes between the canary and the block's end */
+
+/* How a block was asked for, which the way it is freed has to match: one of these, and in the bits above it the logarithm of
+ * the alignment that an aligned operator new was told. */
+#define HAK_KIND_MALLOC 0u /* all of C's functions */
+#define HAK_KIND_NEW    1u
+#define HAK_KIND_ARRAY  2u /* new[] */
+#define HAK_KIND_BITS   2
 
 typedef uint64_t hak_word_t __attribute__((may_alias));
 typedef uint64_t hak_word_anywhere_t __attribute__((may_alias, aligned(1)));
@@ -58,6 +65,9 @@ hak_guard_extent_t hak_guard_next_chunk(void);
 /* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
  * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
 unsigned __int128 hak_guard_bars(void);
+/* True unless operators new and delete other than ours can have had a part in it: what their blocks are we do not know. `c`: malloc
+ * or free was one side. Not defined in the archive, which has no operator new. */
+bool hak_kinds_are_known(bool c) HAK_HIDDEN __attribute__((weak));
 /* The link in a free block, or a word behind it, is not what it was. */
 HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
 
@@ -75,10 +85,18 @@ HAK_INLINE uint64_t hak_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
-HAK_INLINE uint64_t hak_guard_canary(const void *p)
+HAK_INLINE unsigned hak_kind_aligned(unsigned kind, size_t align)
 {
-    return hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor) >> 8 | 1;
+    return kind | (unsigned)__builtin_ctzll(align) << HAK_KIND_BITS;
+}
+
+#define HAK_KIND_AT 48 /* the bit of a canary with which the kind begins: its last byte but one */
+
+/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
+HAK_INLINE uint64_t hak_guard_canary(const void *p, unsigned kind)
+{
+    uint64_t secret = hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor);
+    return (secret >> 8 | 1) ^ (uint64_t)kind << HAK_KIND_AT;
 }
 
 /* Its last byte is zero. */
@@ -171,14 +189,14 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
 
 /* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
  * canary so many bytes, less than HAK_SLACK_MOST, before its end. */
-HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack)
+HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack, unsigned kind)
 {
     uint8_t *state = hak_guard_state(p);
     if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
         hak_guard_spoilt(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
     *(hak_line_t *)p = HAK_FILL_LINE;
-    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p);
+    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p, kind);
 }
 
 /* The byte in front of a block, which nobody may write. In front of a slice it may be inaccessible. Another thread may be

@@ -30,7 +30,8 @@ typedef struct hak_slab {
     uint32_t asked; /* bytes asked for, of a large block */
     uint8_t unused[4];
 #else
-    uint8_t unused[9];
+    uint64_t
+        inverse; /* 2^64 / size, rounded up, of a slab of the variants that check links (hak_begins_block) */
 #endif
 } hak_slab_t;
 

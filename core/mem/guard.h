@@ -19,6 +19,7 @@
 #define HAK_MEM_GUARD_H
 
 #include "map/map.h"
+#include "mem/chunk.h"
 
 #define HAK_CANARY_BYTES (HAK_HARDEN ? sizeof(uint64_t) : (size_t)0)
 #define HAK_SLACK_MOST   127u /* and what says that the state's next three bytes hold the number */
@@ -237,6 +238,37 @@ HAK_INLINE void hak_unseal(void *block)
 {
     if (HAK_CHECK_LINKS)
         ((hak_word_t *)block)[1] = 0;
+}
+
+/* What is freed and begins no block of its slab. */
+HAK_COLD _Noreturn void hak_not_a_start(const void *p);
+
+HAK_INLINE void hak_slab_set_inverse(hak_slab_t *slab)
+{
+#if !HAK_HARDEN
+    if (HAK_CHECK_LINKS)
+        slab->inverse = UINT64_MAX / slab->size + 1;
+#endif
+    (void)slab;
+}
+
+/* True if p begins a block of its slab, which a multiplication tells: n times the inverse of a size, modulo 2^64, is less than the
+ * inverse just if n is a multiple of the size (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
+HAK_INLINE bool hak_begins_block(const hak_slab_t *slab, const void *p)
+{
+#if HAK_HARDEN
+    (void)slab, (void)p;
+    return true;
+#else
+    return (uint64_t)((const char *)p - hak_slab_base(slab)) * slab->inverse < slab->inverse;
+#endif
+}
+
+/* For where there is time: a block on its way between threads or back into its slab. */
+HAK_INLINE void hak_check_start(const hak_slab_t *slab, const void *p)
+{
+    if (HAK_CHECK_LINKS && hak_unlikely(!hak_begins_block(slab, p)))
+        hak_not_a_start(p);
 }
 
 #endif

@@ -180,22 +180,29 @@ void hak_freed_twice(const void *p)
     hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, class_at(p));
 }
 
-static void check_start(const void *p, uint32_t entry)
+void hak_not_a_start(const void *p)
+{
+    const hak_slab_t *slab = hak_slab_of(p);
+    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
+    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
+              (uint64_t)(uintptr_t)p, class_at(p), (uint64_t)slab->size, (uint64_t)(at % slab->size));
+}
+
+static void check_start(const void *p)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
     if (at % slab->size != 0 || at / slab->size >= slab->carved)
-        hak_fatal(
-            "free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
-            (uint64_t)(uintptr_t)p, (uint64_t)(hak_entry_low(entry) / 16), (uint64_t)slab->size,
-            (uint64_t)(at % slab->size));
+        hak_not_a_start(p);
 }
 
 /* What can be seen of a block in a slab where there is time. */
-static void check_block(const void *p, uint32_t entry)
+static void check_block(const void *p)
 {
     if (hak_check_frees())
-        check_start(p, entry);
+        check_start(p);
+    else
+        hak_check_start(hak_slab_of(p), p);
     if (HAK_CHECK_LINKS && hak_is_sealed(p))
         hak_freed_twice(p);
 }
@@ -203,7 +210,7 @@ static void check_block(const void *p, uint32_t entry)
 /* Only with safe_free do a thread's own blocks come this way. */
 static void free_checked(void *p, uint32_t entry)
 {
-    check_block(p, entry);
+    check_block(p);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
@@ -339,7 +346,7 @@ void *hak_realloc(void *p, size_t size)
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(!hak_entry_in_slab(entry)))
         return realloc_huge(p, size, entry);
-    check_block(p, entry);
+    check_block(p);
     size_t before = hak_slab_of(p)->size;
     if (hak_realloc_stays(size, before))
         return p;

@@ -39,7 +39,7 @@ const char *const names[forms] = {"new",
 // The form of delete that goes with each form of new.
 const int partner[8] = {8, 9, 12, 13, 14, 15, 18, 19};
 const auto line = static_cast<std::align_val_t>(64);
-const std::size_t size = 100;
+const std::size_t size = 128; // what a replaced form rounds it up to
 
 bool replaced[forms];
 int called = none; // the first replaced form since it was cleared

@@ -346,6 +346,11 @@ static void interior(void)
     free(escape(get_long() + (size < 32 ? 16 : size / 2)));
 }
 
+static void interior_by_thread(void)
+{
+    free_by_thread(escape(get_long() + (size < 32 ? 16 : size / 2)));
+}
+
 static void interior_by_a_line(void)
 {
     free(escape(get_long() + 16));
@@ -597,6 +602,7 @@ static const misuse_t misuses[] = {
     {"double-free-after-realloc", "of what a realloc has moved", double_free_after_realloc, true},
     {"interior", "free of the middle of a block", interior, true},
     {"interior-line", "free of 16 bytes into a block", interior_by_a_line, true},
+    {"interior-by-thread", "free of the middle of a block by another thread", interior_by_thread, true},
     {"interior-realloc", "realloc of 16 bytes into a block", interior_realloc, true},
     {"unaligned", "free of one byte into a block", unaligned, true},
     {"stack", "free of an address on the stack", on_stack, false},

@@ -252,23 +252,33 @@ HAK_INLINE void hak_slab_set_inverse(hak_slab_t *slab)
     (void)slab;
 }
 
-/* True if p begins a block of its slab, which a multiplication tells: n times the inverse of a size, modulo 2^64, is less than the
- * inverse just if n is a multiple of the size (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
-HAK_INLINE bool hak_begins_block(const hak_slab_t *slab, const void *p)
+/* Where p is in its slab. */
+HAK_INLINE size_t hak_place_in_slab(const void *p)
 {
-#if HAK_HARDEN
-    (void)slab, (void)p;
-    return true;
-#else
-    return (uint64_t)((const char *)p - hak_slab_base(slab)) * slab->inverse < slab->inverse;
-#endif
+    uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
+    uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
+    const hak_slab_t *run =
+        (const hak_slab_t *)(chunk + index * sizeof *run); /* NOLINT(performance-no-int-to-ptr) */
+    return ((uintptr_t)p & (HAK_SLICE - 1)) + ((size_t)run->back << HAK_SLICE_SHIFT);
 }
 
-/* For where there is time: a block on its way between threads or back into its slab. */
-HAK_INLINE void hak_check_start(const hak_slab_t *slab, const void *p)
+/* Aborts unless a block begins at p, which is `at` bytes into the slab: n times the inverse of a size, modulo 2^64, is less than
+ * the inverse just if n is a multiple of the size (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). For
+ * where there is time: when a block is on its way between threads or back into its slab. */
+HAK_INLINE void hak_check_start(const hak_slab_t *slab, size_t at, const void *p)
 {
-    if (HAK_CHECK_LINKS && hak_unlikely(!hak_begins_block(slab, p)))
+#if !HAK_HARDEN
+    if (HAK_CHECK_LINKS && hak_unlikely(at * slab->inverse >= slab->inverse))
         hak_not_a_start(p);
+#endif
+    (void)slab, (void)at, (void)p;
+}
+
+/* The same, of a block alone. */
+HAK_INLINE void hak_check_begins(const void *p)
+{
+    if (HAK_CHECK_LINKS)
+        hak_check_start(hak_slab_of(p), hak_place_in_slab(p), p);
 }
 
 #endif

@@ -170,11 +170,12 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
         void *last = first;
         uint32_t chain = 1;
         hak_slab_t *slab = hak_slab_of(first);
-        hak_check_start(slab, first);
+        const char *base = hak_slab_base(slab);
+        hak_check_start(slab, (size_t)((char *)first - base), first);
         while ((list = hak_next(last)) != NULL && in_same_slice(list, first) && chain < CHAIN_MOST) {
             last = list;
             chain++;
-            hak_check_start(slab, last);
+            hak_check_start(slab, (size_t)((char *)last - base), last);
         }
         n += chain;
         if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)) {

@@ -148,9 +148,10 @@ void *hak_malloc_aligned(size_t align, size_t size)
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
 
-static void refuse(void *p)
+/* `ours`: it lies in a block or range of ours. Of what does not we leave open whether another malloc knows it. */
+static void refuse(void *p, bool ours)
 {
-    if (HAK_HARDEN || hak_check_frees())
+    if (HAK_HARDEN || hak_check_frees() || (HAK_LINK_CHECKS && ours))
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
@@ -160,7 +161,7 @@ static void refuse(void *p)
 static HAK_NOINLINE void free_foreign(void *p)
 {
     if (!hak_foreign_free(p))
-        refuse(p);
+        refuse(p, false);
 }
 
 static uint64_t class_at(const void *p)
@@ -196,21 +197,17 @@ static void check_start(const void *p)
         hak_not_a_start(p);
 }
 
-/* What can be seen of a block in a slab where there is time. */
-static void check_block(const void *p)
+static void check_sealed(const void *p)
 {
-    if (hak_check_frees())
-        check_start(p);
-    else
-        hak_check_start(hak_slab_of(p), p);
-    if (HAK_CHECK_LINKS && hak_is_sealed(p))
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
         hak_freed_twice(p);
 }
 
 /* Only with safe_free do a thread's own blocks come this way. */
-static void free_checked(void *p, uint32_t entry)
+static HAK_NOINLINE void free_checked(void *p, uint32_t entry)
 {
-    check_block(p);
+    check_start(p);
+    check_sealed(p);
     if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
@@ -223,7 +220,7 @@ void hak_free_unknown(void *p, uint32_t entry)
     if (entry == 0)
         free_foreign(p);
     else
-        refuse(p);
+        refuse(p, true);
 }
 
 /* Everything but a block of another thread's slab. */
@@ -318,7 +315,7 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size)
 /* Of what lies in a block or range of ours, but begins none in use. */
 static HAK_COLD void *realloc_refused(void *p)
 {
-    refuse(p);
+    refuse(p, true);
     errno = ENOMEM;
     return NULL;
 }
@@ -346,8 +343,13 @@ void *hak_realloc(void *p, size_t size)
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(!hak_entry_in_slab(entry)))
         return realloc_huge(p, size, entry);
-    check_block(p);
-    size_t before = hak_slab_of(p)->size;
+    const hak_slab_t *slab = hak_slab_of(p);
+    size_t at = hak_place_in_slab(p);
+    hak_check_start(slab, at, p);
+    if (hak_unlikely(hak_check_frees() && at / slab->size >= slab->carved))
+        hak_not_a_start(p);
+    check_sealed(p);
+    size_t before = slab->size;
     if (hak_realloc_stays(size, before))
         return p;
     return realloc_moving(p, size, before);

@@ -216,7 +216,7 @@ EXCHANGING = {
 @pytest.mark.parametrize("so", ALL, ids=IDS)
 @pytest.mark.parametrize("kind", EXCHANGING)
 def test_blocks_of_several_runtimes(tmp_path, kind, so):
-    """A block of one C++ runtime's operator new may be freed by another's delete: to libstdc++ they are malloc and free."""
+    """A block of one C++ runtime may be freed by another one: to libstdc++ new and delete are malloc and free."""
     program, plugin, mode = EXCHANGING[kind]
     run(["g++", *FLAGS, "-shared", "-fPIC", CXX / "exchange.cc", *plugin, "-o", tmp_path / "plugin.so"])
     run(["g++", *FLAGS, "-DPROGRAM", CXX / "exchange.cc", *program, "-o", tmp_path / "program"])

@@ -229,6 +229,14 @@ static unsigned kind_of(const void *p, uint32_t entry, size_t usable)
     return (*canary_of(p, usable) ^ hak_guard_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
 }
 
+/* Where operator new is not ours, all blocks are of one kind. */
+static bool is_kind(unsigned kind)
+{
+    const unsigned form = kind & ((1u << HAK_KIND_BITS) - 1);
+    return kind == HAK_KIND_MALLOC ||
+           (hak_kinds_are_known != NULL && (form == HAK_KIND_NEW || form == HAK_KIND_ARRAY));
+}
+
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
 static size_t check(const void *p, uint32_t entry, const void *site)
 {
@@ -237,7 +245,8 @@ static size_t check(const void *p, uint32_t entry, const void *site)
     size_t usable = usable_of(p, entry);
     if (hak_is_zero_entry(entry))
         return usable;
-    if (*canary_of(p, usable) != hak_guard_canary(p, kind_of(p, entry, usable)))
+    unsigned kind = kind_of(p, entry, usable);
+    if (*canary_of(p, usable) != hak_guard_canary(p, kind) || !is_kind(kind))
         overrun(p, entry, usable, site);
     if (!is_big(entry) && is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),

@@ -22,7 +22,7 @@ STAGE_ORDER = ("pgo", "layout", "bolt")
 VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
 # What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
 # operator new, which calls malloc.
-ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o")
+ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o", "core/api/kinds.o")
 _VERSION = re.compile(r'^#define VERSION "([^"]+)"', re.MULTILINE)
 
 

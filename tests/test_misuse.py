@@ -22,7 +22,7 @@ PHRASES = {
     "run-": "overrun|write after free",
     "wrong-size": "wrong size",
     "wrong-align": "wrong alignment: 4194304",
-    "wrong-kind": "new",
+    "wrong-kind": "which is of (new|malloc)",
     "": "not a block of this allocator",
 }
 

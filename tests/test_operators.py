@@ -4,6 +4,7 @@ Each program is also run without the library: what the C++ runtime does by itsel
 """
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -164,3 +165,59 @@ def test_a_c_program_that_calls_new(tmp_path, so):
         result = subprocess.run([tmp_path / "program"], env=preloaded.linked_environment(), capture_output=True,
                                 text=True, timeout=60, check=False)
     assert result.returncode == -6 and "bad_alloc" in result.stderr
+
+
+# --- the wrong kind of delete -----------------------------------------------------------------------------------------
+
+HARDENED = [so for so in libraries() if {"hardened", "debug"} & set(re.split("[-/]", label(so)))]
+SIZES = (0, 8, 100, 4096, 256 << 10, 5 << 20)
+
+
+@pytest.fixture(scope="module", name="sanitized")
+def build_sanitized(tmp_path_factory):
+    """The program of all pairs of new and delete, plain and with AddressSanitizer; and what the latter says."""
+    place = tmp_path_factory.mktemp("kinds")
+    run(["g++", *FLAGS, "-Wno-free-nonheap-object", CXX / "kinds.cc", "-o", place / "kinds"])
+    run(["g++", *FLAGS, "-Wno-free-nonheap-object", "-fsanitize=address", CXX / "kinds.cc", "-o", place / "sanitized"])
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    return place / "kinds", {size: run([place / "sanitized", str(size)], env=env).stdout for size in SIZES}
+
+
+@pytest.mark.parametrize("so", HARDENED, ids=[label(so) for so in HARDENED])
+def test_wrong_kinds_are_seen(sanitized, so):
+    """Of every way to take a block and every way to free it, those are stopped that AddressSanitizer stops."""
+    program, said = sanitized
+    for size in SIZES:
+        with Preloaded(so) as preloaded:
+            assert run([program, str(size)], env=preloaded.environment()).stdout == said[size]
+
+
+@pytest.mark.parametrize("so", ALL, ids=IDS)
+def test_other_variants_do_not_mind(sanitized, so):
+    """Only the hardened ones stop a program for the kind; without a library libstdc++ has one kind."""
+    program, _ = sanitized
+    if so not in HARDENED:
+        assert "delete[]: went on" in run_under(so, [program, "100"]).stdout
+
+
+EXCHANGING = {
+    "shared": ([], [], 0),
+    "plug-in's own runtime": ([], ["-static-libstdc++", "-static-libgcc"], 0),
+    "plug-in's own runtime, hidden": ([], ["-static-libstdc++", "-Wl,--exclude-libs,ALL"], 0),
+    "plug-in's own runtime, all hidden": ([], ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"], 0),
+    "plug-in's own runtime, bound to it": ([], ["-static-libstdc++", "-Wl,-Bsymbolic"], 0),
+    "program's own runtime": (["-static-libstdc++"], [], 0),
+    "program's own runtime, all": (["-static-libstdc++", "-static-libgcc"], [], 0),
+    "both have their own": (["-static-libstdc++"], ["-static-libstdc++", "-Wl,--exclude-libs,ALL"], 0),
+    "bound deeply": ([], [], os.RTLD_DEEPBIND),
+}
+
+
+@pytest.mark.parametrize("so", ALL, ids=IDS)
+@pytest.mark.parametrize("kind", EXCHANGING)
+def test_blocks_of_several_runtimes(tmp_path, kind, so):
+    """A block of one C++ runtime may be freed by another one: to libstdc++ new and delete are malloc and free."""
+    program, plugin, mode = EXCHANGING[kind]
+    run(["g++", *FLAGS, "-shared", "-fPIC", CXX / "exchange.cc", *plugin, "-o", tmp_path / "plugin.so"])
+    run(["g++", *FLAGS, "-DPROGRAM", CXX / "exchange.cc", *program, "-o", tmp_path / "program"])
+    run_under(so, [tmp_path / "program", tmp_path / "plugin.so", str(mode)])

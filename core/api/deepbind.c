@@ -11,7 +11,7 @@
  *
  * Not in the archive. Any thread: a symbol's value is one aligned store, and two threads store the same. */
 #define _GNU_SOURCE
-#include "api/family.h"
+#include "api/operators.h"
 
 #if HAK_OVERRIDE
 
@@ -98,6 +98,7 @@ typedef struct plan {
 } plan_t;
 
 static _Atomic bool redirected;
+_Atomic bool hak_deep_plugins;
 
 /* Ours where it is the one in force: a program may have a malloc of its own, which may want to find libc's. */
 static void *own_definition(const char *name)
@@ -172,6 +173,8 @@ static HAK_NOINLINE dlopen_t *prepare(int mode)
         *(void **)&found = dlsym(RTLD_NEXT, "dlopen");
         atomic_store_explicit(&next, *(void **)&found, memory_order_relaxed); /* each thread finds the same */
     }
+    if (HAK_HARDEN && (mode & RTLD_DEEPBIND) != 0)
+        atomic_store(&hak_deep_plugins, true);
     if ((mode & RTLD_DEEPBIND) != 0 && !atomic_load(&redirected))
         redirect_libc();
     return found;

@@ -32,53 +32,56 @@ HAK_OWN(aligned_t, own_delete_array_aligned, "_ZdaPvSt11align_val_t");
 
 void _ZdlPv(void *p)
 {
-    hak_family_free(p, HAK_SITE);
+    hak_family_give(p, HAK_ANY_SIZE, HAK_KIND_NEW, HAK_SITE);
+}
+
+HAK_INLINE void delete_aligned(void *p, size_t size, size_t align, unsigned form, const void *site)
+{
+    hak_family_check_align(p, align, site);
+    hak_family_give(p, size, hak_kind_aligned(form, align), site);
 }
 
 void _ZdlPvSt11align_val_t(void *p, size_t align)
 {
-    hak_family_check_align(p, align, HAK_SITE);
-    hak_family_free(p, HAK_SITE);
+    delete_aligned(p, HAK_ANY_SIZE, align, HAK_KIND_NEW, HAK_SITE);
 }
 
 /* A form that goes on to `simpler`. Hardened has more to check than that one could, and does it here when none of those
  * in between is replaced. */
-#define DELETE(name, parameters, own, check, how, simpler, arguments)                                        \
+#define DELETE(name, parameters, own, how, simpler, arguments)                                               \
     void name parameters                                                                                     \
     {                                                                                                        \
         if (HAK_HARDEN && (own)) {                                                                           \
-            check;                                                                                           \
             how;                                                                                             \
             return;                                                                                          \
         }                                                                                                    \
         HAK_IN_FORCE(simpler) arguments;                                                                     \
     }
 
-#define UNCHECKED     (void)0
-#define CHECK_ALIGN   hak_family_check_align(p, align, HAK_SITE)
-#define FREE          hak_family_free(p, HAK_SITE)
-#define FREE_SIZED    hak_family_free_sized(p, size, HAK_SITE)
-#define ONE           (void *p)
-#define SIZED         (void *p, size_t size UNUSED)
-#define QUIET         (void *p, const void *nothrow UNUSED)
-#define ALIGNED       (void *p, size_t align)
-#define SIZED_ALIGNED (void *p, size_t size UNUSED, size_t align)
-#define QUIET_ALIGNED (void *p, size_t align, const void *nothrow UNUSED)
+#define GIVE(size, kind)         hak_family_give(p, size, kind, HAK_SITE)
+#define GIVE_ALIGNED(size, kind) delete_aligned(p, size, align, kind, HAK_SITE)
+#define ONE                      (void *p)
+#define SIZED                    (void *p, size_t size UNUSED)
+#define QUIET                    (void *p, const void *nothrow UNUSED)
+#define ALIGNED                  (void *p, size_t align)
+#define SIZED_ALIGNED            (void *p, size_t size UNUSED, size_t align)
+#define QUIET_ALIGNED            (void *p, size_t align, const void *nothrow UNUSED)
 
-DELETE(_ZdaPv, ONE, OWN_ONE, UNCHECKED, FREE, _ZdlPv, (p))
-DELETE(_ZdlPvm, SIZED, OWN_ONE, UNCHECKED, FREE_SIZED, _ZdlPv, (p))
-DELETE(_ZdaPvm, SIZED, OWN_ARRAY, UNCHECKED, FREE_SIZED, _ZdaPv, (p))
-DELETE(_ZdlPvRKSt9nothrow_t, QUIET, OWN_ONE, UNCHECKED, FREE, _ZdlPv, (p))
-DELETE(_ZdaPvRKSt9nothrow_t, QUIET, OWN_ARRAY, UNCHECKED, FREE, _ZdaPv, (p))
-DELETE(_ZdaPvSt11align_val_t, ALIGNED, OWN_ONE_ALIGNED, CHECK_ALIGN, FREE, _ZdlPvSt11align_val_t, (p, align))
-DELETE(_ZdlPvmSt11align_val_t, SIZED_ALIGNED, OWN_ONE_ALIGNED, CHECK_ALIGN, FREE_SIZED, _ZdlPvSt11align_val_t,
-       (p, align))
-DELETE(_ZdaPvmSt11align_val_t, SIZED_ALIGNED, OWN_ARRAY_ALIGNED, CHECK_ALIGN, FREE_SIZED,
-       _ZdaPvSt11align_val_t, (p, align))
-DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ONE_ALIGNED, CHECK_ALIGN, FREE,
+DELETE(_ZdaPv, ONE, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdlPv, (p))
+DELETE(_ZdlPvm, SIZED, OWN_ONE, GIVE(size, HAK_KIND_NEW), _ZdlPv, (p))
+DELETE(_ZdaPvm, SIZED, OWN_ARRAY, GIVE(size, HAK_KIND_ARRAY), _ZdaPv, (p))
+DELETE(_ZdlPvRKSt9nothrow_t, QUIET, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPv, (p))
+DELETE(_ZdaPvRKSt9nothrow_t, QUIET, OWN_ARRAY, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPv, (p))
+DELETE(_ZdaPvSt11align_val_t, ALIGNED, OWN_ONE_ALIGNED, GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY),
        _ZdlPvSt11align_val_t, (p, align))
-DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ARRAY_ALIGNED, CHECK_ALIGN, FREE,
+DELETE(_ZdlPvmSt11align_val_t, SIZED_ALIGNED, OWN_ONE_ALIGNED, GIVE_ALIGNED(size, HAK_KIND_NEW),
+       _ZdlPvSt11align_val_t, (p, align))
+DELETE(_ZdaPvmSt11align_val_t, SIZED_ALIGNED, OWN_ARRAY_ALIGNED, GIVE_ALIGNED(size, HAK_KIND_ARRAY),
        _ZdaPvSt11align_val_t, (p, align))
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ONE_ALIGNED,
+       GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ARRAY_ALIGNED,
+       GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
 
 #else
 typedef int hak_nothing_here; /* a translation unit is not empty in C */

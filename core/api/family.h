@@ -25,28 +25,36 @@
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
 
-HAK_INLINE void *hak_family_malloc(size_t size)
+/* What a function of a kind gives (HAK_KIND_MALLOC, mem/guard.h). */
+HAK_INLINE void *hak_family_take(size_t size, unsigned kind)
 {
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_hard_malloc(size) : hak_malloc_front(size);
+    return HAK_HARDEN ? hak_hard_malloc(size, kind) : hak_malloc_front(size);
 }
 
-/* `site` is where free, or what stands for it, was called. */
-HAK_INLINE void hak_family_free(void *p, const void *site)
+HAK_INLINE void *hak_family_malloc(size_t size)
+{
+    return hak_family_take(size, HAK_KIND_MALLOC);
+}
+
+/* `site` is where free, or what stands for it, was called; `size` what the caller says that it asked for, or HAK_ANY_SIZE. */
+HAK_INLINE void hak_family_give(void *p, size_t size, unsigned kind, const void *site)
 {
     if (HAK_HARDEN)
-        hak_hard_free(p, HAK_ANY_SIZE, site);
+        hak_hard_free(p, size, kind, site);
     else
         hak_free_front(p);
+}
+
+HAK_INLINE void hak_family_free(void *p, const void *site)
+{
+    hak_family_give(p, HAK_ANY_SIZE, HAK_KIND_MALLOC, site);
 }
 
 /* The caller says how many bytes it asked for. */
 HAK_INLINE void hak_family_free_sized(void *p, size_t size, const void *site)
 {
-    if (HAK_HARDEN)
-        hak_hard_free(p, size, site);
-    else
-        hak_free_front(p);
+    hak_family_give(p, size, HAK_KIND_MALLOC, site);
 }
 
 /* The caller says to what it had the block aligned. */
@@ -56,10 +64,15 @@ HAK_INLINE void hak_family_check_align(const void *p, size_t align, const void *
         hak_hard_check_align(p, align, site);
 }
 
-HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
+HAK_INLINE void *hak_family_take_aligned(size_t align, size_t size, unsigned kind)
 {
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_hard_aligned(align, size) : hak_malloc_aligned(align, size);
+    return HAK_HARDEN ? hak_hard_aligned(align, size, kind) : hak_malloc_aligned(align, size);
+}
+
+HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
+{
+    return hak_family_take_aligned(align, size, HAK_KIND_MALLOC);
 }
 
 /* memalign takes any alignment: glibc's rounds it up to a power of two. */
@@ -105,7 +118,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     if (HAK_HARDEN) {
         if (hak_unlikely(size > HAK_CLASS_MAX - HAK_CANARY_BYTES))
             return hak_hard_calloc_huge(size);
-        void *p = hak_hard_malloc(size);
+        void *p = hak_hard_malloc(size, HAK_KIND_MALLOC);
         return HAK_FILL_BYTE == 0 || p == NULL ? p : memset(p, 0, size);
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))

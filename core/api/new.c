@@ -133,13 +133,13 @@ static void throw_by_parts(const runtime_t *runtime)
 
 /* As the standard has it: the handler is called until there is memory or no handler. A handler may throw. NULL: neither a
  * handler helped nor is there anything to throw with. */
-static void *new_by_parts(size_t size, size_t align, const void *caller)
+static void *new_by_parts(size_t size, size_t align, unsigned kind, const void *caller)
 {
     runtime_t runtime = runtime_of(caller);
     handler_t handler;
     while (runtime.get_handler != NULL && (handler = runtime.get_handler()) != NULL) {
         handler();
-        void *p = hak_family_aligned(align, size);
+        void *p = hak_family_take_aligned(align, size, kind);
         if (p != NULL)
             return p;
     }
@@ -156,18 +156,26 @@ static _Noreturn void nothing_to_throw_with(size_t size, const void *caller)
 
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
 
-static HAK_COLD void *new_slow(size_t size, const void *caller)
+/* A block from another definition, which asks malloc for it, is one of ours like others. */
+static void *as_kind(void *p, unsigned kind)
+{
+    if (HAK_HARDEN && p != NULL)
+        hak_hard_set_kind(p, kind);
+    return p;
+}
+
+static HAK_COLD void *new_slow(size_t size, unsigned kind, const void *caller)
 {
     plain_t *next;
     *(void **)&next = next_definition("_Znwm", caller);
     if (next != NULL)
-        return next(size);
-    void *p = new_by_parts(size, HAK_ALIGN, caller);
+        return as_kind(next(size), kind);
+    void *p = new_by_parts(size, HAK_ALIGN, kind, caller);
     if (p != NULL)
         return p;
     *(void **)&next = definition_in_runtime("_Znwm", 0);
     if (next != NULL)
-        return next(size);
+        return as_kind(next(size), kind);
     nothing_to_throw_with(size, caller);
 }
 
@@ -177,18 +185,18 @@ static size_t without_overflow(size_t size)
     return hak_min(size, 2 * HAK_REQUEST_MAX);
 }
 
-static HAK_COLD void *new_aligned_slow(size_t size, size_t align, const void *caller)
+static HAK_COLD void *new_aligned_slow(size_t size, size_t align, unsigned kind, const void *caller)
 {
     aligned_t *next;
     *(void **)&next = next_definition("_ZnwmSt11align_val_t", caller);
     if (next != NULL)
-        return next(without_overflow(size), align);
-    void *p = hak_is_power_of_two(align) ? new_by_parts(size, align, caller) : NULL;
+        return as_kind(next(without_overflow(size), align), kind);
+    void *p = hak_is_power_of_two(align) ? new_by_parts(size, align, kind, caller) : NULL;
     if (p != NULL)
         return p;
     *(void **)&next = definition_in_runtime("_ZnwmSt11align_val_t", 0);
     if (next != NULL)
-        return next(without_overflow(size), align);
+        return as_kind(next(without_overflow(size), align), kind);
     nothing_to_throw_with(size, caller);
 }
 
@@ -201,26 +209,26 @@ static bool no_handler(void)
 /* The caller's own quiet form catches whatever is thrown, which C cannot. `basic` is the form in force that it is to call,
  * NULL if that is ours. */
 static HAK_COLD void *quiet_slow(const char *name, plain_t *basic, size_t size, const void *nothrow,
-                                 const void *caller)
+                                 unsigned kind, const void *caller)
 {
     if (basic == NULL && no_handler())
         return NULL;
     quiet_t *next;
     *(void **)&next = next_definition(name, caller);
     if (next != NULL)
-        return next(size, nothrow);
+        return as_kind(next(size, nothrow), kind);
     return basic != NULL ? basic(size) : NULL;
 }
 
 static HAK_COLD void *quiet_aligned_slow(const char *name, aligned_t *basic, size_t size, size_t align,
-                                         const void *nothrow, const void *caller)
+                                         const void *nothrow, unsigned kind, const void *caller)
 {
     if (basic == NULL && no_handler())
         return NULL;
     quiet_aligned_t *next;
     *(void **)&next = next_definition(name, caller);
     if (next != NULL)
-        return next(without_overflow(size), align, nothrow);
+        return as_kind(next(without_overflow(size), align, nothrow), kind);
     return basic != NULL ? basic(size, align) : NULL;
 }
 
@@ -238,63 +246,84 @@ HAK_OWN(aligned_t, own_new_array_aligned, "_ZnamSt11align_val_t");
 
 void *_Znwm(size_t size)
 {
-    void *p = hak_family_malloc(size);
-    return hak_likely(p != NULL) ? p : new_slow(size, HAK_SITE);
+    void *p = hak_family_take(size, HAK_KIND_NEW);
+    return hak_likely(p != NULL) ? p : new_slow(size, HAK_KIND_NEW, HAK_SITE);
 }
 
+/* Hardened writes down that it is an array, when the form that this one is to call is ours. */
 HAK_JUMPS void *_Znam(size_t size)
 {
+    if (HAK_HARDEN && HAK_IS_OWN(_Znwm, own_new)) {
+        void *p = hak_family_take(size, HAK_KIND_ARRAY);
+        return hak_likely(p != NULL) ? p : new_slow(size, HAK_KIND_ARRAY, HAK_SITE);
+    }
     HAK_JUMP return HAK_IN_FORCE(_Znwm)(size);
 }
 
 /* What is no power of two is refused as the runtime refuses it. */
+HAK_INLINE void *new_aligned(size_t size, size_t align, unsigned form)
+{
+    unsigned kind = hak_kind_aligned(form, align);
+    void *p = hak_likely(hak_is_power_of_two(align)) ? hak_family_take_aligned(align, size, kind) : NULL;
+    return hak_likely(p != NULL) ? p : new_aligned_slow(size, align, kind, HAK_SITE);
+}
+
 void *_ZnwmSt11align_val_t(size_t size, size_t align)
 {
-    void *p = hak_likely(hak_is_power_of_two(align)) ? hak_family_aligned(align, size) : NULL;
-    return hak_likely(p != NULL) ? p : new_aligned_slow(size, align, HAK_SITE);
+    return new_aligned(size, align, HAK_KIND_NEW);
 }
 
 HAK_JUMPS void *_ZnamSt11align_val_t(size_t size, size_t align)
 {
+    if (HAK_HARDEN && HAK_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned))
+        return new_aligned(size, align, HAK_KIND_ARRAY);
     HAK_JUMP return HAK_IN_FORCE(_ZnwmSt11align_val_t)(size, align);
 }
 
 void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow)
 {
     plain_t *basic = HAK_IS_OWN(_Znwm, own_new) ? NULL : HAK_IN_FORCE(_Znwm);
-    void *p = hak_likely(basic == NULL) ? hak_family_malloc(size) : NULL;
-    return hak_likely(p != NULL) ? p : quiet_slow("_ZnwmRKSt9nothrow_t", basic, size, nothrow, HAK_SITE);
+    void *p = hak_likely(basic == NULL) ? hak_family_take(size, HAK_KIND_NEW) : NULL;
+    if (hak_likely(p != NULL))
+        return p;
+    return quiet_slow("_ZnwmRKSt9nothrow_t", basic, size, nothrow, HAK_KIND_NEW, HAK_SITE);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow)
 {
     bool ours = HAK_IS_OWN(_Znwm, own_new) && HAK_IS_OWN(_Znam, own_new_array);
-    void *p = hak_likely(ours) ? hak_family_malloc(size) : NULL;
+    void *p = hak_likely(ours) ? hak_family_take(size, HAK_KIND_ARRAY) : NULL;
     if (hak_likely(p != NULL))
         return p;
-    return quiet_slow("_ZnamRKSt9nothrow_t", ours ? NULL : HAK_IN_FORCE(_Znam), size, nothrow, HAK_SITE);
+    plain_t *basic = ours ? NULL : HAK_IN_FORCE(_Znam);
+    return quiet_slow("_ZnamRKSt9nothrow_t", basic, size, nothrow, HAK_KIND_ARRAY, HAK_SITE);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *nothrow)
 {
+    unsigned kind = hak_kind_aligned(HAK_KIND_NEW, align);
     aligned_t *basic =
         HAK_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned) ? NULL : HAK_IN_FORCE(_ZnwmSt11align_val_t);
     bool direct = basic == NULL && hak_is_power_of_two(align);
-    void *p = hak_likely(direct) ? hak_family_aligned(align, size) : NULL;
+    void *p = hak_likely(direct) ? hak_family_take_aligned(align, size, kind) : NULL;
     if (hak_likely(p != NULL))
         return p;
-    return quiet_aligned_slow("_ZnwmSt11align_val_tRKSt9nothrow_t", basic, size, align, nothrow, HAK_SITE);
+    return quiet_aligned_slow("_ZnwmSt11align_val_tRKSt9nothrow_t", basic, size, align, nothrow, kind,
+                              HAK_SITE);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *nothrow)
 {
+    unsigned kind = hak_kind_aligned(HAK_KIND_ARRAY, align);
     bool ours = HAK_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned) &&
                 HAK_IS_OWN(_ZnamSt11align_val_t, own_new_array_aligned);
-    void *p = hak_likely(ours && hak_is_power_of_two(align)) ? hak_family_aligned(align, size) : NULL;
+    void *p =
+        hak_likely(ours && hak_is_power_of_two(align)) ? hak_family_take_aligned(align, size, kind) : NULL;
     if (hak_likely(p != NULL))
         return p;
     aligned_t *basic = ours ? NULL : HAK_IN_FORCE(_ZnamSt11align_val_t);
-    return quiet_aligned_slow("_ZnamSt11align_val_tRKSt9nothrow_t", basic, size, align, nothrow, HAK_SITE);
+    return quiet_aligned_slow("_ZnamSt11align_val_tRKSt9nothrow_t", basic, size, align, nothrow, kind,
+                              HAK_SITE);
 }
 
 #else

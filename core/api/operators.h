@@ -23,4 +23,7 @@
 /* True if nobody has replaced it: three instructions. */
 #define HAK_IS_OWN(operator, own) hak_likely(HAK_IN_FORCE(operator) == (own))
 
+/* With HAK_HARDEN: a plug-in was loaded with RTLD_DEEPBIND. It finds the runtime's operators before ours. */
+extern _Atomic bool hak_deep_plugins HAK_HIDDEN;
+
 #endif

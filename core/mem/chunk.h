@@ -30,7 +30,8 @@ typedef struct hak_slab {
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
 #else
-    uint8_t unused[4];
+    uint32_t
+        inverse; /* of a slab of the variants that check links: 2^32 / (size / 16), rounded up (guard.h) */
 #endif
 } hak_slab_t;
 

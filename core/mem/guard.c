@@ -133,7 +133,7 @@ static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
 
 static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, const void *site)
 {
-    uint64_t canary = hak_guard_canary(p);
+    uint64_t canary = hak_guard_canary(p, 0);
     const char *end = (const char *)p + usable;
     uint64_t at = 0;
     while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
@@ -214,6 +214,29 @@ static bool is_underrun(const void *p)
     return *before != 0 && *before != (char)HAK_FILL_BYTE;
 }
 
+static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
+{
+    return (hak_word_anywhere_t *)((uintptr_t)p + usable); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+#define KIND_MOST 0xffu
+
+/* Of a block whose canary is whole. */
+static unsigned kind_of(const void *p, uint32_t entry, size_t usable)
+{
+    if (hak_is_zero_entry(entry))
+        return *hak_guard_state(p) & ~HAK_BLOCK_USED;
+    return (*canary_of(p, usable) ^ hak_guard_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
+}
+
+/* Where operator new is not ours, all blocks are of one kind. */
+static bool is_kind(unsigned kind)
+{
+    const unsigned form = kind & ((1u << HAK_KIND_BITS) - 1);
+    return kind == HAK_KIND_MALLOC ||
+           (hak_kinds_are_known != NULL && (form == HAK_KIND_NEW || form == HAK_KIND_ARRAY));
+}
+
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
 static size_t check(const void *p, uint32_t entry, const void *site)
 {
@@ -222,7 +245,8 @@ static size_t check(const void *p, uint32_t entry, const void *site)
     size_t usable = usable_of(p, entry);
     if (hak_is_zero_entry(entry))
         return usable;
-    if (*(const hak_word_anywhere_t *)((const char *)p + usable) != hak_guard_canary(p))
+    unsigned kind = kind_of(p, entry, usable);
+    if (*canary_of(p, usable) != hak_guard_canary(p, kind) || !is_kind(kind))
         overrun(p, entry, usable, site);
     if (!is_big(entry) && is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),
@@ -230,8 +254,30 @@ static size_t check(const void *p, uint32_t entry, const void *site)
     return usable;
 }
 
+/* The alignment that the kind names, 0 if it is of none. */
+static uint64_t align_in(unsigned kind)
+{
+    return kind >> HAK_KIND_BITS != 0 ? (uint64_t)1 << (kind >> HAK_KIND_BITS) : 0;
+}
+
+/* Aborts if a block of the kind `found` is freed as one of the kind `asked`, unless that may be somebody else's doing. */
+static void check_kind(const void *p, uint32_t entry, unsigned found, unsigned asked, const void *site)
+{
+    static const char *const from[] = {"malloc", "new", "new[]", "none"};
+    static const char *const by[] = {"free", "delete", "delete[]", "none"};
+    const unsigned form = (1u << HAK_KIND_BITS) - 1;
+    if (hak_likely(found == asked))
+        return;
+    if (hak_kinds_are_known == NULL ||
+        !hak_kinds_are_known(found == HAK_KIND_MALLOC || asked == HAK_KIND_MALLOC))
+        return;
+    hak_fatal("free of %x (class %u), which is of %s (alignment %u), by %s (alignment %u); called from %x",
+              number(p), class_of(entry), from[found & form], align_in(found), by[asked & form],
+              align_in(asked), number(site));
+}
+
 /* Writes down that the block at p is in use for a request of `size`, and its canary. */
-static void mark(void *p, size_t size)
+static void mark(void *p, size_t size, unsigned kind)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
@@ -244,7 +290,7 @@ static void mark(void *p, size_t size)
 #endif
         *hak_guard_state(p) = HAK_BLOCK_USED;
     }
-    *(hak_word_anywhere_t *)((char *)p + size) = hak_guard_canary(p);
+    *canary_of(p, size) = hak_guard_canary(p, kind);
 }
 
 /* --- filling ------------------------------------------------------------------------------------------------------ */
@@ -373,44 +419,55 @@ static void free_huge(void *p, uint32_t entry)
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
 
 /* A huge block that was just taken: what the caller gets for a request of `size`. */
-static void *hand_out_huge(void *p, size_t size)
+static void *hand_out_huge(void *p, size_t size, unsigned kind)
 {
-    mark(p, size);
+    mark(p, size, kind);
     atomic_fetch_add_explicit(&huge_in_use, 1, memory_order_relaxed);
     guard_end(p, size);
     return p;
 }
 
 /* A block that was just taken, or NULL: what the caller gets for a request of `size`. */
-static void *hand_out(void *p, size_t size)
+static void *hand_out(void *p, size_t size, unsigned kind)
 {
     if (p == NULL)
         return NULL;
     if (!hak_entry_in_slab(hak_map_get(p))) {
-        hand_out_huge(p, size);
+        hand_out_huge(p, size, kind);
     } else {
         size_t bytes = hak_slab_of(p)->size;
         /* Of one whose pages were given back only the first is looked at: the others may not be there. */
         size_t look = HAK_FILL_BYTE == 0 && bytes >= FILL_MOST ? HAK_OS_PAGE : bytes;
-        hak_guard_hand_out(p, look, 0);
+        hak_guard_hand_out(p, look, 0, kind);
         *(hak_word_anywhere_t *)((char *)p + look - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
-        mark(p, size);
+        mark(p, size, kind);
     }
     if (HAK_CHECKS)
         memset(p, 0xa5, hak_min(size, POISON_MOST));
     return p;
 }
 
-void *hak_hard_malloc_slow(size_t size)
+void *hak_hard_malloc_slow(size_t size, unsigned kind)
 {
     if (size == 0)
-        return hak_zero_take();
-    return hand_out(hak_malloc_front(with_guard(size)), size);
+        return hak_zero_take(kind);
+    return hand_out(hak_malloc_front(with_guard(size)), size, kind);
 }
 
-void *hak_hard_malloc_none(void)
+void *hak_hard_malloc_none(unsigned kind)
 {
-    return hand_out(hak_malloc_front(HAK_CANARY_BYTES), 0);
+    return hand_out(hak_malloc_front(HAK_CANARY_BYTES), 0, kind);
+}
+
+void hak_hard_set_kind(void *p, unsigned kind)
+{
+    uint32_t entry = hak_map_find(p);
+    if (entry == 0 || !is_in_use(p, entry))
+        return;
+    if (hak_is_zero_entry(entry))
+        *hak_guard_state(p) = (uint8_t)(HAK_BLOCK_USED | kind);
+    else
+        *canary_of(p, usable_of(p, entry)) = hak_guard_canary(p, kind);
 }
 
 /* Free memory is zero, unless somebody wrote to it after its free. */
@@ -422,14 +479,14 @@ void *hak_hard_calloc_huge(size_t size)
     if (HAK_FILL_BYTE == 0 && !is_big(hak_map_get(p)) && !hak_slab_of(p)->clean &&
         !hak_os_discard(p, hak_slab_of(p)->size))
         memset(p, 0, size);
-    return hand_out_huge(p, size);
+    return hand_out_huge(p, size, HAK_KIND_MALLOC);
 }
 
-void *hak_hard_aligned(size_t align, size_t size)
+void *hak_hard_aligned(size_t align, size_t size, unsigned kind)
 {
     if (size == 0 && align <= HAK_ALIGN)
-        return hak_zero_take();
-    return hand_out(hak_malloc_aligned(align, with_guard(size)), size);
+        return hak_zero_take(kind);
+    return hand_out(hak_malloc_aligned(align, with_guard(size)), size, kind);
 }
 
 /* Puts a free block of a slab where it belongs: the thread's bin, or its owner. */
@@ -508,7 +565,7 @@ bool hak_hard_let_go(bool all)
     return any;
 }
 
-void hak_hard_free_slow(void *p, size_t asked, const void *site)
+void hak_hard_free_slow(void *p, size_t asked, unsigned kind, const void *site)
 {
     if (p == NULL)
         return;
@@ -516,6 +573,7 @@ void hak_hard_free_slow(void *p, size_t asked, const void *site)
     if (entry == 0 && hak_foreign_free(p))
         return;
     size_t usable = check(p, entry, site);
+    check_kind(p, entry, kind_of(p, entry, usable), kind, site);
     if (asked != HAK_ANY_SIZE && asked != usable)
         hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number(p),
                   (uint64_t)asked, (uint64_t)usable, number(site));
@@ -565,7 +623,7 @@ static void *resize(void *p, size_t size, size_t before, uint32_t entry)
     bool in_slab = hak_entry_in_slab(entry);
     clear_between(resized, before, size,
                   in_slab ? hak_slab_of(resized)->size : hak_huge_size(resized, entry));
-    mark(resized, size);
+    mark(resized, size, HAK_KIND_MALLOC);
     if (in_slab)
         return resized;
     if (!huge)
@@ -577,7 +635,7 @@ static void *resize(void *p, size_t size, size_t before, uint32_t entry)
 /* A block of libc's, of `before` bytes, becomes one of ours; NULL if memory is out. */
 static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
 {
-    void *target = hak_hard_malloc(size);
+    void *target = hak_hard_malloc(size, HAK_KIND_MALLOC);
     if (target == NULL)
         return NULL;
     memcpy(target, p, hak_min(before, size));
@@ -589,7 +647,7 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
 static void *shrink_by_name(void *p, size_t size, size_t before)
 {
     clear_between(p, before, size, before + HAK_CANARY_BYTES);
-    mark(p, size);
+    mark(p, size, HAK_KIND_MALLOC);
     return p;
 }
 
@@ -600,6 +658,8 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
     if (foreign != 0)
         return realloc_foreign(p, size, foreign);
     size_t before = check(p, entry, site);
+    unsigned kind = kind_of(p, entry, before);
+    check_kind(p, entry, kind, HAK_KIND_MALLOC, site);
     /* With HAK_CHECKS every realloc moves, so that stale pointers show. */
     bool stays = !HAK_CHECKS && size <= HAK_REQUEST_MAX && !hak_is_zero_entry(entry);
     void *resized = stays ? resize(p, size, before, entry) : NULL;
@@ -615,8 +675,8 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
     errno = saved; /* an attempt that failed is no failure of the whole */
     if (target == NULL)
         return shrink_by_name(p, size, before);
-    memcpy(hand_out(target, size), p, hak_min(before, size));
-    hak_hard_free_slow(p, HAK_ANY_SIZE, site);
+    memcpy(hand_out(target, size, HAK_KIND_MALLOC), p, hak_min(before, size));
+    hak_hard_free_slow(p, HAK_ANY_SIZE, kind, site);
     return target;
 }
 

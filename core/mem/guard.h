@@ -5,7 +5,7 @@
  * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
  * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
  *
- * A block in use ends in a canary of eight bytes right behind what was asked for. What is behind that is filled, and so is a
+ * A block in use ends in a canary of eight bytes right behind what was asked for, which also says by what kind of function. What is behind that is filled, and so is a
  * free block, all of it, which is looked at again before it is handed out. A free block's link is encoded with a key,
  * and its second word is a number that its address and its link make: whoever changes a link is found out before it is
  * followed. Filled is zero but in debug, and so is the memory of the pool: what is in no slab has no links.
@@ -19,6 +19,7 @@
 #define HAK_MEM_GUARD_H
 
 #include "map/map.h"
+#include "mem/chunk.h"
 
 #define HAK_CANARY_BYTES (HAK_HARDEN ? sizeof(uint64_t) : (size_t)0)
 #define HAK_SLACK_MOST   127u /* and what says that the state's next three bytes hold the number */
@@ -28,6 +29,13 @@
 #define HAK_BLOCK_NONE 0u    /* no block begins here, or it was never handed out */
 #define HAK_BLOCK_FREE 1u    /* it is filled */
 #define HAK_BLOCK_USED 0x80u /* and the number of bytes between the canary and the block's end */
+
+/* How a block was asked for, which the way it is freed has to match: one of these, and in the bits above it the logarithm of
+ * the alignment that an aligned operator new was told. */
+#define HAK_KIND_MALLOC 0u /* all of C's functions */
+#define HAK_KIND_NEW    1u
+#define HAK_KIND_ARRAY  2u /* new[] */
+#define HAK_KIND_BITS   2
 
 typedef uint64_t hak_word_t __attribute__((may_alias));
 typedef uint64_t hak_word_anywhere_t __attribute__((may_alias, aligned(1)));
@@ -58,6 +66,9 @@ hak_guard_extent_t hak_guard_next_chunk(void);
 /* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
  * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
 unsigned __int128 hak_guard_bars(void);
+/* True unless operators new and delete other than ours can have had a part in it: what their blocks are we do not know. `c`: malloc
+ * or free was one side. Not defined in the archive, which has no operator new. */
+bool hak_kinds_are_known(bool c) HAK_HIDDEN __attribute__((weak));
 /* The link in a free block, or a word behind it, is not what it was. */
 HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
 
@@ -75,10 +86,18 @@ HAK_INLINE uint64_t hak_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
-HAK_INLINE uint64_t hak_guard_canary(const void *p)
+HAK_INLINE unsigned hak_kind_aligned(unsigned kind, size_t align)
 {
-    return hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor) >> 8 | 1;
+    return kind | (unsigned)__builtin_ctzll(align) << HAK_KIND_BITS;
+}
+
+#define HAK_KIND_AT 48 /* the bit of a canary with which the kind begins: its last byte but one */
+
+/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
+HAK_INLINE uint64_t hak_guard_canary(const void *p, unsigned kind)
+{
+    uint64_t secret = hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor);
+    return (secret >> 8 | 1) ^ (uint64_t)kind << HAK_KIND_AT;
 }
 
 /* Its last byte is zero. */
@@ -171,14 +190,14 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
 
 /* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
  * canary so many bytes, less than HAK_SLACK_MOST, before its end. */
-HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack)
+HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack, unsigned kind)
 {
     uint8_t *state = hak_guard_state(p);
     if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
         hak_guard_spoilt(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
     *(hak_line_t *)p = HAK_FILL_LINE;
-    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p);
+    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p, kind);
 }
 
 /* The byte in front of a block, which nobody may write. In front of a slice it may be inaccessible. Another thread may be
@@ -219,6 +238,49 @@ HAK_INLINE void hak_unseal(void *block)
 {
     if (HAK_CHECK_LINKS)
         ((hak_word_t *)block)[1] = 0;
+}
+
+/* What is freed and begins no block of its slab. */
+HAK_COLD _Noreturn void hak_not_a_start(const void *p);
+
+HAK_INLINE void hak_slab_set_inverse(hak_slab_t *slab)
+{
+#if !HAK_HARDEN
+    if (HAK_CHECK_LINKS)
+        slab->inverse = UINT32_MAX / (slab->size / HAK_ALIGN) + 1;
+#endif
+    (void)slab;
+}
+
+/* Where p is in its slab. */
+HAK_INLINE size_t hak_place_in_slab(const void *p)
+{
+    uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
+    uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
+    const hak_slab_t *run =
+        (const hak_slab_t *)(chunk + index * sizeof *run); /* NOLINT(performance-no-int-to-ptr) */
+    return ((uintptr_t)p & (HAK_SLICE - 1)) + ((size_t)run->back << HAK_SLICE_SHIFT);
+}
+
+/* Aborts unless a block begins at p, which is `at` bytes into the slab: n times the inverse of a size, modulo 2^32, is less than
+ * the inverse just if n is a multiple of the size (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019),
+ * which holds while their product is below 2^32: in units of 16 bytes it is below 2^28. The inverse of one unit is 0 in 32 bits.
+ * For where there is time: when a block is on its way between threads or back into its slab. */
+HAK_INLINE void hak_check_start(const hak_slab_t *slab, size_t at, const void *p)
+{
+#if !HAK_HARDEN
+    uint32_t units = (uint32_t)(at / HAK_ALIGN);
+    if (HAK_CHECK_LINKS && hak_unlikely(at % HAK_ALIGN != 0 || units * slab->inverse > slab->inverse - 1))
+        hak_not_a_start(p);
+#endif
+    (void)slab, (void)at, (void)p;
+}
+
+/* The same, of a block alone. */
+HAK_INLINE void hak_check_begins(const void *p)
+{
+    if (HAK_CHECK_LINKS)
+        hak_check_start(hak_slab_of(p), hak_place_in_slab(p), p);
 }
 
 #endif

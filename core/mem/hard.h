@@ -9,13 +9,16 @@
 
 #include "mem/front.h"
 
-HAK_NOINLINE void *hak_hard_malloc_slow(size_t size);
-/* `asked` is the size that the caller says, or HAK_ANY_SIZE; `site` where it was called. */
-HAK_NOINLINE void hak_hard_free_slow(void *p, size_t asked, const void *site);
+HAK_NOINLINE void *hak_hard_malloc_slow(size_t size, unsigned kind);
+/* `asked` is the size that the caller says, or HAK_ANY_SIZE; `kind` of which it takes the block to be; `site` where it was
+ * called. */
+HAK_NOINLINE void hak_hard_free_slow(void *p, size_t asked, unsigned kind, const void *site);
 void *hak_hard_calloc_huge(size_t size);
-void *hak_hard_aligned(size_t align, size_t size);
+void *hak_hard_aligned(size_t align, size_t size, unsigned kind);
 /* A block of no bytes that is one like others. */
-void *hak_hard_malloc_none(void);
+void *hak_hard_malloc_none(unsigned kind);
+/* A block that somebody else asked for, on behalf of a function of this kind. If it is none of ours, nothing happens. */
+void hak_hard_set_kind(void *p, unsigned kind);
 void *hak_hard_realloc(void *p, size_t size, const void *site);
 /* Bytes in the block that p begins and that its owner may use; 0 if p is not ours. */
 size_t hak_hard_usable(const void *p, const void *site);
@@ -29,17 +32,17 @@ void hak_hard_receive(void *p, uint32_t entry);
 /* Tiny and mid blocks that wait go where they belong, but for the one freed last unless the thread `ends`. */
 void hak_hard_release_late(bool ends);
 
-HAK_INLINE void *hak_hard_malloc(size_t size)
+HAK_INLINE void *hak_hard_malloc(size_t size, unsigned kind)
 {
     if (hak_unlikely(size - 1 >= HAK_TINY_MAX - HAK_CANARY_BYTES)) /* or none at all */
-        return hak_hard_malloc_slow(size);
+        return hak_hard_malloc_slow(size, kind);
     size_t bytes = (size + HAK_CANARY_BYTES + 15) & ~(size_t)15;
     hak_bin_ref_t bin = hak_bin_at(bytes);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
-        return hak_hard_malloc_slow(size);
+        return hak_hard_malloc_slow(size, kind);
     hak_bin_pop(bin, block);
-    hak_guard_hand_out(block, bytes, bytes - HAK_CANARY_BYTES - size);
+    hak_guard_hand_out(block, bytes, bytes - HAK_CANARY_BYTES - size, kind);
     return block;
 }
 
@@ -105,23 +108,23 @@ HAK_INLINE void hak_hard_push(void *p, size_t offset)
         hak_bin_full(offset);
 }
 
-HAK_INLINE void hak_hard_free(void *p, size_t asked, const void *site)
+HAK_INLINE void hak_hard_free(void *p, size_t asked, unsigned kind, const void *site)
 {
     if (hak_unlikely((uintptr_t)p >> 32 != hak_window() || ((uintptr_t)p & 15) != 0)) {
-        hak_hard_free_slow(p, asked, site);
+        hak_hard_free_slow(p, asked, kind, site);
         return;
     }
     size_t bytes = hak_map_get(p) ^ hak_self(); /* the bin's offset, which of a tiny class is the size, too */
     if (hak_unlikely(bytes > HAK_TINY_MAX)) {
-        hak_hard_free_slow(p, asked, site);
+        hak_hard_free_slow(p, asked, kind, site);
         return;
     }
     uint8_t *state = hak_guard_state(p);
     size_t end = bytes - HAK_CANARY_BYTES - (*state & HAK_SLACK_MOST);
     if (hak_unlikely(*state < HAK_BLOCK_USED || hak_guard_is_underrun(p) ||
-                     *(hak_word_anywhere_t *)((char *)p + end) != hak_guard_canary(p) ||
+                     *(hak_word_anywhere_t *)((char *)p + end) != hak_guard_canary(p, kind) ||
                      (asked != HAK_ANY_SIZE && asked != end))) {
-        hak_hard_free_slow(p, asked, site);
+        hak_hard_free_slow(p, asked, kind, site);
         return;
     }
     *state = HAK_BLOCK_FREE;

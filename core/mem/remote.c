@@ -129,6 +129,7 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned cls)
         if (n-- == 0)
             hak_freed_twice(block);
         next = hak_next(block);
+        hak_check_begins(block);
         hak_bin_push(block, cls * 16);
     }
 }
@@ -160,6 +161,7 @@ void hak_remote_free(void *p, uint32_t entry)
     hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
     if (heap->cls[cls].lacking != 0) {
         heap->cls[cls].lacking--;
+        hak_check_begins(p);
         hak_bin_push(p, hak_entry_low(entry));
         return;
     }
@@ -181,6 +183,7 @@ void hak_remote_drain(hak_heap_t *heap)
             hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(block))), block, block);
             continue;
         }
+        hak_check_begins(block);
         if (HAK_HARDEN)
             hak_hard_receive(block, hak_map_get(block));
         else

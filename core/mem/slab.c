@@ -83,6 +83,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned cls)
     slab->capacity = hak_class_capacity(cls);
     slab->size = (uint32_t)hak_class_size(cls);
     slab->cls = (uint16_t)cls;
+    hak_slab_set_inverse(slab);
     set_entries(slab, hak_heap_entry(heap, cls));
     list_slab(heap, slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
@@ -137,6 +138,7 @@ bool hak_slab_grow(void *p, unsigned cls)
         return false;
     slab->size = (uint32_t)hak_class_size(cls);
     slab->cls = (uint16_t)cls;
+    hak_slab_set_inverse(slab);
     set_entries(slab, hak_heap_entry(slab->heap, cls));
     return true;
 }
@@ -202,11 +204,14 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
         void *first = list;
         void *last = first;
         uint32_t chain = 1;
+        hak_slab_t *slab = hak_slab_of(first);
+        const char *base = hak_slab_base(slab);
+        hak_check_start(slab, (size_t)((char *)first - base), first);
         while ((list = hak_next(last)) != NULL && in_same_slice(list, first) && chain < CHAIN_MOST) {
             last = list;
             chain++;
+            hak_check_start(slab, (size_t)((char *)last - base), last);
         }
-        hak_slab_t *slab = hak_slab_of(first);
         n += chain;
         if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)) {
             put_chain(heap, slab, first, last, chain);

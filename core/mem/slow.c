@@ -172,9 +172,10 @@ void *hak_malloc_aligned(size_t align, size_t size)
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
 
-static void refuse(void *p)
+/* `ours`: it lies in a block or range of ours. Of what does not we leave open whether another malloc knows it. */
+static void refuse(void *p, bool ours)
 {
-    if (HAK_HARDEN || hak_check_frees())
+    if (HAK_HARDEN || hak_check_frees() || (HAK_LINK_CHECKS && ours))
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
@@ -184,7 +185,7 @@ static void refuse(void *p)
 static HAK_NOINLINE void free_foreign(void *p)
 {
     if (!hak_foreign_free(p))
-        refuse(p);
+        refuse(p, false);
 }
 
 static uint64_t class_at(const void *p)
@@ -204,7 +205,7 @@ void hak_freed_twice(const void *p)
     hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, class_at(p));
 }
 
-static HAK_COLD _Noreturn void not_in_use(const void *p)
+void hak_not_a_start(const void *p)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
@@ -220,12 +221,12 @@ static void check_start(const void *p)
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
     size_t index = at / slab->size;
     if (at % slab->size != 0 || index >= hak_slab_edge(slab) || hak_slab_is_purged(slab, index))
-        not_in_use(p);
+        hak_not_a_start(p);
 }
 
 static void check_seal(const void *p)
 {
-    if (HAK_CHECK_LINKS && hak_is_sealed(p))
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
         hak_freed_twice(p);
 }
 
@@ -246,7 +247,7 @@ void hak_free_unknown(void *p, uint32_t entry)
     if (entry == 0)
         free_foreign(p);
     else
-        refuse(p);
+        refuse(p, true);
 }
 
 /* Everything but a block of another thread's slab. */
@@ -341,7 +342,7 @@ static HAK_COLD void *realloc_foreign(void *p, size_t size)
 /* Of what lies in a block or range of ours, but begins none in use. */
 static HAK_COLD void *realloc_refused(void *p)
 {
-    refuse(p);
+    refuse(p, true);
     errno = ENOMEM;
     return NULL;
 }
@@ -366,8 +367,10 @@ void *hak_realloc_in_place(void *p, size_t size)
 
 HAK_INLINE void *realloc_in_slab(void *p, size_t size)
 {
+    const hak_slab_t *slab = hak_slab_of(p);
+    hak_check_start(slab, hak_place_in_slab(p), p);
     check_seal(p);
-    size_t before = hak_slab_of(p)->size;
+    size_t before = slab->size;
     if (hak_realloc_stays(size, before))
         return p;
     return realloc_moving(p, size, before);

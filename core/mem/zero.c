@@ -15,15 +15,15 @@
 static _Atomic(char *) runs[RUNS]; /* in use from [0] on */
 
 /* A place at random that is free, of a run; NULL if that is not found soon. */
-static void *take_from(char *run)
+static void *take_from(char *run, unsigned kind)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         char *p = run + hak_random() % PLACES * HAK_ALIGN;
         uint8_t *state = hak_guard_state(p);
         uint8_t found = __atomic_load_n(state, __ATOMIC_RELAXED);
         if (found < HAK_BLOCK_USED && !hak_was_last(p) &&
-            __atomic_compare_exchange_n(state, &found, HAK_BLOCK_USED, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
+            __atomic_compare_exchange_n(state, &found, (uint8_t)(HAK_BLOCK_USED | kind), false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             return p;
     }
     return NULL;
@@ -54,22 +54,22 @@ static bool add_run(unsigned i)
     return true;
 }
 
-void *hak_zero_take(void)
+void *hak_zero_take(unsigned kind)
 {
     if (hak_thread.heap == NULL && hak_heap_attach_at_need() == NULL)
-        return hak_hard_malloc_none();
+        return hak_hard_malloc_none(kind);
     for (unsigned i = 0; i < RUNS; i++) {
         char *run = atomic_load_explicit(&runs[i], memory_order_acquire);
         if (run == NULL) {
             if (!add_run(i))
-                return hak_hard_malloc_none();
+                return hak_hard_malloc_none(kind);
             run = atomic_load_explicit(&runs[i], memory_order_acquire);
         }
-        void *p = take_from(run);
+        void *p = take_from(run, kind);
         if (p != NULL)
             return p;
     }
-    return hak_hard_malloc_none();
+    return hak_hard_malloc_none(kind);
 }
 
 void hak_zero_give(void *p)

@@ -346,6 +346,11 @@ static void interior(void)
     free(escape(get_long() + (size < 32 ? 16 : size / 2)));
 }
 
+static void interior_by_thread(void)
+{
+    free_by_thread(escape(get_long() + (size < 32 ? 16 : size / 2)));
+}
+
 static void interior_by_a_line(void)
 {
     free(escape(get_long() + 16));
@@ -560,6 +565,26 @@ static void aligned_as_plain(void)
     delete_by("_ZdlPv", new_aligned(64));
 }
 
+static void plain_as_aligned(void)
+{
+    delete_with("_ZdlPvSt11align_val_t", new_by("_Znwm"), 16);
+}
+
+static void one_freed(void)
+{
+    free(new_by("_Znwm"));
+}
+
+static void one_resized(void)
+{
+    free(realloc(new_by("_Znwm"), size * 2));
+}
+
+static void malloc_deleted(void)
+{
+    delete_by("_ZdlPv", get());
+}
+
 static void none_read(void)
 {
     const volatile char *block = escape(malloc(opaque(0)));
@@ -597,6 +622,7 @@ static const misuse_t misuses[] = {
     {"double-free-after-realloc", "of what a realloc has moved", double_free_after_realloc, true},
     {"interior", "free of the middle of a block", interior, true},
     {"interior-line", "free of 16 bytes into a block", interior_by_a_line, true},
+    {"interior-by-thread", "free of the middle of a block by another thread", interior_by_thread, true},
     {"interior-realloc", "realloc of 16 bytes into a block", interior_realloc, true},
     {"unaligned", "free of one byte into a block", unaligned, true},
     {"stack", "free of an address on the stack", on_stack, false},
@@ -632,6 +658,10 @@ static const misuse_t misuses[] = {
     {"wrong-kind-array", "delete of what new[] gave", array_as_one, true},
     {"wrong-kind-one", "delete[] of what new gave", one_as_array, true},
     {"wrong-kind-aligned", "delete of what an aligned new gave", aligned_as_plain, true},
+    {"wrong-kind-plain", "delete as aligned to 16 bytes of what a plain new gave", plain_as_aligned, true},
+    {"wrong-kind-free", "free of what new gave", one_freed, true},
+    {"wrong-kind-realloc", "realloc of what new gave", one_resized, true},
+    {"wrong-kind-malloc", "delete of what malloc gave", malloc_deleted, true},
     {"none-read", "read of a block of no bytes", none_read, false},
     {"none-written", "write of one", none_written, false},
 };

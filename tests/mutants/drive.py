@@ -18,6 +18,10 @@ from common.paths import ROOT
 from tests.support import copy_of_sources, ctests
 
 TABLE = ROOT / "tests" / "mutants" / "mutants.toml"
+# What makes programs of several C++ runtimes: each by its id, since all of them would take minutes.
+OPERATORS = tuple(f"tests/test_operators.py::{name}" for name in (
+    "test_replaced_forms[0]", "test_replaced_forms[8]", "test_blocks_of_several_runtimes", "test_wrong_kinds_are_seen",
+    "test_a_program_out_of_memory[shared]"))
 EXAMPLE = """example: python3 -m tests.mutants.drive
          python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words
          python3 -m tests.mutants.drive --seconds 240                 as many as fit, others for each commit"""
@@ -45,7 +49,7 @@ class Needs:
 def load_mutants(path=TABLE) -> tuple:
     """The rows; each expects at least one test, and only such as there are."""
     rows = tables.load(path, "mutant", Mutant)
-    known = {row.name for row in ctests() if row.kind in ("preload", "unit", "fuzz")}
+    known = {"operators", *(row.name for row in ctests() if row.kind in ("preload", "unit", "fuzz"))}
     for row in rows:
         if not row.notice:
             raise UserError(f"{path}: mutant '{row.name}': notice names no test")
@@ -70,7 +74,9 @@ def library(variant) -> str:
 
 
 def needs(name, variant) -> Needs:
-    """Of one row of tests/tests.toml."""
+    """Of one row of tests/tests.toml, or of those C++ programs that a compiler has to be there for."""
+    if name == "operators":
+        return Needs((library(variant),), OPERATORS)
     row = next(row for row in ctests() if row.name == name)
     program = f"build/tests/{row.program or row.name}"
     if name == "misuse":

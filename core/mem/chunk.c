@@ -271,7 +271,7 @@ static void unlist_from_all(chunk_t *chunk)
 
 static void forbid_slice(char *chunk, unsigned slice)
 {
-    hak_os_forbid(chunk + slice * HAK_SLICE, HAK_SLICE);
+    hak_guard_forbid(chunk + slice * HAK_SLICE, HAK_SLICE);
 }
 
 /* Makes the slice at a new chunk's end inaccessible, where what runs over the end of the last block would reach the next

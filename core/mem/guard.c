@@ -205,13 +205,56 @@ static bool is_in_use(const void *p, uint32_t entry)
     return begins && *hak_guard_state(p) >= HAK_BLOCK_USED;
 }
 
-/* In front of a slice may be what is inaccessible; a slab is not. */
+static bool is_spoilt(const void *p)
+{
+    unsigned char byte = atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed);
+    return byte != 0 && byte != HAK_FILL_BYTE;
+}
+
+#if HAK_HARDEN
+/* The byte in front of a slice is somebody else's, who may free it and make it inaccessible at any moment. So the thread says
+ * first where it looks; only a slab is accessible all through. */
+static bool is_spoilt_in_front(const void *before)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap == NULL)
+        return false;
+    /* seq_cst: either the entry is seen as it is after the slab was given up, or hak_guard_forbid sees this */
+    atomic_store(&heap->looks_at, (uintptr_t)before);
+    atomic_thread_fence(memory_order_seq_cst);
+    bool spoilt = hak_entry_in_slab(hak_map_find(before)) && is_spoilt(before);
+    atomic_store_explicit(&heap->looks_at, 0, memory_order_release);
+    return spoilt;
+}
+
+static bool is_looked_at(const char *address, size_t size)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint32_t owner = hak_heap_count(); owner != 0; owner--)
+        if (atomic_load(&hak_heap_by_owner(owner)->looks_at) - (uintptr_t)address < size)
+            return true;
+    return false;
+}
+
+#endif
+
+void hak_guard_forbid(void *address, size_t size)
+{
+#if HAK_HARDEN
+    if (is_looked_at(address, size))
+        return;
+#endif
+    hak_os_forbid(address, size);
+}
+
 static bool is_underrun(const void *p)
 {
-    const volatile char *before = (const char *)p - 1;
-    if (((uintptr_t)p & (HAK_SLICE - 1)) == 0 && !hak_entry_in_slab(hak_map_find((const void *)before)))
-        return false;
-    return *before != 0 && *before != (char)HAK_FILL_BYTE;
+    const char *before = (const char *)p - 1;
+#if HAK_HARDEN
+    if (((uintptr_t)p & (HAK_SLICE - 1)) == 0)
+        return is_spoilt_in_front(before);
+#endif
+    return is_spoilt(before);
 }
 
 static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
@@ -351,7 +394,7 @@ static void guard_end(void *p, size_t asked)
 {
     size_t size = hak_huge_size(p, hak_map_get(p));
     if (needed(asked) < size && atomic_load_explicit(&huge_in_use, memory_order_relaxed) <= GUARDED_MOST)
-        hak_os_forbid((char *)p + needed(asked), size - needed(asked));
+        hak_guard_forbid((char *)p + needed(asked), size - needed(asked));
 }
 
 /* Makes the end accessible again; where it was already, nothing changes. False when the system has no more mappings. */
@@ -409,7 +452,7 @@ static void free_huge(void *p, uint32_t entry)
     bool waits = size <= WAITING_SIZE && atomic_load_explicit(&waiting[place], memory_order_relaxed) == NULL;
     if (!waits && stop_waiting(p))
         return;
-    hak_os_forbid(p, size);
+    hak_guard_forbid(p, size);
     atomic_store_explicit(&waiting_last, p, memory_order_relaxed);
     void *none = NULL;
     if (!atomic_compare_exchange_strong(&waiting[place], &none, p) && !stop_waiting(p))

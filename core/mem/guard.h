@@ -52,6 +52,8 @@ extern hak_guard_keys_t hak_guard_keys HAK_HIDDEN;
 void hak_guard_init(void);
 /* Fills a block of any size that lies in a slab. */
 void hak_guard_fill_any(void *p, size_t bytes);
+/* Makes memory inaccessible that is in no slab, unless another thread is looking at it this moment. Any thread, with any lock. */
+void hak_guard_forbid(void *address, size_t size);
 /* A slab's blocks are all free, and it is given up: their links go. */
 void hak_guard_forget(char *base, size_t size, size_t count);
 /* What of a chunk is made inaccessible. Each slice is two mappings, of which the system has 65,530 for a process. */

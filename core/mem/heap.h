@@ -98,6 +98,10 @@ struct hak_heap {
     _Atomic uint32_t seen_ms; /* when its thread looked at the clock last; the low bits of the clock */
     _Atomic bool stashed;     /* there may be a stash: cleared by whoever puts all of them back */
     hak_os_lock_t lock;
+#if HAK_HARDEN
+    _Atomic(uintptr_t)
+        looks_at; /* an address of others' memory that its thread is reading; 0: none (guard.c) */
+#endif
     alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
     _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
 };

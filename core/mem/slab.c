@@ -115,15 +115,13 @@ static char *block_at(const hak_slab_t *slab, uint32_t index)
 static void add_purged(hak_slab_t *slab, uint32_t set)
 {
     slab->purged |= set;
-    atomic_thread_fence(memory_order_release);
-    slab->carved -= (uint32_t)__builtin_popcount(set);
+    __atomic_store_n(&slab->carved, slab->carved - (uint32_t)__builtin_popcount(set), __ATOMIC_RELEASE);
 }
 
 static void remove_purged(hak_slab_t *slab, uint32_t set)
 {
     slab->carved += (uint32_t)__builtin_popcount(set);
-    atomic_thread_fence(memory_order_release);
-    slab->purged &= ~set;
+    __atomic_store_n(&slab->purged, slab->purged & ~set, __ATOMIC_RELEASE);
 }
 
 static bool is_empty(const hak_slab_t *slab)

@@ -40,7 +40,7 @@ static bool add_run(unsigned i)
     slab->heap = NULL;
     slab->cls = 0;
     slab->size = 0;
-    hak_os_forbid(run, RUN_SLICES * HAK_SLICE);
+    hak_guard_forbid(run, RUN_SLICES * HAK_SLICE);
     for (unsigned at = 0; at < RUN_SLICES; at++)
         hak_map_set(run + at * HAK_SLICE, hak_entry(0, HAK_ENTRY_ZERO));
     /* release: pairs with the acquire in hak_zero_take; the entries are there */

@@ -9,6 +9,7 @@
 
 #include "hakmem.h"
 #include "mem/chunk.h"
+#include "map/map.h"
 #include "mem/guard.h"
 #include "mem/view.h"
 
@@ -565,6 +566,45 @@ static void test_refused_blocks_are_not_lost(void **state)
     }
 }
 
+static const char *front; // of a block that is being freed
+static bool seen_looking;
+
+uint32_t __real_hak_map_find(const void *p);
+
+// Where another thread would come by: it makes what lies in front of the block inaccessible, just then.
+uint32_t __wrap_hak_map_find(const void *p)
+{
+    uint32_t entry = __real_hak_map_find(p);
+    if (p == front && front != NULL) {
+        seen_looking = true;
+        hak_guard_forbid((void *)((uintptr_t)front & ~(uintptr_t)4095), 4096);
+    }
+    return entry;
+}
+
+// Blocks that begin a slice, each right behind another one.
+static void test_who_looks_in_front_does_not_fault(void **state)
+{
+    (void)state;
+    static char *blocks[200];
+    for (int i = 0; i < 200; i++) {
+        blocks[i] = hak_alloc(40000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < 200 && !seen_looking; i++) {
+        front = blocks[i] - 1;
+        if (hak_entry_in_slab(__real_hak_map_find(front))) {
+            hak_free(blocks[i]);
+            blocks[i] = NULL;
+        }
+    }
+    front = NULL;
+    assert_true(seen_looking);
+    for (int i = 0; i < 200; i++) {
+        hak_free(blocks[i]);
+    }
+}
+
 static void test_chunks_with_an_inaccessible_end(void **state)
 {
     (void)state;
@@ -644,11 +684,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_order_is_random),
         cmocka_unit_test(test_forked_children_have_orders_of_their_own),
         cmocka_unit_test(test_untouched_memory_stays_untouched),
+        cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_mappings_stay_few),
         cmocka_unit_test(test_refused_blocks_are_not_lost),
-        cmocka_unit_test(test_chunks_with_an_inaccessible_end),
-        cmocka_unit_test(test_a_run_from_any_block_faults),
+        cmocka_unit_test(test_who_looks_in_front_does_not_fault),
         cmocka_unit_test(test_blocks_of_no_bytes),
+        // Last: no chunk gets an inaccessible end after it.
+        cmocka_unit_test(test_chunks_with_an_inaccessible_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

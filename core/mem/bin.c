@@ -130,9 +130,10 @@ void hak_bin_full(size_t offset)
         bin_full_of_runs(heap, bin);
         return;
     }
-    void *stale = set_aside(heap, cls, bin->head);
-    bin->head = NULL;
+    void *list = bin->head;
+    bin->head = NULL; /* first: with the bins in the heap, a forked child would find the list in both */
     bin->room = bin->cap;
+    void *stale = set_aside(heap, cls, list);
     if (stale != NULL)
         put_stash_back(heap, cls, stale);
     else

@@ -214,7 +214,7 @@ static bool is_spoilt(const void *p)
 #if HAK_HARDEN
 /* The byte in front of a slice is somebody else's, who may free it and make it inaccessible at any moment. So the thread says
  * first where it looks; only a slab is accessible all through. */
-static bool is_spoilt_in_front(const void *before)
+static HAK_NOINLINE bool is_spoilt_in_front(const void *before)
 {
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL)
@@ -227,7 +227,7 @@ static bool is_spoilt_in_front(const void *before)
     return spoilt;
 }
 
-static bool is_looked_at(const char *address, size_t size)
+static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)
 {
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t owner = hak_heap_count(); owner != 0; owner--)

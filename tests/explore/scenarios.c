@@ -589,7 +589,16 @@ static void use_in_child(void)
 static void *use_in_thread(void *unused)
 {
     have_heap();
-    hak_free(new_block(BLOCK));
+    void *blocks[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = new_block(BLOCK);
+        for (unsigned j = 0; j < i; j++) {
+            CHECK(blocks[i] != blocks[j], "a block was handed out twice in a child");
+        }
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        hak_free(blocks[i]);
+    }
     hak_free(new_block(BIG));
     return unused;
 }
@@ -638,6 +647,32 @@ static const scenario_t fork_small = {
     .least = 10,
     .prepare = {prepare_fork, give_two},
     .act = {fork_and_use, take_blocks},
+};
+
+// Of eight blocks two are the child's, three are set aside already, and three more fill the bin.
+static void keep_two(void)
+{
+    give_blocks(8);
+    for (unsigned i = 2; i < 5; i++) {
+        hak_free(given[i]);
+    }
+}
+
+static void fill_bin(void)
+{
+    for (unsigned i = 5; i < 8; i++) {
+        hak_free(given[i]);
+    }
+}
+
+static const scenario_t fork_stash = {
+    .name = "fork_stash",
+    .forks = true,
+    .sentence = "A thread forks while another sets blocks aside: the child finds each of them once.",
+    .threads = 2,
+    .least = 10,
+    .prepare = {prepare_fork, keep_two},
+    .act = {fork_and_use, fill_bin},
 };
 
 static void take_and_free_big(void)
@@ -778,31 +813,11 @@ static const scenario_t late_repair_heaps = {
     .act = {take_two, end_early},
 };
 
-const scenario_t *const scenarios[] = {&inbox,
-                                       &senders,
-                                       &waiting,
-                                       &ending,
-                                       &ending_two,
-                                       &orphan,
-                                       &late_orphan,
-                                       &late_ending,
-                                       &adoption,
-                                       &takeover,
-                                       &trimming,
-                                       &map,
-                                       &big_move,
-                                       &big_move_foreign,
-                                       &big_free_foreign,
-                                       &big_cache,
-                                       &stash,
-                                       &fork_small,
-                                       &fork_big,
-                                       &fork_ending,
-                                       &fork_starting,
-                                       &fork_raw,
-                                       &fork_raw_big,
-                                       &locks,
-                                       &locks_of_three,
-                                       &late_repair,
-                                       &late_repair_heaps,
+const scenario_t *const scenarios[] = {&inbox,       &senders,          &waiting,          &ending,
+                                       &ending_two,  &orphan,           &late_orphan,      &late_ending,
+                                       &adoption,    &takeover,         &trimming,         &map,
+                                       &big_move,    &big_move_foreign, &big_free_foreign, &big_cache,
+                                       &stash,       &fork_small,       &fork_stash,       &fork_big,
+                                       &fork_ending, &fork_starting,    &fork_raw,         &fork_raw_big,
+                                       &locks,       &locks_of_three,   &late_repair,      &late_repair_heaps,
                                        NULL};

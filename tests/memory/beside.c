@@ -44,7 +44,7 @@ static void free_unless(size_t every)
 static void expect_resident(long start, size_t size, size_t count, long pages_each, const char *when)
 {
     const long kib = resident_kib() - start;
-    const long most = (long)(count * (size + size / 8) >> 10) + (long)count * pages_each * 4 + 2048;
+    const long most = (long)(count * (size + size / 8) >> 10) + (long)count * pages_each * 4 + 4096;
     CHECK(kib <= most, "%zu blocks of %zu bytes %s: %ld KiB, expected at most %ld", count, size, when, kib,
           most);
 }

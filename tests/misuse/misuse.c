@@ -511,9 +511,13 @@ static void overrun_into_free(void)
     touching = 0;
 }
 
+// Of small blocks one that begins no page: what lies in front of that may be accessible or not.
 static void underrun(size_t by)
 {
     char *block = get_among_others();
+    while (size < 4096 && (uintptr_t)block % 4096 == 0) {
+        block = get_among_others();
+    }
     touching = 1;
     memset((char *)escape(block) - by, 9, by);
     touching = 0;

@@ -18,7 +18,7 @@ void hak_scarce_tick(uint32_t now_ms)
         return;
     uint32_t since = atomic_load_explicit(&since_ms, memory_order_relaxed);
     if (since == 0)
-        atomic_store_explicit(&since_ms, now_ms | 1, memory_order_relaxed);
+        atomic_store_explicit(&since_ms, now_ms != 0 ? now_ms : UINT32_MAX, memory_order_relaxed);
     else if (now_ms - since >= LASTS_MS)
         atomic_store_explicit(&hak_scarce, false, memory_order_relaxed);
 }

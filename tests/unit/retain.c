@@ -2,6 +2,7 @@
 #include "suite.h"
 
 #include "mem/retain.h"
+#include "mem/scarce.h"
 
 enum {
     WINDOW = 500
@@ -123,6 +124,23 @@ static void test_the_clock_may_wrap(void **state)
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), MIB);
 }
 
+// From the first look at the clock on, wherever it stands, and also when the next look comes in the same millisecond.
+static void test_memory_is_scarce_for_two_seconds(void **state)
+{
+    (void)state;
+    static const uint32_t begins[] = {0, 1, 1000, 1001, UINT32_MAX - 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+        hak_scarce_begin();
+        hak_scarce_tick(begins[i]);
+        hak_scarce_tick(begins[i]);
+        hak_scarce_tick(begins[i] + 1);
+        hak_scarce_tick(begins[i] + 1990);
+        assert_true(hak_is_scarce());
+        hak_scarce_tick(begins[i] + 2001);
+        assert_false(hak_is_scarce());
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_growth_is_not_asking_again),
         cmocka_unit_test(test_no_delay_keeps_nothing),
         cmocka_unit_test(test_the_clock_may_wrap),
+        cmocka_unit_test(test_memory_is_scarce_for_two_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,7 +179,7 @@ def build_sanitized(tmp_path_factory):
     place = tmp_path_factory.mktemp("kinds")
     run(["g++", *FLAGS, "-Wno-free-nonheap-object", CXX / "kinds.cc", "-o", place / "kinds"])
     run(["g++", *FLAGS, "-Wno-free-nonheap-object", "-fsanitize=address", CXX / "kinds.cc", "-o", place / "sanitized"])
-    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:symbolize=0"}
     return place / "kinds", {size: run([place / "sanitized", str(size)], env=env).stdout for size in SIZES}
 
 

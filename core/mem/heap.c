@@ -362,10 +362,16 @@ void hak_heap_trim(void)
     }
 }
 
+/* A thread that has not looked at the clock for so long is asleep; all heaps are visited as often. */
+static size_t idle_after_ms(void)
+{
+    return hak_max(hak_policy()->purge_delay_ms, IDLE_MS);
+}
+
 static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 {
     uint32_t idle_ms = now_ms - atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
-    return heap != hak_thread.heap && idle_ms >= hak_max(hak_policy()->purge_delay_ms, IDLE_MS);
+    return heap != hak_thread.heap && idle_ms >= idle_after_ms();
 }
 
 /* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside. */
@@ -384,8 +390,7 @@ bool hak_heaps_tend(uint32_t now_ms)
 {
     uint32_t count = hak_heap_count();
     uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
-    if (now_ms - began >= hak_max(hak_policy()->purge_delay_ms, IDLE_MS) &&
-        atomic_compare_exchange_strong(&round_ms, &began, now_ms))
+    if (now_ms - began >= idle_after_ms() && atomic_compare_exchange_strong(&round_ms, &began, now_ms))
         atomic_store_explicit(&visited, 0, memory_order_relaxed);
     for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
         uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;

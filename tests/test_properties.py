@@ -154,8 +154,8 @@ def table(request, tmp_path):
     for path in (ROOT / "core").iterdir():
         if path.is_dir():
             (tmp_path / "core" / path.name).symlink_to(path)
-    for name in ("features", "balanced", "bench_minimal", "debug", "hardened"):
-        (tmp_path / f"variants/{name}.toml").write_text((ROOT / f"variants/{name}.toml").read_text())
+    for variant in (ROOT / "variants").glob("*.toml"):
+        (tmp_path / "variants" / variant.name).write_text(variant.read_text())
     path = tmp_path / request.param
     content = (ROOT / request.param).read_text()
     path.write_text(content)

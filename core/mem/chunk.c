@@ -503,6 +503,16 @@ static void remove_chunk(chunk_t *chunk)
     totals.reserved -= HAK_CHUNK;
 }
 
+/* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
+static void restore_chunk(chunk_t *chunk, unsigned longest)
+{
+    list_in_all(chunk);
+    link_chunk(chunk, longest);
+    note_dirty(chunk, 0);
+    hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
+    totals.reserved += HAK_CHUNK;
+}
+
 /* Unmaps at most so many chunks without runs, which are all in one list. Called with the lock, which it lets go of
  * meanwhile. */
 static void unmap_empty_chunks(size_t most)
@@ -526,15 +536,31 @@ static void unmap_empty_chunks(size_t most)
         kept = removed;
     }
     hak_os_lock(&lock);
-    for (chunk_t *next; kept != NULL;
-         kept = next) { /* the system would have to cut a mapping, and has no more */
+    for (chunk_t *next; kept != NULL; kept = next) {
         next = kept->next;
-        list_in_all(kept);
-        link_chunk(kept, HAK_RUN_MOST);
-        note_dirty(kept, 0);
-        hak_retain_freed(&retain, hak_set_count(kept->free & kept->dirty) * HAK_SLICE);
-        totals.reserved += HAK_CHUNK;
+        restore_chunk(kept, HAK_RUN_MOST);
     }
+}
+
+bool hak_run_unmap(hak_slab_t *run)
+{
+    chunk_t *chunk = chunk_of(run);
+    unsigned slices = run->slices;
+    slices_t mask = mask_of(index_of(run), slices);
+    hak_os_lock(&lock);
+    bool alone = (chunk->free | mask) == chunk->whole;
+    if (alone) {
+        remove_chunk(chunk);
+        used_slices -= slices;
+    }
+    hak_os_unlock(&lock);
+    if (!alone || hak_os_release(chunk, HAK_CHUNK))
+        return alone;
+    hak_os_lock(&lock);
+    restore_chunk(chunk, longest_run(chunk->free));
+    used_slices += slices;
+    hak_os_unlock(&lock);
+    return false;
 }
 
 void hak_run_give(hak_slab_t *run, unsigned touched)

@@ -82,6 +82,9 @@ hak_slab_t *hak_run_take_block(unsigned slices, unsigned align);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and
  * a heap's lock may be held: what is due to go back to the system by then goes at the thread's next hak_tick. */
 void hak_run_give(hak_slab_t *run, unsigned touched);
+/* Unmaps a run, which may be inaccessible, with all of its chunk, if nothing else is in use there. False if there is, or the system
+ * refuses. Its map entries are cleared before. Only by whoever holds it; no lock may be held. */
+bool hak_run_unmap(hak_slab_t *run);
 /* Makes a run longer, in place: to `slices` in all, if those behind it are free. Only by whoever holds the run. */
 bool hak_run_grow(hak_slab_t *run, unsigned slices);
 /* Makes a run shorter; only by whoever holds it. */

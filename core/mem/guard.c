@@ -404,11 +404,24 @@ static bool open_end(void *p, uint32_t entry, size_t asked)
     return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
 }
 
-/* Frees a block that waited. False when the system refuses to make it accessible. */
+/* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
+static bool unmap_waiting(void *p, uint32_t entry)
+{
+    if (is_big(entry))
+        return false;
+    hak_map_set(p, 0);
+    bool unmapped = hak_run_unmap(hak_slab_of(p));
+    if (!unmapped)
+        hak_map_set(p, entry);
+    return unmapped;
+}
+
+/* Frees a block that waited. False when the system refuses to make it accessible: under RLIMIT_DATA that counts like new memory. */
 static bool stop_waiting(void *p)
 {
-    if (!hak_os_make_writable(p, hak_huge_size(p, hak_map_get(p))))
-        return false;
+    uint32_t entry = hak_map_get(p);
+    if (!hak_os_make_writable(p, hak_huge_size(p, entry)))
+        return unmap_waiting(p, entry);
     hak_free_front(p);
     return true;
 }

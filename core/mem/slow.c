@@ -14,14 +14,27 @@
 #include <errno.h>
 #include <string.h>
 
+#define TURNS_MOST 32u /* as many as blocks wait in hardened */
+
 /* --- malloc ------------------------------------------------------------------------------------------------------- */
 
-/* Memory is out: what is cached or reserved goes back to the system. False if that was nothing. */
+/* What is cached or reserved goes back to the system. False if that was nothing. */
+static bool give_up_once(void)
+{
+    hak_heap_trim();
+    return (hak_extent_trim(true) + hak_pool_unmap()) != 0;
+}
+
+/* Memory is out. Under RLIMIT_DATA a block that waits in hardened can be made accessible only when others have gone, whose memory
+ * it may share a chunk with: so by turns, until no more of them go. */
 static bool give_up_everything(void)
 {
-    bool any = HAK_HARDEN && hak_hard_let_go(true);
-    hak_heap_trim();
-    return (hak_extent_trim(true) + hak_pool_unmap()) != 0 || any;
+    bool any = give_up_once();
+    for (unsigned turns = HAK_HARDEN ? TURNS_MOST : 0; turns != 0 && hak_hard_let_go(true); turns--) {
+        any = true;
+        give_up_once();
+    }
+    return any;
 }
 
 /* The end of a second try. */

@@ -11,6 +11,7 @@
 #include "mem/chunk.h"
 #include "map/map.h"
 #include "mem/guard.h"
+#include "mem/hard.h"
 #include "mem/view.h"
 
 enum {
@@ -566,6 +567,32 @@ static void test_refused_blocks_are_not_lost(void **state)
     }
 }
 
+// Of many blocks a few wait, in chunks that are empty else: where one is alone, the chunk is unmapped with it.
+static void test_refused_blocks_go_with_their_chunks(void **state)
+{
+    (void)state;
+    enum {
+        WAITING = 32,
+        MANY = 320
+    };
+    void *blocks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hak_alloc(500000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hak_free(blocks[i]);
+    }
+    const hak_pool_view_t before = hak_pool_view();
+    refusing = true;
+    const bool any = hak_hard_let_go(true);
+    refusing = false;
+    const hak_pool_view_t after = hak_pool_view();
+    assert_true(any);
+    assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
+    assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);
+}
+
 static const char *front; // of a block that is being freed
 static bool seen_looking;
 
@@ -687,6 +714,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_mappings_stay_few),
         cmocka_unit_test(test_refused_blocks_are_not_lost),
+        cmocka_unit_test(test_refused_blocks_go_with_their_chunks),
         cmocka_unit_test(test_who_looks_in_front_does_not_fault),
         cmocka_unit_test(test_blocks_of_no_bytes),
         // Last: no chunk gets an inaccessible end after it.

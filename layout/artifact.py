@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import files
 from common.errors import Failure, UserError, guard
-from layout import elf
+from measure import elf
 
 SONAME = "libhakmem.so.0"
 _GLOBAL = re.compile(r"global\s*:(.*?)(?:local\s*:|$)", re.DOTALL)

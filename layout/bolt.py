@@ -11,11 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import files, proc
+from common import files, proc, tools
 from common.errors import Failure, UserError, guard
-from layout import elf
+from measure import elf
 from layout.fdata import REQUIRED
-from pgo import tools
 
 # Why each: docs/pipeline.md. No -hugify and no -use-gnu-stack; -icf=safe keeps function pointers distinct.
 FLAGS = ("-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",

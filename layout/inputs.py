@@ -6,8 +6,8 @@ from pathlib import Path
 from common import workloads
 from common.errors import UserError
 from common.paths import ROOT
-from bench import tree
-from layout import callgrind, flow
+from common.tree import Tree, training_counts
+from measure import callgrind, flow
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -28,10 +28,10 @@ def weight_of(path: Path, rows) -> int:
 def load_profiles(arguments) -> tuple:
     """(library, [(Profile, weight)]) that the arguments ask for."""
     if arguments.build:
-        place = tree.Tree(arguments.build)
+        place = Tree(arguments.build)
         stage = place.chosen("compile")
         library = place.library(stage)
-        pairs = tree.profiles(place, stage, workloads.load_workloads(ROOT))
+        pairs = training_counts(place, stage, workloads.load_workloads(ROOT))
     elif arguments.so and arguments.profile:
         rows = workloads.load_workloads(ROOT) if (ROOT / "bench" / "workloads.toml").exists() else ()
         library = arguments.so

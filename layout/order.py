@@ -15,7 +15,8 @@ from pathlib import Path
 
 from common import files
 from common.errors import Failure, guard
-from layout import flow as control, inputs, placement
+from measure import flow as control
+from layout import inputs, placement
 
 METHODS = ("search", "density", "c3")
 PREDICTIONS = 6000      # about; 0.6 s

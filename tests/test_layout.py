@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from common.errors import Failure, UserError
-from layout import artifact, bolt, callgrind, elf, fdata, flow, heatmap, order, placement
+from measure import callgrind, elf, flow
+from layout import artifact, bolt, fdata, order, placement
+from report import heatmap
 
 # A program that calls malloc 10 times and free 8 times. malloc (0x1000) tests and jumps to 0x1010 twice; there it
 # calls the slow path (0x2000), which calls mmap through a PLT stub. free tail-calls the slow path once.

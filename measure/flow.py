@@ -9,10 +9,9 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from common import proc
+from common import proc, tools
 from common.errors import Failure
-from layout import elf
-from pgo import tools
+from measure import elf
 
 SCALE = 1_000_000_000       # counts of a merged flow: instructions, so that the rarest edge still rounds to 1
 _LINE = re.compile(r"^ +([0-9a-f]+):\s+(\S+)(?:\s+(.*))?$")

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import Failure, UserError, guard
+from common.tree import LIBRARY
 
-LIBRARY = "libhakmem.so"
 # --fair-sched repeats the order in which threads run; the cache sizes are fixed so that machines compare. The
 # instruction cache is fully associative: with 8 ways, the misses of the same text at another place differed by up to
 # 14 % over six programs, and by a factor of two in one, by conflicts with the program's own lines; with one set the
@@ -314,7 +314,7 @@ def load(path, library: str = LIBRARY) -> Profile:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: measure first (`python -m bench.measure --help`)") from None
+        raise UserError(f"{path} is missing: measure first (`python -m measure.counting --help`)") from None
     except (OSError, EOFError, zlib.error) as error:
         raise Failure(f"{path} cannot be read ({error}): delete it and measure again") from None
     try:
@@ -325,8 +325,8 @@ def load(path, library: str = LIBRARY) -> Profile:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="layout.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m layout.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
+        prog="measure.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")
     parser.add_argument("profile", help="callgrind output, gzipped or not")
     parser.add_argument("--object", default=LIBRARY, help="file name of the object (default: %(default)s)")

@@ -16,12 +16,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, proc, provenance, workloads
+from common import files, proc, provenance, tools, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.machine import machine
 from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
-from layout import callgrind, elf, flow
-from pgo import tools
+from common.tree import LIBRARY
+from measure import callgrind, elf, flow
 
 SCHEMA = 1
 LINE_BYTES, PAGE_BYTES = 64, 4096
@@ -59,7 +60,7 @@ def readable_copy(library):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="hakmem-so.") as directory:
-        copy = Path(directory) / callgrind.LIBRARY
+        copy = Path(directory) / LIBRARY
         proc.run([tools.require("llvm-strip"), "--strip-debug", str(library), "-o", str(copy)])
         copy.write_bytes(elf.with_one_text(copy.read_bytes(), library))
         yield copy
@@ -76,7 +77,7 @@ def outputs(scratch: Path, subject) -> list:
     texts = sorted(_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))
     if subject is None:
         return texts
-    return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(callgrind.LIBRARY)}$", text, re.M)]
+    return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
 
 
 def callgrind_output(workload, library, timeout=None) -> str:
@@ -209,7 +210,7 @@ def record(subject, workload, metrics) -> dict:
     origin = provenance.Provenance(
         source=files.sha256(subject.library), toolchain=subject.toolchain, compiler=subject.toolchain,
         variant=subject.variant, stage=subject.stage, workload=workload.name, flags=" ".join(callgrind.FLAGS),
-        machine=provenance.machine())
+        machine=machine().platform)
     return {"schema": SCHEMA, "kind": "measure", "provenance": provenance.as_dict(origin), "workload": workload.name,
             "digest": workload_digest(workload),
             "role": workload.role, "weight": workload.weight, "gate": workload.gate, "stage": subject.stage,
@@ -229,8 +230,8 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.measure", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.measure --workload python --so B/base/libhakmem.so --stage base "
+        prog="measure.counting", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)
     parser.add_argument("--so", type=Path, required=True)

@@ -45,8 +45,8 @@ def parse(argv):
                         help="when a run of such a command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
-    parser.add_argument("--profile", default="", metavar="DIR",
-                        help="a shipped dist/profile to build with, in place of training, measuring and gating")
+    parser.add_argument("--repeat", default="", metavar="DIR",
+                        help="a shipped dist/repeat to build with, in place of training, measuring and gating")
     return parser.parse_args(argv)
 
 
@@ -91,17 +91,17 @@ def all_workloads(arguments) -> tuple:
     return chosen, rows
 
 
-def given_profile(directory, configs) -> str:
-    """An absolute profile directory that is of this one configuration."""
+def repeated(directory, configs) -> str:
+    """The absolute name of a directory that repeats this one configuration."""
     if not directory:
         return ""
     path = Path(directory).resolve()
-    if not (path / "profile.json").is_file():
-        raise UserError(f"--profile {directory}: it holds no profile.json; give the profile/ directory of a dist/")
-    of = files.read_fields(path / "profile.json", "toolchain", "variant")
+    if not (path / "repeat.json").is_file():
+        raise UserError(f"--repeat {directory}: it holds no repeat.json; give the repeat/ directory of a dist/")
+    of = files.read_fields(path / "repeat.json", "toolchain", "variant")
     label = f"{of['toolchain']}-{of['variant']}"
     if [f"{config.toolchain}-{config.variant}" for config in configs] != [label]:
-        raise UserError(f"--profile {directory}: it is of {label}; configure exactly --variant={of['variant']} "
+        raise UserError(f"--repeat {directory}: it is of {label}; configure exactly --variant={of['variant']} "
                         f"--toolchain={of['toolchain']}")
     return str(path)
 
@@ -122,7 +122,7 @@ def load(arguments):
     project = Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
                       programs=programs, configs=configs,
                       tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),
-                      profile=given_profile(arguments.profile, configs))
+                      repeat=repeated(arguments.repeat, configs))
     return project, rows
 
 

@@ -48,10 +48,10 @@ def subjects_of(tree: Tree) -> dict:
 def share_of_glibc(workload) -> float:
     """What the C library's allocator takes: the inclusive cost of calls from outside, since its inner functions have no
     names."""
-    profile = callgrind.parse(counting.callgrind_output(workload, None), C_LIBRARY)
-    place = profile.events.index("Ir")
-    inside = sum(entry.inclusive[place] for name, entry in profile.entries.items() if name.split("@")[0] in REQUESTS)
-    return inside / profile.program_event("Ir")
+    glibc = callgrind.parse(counting.callgrind_output(workload, None), C_LIBRARY)
+    place = glibc.events.index("Ir")
+    inside = sum(entry.inclusive[place] for name, entry in glibc.entries.items() if name.split("@")[0] in REQUESTS)
+    return inside / glibc.program_event("Ir")
 
 
 def share_of(tree: Tree, stage: str, workload) -> float:

@@ -151,9 +151,9 @@ def function_counts(texts) -> dict:
     """(workload, function) -> instructions of its own, of callgrind outputs by workload."""
     found = {}
     for workload, text in texts.items():
-        profile = callgrind.parse(text)
-        at = profile.events.index("Ir")
-        for name, events in profile.functions.items():
+        run = callgrind.parse(text)
+        at = run.events.index("Ir")
+        for name, events in run.functions.items():
             key = workload, short(name)
             found[key] = found.get(key, 0) + events[at]
     return found

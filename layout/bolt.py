@@ -39,7 +39,7 @@ def check_input(library: elf.Elf):
     """Failure when BOLT could not do its work on this library, or would do it silently wrong."""
     if not any(section.name == ".rela.text" for section in library.sections):
         raise Failure(f"{library.path} has no relocations for its text: link it with -Wl,--emit-relocs")
-    if library.tag(elf.DT_INIT) is None and library.tag(elf.DT_INIT_ARRAY) is None:
+    if library.tag("DT_INIT") is None and library.tag("DT_INIT_ARRAY") is None:
         raise Failure(f"{library.path} has neither DT_INIT nor DT_INIT_ARRAY: link it with the compiler's start files")
 
 

@@ -25,7 +25,7 @@ def symbol_names(functions) -> dict:
     seen, names = Counter(), {}
     for function in functions:
         name = function.name
-        if function.binding == elf.STB_LOCAL:
+        if function.binding == elf.LOCAL:
             seen[name] += 1
             name = f"{name}/{seen[name]}"
         names[function.address] = name

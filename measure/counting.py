@@ -112,49 +112,49 @@ def covering(counts, unit: int, share: float = HOT_SHARE) -> int:
     return len(by_unit)
 
 
-def branch_misses(profile) -> int:
+def branch_misses(run) -> int:
     """Mispredictions of a predictor that always expects what a branch does most often. Callgrind's own one has a table
     that the program's branches share: equal runs differed by a factor of three."""
     taken, indirect = {}, {}
-    for table in (profile.branches, profile.calls):     # a conditional tail call is reported as a call
+    for table in (run.branches, run.calls):     # a conditional tail call is reported as a call
         for (source, _target), times in table.items():
-            if source in profile.conditional:
+            if source in run.conditional:
                 taken[source] = taken.get(source, 0) + times
-    for (source, _target), times in profile.jumps.items():
+    for (source, _target), times in run.jumps.items():
         indirect.setdefault(source, []).append(times)
-    return sum(min(times, max(profile.counts.get(source, 0) - times, 0)) for source, times in taken.items()) + \
+    return sum(min(times, max(run.counts.get(source, 0) - times, 0)) for source, times in taken.items()) + \
         sum(sum(targets) - max(targets) for targets in indirect.values())
 
 
 def text_bytes(library) -> int:
     """Bytes of executable sections, but for the old text that BOLT leaves in the file and never runs."""
     return sum(section.size for section in library.sections
-               if section.flags & elf.SHF_EXECINSTR and not section.name.startswith(".bolt.org"))
+               if section.executable and not section.name.startswith(".bolt.org"))
 
 
-def count_metrics(profile, library, instructions) -> dict:
+def count_metrics(run, library, instructions) -> dict:
     """The metrics that come from callgrind; see docs/pipeline.md for each."""
     exported = {symbol.address for symbol in library.exported}
     calls = {}
-    for name, entry in profile.entries.items():
+    for name, entry in run.entries.items():
         if entry.address in exported:
             calls[name] = entry.count
     if not calls:
         raise Failure(f"the program never called {library.path}: is it preloaded, and are its exports unversioned?")
-    instructions_here = profile.event("Ir")
-    taken = sum(profile.branches.values()) + sum(profile.jumps.values()) + sum(profile.calls.values()) + \
-        flow.returns(instructions, profile.counts)
+    instructions_here = run.event("Ir")
+    taken = sum(run.branches.values()) + sum(run.jumps.values()) + sum(run.calls.values()) + \
+        flow.returns(instructions, run.counts)
     return {
-        "ir_total": profile.program_event("Ir"),
+        "ir_total": run.program_event("Ir"),
         "ir_alloc": instructions_here,
         "calls": calls,
         "ir_per_op": instructions_here / sum(calls.values()),
-        "i1_miss_alloc": profile.event("I1mr"),
-        "d1_miss_alloc": profile.event("D1mr") + profile.event("D1mw"),
-        "branch_miss_alloc": branch_misses(profile),
+        "i1_miss_alloc": run.event("I1mr"),
+        "d1_miss_alloc": run.event("D1mr") + run.event("D1mw"),
+        "branch_miss_alloc": branch_misses(run),
         "taken_branches_alloc": taken,
-        "lines99": covering(profile.counts, LINE_BYTES),
-        "pages99": covering(profile.counts, PAGE_BYTES),
+        "lines99": covering(run.counts, LINE_BYTES),
+        "pages99": covering(run.counts, PAGE_BYTES),
         "text_bytes": text_bytes(library),
     }
 

@@ -1,68 +1,61 @@
-"""A reader of x86-64 ELF shared objects: sections, segments, dynamic tags, symbols. Read only, no dependency.
+"""What an x86-64 shared object says about itself, read by pyelftools into facts that do not change; and one rewriting.
 
-The layout tools need a few dozen facts of one small file many times in a build; a subprocess and a text parser
-for each would be slower and would tie the checks to one readelf's wording.
+Kinds are named as in elf.h: "SHT_GNU_verdef", "PT_LOAD", "STB_LOCAL", "DT_FLAGS".
 """
 
 import bisect
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
 from common.errors import Failure, UserError
 
-PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552
-PF_X, PF_W = 1, 2
-SHT_SYMTAB, SHT_STRTAB, SHT_DYNAMIC, SHT_DYNSYM, SHT_VERDEF = 2, 3, 6, 11, 0x6FFFFFFD
-SHF_EXECINSTR = 4
-DT_NEEDED, DT_INIT, DT_SONAME, DT_TEXTREL, DT_BIND_NOW, DT_FLAGS = 1, 12, 14, 22, 24, 30
-DT_INIT_ARRAY, DT_FLAGS_1 = 25, 0x6FFFFFFB
-DF_TEXTREL, DF_BIND_NOW, DF_1_NOW = 4, 8, 1
-STT_FUNC, STT_GNU_IFUNC = 2, 10
-STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
-STV_DEFAULT, STV_PROTECTED = 0, 3
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SEGMENT = struct.Struct("<IIQQQQQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_DYNAMIC = struct.Struct("<qQ")
+LOCAL = "STB_LOCAL"
+FUNCTIONS = ("STT_FUNC", "STT_LOOS")        # the latter is what pyelftools calls GNU's indirect functions
+VISIBLE = ("STV_DEFAULT", "STV_PROTECTED")
+SIZE_IN_SECTION_HEADER = 32                 # Elf64_Shdr.sh_size
+ENTRY = {"SHT_SYMTAB": 24, "SHT_DYNSYM": 24, "SHT_DYNAMIC": 16}     # bytes of an entry
 
 
 @dataclass(frozen=True)
 class Section:
     """One section; `address` is the link-time one, 0 when it is not loaded."""
     name: str
-    kind: int
+    kind: str
     flags: int
     address: int
-    offset: int
     size: int
-    link: int
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.flags & SH_FLAGS.SHF_EXECINSTR)
 
 
 @dataclass(frozen=True)
 class Segment:
     """One program header."""
-    kind: int
+    kind: str
     flags: int
-    address: int
-    size: int
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """One symbol table entry. `section` is 0 when undefined."""
+    """One symbol table entry."""
     name: str
     address: int
     size: int
-    kind: int
-    binding: int
-    visibility: int
-    section: int
+    kind: str
+    binding: str
+    visibility: str
+    defined: bool
 
     @property
     def is_function(self) -> bool:
-        return self.kind in (STT_FUNC, STT_GNU_IFUNC) and self.section != 0
+        return self.kind in FUNCTIONS and self.defined
 
 
 @dataclass(frozen=True)
@@ -76,13 +69,9 @@ class Elf:
     exported: tuple     # defined, visible .dynsym symbols
     soname: str
 
-    def tag(self, number, default=None):
+    def tag(self, name, default=None):
         """The first dynamic entry of that tag."""
-        return next((value for tag, value in self.dynamic if tag == number), default)
-
-    def text_bytes(self) -> int:
-        """Bytes of executable sections."""
-        return sum(section.size for section in self.sections if section.flags & SHF_EXECINSTR)
+        return next((value for tag, value in self.dynamic if tag == name), default)
 
     def functions(self) -> tuple:
         """Function symbols of .symtab (of .dynsym when stripped) by address; one per address, global first."""
@@ -90,7 +79,7 @@ class Elf:
         for symbol in self.symbols or self.exported:
             if symbol.is_function:
                 held = best.get(symbol.address)
-                rank = (symbol.binding == STB_LOCAL, symbol.size == 0, symbol.name)
+                rank = (symbol.binding == LOCAL, symbol.size == 0, symbol.name)
                 if held is None or rank < held[0]:
                     best[symbol.address] = (rank, symbol)
         return tuple(symbol for _address, (_rank, symbol) in sorted(best.items()))
@@ -118,50 +107,54 @@ class FunctionIndex:
         return self.functions[position]
 
 
-def _string(data: bytes, offset: int) -> str:
-    return data[offset:data.index(b"\0", offset)].decode()
+def _symbols(file, name) -> tuple:
+    """The entries of a symbol table, but for the empty first one."""
+    table = file.get_section_by_name(name)
+    return () if table is None else tuple(
+        Symbol(symbol.name, symbol["st_value"], symbol["st_size"], symbol["st_info"]["type"],
+               symbol["st_info"]["bind"], symbol["st_other"]["visibility"], symbol["st_shndx"] != "SHN_UNDEF")
+        for number, symbol in enumerate(table.iter_symbols()) if number)
 
 
-def _symbols(data, sections, kind):
-    for section in sections:
-        if section.kind == kind:
-            names = sections[section.link]
-            table = data[names.offset:names.offset + names.size]
-            body = data[section.offset:section.offset + section.size]
-            for name, info, other, index, value, size in _SYMBOL.iter_unpack(body):
-                yield Symbol(_string(table, name), value, size, info & 15, info >> 4, other & 3, index)
+def _sections(file) -> tuple:
+    return tuple(Section(section.name, section["sh_type"], section["sh_flags"], section["sh_addr"], section["sh_size"])
+                 for section in file.iter_sections())
+
+
+def _check_tables(file, size: int):
+    """ValueError when a table has entries of another size or ends behind the file: pyelftools would go on for hours."""
+    tables = [("segments", file["e_phoff"], file["e_phnum"], file["e_phentsize"], 56),
+              ("sections", file["e_shoff"], file.num_sections(), file["e_shentsize"], 64)]
+    for what, start, count, entry, right in tables:
+        if count and (entry != right or start + count * entry > size):
+            raise ValueError(f"its {what} are not within the file")
+    for section in file.iter_sections():
+        right = ENTRY.get(section["sh_type"])
+        if right and (section["sh_entsize"] != right or section["sh_offset"] + section["sh_size"] > size):
+            raise ValueError(f"its section {section.name} is not within the file")
+
+
+def _parse(data: bytes, path: Path) -> Elf:
+    file = ELFFile(io.BytesIO(data))
+    _check_tables(file, len(data))
+    if (file.elfclass, file.little_endian, file["e_machine"]) != (64, True, "EM_X86_64"):
+        raise ValueError(f"{file['e_machine']}, {file.elfclass} bits, is not x86-64")
+    section = file.get_section_by_name(".dynamic")
+    tags = () if section is None else tuple(section.iter_tags())
+    return Elf(path, _sections(file),
+               tuple(Segment(segment["p_type"], segment["p_flags"]) for segment in file.iter_segments()),
+               tuple((tag.entry.d_tag, tag.entry.d_val) for tag in tags), _symbols(file, ".symtab"),
+               tuple(symbol for symbol in _symbols(file, ".dynsym")
+                     if symbol.defined and symbol.binding != LOCAL and symbol.visibility in VISIBLE),
+               next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), ""))
 
 
 def parse(data: bytes, path) -> Elf:
     """Elf of the bytes of a file; Failure when they are not an x86-64 ELF object."""
     try:
         return _parse(data, Path(path))
-    except (struct.error, IndexError, ValueError, OverflowError) as error:
+    except Exception as error:      # a damaged file gives almost any: the package promises none
         raise Failure(f"{path} is not a well-formed ELF file ({error}): build it again") from None
-
-
-def _parse(data, path):
-    if data[:6] != b"\x7fELF\x02\x01":
-        raise ValueError("no 64-bit little-endian ELF magic")
-    (_ident, _type, machine, _version, _entry, segment_at, section_at, _flags, _size, segment_size, segments,
-     section_size, sections, names_index) = _HEADER.unpack_from(data)
-    if machine != 62:
-        raise ValueError(f"machine {machine} is not x86-64")
-    raw = [_SECTION.unpack_from(data, section_at + n * section_size) for n in range(sections)]
-    names = data[raw[names_index][4]:raw[names_index][4] + raw[names_index][5]]
-    table = tuple(Section(_string(names, row[0]), row[1], row[2], row[3], row[4], row[5], row[6]) for row in raw)
-    headers = (_SEGMENT.unpack_from(data, segment_at + n * segment_size) for n in range(segments))
-    dynamic, soname = (), ""
-    for section in table:
-        if section.kind == SHT_DYNAMIC:
-            body = data[section.offset:section.offset + section.size]
-            dynamic = tuple(entry for entry in _DYNAMIC.iter_unpack(body) if entry[0] != 0)
-            strings = table[section.link]
-            soname = next((_string(data, strings.offset + value) for tag, value in dynamic if tag == DT_SONAME), "")
-    exported = tuple(symbol for symbol in _symbols(data, table, SHT_DYNSYM) if symbol.section != 0 and
-                     symbol.binding != STB_LOCAL and symbol.visibility in (STV_DEFAULT, STV_PROTECTED))
-    return Elf(path, table, tuple(Segment(row[0], row[1], row[3], row[6]) for row in headers), dynamic,
-               tuple(_symbols(data, table, SHT_SYMTAB)), exported, soname)
 
 
 def with_one_text(data: bytes, path) -> bytes:
@@ -169,9 +162,10 @@ def with_one_text(data: bytes, path) -> bytes:
 
     valgrind attributes to an object only what lies in its section named .text, and BOLT adds .text.cold: without
     this, whatever BOLT calls cold would leave the allocator's counts, and moving malloc there would look like a gain.
+    pyelftools only reads.
     """
     library = parse(data, path)
-    code = sorted((section for section in library.sections if section.flags & SHF_EXECINSTR and section.size),
+    code = sorted((section for section in library.sections if section.executable and section.size),
                   key=lambda section: section.address)
     at = next((n for n, section in enumerate(code) if section.name == ".text"), None)
     if at is None:
@@ -184,10 +178,10 @@ def with_one_text(data: bytes, path) -> bytes:
     strays = [section.name for section in code if section.name.startswith(".text.") and section.address > last.address]
     if strays:
         raise Failure(f"{path} has {', '.join(strays)} apart from .text: its counts would miss that code")
-    header = _HEADER.unpack_from(data)
-    size_at = header[6] + library.sections.index(code[at]) * header[11] + 32
+    header = ELFFile(io.BytesIO(data)).header
+    place = header["e_shoff"] + library.sections.index(code[at]) * header["e_shentsize"] + SIZE_IN_SECTION_HEADER
     changed = bytearray(data)
-    struct.pack_into("<Q", changed, size_at, last.address + last.size - code[at].address)
+    struct.pack_into("<Q", changed, place, last.address + last.size - code[at].address)
     return bytes(changed)
 
 

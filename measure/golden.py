@@ -46,14 +46,14 @@ class Row:
     together: float
 
 
-def run(pattern: str, iterations: int, library) -> callgrind.Profile:
+def run(pattern: str, iterations: int, library) -> callgrind.Run:
     """The program's own counts, its calls out among them; `library` None is the C library's own malloc."""
     workload = Workload(name=f"bench_fastpath {pattern} {iterations}", role="train", sentence="",
                         command=("{bench}/bench_fastpath", pattern, str(iterations)))
     return callgrind.parse(counting.callgrind_output(workload, library), "bench_fastpath")
 
 
-def difference(few: callgrind.Profile, many: callgrind.Profile, iterations: int) -> dict:
+def difference(few: callgrind.Run, many: callgrind.Run, iterations: int) -> dict:
     """Costs of a call, and of an operation, from runs that differ by so many iterations."""
     index = {name: few.events.index(name) for name in STUB}
     calls, spent = {}, {}

@@ -8,9 +8,9 @@ from plan.measure import again, measures
 from plan.ninja import Edge
 from plan.project import SUMS
 
-# What dist/profile/ holds of a build tree: with it, `--profile` repeats a build without training or measuring.
-GIVEN = ("select/objects.rsp", "select/compile.json", "select/order.txt", "select/layout.json", "select/ship.json",
-         "bolt/profile.fdata", "gate/pgo.json", "gate/layout.json", "gate/bolt.json")
+# What dist/repeat/ holds of a build tree: with it, `--repeat` repeats a build without training or measuring.
+REPEATED = ("select/objects.rsp", "select/compile.json", "select/order.txt", "select/layout.json", "select/ship.json",
+            "bolt/profile.fdata", "gate/pgo.json", "gate/layout.json", "gate/bolt.json")
 
 
 def gate_edge(project, config, stage, *needs) -> Edge:
@@ -49,11 +49,11 @@ def bolt_edges(project, config) -> list:
     return [gate_edge(project, config, "bolt", chosen), select_edge(config, "ship", ("ship.json",), "bolt", chosen)]
 
 
-def given_edges(project, config) -> list:
-    """A given profile in place of training, measuring and judging: copies."""
+def repeat_edges(project, config) -> list:
+    """What was decided before, in place of training, measuring and judging: copies."""
     root, profile = config.tree.root, config.profile()
-    names = (*GIVEN, *(f"{profile.relative_to(root)}{suffix}" for suffix in ("", ".json")))
-    return [Edge((root / name,), "copy", (f"{project.profile}/{name}",)) for name in names]
+    names = (*REPEATED, *(f"{profile.relative_to(root)}{suffix}" for suffix in ("", ".json")))
+    return [Edge((root / name,), "copy", (f"{project.repeat}/{name}",)) for name in names]
 
 
 def ship_edges(project, config) -> list:
@@ -62,6 +62,6 @@ def ship_edges(project, config) -> list:
     outputs = tuple(f"{directory}/{name}" for name in (SUMS, LIBRARY, "libhakmem.a", "manifest.json"))
     both = config.objects(project.sources, "base") + config.objects(project.sources, "pgo")
     return [Edge(outputs, "ship", implicit=(
-        *map(tree.library, STAGES), *both, *(tree.root / name for name in GIVEN), config.profile(), EXPORTS,
+        *map(tree.library, STAGES), *both, *(tree.root / name for name in REPEATED), config.profile(), EXPORTS,
         "include/hakmem.h", "ship/ship.py"), order_only=tuple(map(tree.artifact, ("base", "pgo", "bolt"))),
         variables={"directory": directory, "tree": tree, **config.names})]

@@ -60,7 +60,7 @@ def pgo_edges(project, config) -> list:
     edges = []
     if config.toolchain == "gcc":
         # An instrumented compile deletes the .gcda of its name, so that this comes after all of them.
-        instrumented = () if project.profile else config.objects(project.sources, "train")
+        instrumented = () if project.repeat else config.objects(project.sources, "train")
         edges.append(Edge((tree.unpacked,), "unpack", (profile,), implicit=("pgo/unpack.py", *instrumented),
                           variables={"directory": tree.notes}))
 
@@ -82,9 +82,9 @@ def ordered_link(project, config, target, order, more="") -> Edge:
 
 
 def layout_edges(project, config) -> list:
-    """The chosen objects, linked in the order. With a given profile in the order that was let through."""
+    """The chosen objects, linked in the order. A repeated build takes the order that was let through."""
     tree = config.tree
-    if project.profile:
+    if project.repeat:
         return [ordered_link(project, config, tree.library("layout"), tree.select("order.txt"))]
     return [ordered_link(project, config, tree.library("layout"), tree.order),
             artifact_edge(config, "layout", tree.order)]

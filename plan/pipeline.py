@@ -17,7 +17,7 @@ class Stage:
     by: str
     writes: str
     edges: Callable             # (project, config) -> edges
-    given: bool | None = None   # with a given profile alone (True), without one alone (False), or in both
+    repeats: bool | None = None     # of a repeated build alone (True), of a first one alone (False), or of both
 
     @property
     def line(self) -> str:
@@ -25,14 +25,14 @@ class Stage:
         return f"{self.name:12}  {self.reads} -> {self.writes}" + (f"  ({self.by})" if self.by else "")
 
 
-def pipeline(given=False) -> tuple:
-    """Every stage of a build tree; with a profile that was given, those that repeat a build. What is written lies below
+def pipeline(repeat=False) -> tuple:
+    """Every stage of a build tree; or, from its dist/repeat, of one that is built again. What is written lies below
     the tree, but for dist/; <w> is a workload, * a stage."""
     return tuple(stage for stage in (
         Stage("base", "core/", "", "base/libhakmem.so", library.base_edges),
         Stage("train", "the instrumented library, <w>", "pgo.train", "train/<w>.profdata", train.train_edges, False),
         Stage("merge", "train/<w>.profdata", "pgo.merge", "pgo/merged.profdata", train.merge_edges, False),
-        Stage("given", "DIR of --profile", "", "pgo/merged.profdata, select/, gate/", gate.given_edges, True),
+        Stage("repeat", "dist/repeat", "", "pgo/merged.profdata, select/, gate/", gate.repeat_edges, True),
         Stage("check", "pgo/merged.profdata", "pgo.check", "pgo/checked.json", train.check_edges),
         Stage("pgo", "core/, pgo/merged.profdata", "", "pgo/libhakmem.so", library.pgo_edges),
         Stage("measure", "each library, <w>", "measure.counting", "measure/*/<w>.cg.gz", measure.measure_edges, False),
@@ -47,7 +47,7 @@ def pipeline(given=False) -> tuple:
         Stage("ship", "the library of select/ship.json", "ship.ship", "dist/", gate.ship_edges),
         Stage("wall", "each library, after all else", "measure.wall", "wall.json", measure.wall_edges, False),
         Stage("own", "what ships, own commands and servers", "bench.own", "own.json", measure.own_edges, False),
-    ) if stage.given in (None, given))
+    ) if stage.repeats in (None, repeat))
 
 
 def main(argv) -> int:
@@ -55,8 +55,8 @@ def main(argv) -> int:
         prog="plan.pipeline", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m plan.pipeline\n\nShow the stages of a build, in the order in which a profile "
                     "flows.")
-    parser.add_argument("--given", action="store_true", help="those of a build from a given profile")
-    print(*(stage.line for stage in pipeline(parser.parse_args(argv).given)), sep="\n")
+    parser.add_argument("--repeat", action="store_true", help="those of a build from an earlier one's dist/repeat")
+    print(*(stage.line for stage in pipeline(parser.parse_args(argv).repeat)), sep="\n")
     return 0
 
 

@@ -12,7 +12,7 @@ from plan.project import FORGET, STEADY, WITNESS, Config
 def config_edges(project, config) -> list:
     """The whole pipeline of one configuration; each stage says in the graph what it is."""
     edges = []
-    for stage in pipeline.pipeline(bool(project.profile)):
+    for stage in pipeline.pipeline(bool(project.repeat)):
         first, *rest = stage.edges(project, config) or [None]
         edges += [dataclasses.replace(first, comment=stage.line), *rest] if first else []
     return edges
@@ -23,7 +23,7 @@ def phony_edges(project) -> list:
     configs = project.configs
     matrix = tuple(config.tree.library("base") for config in every_config(project))
     shipped = tuple(project.sums(config) for config in configs)
-    stages = ("base", "pgo", "bolt") if project.profile else STAGES
+    stages = ("base", "pgo", "bolt") if project.repeat else STAGES
     checks = tuple(config.tree.artifact(stage) for config in configs for stage in stages)
     groups = {
         "all": (*(config.tree.library("base") for config in configs), "compile_commands.json"),
@@ -35,7 +35,7 @@ def phony_edges(project) -> list:
         "checks": checks,
         "pgo": (*shipped, *checks),
     }
-    if not project.profile:
+    if not project.repeat:
         walls = tuple(config.tree.wall for config in configs)
         groups |= {
             "measure": tuple(out for config in configs for out in measure.measures(project, config)),
@@ -72,7 +72,7 @@ def plan(project) -> list:
         edges += [] if config in project.configs else library.base_edges(project, config)
     edges += programs.program_edges(project) + programs.input_edges(project) + programs.resolve_edges(project)
     edges += tests.test_edges(project)
-    if not project.profile:
+    if not project.repeat:
         edges.append(report_edge(project))
     edges.append(Edge(("compile_commands.json",), "compdb", implicit=("build.ninja",)))
     return edges + phony_edges(project)

@@ -24,7 +24,7 @@ class Project:
     programs: tuple         # names of bench/programs/bench_*.c
     tests: tuple
     configs: tuple = ()     # those that are built whole; the first ships to dist/
-    profile: str = ""       # directory of a given profile (`--profile`), or ""
+    repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
 
     def ships_to(self, config) -> Path:
         """The first configuration ships to dist/, any further one below its own tree."""

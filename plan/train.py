@@ -54,10 +54,10 @@ def merge_edges(project, config) -> list:
 
 
 def check_edges(project, config) -> list:
-    """Whether it is a profile of this library; of a given one, of this compiler."""
+    """Whether it is a profile of this library; of a shipped one, of this compiler."""
     tree, profile = config.tree, config.profile()
     library = tree.library("train")
     notes = f" --notes {tree.notes}" if config.toolchain == "gcc" else ""
-    needs, options = ((), "") if project.profile else ((library,), f"--so {library}{notes}")
+    needs, options = ((), "") if project.repeat else ((library,), f"--so {library}{notes}")
     return [Edge((tree.checked,), "check", implicit=(profile, f"{profile}.json", *needs, "pgo/check.py"),
                  variables={"options": options, "profile": profile, **config.names})]

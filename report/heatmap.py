@@ -21,11 +21,11 @@ LINE_BYTES, LINES_A_PAGE = 64, 64
 LEAST_SHARE = 1e-7      # colours span seven decades
 
 
-def line_shares(profiles) -> dict:
-    """Line number -> share of all executions of all profiles together."""
+def line_shares(runs) -> dict:
+    """Line number -> share of all executions of all runs together."""
     executed = defaultdict(int)
-    for profile in profiles:
-        for address, times in profile.counts.items():
+    for run in runs:
+        for address, times in run.counts.items():
             executed[address // LINE_BYTES] += times
     whole = sum(executed.values())
     return {line: times / whole for line, times in executed.items()}
@@ -44,9 +44,9 @@ def stage_shares(tree: Tree, role="holdout") -> dict:
     found = {}
     for stage in tree.built_stages():
         paths = [tree.counts(stage, row.name) for row in workloads.load_workloads(ROOT) if row.role == role]
-        profiles = [callgrind.load(path) for path in paths if path.exists()]
-        if profiles:
-            found[stage] = line_shares(profiles)
+        runs = [callgrind.load(path) for path in paths if path.exists()]
+        if runs:
+            found[stage] = line_shares(runs)
     return found
 
 

@@ -15,7 +15,7 @@ from common.errors import Failure, UserError, guard
 from common.machine import machine
 from common.paths import EXPORTS, ROOT
 from common.tree import GATED, LIBRARY, Tree
-from plan.gate import GIVEN
+from plan.gate import REPEATED
 from pgo import kinds
 
 EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --toolchain clang "
@@ -61,18 +61,18 @@ def ship_archive(objects, directory: Path):
     whole.unlink()
 
 
-def ship_profile(tree: Tree, toolchain: str, variant: str, directory: Path):
-    """What `configure.py --profile` repeats this build from. Its record names the present sources, and not the
+def ship_repeat(tree: Tree, toolchain: str, variant: str, directory: Path):
+    """What `configure.py --repeat` repeats this build from. Its record names the present sources, and not the
     instrumented library: gcc's holds the path of the clone, so that two clones would ship different bytes."""
     merged = tree.profile(toolchain).relative_to(tree.root)
-    for name in (*GIVEN, merged):
+    for name in (*REPEATED, merged):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree.root / name, directory / name)
     record = kinds.read_record(tree.profile(toolchain))
     record["provenance"]["source"] = files.source_hash(ROOT)
     record["instrumented"] = ""
     files.write_json(kinds.record_path(directory / merged), record)
-    files.write_json(directory / "profile.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
+    files.write_json(directory / "repeat.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
 
 
 def tool_versions(toolchain: str) -> dict:
@@ -129,7 +129,7 @@ def fill(tree: Tree, toolchain: str, variant: str, directory: Path):
     shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
     template = (ROOT / "ship" / "hakmem.pc.in").read_text()
     (directory / "hakmem.pc").write_text(template.replace("@version@", version()))
-    ship_profile(tree, toolchain, variant, directory / "profile")
+    ship_repeat(tree, toolchain, variant, directory / "repeat")
     files.write_json(directory / "manifest.json", manifest(tree, toolchain, variant, shipped, objects))
     (directory / "SHA256SUMS").write_text(checksums(directory))
 

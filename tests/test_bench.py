@@ -305,8 +305,8 @@ def run_of(calls, per_malloc, per_free):
     """A bench_fastpath run: so many calls of each."""
     events = ("Ir", "Dr", "Dw", "Bc", "Bi")
     start_up = 500
-    return callgrind.Profile(
-        events, (0,) * 5, (0,) * 5, {}, frozenset(), {}, {}, {}, {}, {},
+    return callgrind.Run(
+        events, (0,) * 5, (0,) * 5, {}, frozenset(), {}, {}, {}, {},
         {"malloc": callgrind.Entries(1, calls, (start_up + per_malloc * calls, 4 * calls, 2 * calls, calls, 0)),
          "free": callgrind.Entries(2, calls, (per_free * calls, 3 * calls, calls, calls, 0)),
          "setlocale": callgrind.Entries(3, 1, (9000, 0, 0, 0, 0))}, {})
@@ -526,13 +526,13 @@ def test_over_fit_is_of_what_the_stage_is_judged_by():
 
 def test_branch_misses_are_those_against_the_usual_way():
     """Per branch, what it does less often; per indirect jump, all but its usual target; tail calls are branches."""
-    def profile(**more):
-        empty = {name: {} for name in ("counts", "branches", "executed", "jumps", "calls", "entries", "outgoing",
+    def run_of(**more):
+        empty = {name: {} for name in ("counts", "branches", "jumps", "calls", "entries", "outgoing",
                                        "functions")}
-        return callgrind.Profile((), (), (), conditional=frozenset((1, 2, 3)), **{**empty, **more})
+        return callgrind.Run((), (), (), conditional=frozenset((1, 2, 3)), **{**empty, **more})
 
-    found = profile(counts={1: 100, 2: 100, 3: 100, 4: 9}, branches={(1, 50): 30, (2, 60): 90},
-                    calls={(3, "f"): 2, (4, 70): 9}, jumps={(5, 80): 7, (5, 90): 2, (6, 10): 4})
+    found = run_of(counts={1: 100, 2: 100, 3: 100, 4: 9}, branches={(1, 50): 30, (2, 60): 90},
+                   calls={(3, "f"): 2, (4, 70): 9}, jumps={(5, 80): 7, (5, 90): 2, (6, 10): 4})
     assert counting.branch_misses(found) == 30 + 10 + 2 + 2
 
 

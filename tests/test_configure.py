@@ -134,9 +134,9 @@ def test_selection_flows_through_files():
     assert "--emit-relocs" in bolt.variables["more"]
 
 
-def test_a_given_profile_replaces_training_and_gates():
-    """`--profile` neither trains nor measures."""
-    project = dataclasses.replace(PROJECT, profile="/p")
+def test_a_repeated_build_neither_trains_nor_judges():
+    """`--repeat` neither trains nor measures."""
+    project = dataclasses.replace(PROJECT, repeat="/p")
     rules = {edge.rule for edge in plan.plan(project)}
     assert not rules & {"train", "merge", "measure", "golden", "gate", "select", "wall", "order", "fdata"}
     assert {"copy", "check", "bolt", "ship"} <= rules
@@ -174,7 +174,7 @@ def test_second_run_keeps_the_file(clone):
     (["--toolchain=icc"], "unknown toolchain 'icc'; valid toolchains: clang, gcc, all"),
     (["--workloads=nope"], "unknown workload 'nope'; valid workloads: "),
     (["--train", "no-such-program-here"], "no such program"),
-    (["--profile", "/nonexistent"], "holds no profile.json"),
+    (["--repeat", "/nonexistent"], "holds no repeat.json"),
 ])
 def test_wrong_requests(clone, words, sentence):
     """One sentence, exit 2, the old build.ninja stays."""

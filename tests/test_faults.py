@@ -445,11 +445,11 @@ def test_bad_gcc_profiles(tmp_path, content):
 @pytest.mark.parametrize("text, words", [
     ("", "is not JSON"), ("{}", "does not say toolchain, variant"), ('{"toolchain": 1, "variant": []}', "it is of"),
 ])
-def test_bad_given_profiles(finished, tmp_path, text, words):
-    """configure.py --profile of a directory whose index is damaged."""
-    shutil.copytree(finished / "dist" / "profile", tmp_path / "profile")
-    (tmp_path / "profile" / "profile.json").write_text(text)
-    done = subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", "--profile", tmp_path / "profile"],
+def test_bad_repeats(finished, tmp_path, text, words):
+    """configure.py --repeat of a directory whose index is damaged."""
+    shutil.copytree(finished / "dist" / "repeat", tmp_path / "repeat")
+    (tmp_path / "repeat" / "repeat.json").write_text(text)
+    done = subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", "--repeat", tmp_path / "repeat"],
                           cwd=finished, capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2) and words in done.stderr and done.stderr.count("\n") == 1
 

@@ -316,16 +316,16 @@ def test_perf_is_called_by_what_doctor_says():
     assert "make study STUDY=operation" in need and 'which("perf"' in (ROOT / "bench" / "study.py").read_text()
 
 
-def profile(counts):
-    """A profile of executions alone."""
-    empty = dict.fromkeys(("events", "program", "totals", "conditional", "branches", "executed", "jumps", "calls",
+def executed(counts):
+    """A run of executions alone."""
+    empty = dict.fromkeys(("events", "program", "totals", "conditional", "branches", "jumps", "calls",
                            "entries", "outgoing", "functions"), ())
-    return callgrind.Profile(**{**empty, "counts": counts})
+    return callgrind.Run(**{**empty, "counts": counts})
 
 
 def test_heat_map_adds_executions_up():
     """A program that executes a thousandth counts a thousandth."""
-    shares = heatmap.line_shares([profile({0: 999_000}), profile({64: 1000})])
+    shares = heatmap.line_shares([executed({0: 999_000}), executed({64: 1000})])
     assert shares == pytest.approx({0: 0.999, 1: 0.001})
 
 

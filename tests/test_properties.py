@@ -4,6 +4,7 @@ with a sentence. The examples are always the same ones."""
 import gzip
 import io
 import json
+import struct
 import tarfile
 import tomllib
 from pathlib import Path
@@ -240,10 +241,10 @@ def own_rows(root, value):
     return workloads.load_workloads(root)
 
 
-def given_profile(root, value):
+def repeated(root, value):
     """A shipped profile's description."""
-    files.write_json(root / "profile.json", value)
-    return configure.given_profile(str(root), (Config("clang", "v"),))
+    files.write_json(root / "repeat.json", value)
+    return configure.repeated(str(root), (Config("clang", "v"),))
 
 
 def result_lines(root, value):
@@ -265,7 +266,7 @@ RECORDS = {
     "profile": (recorded, record()),
     "workloads": (own_rows, {"selected": ["a"], "own": [
         {"name": "user1", "role": "train", "command": ["x"], "sentence": "y", "weight": 2}]}),
-    "given": (given_profile, {"toolchain": "clang", "variant": "v"}),
+    "given": (repeated, {"toolchain": "clang", "variant": "v"}),
     "result": (result_lines, {"schema": 1, "kind": "run"}),
     "sample": (bench_lines, SAMPLE),
 }
@@ -384,8 +385,9 @@ def minimal_elf() -> bytes:
     """A header with three sections: none, .text, and their names."""
     names = b"\0.text\0.shstrtab\0"
     sections = ((0,) * 10, (1, 1, 6, 0x1000, 0, 16, 0, 0, 16, 0), (7, 3, 0, 0, 64, len(names), 0, 0, 1, 0))
-    head = elf._HEADER.pack(b"\x7fELF\x02\x01" + bytes(10), 3, 62, 1, 0, 0, 64 + len(names), 0, 64, 56, 0, 64, 3, 2)
-    return head + names + b"".join(elf._SECTION.pack(*row) for row in sections)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01" + bytes(10), 3, 62, 1, 0, 0, 64 + len(names), 0, 64, 56,
+                       0, 64, 3, 2)
+    return head + names + b"".join(struct.pack("<IIQQQQIIQQ", *row) for row in sections)
 
 
 TEXTS = {

@@ -57,13 +57,13 @@ python:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3; }
 
 build-tools: python
-	@$(MODULE) pgo.doctor --install --group build
+	@$(MODULE) common.doctor --install --group build
 
 test-tools: python
-	@$(MODULE) pgo.doctor --install --group build --group test
+	@$(MODULE) common.doctor --install --group build --group test
 
 all-tools: python
-	@$(MODULE) pgo.doctor --install
+	@$(MODULE) common.doctor --install
 
 configured: build-tools
 	@test -z "$(CHOSEN)" -a -f build.ninja || ./configure.py $(OPTIONS)
@@ -71,8 +71,8 @@ configured: build-tools
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.own $(TREES)
-	@$(MODULE) bench.report $(TREES) --table
-	@$(MODULE) bench.results $(TREES)
+	@$(MODULE) report.report $(TREES) --table
+	@$(MODULE) report.results $(TREES)
 
 all: configured ## Build all seven variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
@@ -92,17 +92,17 @@ kill-test: test-tools ## Kill the build in every step, start it again, and compa
 
 measure: configured ## Count instructions, cache misses and branches: every stage, every workload
 	@$(ALONE) $(NINJA) measure
-	@$(MODULE) bench.report $(TREES) --table
+	@$(MODULE) report.report $(TREES) --table
 
 gate: configured ## Judge each stage against the one before
 	@$(ALONE) $(NINJA) gate
-	@$(MODULE) bench.report $(TREES) --table
+	@$(MODULE) report.report $(TREES) --table
 
-# make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call bench.ab itself.
+# make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
 ab: configured ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
 	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
 	@$(ALONE) $(NINJA) --quiet bench
-	@$(MODULE) bench.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT) \
+	@$(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT) \
 	    --rules $(RULES)
 
 ship: configured ## dist/: library, debug file, archive, header, profile, manifest, checksums
@@ -117,7 +117,7 @@ report: configured ## build/report/index.html: tables, charts, heatmaps
 	@echo build/report/index.html
 
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
-	@$(MODULE) pgo.doctor $(if $(INSTALL),--install --optional)
+	@$(MODULE) common.doctor $(if $(INSTALL),--install --optional)
 
 bench: configured ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
 	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
@@ -129,7 +129,7 @@ study: configured ## One question: STUDY=operation|hits|overhead|variance|scalin
 
 golden: configured ## Instructions per call of each pattern, stage by stage
 	@$(ALONE) $(NINJA) --quiet golden
-	@$(MODULE) bench.golden $(TREES)
+	@$(MODULE) measure.golden $(TREES)
 
 fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
 	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
@@ -145,17 +145,17 @@ reliability: tests ## Write the table of misuses in docs/reliability.md as it is
 	@$(MODULE) tests.misuse.table
 
 ablation: configured ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
-	@$(MODULE) bench.ablation --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+	@$(MODULE) gate.ablation --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
 
 variants: configured ## The variants side by side: instructions, memory, time (ABLATION_ARGS='--seconds 0')
-	@$(MODULE) bench.ablation --variants --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+	@$(MODULE) gate.ablation --variants --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
 
 history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
-	@$(MODULE) bench.results --history $(METRIC) --stage $(STAGE) $(if $(WORKLOAD),--workload $(WORKLOAD))
+	@$(MODULE) report.results --history $(METRIC) --stage $(STAGE) $(if $(WORKLOAD),--workload $(WORKLOAD))
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall
-	@$(MODULE) bench.wall --show $(TREES)
+	@$(MODULE) measure.wall --show $(TREES)
 
 format: test-tools ## Format the C sources
 	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')

@@ -2,7 +2,6 @@
 """Write build.ninja: load the tables, plan the edges, then write atomically. It builds and runs nothing."""
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
@@ -10,19 +9,21 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from common import files, model, ninja, own, plan, serve, workloads  # noqa: E402
+from common import files, serve, tools, workloads  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import ROOT  # noqa: E402
-from pgo import tools  # noqa: E402
+from common.paths import EXPORTS  # noqa: E402
+from plan import model, ninja, own, plan  # noqa: E402
+from plan.project import Config, Project, flag_lines  # noqa: E402
 
 TEMPLATE = "build.ninja.in"
 EXAMPLE = """example: ./configure.py --variant=bench_minimal                    one variant, clang
          ./configure.py --variant=minimal,debug --toolchain=all     two variants, both compilers
          ./configure.py --variant=bench_minimal --train 'redis-server --version'"""
 # What the graph is made from: when one changes, ninja runs configure.py again before anything else.
-INPUT_PATTERNS = ("configure.py", TEMPLATE, "common/model.py", "common/ninja.py", "common/own.py", "common/plan.py",
-                  "common/serve.py", "common/workloads.py", "pgo/tools.toml", "variants", "variants/*.toml",
-                  "core/sources.toml", "bench/workloads.toml", "bench/gates.toml", "bench/programs", "tests/tests.toml")
+INPUT_PATTERNS = ("configure.py", TEMPLATE, "plan/*.py", "common/serve.py", "common/tree.py",
+                  "common/workloads.py", "common/tools.toml", "variants", "variants/*.toml",
+                  "core/sources.toml", "bench/workloads.toml", "gate/gates.toml", "bench/programs", "tests/tests.toml")
 
 
 def parse(argv):
@@ -44,8 +45,8 @@ def parse(argv):
                         help="when a run of such a command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
-    parser.add_argument("--profile", default="", metavar="DIR",
-                        help="a shipped dist/profile to build with, in place of training, measuring and gating")
+    parser.add_argument("--repeat", default="", metavar="DIR",
+                        help="a shipped dist/repeat to build with, in place of training, measuring and gating")
     return parser.parse_args(argv)
 
 
@@ -90,38 +91,39 @@ def all_workloads(arguments) -> tuple:
     return chosen, rows
 
 
-def given_profile(directory, configs) -> str:
-    """An absolute profile directory that is of this one configuration."""
+def repeated(directory, configs) -> str:
+    """The absolute name of a directory that repeats this one configuration."""
     if not directory:
         return ""
     path = Path(directory).resolve()
-    if not (path / "profile.json").is_file():
-        raise UserError(f"--profile {directory}: it holds no profile.json; give the profile/ directory of a dist/")
-    of = files.read_fields(path / "profile.json", "toolchain", "variant")
+    if not (path / "repeat.json").is_file():
+        raise UserError(f"--repeat {directory}: it holds no repeat.json; give the repeat/ directory of a dist/")
+    of = files.read_fields(path / "repeat.json", "toolchain", "variant")
     label = f"{of['toolchain']}-{of['variant']}"
     if [f"{config.toolchain}-{config.variant}" for config in configs] != [label]:
-        raise UserError(f"--profile {directory}: it is of {label}; configure exactly --variant={of['variant']} "
+        raise UserError(f"--repeat {directory}: it is of {label}; configure exactly --variant={of['variant']} "
                         f"--toolchain={of['toolchain']}")
     return str(path)
 
 
 def load(arguments):
-    """(Project, configurations, the user's own rows)"""
+    """(Project, the user's own rows)"""
     variants = model.load_variants(ROOT)
     names = choose(arguments.variant, variants, "variant")
     toolchains = choose([arguments.toolchain], model.TOOLCHAINS, "toolchain")
-    configs = tuple(plan.Config(toolchain, name) for toolchain in toolchains for name in names)
+    configs = tuple(Config(toolchain, name) for toolchain in toolchains for name in names)
     chosen, rows = all_workloads(arguments)
     needed = {name for row in chosen for name in row.inputs}
     inputs = workloads.load_inputs(ROOT)
     for name in sorted(needed - {row.name for row in inputs}):
         raise UserError(f"bench/workloads.toml: no [[input]] makes '{name}'; valid inputs: "
                         f"{', '.join(row.name for row in inputs)}")
-    programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c*")))
-    project = plan.Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
-                           programs=programs, tests=model.load_tests(ROOT, variants),
-                           profile=given_profile(arguments.profile, configs))
-    return project, configs, rows
+    programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c")))
+    project = Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
+                      programs=programs, configs=configs,
+                      tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),
+                      repeat=repeated(arguments.repeat, configs))
+    return project, rows
 
 
 def template_values(project, argv) -> dict:
@@ -135,9 +137,9 @@ def template_values(project, argv) -> dict:
     }
     values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
     return values | {
-        "clangxx": f"{values['clang']} --driver-mode=g++", "exports": plan.EXPORTS,
+        "exports": EXPORTS,
         "launcher": ninja.escape_value(parse(argv).launcher),
-        "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{plan.flag_lines(project)}",
+        "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{flag_lines(project)}",
     }
 
 
@@ -146,12 +148,12 @@ def graph_inputs() -> tuple:
     return tuple(sorted(str(path.relative_to(ROOT)) for pattern in INPUT_PATTERNS for path in ROOT.glob(pattern)))
 
 
-def written_files(project, configs, rows) -> dict:
+def written_files(project, rows) -> dict:
     """Small files of the build tree that follow from the configuration: name -> object."""
     made = {f"build/workload/{row.name}.json": row.as_dict() for row in project.workloads}
     made[workloads.CHOICE] = {"selected": [row.name for row in project.workloads if row not in rows],
                               "own": [row.as_dict() for row in rows]}
-    made["build/configured.json"] = [dataclasses.asdict(config) | {"tree": config.tree} for config in configs]
+    made["build/configured.json"] = [{**config.names, "tree": str(config.tree)} for config in project.configs]
     return made
 
 
@@ -160,10 +162,10 @@ def main(argv) -> int:
     if not parse(argv).variant:     # build.ninja keeps the choice, whatever the environment says later
         argv = [*argv, f"--variant={model.variant_of_knob(os.environ)}"]
     arguments = parse(argv)
-    project, configs, rows = load(arguments)
-    made = written_files(project, configs, rows)
+    project, rows = load(arguments)
+    made = written_files(project, rows)
     edges = [ninja.Edge(("build.ninja",), "configure", implicit=graph_inputs(), implicit_outputs=tuple(made)),
-             *plan.plan(project, configs)]
+             *plan.plan(project)]
     text = ninja.render((ROOT / TEMPLATE).read_text(), template_values(project, argv), edges)
     for name, value in made.items():
         files.write_json(ROOT / name, value)

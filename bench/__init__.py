@@ -1,1 +1,1 @@
-"""Benchmark programs, workloads, exact measurement, statistics, gates, A/B comparison and the report."""
+"""Benchmark programs, inputs, peers and their ranking, studies, the user's own commands."""

@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import os
 import platform
 import shutil
 import sys
@@ -19,13 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import over_time, ranking, results
-from bench.ranking import Sample, Study
-from bench.tree import Tree
-from common import files, paths, tables
+from common import files, paths, records, tables
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.machine import machine
+from common.tree import LIBRARY, Tree
 from common.workloads import Workload
+from bench import over_time, ranking
+from bench.ranking import Sample, Study
 
 TABLE = Path("bench/benchmarks.toml")
 RESULTS = Path("results/bench.jsonl")
@@ -115,7 +115,7 @@ def named_library(text: str) -> Contender:
 
 def own_library() -> Path:
     """The library that ships; before that exists, the one that was chosen to ship, or a plain build."""
-    candidates = [paths.ROOT / "dist" / "libhakmem.so"]
+    candidates = [paths.ROOT / "dist" / LIBRARY]
     for tree in (Tree(paths.BUILD / name) for name in ("clang-bench_minimal", "gcc-bench_minimal")):
         chosen = tree.select("ship.json")
         candidates += [paths.ROOT / files.read_json(chosen)["so"]] if chosen.exists() else []
@@ -226,24 +226,12 @@ def progress(stream):
     return lambda text: print(f"\r\033[K{text}", end="", file=stream, flush=True)
 
 
-def machine() -> str:
-    """Processor, cores and C library; never the host's name."""
-    model = ""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    except OSError:
-        pass
-    return ", ".join(word for word in (platform.machine(), model, f"{os.cpu_count()} CPUs",
-                                       " ".join(platform.libc_ver())) if word)
-
-
 class Recorder:
     """Appends one JSON row a run. The time stamp of the start groups the rows of one study."""
 
     def __init__(self, path, everyone):
         self._path = path
-        self._common = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine()}
+        self._common = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine().sentence}
         self._digests = {row.name: files.sha256(row.library) if row.library else "" for row in everyone}
 
     def __call__(self, sample: Sample):
@@ -255,8 +243,8 @@ def measure_memory(everyone, path: Path, show) -> dict:
     """Resident memory over time; one record in the year's file beside the rows of the ranking."""
     now = time.time()
     figures = over_time.run_all([one for one in everyone if not one.points_only], 1.0, show)
-    results.append(path.with_name(results.year_file(now).name),
-                   {**results.common_fields(over_time.KIND, now), "scale": 1.0, "figures": figures})
+    records.append(path.with_name(records.year_file(now).name),
+                   {**records.common_fields(over_time.KIND, now), "scale": 1.0, "figures": figures})
     return figures
 
 
@@ -334,7 +322,7 @@ def parse_arguments(argv):
 def show_last(options, chosen):
     """The tables of the last study of a file, and of the newest record of memory over time beside it."""
     print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
-    kept = over_time.newest(results.everything(options.source.parent))
+    kept = over_time.newest(records.everything(options.source.parent))
     if kept and not options.only:
         print(f"\n{over_time.summary(kept['figures'])}", end="")
 
@@ -374,7 +362,7 @@ def main(argv) -> int:
             samples = run_all(rows, everyone, options.rounds, show, Recorder(options.results, everyone))
         finally:
             if options.results == RESULTS and RESULTS.exists():
-                results.seal(RESULTS)
+                records.seal(RESULTS)
         whole = not (options.only or options.skip_memory)
         figures = measure_memory(everyone, options.results, show) if whole else {}
     show("")

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ranking import FAIL, NOTHING, render
-from bench.runs import output_of, program
 from common import paths, tables
 from common.errors import Failure
+from bench.ranking import FAIL, NOTHING, render
+from bench.runs import output_of, program
 
 TABLE = Path("bench/benchmarks.toml")
 KIND = "study-memory"

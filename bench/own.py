@@ -16,9 +16,8 @@ from common import files, workloads
 from common.errors import Failure, guard
 from common.launch import launch
 from common.paths import ROOT
-from bench import measure, stats, wall
-from bench.tree import Tree
-from layout import callgrind
+from common.tree import Tree
+from measure import callgrind, counting, stats, wall
 
 EXAMPLE = "example: python -m bench.own --build build/clang-bench_minimal"
 GENERIC, TAILORED = "generic", "tailored"
@@ -49,10 +48,10 @@ def subjects_of(tree: Tree) -> dict:
 def share_of_glibc(workload) -> float:
     """What the C library's allocator takes: the inclusive cost of calls from outside, since its inner functions have no
     names."""
-    profile = callgrind.parse(measure.callgrind_output(workload, None), C_LIBRARY)
-    place = profile.events.index("Ir")
-    inside = sum(entry.inclusive[place] for name, entry in profile.entries.items() if name.split("@")[0] in REQUESTS)
-    return inside / profile.program_event("Ir")
+    glibc = callgrind.parse(counting.callgrind_output(workload, None), C_LIBRARY)
+    place = glibc.events.index("Ir")
+    inside = sum(entry.inclusive[place] for name, entry in glibc.entries.items() if name.split("@")[0] in REQUESTS)
+    return inside / glibc.program_event("Ir")
 
 
 def share_of(tree: Tree, stage: str, workload) -> float:
@@ -63,7 +62,7 @@ def share_of(tree: Tree, stage: str, workload) -> float:
 
 def usage(workload, library) -> tuple:
     """Medians of (peak memory, page faults)."""
-    runs = [measure.usage_metrics(workload, library) for _ in range(USAGE_RUNS)]
+    runs = [counting.usage_metrics(workload, library) for _ in range(USAGE_RUNS)]
     return tuple(None if runs[0][name] is None else int(statistics.median(run[name] for run in runs))
                  for name in ("peak_rss_kib", "page_faults"))
 
@@ -181,8 +180,8 @@ def main(argv) -> int:
     arguments = parser.parse_args(argv)
     rows = [row for row in workloads.load_workloads(ROOT) if row.own]
     if not arguments.output:
-        found = [files.read_fields(path / "own.json", "commands") for path in arguments.build
-                 if rows and (path / "own.json").exists()]
+        found = [files.read_fields(path, "commands") for path in (Tree(root).own for root in arguments.build)
+                 if rows and path.exists()]
         for result in found:
             print(render(result), end="\n\n")
         return 0

@@ -6,7 +6,7 @@ the group, rather than a better one for leaving out what it cannot do.
 
 from dataclasses import dataclass
 
-from bench import stats
+from measure import stats
 
 GROUPS = (("one thread", False), ("threads", True))
 BEHIND = 1.05       # a benchmark on which the best peer is ahead by more is named below the table

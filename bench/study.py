@@ -25,9 +25,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import paths, workloads
+from common import paths, records, workloads
 from common.errors import Failure, UserError, guard
-from bench import bench, effects, golden, measure, over_time, results
+from common.tree import Tree
+from measure import counting, golden
+from gate import effects
+from bench import bench, over_time
 from bench.ranking import render
 from bench.runs import output_of, program
 
@@ -127,7 +130,7 @@ def page_of(errors: str) -> dict:
 
 def hits(options: Options):
     """Calls that the bins of the thread served, of all that allocate: by the counters of `balanced`."""
-    library = paths.BUILD / "clang-balanced" / "base" / "libhakmem.so"
+    library = Tree(paths.BUILD / "clang-balanced").library("base")
     if not library.exists():
         raise UserError(f"{library} is missing: run `make all`")
     counted = bench.Contender("balanced", library)
@@ -136,7 +139,7 @@ def hits(options: Options):
         _text, errors = output_of(row, counted, {"HAKMEM_STATS_DUMP": "1"})
         page = page_of(errors)
         slow = sum(page[name] for name in SLOW)
-        made = measure.measure(measure.Subject(library, "base", "clang", "balanced"), row, counts_only=True)[0]
+        made = counting.measure(counting.Subject(library, "base", "clang", "balanced"), row, counts_only=True)[0]
         calls = sum(n for name, n in made["metrics"]["calls"].items()
                     if re.search(r"alloc|memalign|_Zn", name) and "usable" not in name)
         kept[row.name] = {"calls": calls, "slow": slow, "hits": 1 - slow / calls}
@@ -228,8 +231,8 @@ def syscalls(options: Options):
         cells = []
         for one in options.everyone:
             subject = effects.Subject(one.name, one.library, one.env)
-            found = {**measure.syscall_metrics(effects.under(row, subject), one.library),
-                     **measure.usage_metrics(effects.under(row, subject), one.library)}
+            found = {**counting.syscall_metrics(effects.under(row, subject), one.library),
+                     **counting.usage_metrics(effects.under(row, subject), one.library)}
             kept.setdefault(row.name, {})[one.name] = found
             cells.append(NOT_MEASURED if found["syscalls"] is None else
                          f"{found['memory_syscalls']} of {found['syscalls']}, {found['page_faults']} faults")
@@ -239,7 +242,7 @@ def syscalls(options: Options):
 
 def larson(options: Options):
     """Larson's server in the presets: millions of operations a second and page faults; with checks as well."""
-    checked = [bench.Contender(name, paths.BUILD / f"clang-{name}" / "base" / "libhakmem.so") for name in CHECKED]
+    checked = [bench.Contender(name, Tree(paths.BUILD / f"clang-{name}").library("base")) for name in CHECKED]
     everyone = [*options.everyone, *(one for one in checked if one.library.exists())]
     rows, kept = [("preset", *(one.name for one in everyone))], {}
     for preset, (chunks, turns) in LARSON.items():
@@ -251,7 +254,7 @@ def larson(options: Options):
             cells = []
             for one in everyone:
                 speed = best_of(row, one, options.rounds)
-                faults = measure.usage_metrics(row, one.library)["page_faults"]
+                faults = counting.usage_metrics(row, one.library)["page_faults"]
                 kept.setdefault(f"{preset} x{n}", {})[one.name] = {"ops_per_sec": speed, "page_faults": faults}
                 cells.append(f"{speed / 1e6:.1f}, {faults}")
             rows.append((f"{preset} x{n}", *cells))
@@ -299,8 +302,8 @@ def main(argv) -> int:
     options, path = parse(argv)
     rows, kept, note = STUDIES[options.study](options)
     now = time.time()
-    results.append(path or results.year_file(now), {
-        **results.common_fields(f"study-{options.study}", now), "threads": options.threads, "rounds": options.rounds,
+    records.append(path or records.year_file(now), {
+        **records.common_fields(f"study-{options.study}", now), "threads": options.threads, "rounds": options.rounds,
         "scale": options.scale, "figures": kept})
     print(render(rows) + note)
     return 0

@@ -1,1 +1,1 @@
-"""What every tool of the project shares: errors, files, processes, tables, workloads, launching, provenance."""
+"""What every tool of the project shares: files, processes, tables, the build tree, workloads and their runs, tools."""

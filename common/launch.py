@@ -14,10 +14,10 @@ from pathlib import Path
 from common import paths, proc, serve
 from common.errors import Failure, UserError, program_name
 from common.household import Guardian, Household
+from common.paths import FORGET, STEADY
 from common.scratch import PINNED_ENV, Scratch
+from common.tree import LIBRARY
 
-LIBRARY = "libhakmem.so"
-STEADY, FORGET = "steady.so", "forget.so"
 STDOUT = "stdout"
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
 _REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")

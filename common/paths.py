@@ -6,3 +6,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BENCH_PROGRAMS = BUILD / "bench"
 INPUTS = BUILD / "inputs"
+EXPORTS = "core/api/hakmem.map"
+# Of build/bench: what is preloaded into runs that are counted.
+STEADY, WITNESS, FORGET = "steady.so", "witness.so", "forget.so"

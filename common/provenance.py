@@ -1,7 +1,6 @@
 """What an artifact was made of. Profiles and measurements carry it, so that a stale one is never used."""
 
 import dataclasses
-import platform
 from dataclasses import dataclass
 
 from common.errors import Failure
@@ -17,12 +16,7 @@ class Provenance:
     stage: str
     workload: str
     flags: str
-    machine: str
-
-
-def machine() -> str:
-    """Architecture and C library: what a profile or count depends on. Never the host's name."""
-    return " ".join((platform.machine(), *platform.libc_ver())).strip()
+    machine: str        # common.machine: architecture and C library
 
 
 def as_dict(provenance: Provenance) -> dict:

@@ -1,1 +1,1 @@
-"""Profile to layout: callgrind counts, symbol order, BOLT, the checks on what came out, the heatmap."""
+"""Counts to layout: symbol order, BOLT's profile, BOLT, the checks on what came out."""

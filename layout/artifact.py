@@ -6,9 +6,12 @@ import re
 import sys
 from pathlib import Path
 
+from elftools.elf.constants import P_FLAGS
+from elftools.elf.enums import ENUM_DT_FLAGS, ENUM_DT_FLAGS_1
+
 from common import files
 from common.errors import Failure, UserError, guard
-from layout import elf
+from measure import elf
 
 SONAME = "libhakmem.so.0"
 _GLOBAL = re.compile(r"global\s*:(.*?)(?:local\s*:|$)", re.DOTALL)
@@ -41,7 +44,7 @@ def check_exports(library, wanted) -> list:
 
 def check_binding(library) -> list:
     """Versioned exports would not satisfy a program's reference to malloc@GLIBC_2.2.5."""
-    if any(section.kind == elf.SHT_VERDEF for section in library.sections):
+    if any(section.kind == "SHT_GNU_verdef" for section in library.sections):
         return ["defines symbol versions, so that programs would keep using the C library's malloc: "
                 "the version script's node must have no name"]
     return []
@@ -50,21 +53,21 @@ def check_binding(library) -> list:
 def check_hardening(library) -> list:
     """Sentences on stack, relocations and segments."""
     found = []
-    stacks = [segment for segment in library.segments if segment.kind == elf.PT_GNU_STACK]
+    stacks = [segment for segment in library.segments if segment.kind == "PT_GNU_STACK"]
     if not stacks:
         found.append("has no PT_GNU_STACK header, so its stack is executable (BOLT's -use-gnu-stack drops it)")
-    if any(segment.flags & elf.PF_X for segment in stacks):
+    if any(segment.flags & P_FLAGS.PF_X for segment in stacks):
         found.append("asks for an executable stack (link with -z noexecstack)")
-    if any(segment.kind == elf.PT_LOAD and segment.flags & elf.PF_X and segment.flags & elf.PF_W
+    if any(segment.kind == "PT_LOAD" and segment.flags & P_FLAGS.PF_X and segment.flags & P_FLAGS.PF_W
            for segment in library.segments):
         found.append("has a segment that is writable and executable")
-    flags = library.tag(elf.DT_FLAGS, 0)
-    if library.tag(elf.DT_TEXTREL) is not None or flags & elf.DF_TEXTREL:
+    flags = library.tag("DT_FLAGS", 0)
+    if library.tag("DT_TEXTREL") is not None or flags & ENUM_DT_FLAGS["DF_TEXTREL"]:
         found.append("has text relocations (compile with -fPIC)")
-    if not any(segment.kind == elf.PT_GNU_RELRO for segment in library.segments):
+    if not any(segment.kind == "PT_GNU_RELRO" for segment in library.segments):
         found.append("has no RELRO segment (link with -z relro)")
-    if not (library.tag(elf.DT_BIND_NOW) is not None or flags & elf.DF_BIND_NOW or
-            library.tag(elf.DT_FLAGS_1, 0) & elf.DF_1_NOW):
+    if not (library.tag("DT_BIND_NOW") is not None or flags & ENUM_DT_FLAGS["DF_BIND_NOW"] or
+            library.tag("DT_FLAGS_1", 0) & ENUM_DT_FLAGS_1["DF_1_NOW"]):
         found.append("binds lazily (link with -z now)")
     if library.soname != SONAME:
         found.append(f"has the soname '{library.soname}', not '{SONAME}'")

@@ -11,11 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import files, proc
+from common import files, proc, tools
 from common.errors import Failure, UserError, guard
-from layout import elf
+from measure import elf
 from layout.fdata import REQUIRED
-from pgo import tools
 
 # Why each: docs/pipeline.md. No -hugify and no -use-gnu-stack; -icf=safe keeps function pointers distinct.
 FLAGS = ("-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",
@@ -40,7 +39,7 @@ def check_input(library: elf.Elf):
     """Failure when BOLT could not do its work on this library, or would do it silently wrong."""
     if not any(section.name == ".rela.text" for section in library.sections):
         raise Failure(f"{library.path} has no relocations for its text: link it with -Wl,--emit-relocs")
-    if library.tag(elf.DT_INIT) is None and library.tag(elf.DT_INIT_ARRAY) is None:
+    if library.tag("DT_INIT") is None and library.tag("DT_INIT_ARRAY") is None:
         raise Failure(f"{library.path} has neither DT_INIT nor DT_INIT_ARRAY: link it with the compiler's start files")
 
 

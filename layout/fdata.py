@@ -13,7 +13,9 @@ from pathlib import Path
 
 from common import files
 from common.errors import Failure, guard
-from layout import elf, inputs
+from common.tree import Tree
+from measure import elf
+from layout import inputs
 
 REQUIRED = ("malloc", "free", "calloc", "realloc")
 
@@ -23,7 +25,7 @@ def symbol_names(functions) -> dict:
     seen, names = Counter(), {}
     for function in functions:
         name = function.name
-        if function.binding == elf.STB_LOCAL:
+        if function.binding == elf.LOCAL:
             seen[name] += 1
             name = f"{name}/{seen[name]}"
         names[function.address] = name
@@ -83,7 +85,7 @@ def main(argv) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
     flow = inputs.load_flow(arguments)
-    target = arguments.target or (arguments.build / "bolt" / "input.so" if arguments.build else None)
+    target = arguments.target or (Tree(arguments.build).bolt_input if arguments.build else None)
     if target:
         check_same_functions(flow.library, elf.read(target))
     text = "\n".join(lines(flow)) + "\n"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from common import files
 from common.errors import Failure, guard
-from layout import flow as control, inputs, placement
+from measure import flow as control
+from layout import inputs, placement
 
 METHODS = ("search", "density", "c3")
 PREDICTIONS = 6000      # about; 0.6 s
@@ -90,17 +91,17 @@ def order(flow, method: str) -> list:
     return by_c3(found, calls)
 
 
-def model_of(flow, library, profiles) -> placement.Model:
+def model_of(flow, library, weighted) -> placement.Model:
     """What placement.py needs to know of the executed functions and of the training runs."""
     instructions = control.disassemble(library)
     runs = []
     workloads = []
-    for profile, weight in profiles:
-        straight = control.fall_throughs(instructions, flow.index, profile)
-        rows = placement.transfers(instructions, flow.index, profile, straight)
+    for run, weight in weighted:
+        straight = control.fall_throughs(instructions, flow.index, run)
+        rows = placement.transfers(instructions, flow.index, run, straight)
         visits = [times for start, group in rows.items() for times in placement.line_visits(group, start).values()]
         runs.append(rows)
-        workloads.append(placement.Workload(weight, placement.fit_survival(visits, profile.event("I1mr"))))
+        workloads.append(placement.Workload(weight, placement.fit_survival(visits, run.event("I1mr"))))
     functions = [placement.Function(node.name, node.size, placement.alignment_of(node.address),
                                     tuple(tuple(rows.get(node.address, ())) for rows in runs))
                  for node in nodes(flow)]
@@ -108,10 +109,10 @@ def model_of(flow, library, profiles) -> placement.Model:
     return placement.Model(functions, workloads, start)
 
 
-def searched(flow, library, profiles, budget=PREDICTIONS) -> list:
+def searched(flow, library, weighted, budget=PREDICTIONS) -> list:
     """The order with the fewest predicted misses that the search finds."""
     starts = [order(flow, "density"), order(flow, "c3"), [node.name for node in nodes(flow)]]
-    return placement.search(model_of(flow, library, profiles), starts, budget)
+    return placement.search(model_of(flow, library, weighted), starts, budget)
 
 
 def main(argv) -> int:
@@ -123,11 +124,11 @@ def main(argv) -> int:
     parser.add_argument("--method", choices=METHODS, default="search", help="(default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    library, profiles = inputs.load_profiles(arguments)
-    flow = control.merge(library, profiles)
-    names = searched(flow, library, profiles) if arguments.method == "search" else order(flow, arguments.method)
+    library, weighted = inputs.load_runs(arguments)
+    flow = control.merge(library, weighted)
+    names = searched(flow, library, weighted) if arguments.method == "search" else order(flow, arguments.method)
     if "malloc" not in names or "free" not in names:
-        raise Failure("the profiles never execute malloc and free: was the library preloaded?")
+        raise Failure("the counts never reach malloc and free: was the library preloaded?")
     files.write_atomic(arguments.output, "\n".join(names) + "\n")
     return 0
 

@@ -66,7 +66,7 @@ def alignment_of(address: int) -> int:
     return min(address & -address, MAX_ALIGNMENT) if address else MAX_ALIGNMENT
 
 
-def transfers(instructions, index, profile, fall_throughs) -> dict:
+def transfers(instructions, index, run, fall_throughs) -> dict:
     """Function address -> [Transfer] of one run: fall-throughs, jumps, calls into it, returns to it."""
     found = defaultdict(list)
 
@@ -80,7 +80,7 @@ def transfers(instructions, index, profile, fall_throughs) -> dict:
 
     straight = dict(fall_throughs)
     for before, after in zip(instructions, instructions[1:]):
-        times = profile.counts.get(before.address, 0)
+        times = run.counts.get(before.address, 0)
         if not times or index.find(before.address) is not index.find(after.address):
             continue
         if before.kind == "call":
@@ -89,13 +89,13 @@ def transfers(instructions, index, profile, fall_throughs) -> dict:
             add(before.address, after.address, straight.get((before.address, after.address), 0))
         elif before.kind == "plain":
             add(before.address, after.address, times)
-    for table in (profile.branches, profile.jumps):
+    for table in (run.branches, run.jumps):
         for (source, target), times in table.items():
             add(source, target, times)
-    for (_source, target), times in profile.calls.items():
+    for (_source, target), times in run.calls.items():
         if isinstance(target, int):
             add(None, target, times)
-    for entry in profile.entries.values():
+    for entry in run.entries.values():
         add(None, entry.address, entry.count)
     return found
 

@@ -1,1 +1,1 @@
-"""Tool discovery, the training of profiles, their weighted merge and their checks."""
+"""The training of profiles, their weighted merge and their checks."""

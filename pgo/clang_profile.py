@@ -3,11 +3,9 @@
 import re
 from pathlib import Path
 
-from common import proc
+from common import proc, tools
 from common.errors import Failure
-from pgo import counters, tools
-
-SUFFIX = "profdata"
+from pgo import counters
 
 _FUNCTION = re.compile(r"^  (\S.*):$")
 _COUNTS = re.compile(r"^    Block counts: \[(.*)\]$")

@@ -7,13 +7,12 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from common import proc
+from common import proc, tools
 from common.errors import Failure
 from common.scratch import Scratch
-from pgo import counters, tools
+from common.tree import NOTES
+from pgo import counters
 
-SUFFIX = "gcda.tar"
-PREFIX = "gcov"     # in the scratch; also the directory of the build tree that both compiles name with -dumpbase
 
 _FUNCTION = re.compile(r"FUNCTION ident=(\d+)")
 _NAMED = re.compile(r"FUNCTION ident=(\d+), .*`([^']+)'")
@@ -54,9 +53,9 @@ def unpack(archive: Path, directory: Path):
 def make(so: Path, summed: bytes, scratch: Path) -> bytes:
     """The profile of a run's counters. Its files lie under GCOV_PREFIX at <build tree>/gcov/<source>.gcda, by whatever
     name the clone was reached when it was compiled: keep <source>.gcda."""
-    prefix = scratch / PREFIX
+    prefix = scratch / NOTES
     counters.write_profile(so, summed, scratch / "run", {"GCOV_PREFIX": str(prefix)})
-    tree = next(prefix.rglob(f"{so.parent.parent.name}/{PREFIX}"), None)
+    tree = next(prefix.rglob(f"{so.parent.parent.name}/{NOTES}"), None)
     if tree is None:
         raise Failure(f"the runtime of {so} wrote no .gcda file")
     return pack(tree)

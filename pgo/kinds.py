@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from common import files, proc, provenance
+from common import files, proc, provenance, tools
 from common.errors import Failure, UserError
+from common.machine import machine
 from common.paths import ROOT
-from pgo import clang_profile, gcc_profile, tools
+from pgo import clang_profile, gcc_profile
 
 KINDS = {"clang": clang_profile, "gcc": gcc_profile}
 
@@ -40,5 +41,5 @@ def make_record(toolchain: str, variant: str, workload: str, so, **more) -> dict
     """What the profile is of. `instrumented` is the digest of the library that was run."""
     made = provenance.Provenance(source=files.source_hash(ROOT), toolchain=toolchain,
                                  compiler=compiler_version(toolchain), variant=variant, stage="train",
-                                 workload=workload, flags="", machine=provenance.machine())
+                                 workload=workload, flags="", machine=machine().platform)
     return {"schema": 1, "provenance": provenance.as_dict(made), "instrumented": files.sha256(so), **more}

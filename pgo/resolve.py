@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import files, workloads
 from common.errors import Failure, UserError, guard
-from common.paths import ROOT
+from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
 from pgo import train
 
 EXAMPLE = "example: python3 -m pgo.resolve --workload user1 -o build/workload/user1.run.json"
@@ -59,7 +59,7 @@ def main(argv) -> int:
         row = workloads.from_record(files.read_json(recorded), recorded)
     except FileNotFoundError:
         raise UserError(f"{recorded} is missing: run ./configure.py with --train") from None
-    processes, _answers = train.run(row, train.BENCH_PROGRAMS / train.WITNESS)
+    processes, _answers = train.run(row, BENCH_PROGRAMS / WITNESS)
     if not processes:
         raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
                       "user's rights; no library can take the place of its malloc")

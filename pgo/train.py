@@ -9,16 +9,15 @@ from pathlib import Path
 from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
-from common.paths import BENCH_PROGRAMS, ROOT
+from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
 from common.scratch import Scratch
+from common.tree import SUFFIX, Tree
 from pgo import counters, kinds
 
 EXAMPLE = ("example: python3 -m pgo.train --workload python --toolchain clang --variant bench_minimal "
            "--so build/clang-bench_minimal/train/libhakmem.so "
            "-o build/clang-bench_minimal/train/python.profdata")
 
-
-WITNESS = "witness.so"
 FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
 # What the C library's callers may call for memory, as both sides count it.
 REQUESTS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "_Znwm", "_Znam",
@@ -94,9 +93,9 @@ def train(workload, arguments, kind) -> tuple:
                       f"{arguments.so.name}; is it a static program, or one that runs with another user's rights?")
     with Scratch() as scratch:
         made = kind.make(arguments.so, counters.total(processes), scratch)
-        profile = scratch / f"profile.{kind.SUFFIX}"
+        profile = scratch / f"profile.{SUFFIX[arguments.toolchain]}"
         profile.write_bytes(made)
-        called = kind.calls(profile, arguments.so.parent.parent / "gcov")
+        called = kind.calls(profile, Tree(arguments.so.parent.parent).notes)
     seen = Seen(len(processes), sum(called.get(name, 0) for name in REQUESTS), programs_of(processes),
                 answers)
     return made, seen, wanted

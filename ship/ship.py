@@ -10,15 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import files, proc, provenance
+from common import files, proc, tools
 from common.errors import Failure, UserError, guard
-from common.paths import ROOT
-from common.plan import EXPORTS, GIVEN, LIBRARY, PROFILE_NAME
-from pgo import kinds, tools
+from common.machine import machine
+from common.paths import EXPORTS, ROOT
+from common.tree import GATED, LIBRARY, Tree
+from plan.gate import REPEATED
+from pgo import kinds
 
 EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --toolchain clang "
            "--variant bench_minimal -o dist")
-STAGE_ORDER = ("pgo", "layout", "bolt")
 VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
 # What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
 # operator new, which calls malloc.
@@ -60,18 +61,18 @@ def ship_archive(objects, directory: Path):
     whole.unlink()
 
 
-def ship_profile(tree: Path, toolchain: str, variant: str, directory: Path):
-    """What `configure.py --profile` repeats this build from. Its record names the present sources, and not the
+def ship_repeat(tree: Tree, toolchain: str, variant: str, directory: Path):
+    """What `configure.py --repeat` repeats this build from. Its record names the present sources, and not the
     instrumented library: gcc's holds the path of the clone, so that two clones would ship different bytes."""
-    merged = f"pgo/{PROFILE_NAME[toolchain]}"
-    for name in (*GIVEN, merged):
+    merged = tree.profile(toolchain).relative_to(tree.root)
+    for name in (*REPEATED, merged):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(tree / name, directory / name)
-    record = kinds.read_record(tree / merged)
+        shutil.copyfile(tree.root / name, directory / name)
+    record = kinds.read_record(tree.profile(toolchain))
     record["provenance"]["source"] = files.source_hash(ROOT)
     record["instrumented"] = ""
     files.write_json(kinds.record_path(directory / merged), record)
-    files.write_json(directory / "profile.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
+    files.write_json(directory / "repeat.json", {"schema": 1, "toolchain": toolchain, "variant": variant})
 
 
 def tool_versions(toolchain: str) -> dict:
@@ -92,21 +93,21 @@ def build_command(target: str) -> str:
 
 def chain_of(gates: dict) -> list:
     """The stages whose work is in the library."""
-    return ["base", *(stage for stage in STAGE_ORDER if gates[stage]["accepted"])]
+    return ["base", *(stage for stage in GATED if gates[stage]["accepted"])]
 
 
-def manifest(tree: Path, toolchain: str, variant: str, shipped: dict, objects) -> dict:
+def manifest(tree: Tree, toolchain: str, variant: str, shipped: dict, objects) -> dict:
     """What was shipped and from what."""
-    gates = {stage: files.read_fields(tree / "gate" / f"{stage}.json", "accepted") for stage in STAGE_ORDER}
-    profile = tree / "pgo" / PROFILE_NAME[toolchain]
+    gates = {stage: files.read_fields(tree.gate(stage), "accepted") for stage in GATED}
+    profile = tree.profile(toolchain)
     return {
         "schema": 1, "name": "hakmem", "version": version(), "toolchain": toolchain, "variant": variant,
-        "stage": shipped["stage"], "chain": chain_of(gates), "machine": provenance.machine(),
+        "stage": shipped["stage"], "chain": chain_of(gates), "machine": machine().platform,
         "gates": {stage: {key: gate.get(key) for key in ("verdict", "accepted", "sentence")}
                   for stage, gate in gates.items()},
         "tools": tool_versions(toolchain), "source": files.source_hash(ROOT),
         "profile": {"sha256": files.sha256(profile), "factors": kinds.read_record(profile).get("factors")},
-        "commands": {"compile": build_command(objects[0]), "link": build_command(str(tree / "bolt" / "input.so"))},
+        "commands": {"compile": build_command(objects[0]), "link": build_command(str(tree.bolt_input))},
     }
 
 
@@ -117,10 +118,10 @@ def checksums(directory: Path) -> str:
     return "".join(f"{files.sha256(directory / name)}  {name}\n" for name in names)
 
 
-def fill(tree: Path, toolchain: str, variant: str, directory: Path):
+def fill(tree: Tree, toolchain: str, variant: str, directory: Path):
     """Everything that ships, and the checks on the library."""
-    shipped = files.read_fields(tree / "select" / "ship.json", "stage", "so")
-    objects = (tree / "select" / "objects.rsp").read_text().split()
+    shipped = files.read_fields(tree.select("ship.json"), "stage", "so")
+    objects = tree.select("objects.rsp").read_text().split()
     ship_library(Path(shipped["so"]), directory)
     proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT,
              env={**os.environ, "PYTHONSAFEPATH": ""})
@@ -128,7 +129,7 @@ def fill(tree: Path, toolchain: str, variant: str, directory: Path):
     shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
     template = (ROOT / "ship" / "hakmem.pc.in").read_text()
     (directory / "hakmem.pc").write_text(template.replace("@version@", version()))
-    ship_profile(tree, toolchain, variant, directory / "profile")
+    ship_repeat(tree, toolchain, variant, directory / "repeat")
     files.write_json(directory / "manifest.json", manifest(tree, toolchain, variant, shipped, objects))
     (directory / "SHA256SUMS").write_text(checksums(directory))
 
@@ -162,8 +163,9 @@ def parse(argv):
 def main(argv) -> int:
     """Ship."""
     arguments = parse(argv)
-    if not (arguments.build / "select" / "ship.json").exists():
-        raise UserError(f"{arguments.build}/select/ship.json is missing: the gates have not chosen; run `make pgo`")
+    chosen = Tree(arguments.build).select("ship.json")
+    if not chosen.exists():
+        raise UserError(f"{chosen} is missing: the gates have not chosen; run `make pgo`")
     if arguments.out.exists() and not arguments.out.is_dir():
         raise UserError(f"{arguments.out} is not a directory: move it away, it is where the library ships to")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +174,7 @@ def main(argv) -> int:
     made = Path(tempfile.mkdtemp(prefix=f".{arguments.out.name}.", dir=arguments.out.parent))
     made.chmod(0o755)
     try:
-        fill(arguments.build, arguments.toolchain, arguments.variant, made)
+        fill(Tree(arguments.build), arguments.toolchain, arguments.variant, made)
         replace(made, arguments.out)
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -21,9 +21,9 @@ LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "build.ninja", "__pyc
 def build(place: Path, dist: Path) -> Path:
     """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
     shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
-    profile = files.read_fields(dist / "profile" / "profile.json", "toolchain", "variant")
-    proc.run([sys.executable, "configure.py", f"--variant={profile['variant']}",
-              f"--toolchain={profile['toolchain']}", f"--profile={dist / 'profile'}"], cwd=place)
+    first = files.read_fields(dist / "repeat" / "repeat.json", "toolchain", "variant")
+    proc.run([sys.executable, "configure.py", f"--variant={first['variant']}",
+              f"--toolchain={first['toolchain']}", f"--repeat={dist / 'repeat'}"], cwd=place)
     proc.run(["ninja", "ship"], cwd=place, timeout=1800)
     return place / "dist"
 

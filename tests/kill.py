@@ -32,7 +32,7 @@ MARK = "HAK_KILL_TEST"       # in the environment of everything that the pipelin
 
 # A step of the pipeline in the order of the build, and what a process's command line shows of it.
 STEPS = {"training": "pgo.train", "merging": "pgo.merge", "linking": "/pgo/libhakmem.so.new",
-         "measuring": "--stage pgo ", "gating": "bench.gate --stage pgo", "ordering": "layout.order",
+         "measuring": "--stage pgo ", "gating": "gate.gate --stage pgo", "ordering": "layout.order",
          "rewriting": "layout.bolt", "shipping": "ship.ship"}
 MOMENTS = (0.0, 0.08, 0.25, 0.7)    # seconds after a step begins; the longest steps take two
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from common import household
-from pgo import tools
+from common import household, tools
 from tests.support import ROOT, label, libraries
 
 TIMEOUT = 180
@@ -35,7 +34,7 @@ def subjects(*trees) -> list:
 
 
 def program(name: str) -> str:
-    """The path of a program of pgo/tools.toml. One that is missing fails the test: a skip would prove nothing."""
+    """The path of a program of common/tools.toml. One that is missing fails the test: a skip would prove nothing."""
     return tools.require(name)
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from common.errors import UserError
 from common.paths import BUILD, ROOT
 from common.proc import run
-from common.tables import load
+from plan.model import CTest, load_tests, load_variants
 
 PROGRAMS = BUILD / "tests"
 BUILD_SECONDS = 1800        # the shipped library is the whole pipeline
@@ -22,26 +21,9 @@ SONAME = "libhakmem.so.0"
 FUZZING = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 
-@dataclass(frozen=True)
-class CTest:
-    """One row of tests/tests.toml: how a C program is built and how it is run."""
-    name: str
-    sources: tuple[str, ...]
-    kind: str
-    sentence: str
-    libs: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    variant: str = ""
-    sanitize: str = ""
-    callbacks: str = ""
-    args: tuple[str, ...] = ()
-    program: str = ""
-    timeout: int = 30
-
-
 def ctests() -> tuple:
     """All rows of the table."""
-    return load(ROOT / "tests" / "tests.toml", "ctest", CTest)
+    return load_tests(ROOT, load_variants(ROOT))
 
 
 def program_of(row: CTest) -> Path:

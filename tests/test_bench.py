@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
+from common import records, tree
 from common.errors import Failure, UserError
 from common.proc import Result
 from common.workloads import Workload
-from bench import ab, gate, golden, measure, report, results, select, stats, tree, wall
-from layout import callgrind
+from measure import callgrind, counting, golden, stats, wall
+from gate import ab, gate, select
+from report import report, results
 
 
 # statistics
@@ -90,9 +92,9 @@ def test_an_estimate_scales_with_its_ratios(rows, factor):
 
 def test_covering_lines():
     counts = {0: 980, 4: 10, 64: 5, 128: 4, 192: 1}
-    assert measure.covering(counts, 64) == 1
-    assert measure.covering(counts, 64, 1.0) == 4
-    assert measure.covering({}, 64) == 0
+    assert counting.covering(counts, 64) == 1
+    assert counting.covering(counts, 64, 1.0) == 4
+    assert counting.covering({}, 64) == 0
 
 
 def test_strace_summary():
@@ -102,8 +104,8 @@ def test_strace_summary():
             " 40.00    0.000080           2        40         3 openat\n"
             "------ ----------- ----------- --------- --------- ----------------\n"
             "100.00    0.000200           2        70         3 total\n")
-    assert measure.parse_strace(text) == {"mmap": 30, "openat": 40}
-    assert measure.parse_strace("") == {}
+    assert counting.parse_strace(text) == {"mmap": 30, "openat": 40}
+    assert counting.parse_strace("") == {}
 
 
 # gates
@@ -293,7 +295,7 @@ def test_a_failed_stage_is_left_out(tmp_path, pgo, layout, bolt, shipped, object
 
 
 def test_selection_without_a_verdict_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match="bench.gate --stage pgo"):
+    with pytest.raises(UserError, match="gate.gate --stage pgo"):
         select.main(["compile", "--build", str(tmp_path), "--objects", "a.o"])
 
 
@@ -303,8 +305,8 @@ def run_of(calls, per_malloc, per_free):
     """A bench_fastpath run: so many calls of each."""
     events = ("Ir", "Dr", "Dw", "Bc", "Bi")
     start_up = 500
-    return callgrind.Profile(
-        events, (0,) * 5, (0,) * 5, {}, frozenset(), {}, {}, {}, {}, {},
+    return callgrind.Run(
+        events, (0,) * 5, (0,) * 5, {}, frozenset(), {}, {}, {}, {},
         {"malloc": callgrind.Entries(1, calls, (start_up + per_malloc * calls, 4 * calls, 2 * calls, calls, 0)),
          "free": callgrind.Entries(2, calls, (per_free * calls, 3 * calls, calls, calls, 0)),
          "setlocale": callgrind.Entries(3, 1, (9000, 0, 0, 0, 0))}, {})
@@ -401,7 +403,7 @@ def test_wrong_peers_are_sentences(tmp_path):
                                    ["--a", ".", "--b", ".", "--rules", "mine"]])
 def test_a_wrong_request_is_no_verdict(words, capsys):
     assert ab.guarded(words) == ab.EXIT_USAGE
-    assert capsys.readouterr().err.startswith("bench.ab: ")
+    assert capsys.readouterr().err.startswith("gate.ab: ")
 
 
 def test_a_failure_is_no_verdict(monkeypatch, tmp_path):
@@ -458,11 +460,11 @@ def test_report_of_nothing_says_what_to_run(tmp_path):
 
 def test_results_only_grow(tmp_path):
     path = tmp_path / "results" / "2030.jsonl"
-    results.append(path, {"schema": 1, "tree": "x"})
+    records.append(path, {"schema": 1, "tree": "x"})
     first = path.read_bytes()
-    results.append(path, {"schema": 1, "tree": "y"})
+    records.append(path, {"schema": 1, "tree": "y"})
     assert path.read_bytes().startswith(first)
-    assert [row["tree"] for row in results.read(path)] == ["x", "y"]
+    assert [row["tree"] for row in records.read(path)] == ["x", "y"]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"schema": 99}'])
@@ -470,17 +472,17 @@ def test_a_damaged_results_line_is_named(tmp_path, line):
     path = tmp_path / "r.jsonl"
     path.write_text('{"schema": 1}\n' + line + "\n")
     with pytest.raises(Failure, match="line 2 is not a result"):
-        results.read(path)
+        records.read(path)
     with pytest.raises(UserError, match="nothing was recorded"):
-        results.read(Path(tmp_path / "absent"))
+        records.read(Path(tmp_path / "absent"))
 
 
-@pytest.mark.parametrize("module", [ab, gate, golden, measure, report, results, select, wall])
+@pytest.mark.parametrize("module", [ab, counting, gate, golden, report, results, select, wall])
 def test_help_opens_with_an_example(module, capsys):
     with pytest.raises(SystemExit) as stopped:
         module.main(["--help"])
     assert stopped.value.code == 0
-    assert "\n\nexample: python -m bench." in capsys.readouterr().out
+    assert f"\n\nexample: python -m {module.__name__}" in capsys.readouterr().out
 
 
 def test_noise_is_what_a_library_shows_against_itself():
@@ -524,14 +526,14 @@ def test_over_fit_is_of_what_the_stage_is_judged_by():
 
 def test_branch_misses_are_those_against_the_usual_way():
     """Per branch, what it does less often; per indirect jump, all but its usual target; tail calls are branches."""
-    def profile(**more):
-        empty = {name: {} for name in ("counts", "branches", "executed", "jumps", "calls", "entries", "outgoing",
+    def run_of(**more):
+        empty = {name: {} for name in ("counts", "branches", "jumps", "calls", "entries", "outgoing",
                                        "functions")}
-        return callgrind.Profile((), (), (), conditional=frozenset((1, 2, 3)), **{**empty, **more})
+        return callgrind.Run((), (), (), conditional=frozenset((1, 2, 3)), **{**empty, **more})
 
-    found = profile(counts={1: 100, 2: 100, 3: 100, 4: 9}, branches={(1, 50): 30, (2, 60): 90},
-                    calls={(3, "f"): 2, (4, 70): 9}, jumps={(5, 80): 7, (5, 90): 2, (6, 10): 4})
-    assert measure.branch_misses(found) == 30 + 10 + 2 + 2
+    found = run_of(counts={1: 100, 2: 100, 3: 100, 4: 9}, branches={(1, 50): 30, (2, 60): 90},
+                   calls={(3, "f"): 2, (4, 70): 9}, jumps={(5, 80): 7, (5, 90): 2, (6, 10): 4})
+    assert counting.branch_misses(found) == 30 + 10 + 2 + 2
 
 
 def test_processes_of_a_run_are_added():

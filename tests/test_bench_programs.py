@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from bench import bench, inputs, over_time, ranking
-from bench.ranking import Sample, Study
 from common import paths, tables, workloads
 from common.errors import UserError
 from common.proc import run
+from bench import bench, inputs, over_time, ranking
+from bench.ranking import Sample, Study
 from tests.support import ROOT, Preloaded, label, main_library, needs
 
 HARNESS = ROOT / "bench" / "programs" / "harness.c"

@@ -1,25 +1,32 @@
 """configure.py: what it plans, that it is quick and pure, and that a wrong request leaves the old file alone."""
 
+import dataclasses
+import fnmatch
+import re
 import subprocess
 import time
 
 import pytest
 
-from common import model, plan, tables
+from common import tables
 from common.errors import UserError
-from common.ninja import Edge, render
+from common.tree import AGAIN, STAGES
 from common.workloads import Workload
+from plan import library, measure, model, pipeline, plan, train
+from plan.ninja import Edge, render
+from plan.project import Config, Project
 from tests.support import ROOT, copy_of_sources
 
 PYTHON = "/usr/bin/python3"
 
 VARIANT = model.Variant("tiny", "a variant", "fast", {"purge": 1}, model.Flags(common=("-O2",)), ("-DHAK_PURGE=1",))
-PROJECT = plan.Project(
-    variants={"tiny": VARIANT}, sources=model.Sources(c=("core/a.c",)),
+PROJECT = Project(
+    variants={"tiny": VARIANT}, sources=("core/a.c",),
     workloads=(Workload("w", "train", ("{bench}/bench_w", "1"), "s", weight=3),
                Workload("h", "holdout", ("/bin/h", "{inputs}/x"), "s", inputs=("x",))),
-    inputs=(), programs=("bench_w.c",), tests=())
-CONFIG = plan.Config("clang", "tiny")
+    inputs=(), programs=("bench_w.c",), tests=(), configs=(Config("clang", "tiny"),))
+(CONFIG,) = PROJECT.configs
+OWN = Workload("user1", "train", ("/bin/u",), "your own command: u", own=True)
 
 PGO_CHAIN = """\
 build build/clang-tiny/train/w.profdata | build/clang-tiny/train/w.profdata.json: train | \
@@ -58,60 +65,88 @@ def clone(tmp_path_factory):
 
 def test_profile_edges_read_like_this():
     """One training edge a workload, its weight in the merge, and the profile before the compile."""
-    edges = [edge.text() for edge in plan.train_edges(PROJECT, CONFIG) + plan.pgo_edges(PROJECT, CONFIG)
+    edges = [edge.text() for edge in train.train_edges(PROJECT, CONFIG) + train.merge_edges(
+        PROJECT, CONFIG) + library.pgo_edges(PROJECT, CONFIG)
              if edge.rule in ("train", "merge") or edge.outputs == ("build/clang-tiny/pgo/core/a.o",)]
     assert "".join(edges) == PGO_CHAIN
 
 
+def test_the_pipeline_is_one_list():
+    """The same lines stand in the graph, in that order, and in the document."""
+    edges = plan.plan(dataclasses.replace(PROJECT, workloads=(*PROJECT.workloads, OWN)))
+    lines = [stage.line for stage in pipeline.pipeline()]
+    assert [edge.comment for edge in edges if edge.comment] == lines
+    assert "\n".join(["```", *lines, "```"]) in (ROOT / "docs" / "pipeline.md").read_text()
+
+
+def test_a_stage_says_what_it_does():
+    """What it writes is made by its edges, by the module that it names; what it reads was written before."""
+    project = dataclasses.replace(PROJECT, workloads=(*PROJECT.workloads, OWN))
+    template = (ROOT / "build.ninja.in").read_text()
+    rules = dict(re.findall(r"^rule (\w+)\n  command = \$python -m ([\w.]+)", template, re.MULTILINE))
+    written = set()
+    for stage in pipeline.pipeline():
+        edges = stage.edges(project, CONFIG)
+        assert not stage.by or stage.by in {rules.get(edge.rule) for edge in edges}, stage.name
+        outputs = {name.removeprefix("build/clang-tiny/") for edge in edges
+                   for name in edge.outputs + edge.implicit_outputs}
+        for pattern in stage.writes.split(", "):
+            pattern = pattern.replace("<w>", "*") + ("*" if pattern.endswith("/") else "")
+            assert fnmatch.filter(outputs, pattern), f"{stage.name} does not write {pattern}"
+        for pattern in filter(lambda word: "." in word and " " not in word, stage.reads.split(", ")):
+            assert fnmatch.filter(written, pattern.replace("<w>", "*")), f"{stage.name}: nobody wrote {pattern}"
+        written |= outputs
+
+
 def test_held_out_workloads_never_train():
     """Training, order and BOLT profile read the rows that train; the measurements are of all."""
-    for edge in plan.plan(PROJECT, (CONFIG,)):
+    for edge in plan.plan(PROJECT):
         if edge.rule in ("train", "merge", "order", "fdata"):
             assert not any("/h." in name for name in edge.outputs + edge.implicit), edge
-    measured = [edge.variables["stage"] for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "measure"]
-    assert sorted(measured) == sorted([*plan.STAGES * 2, plan.AGAIN])     # the latter of what judges, for the noise
+    measured = [edge.variables["stage"] for edge in plan.plan(PROJECT) if edge.rule == "measure"]
+    assert sorted(measured) == sorted([*STAGES * 2, AGAIN])     # the latter of what judges, for the noise
 
 
 def test_no_output_is_made_twice():
     """Ninja would refuse it; with several configurations too."""
-    project = plan.Project(**{**PROJECT.__dict__, "variants": {"tiny": VARIANT, "other": VARIANT}})
-    configs = (CONFIG, plan.Config("gcc", "tiny"), plan.Config("clang", "other"))
-    made = [name for edge in plan.plan(project, configs) for name in edge.outputs + edge.implicit_outputs]
+    project = dataclasses.replace(PROJECT, variants={"tiny": VARIANT, "other": VARIANT},
+                                  configs=(CONFIG, Config("gcc", "tiny"), Config("clang", "other")))
+    made = [name for edge in plan.plan(project) for name in edge.outputs + edge.implicit_outputs]
     assert len(made) == len(set(made))
 
 
 def test_wall_clock_comes_after_all_counting():
     """It must run alone."""
-    configs = (CONFIG, plan.Config("gcc", "tiny"))
-    walls = [edge for edge in plan.plan(PROJECT, configs) if edge.rule == "wall"]
+    project = dataclasses.replace(PROJECT, configs=(CONFIG, Config("gcc", "tiny")))
+    walls = [edge for edge in plan.plan(project) if edge.rule == "wall"]
     for edge in walls:
-        for config in configs:
-            assert set(plan.measures(PROJECT, config, plan.STAGES)) <= set(edge.order_only)
+        for config in project.configs:
+            assert set(map(str, measure.measures(PROJECT, config))) <= set(edge.order_only)
     assert "build/clang-tiny/wall.json" in walls[1].order_only
 
 
 def test_selection_flows_through_files():
     """What a gate refuses is left out: later links read the objects and the order that were let through."""
-    links = {edge.outputs[0]: edge for edge in plan.plan(PROJECT, (CONFIG,)) if edge.rule == "link_ordered"}
+    links = {edge.outputs[0]: edge for edge in plan.plan(PROJECT) if edge.rule == "link_ordered"}
     bolt = links["build/clang-tiny/bolt/input.so"]
     assert bolt.variables["objects"] == "build/clang-tiny/select/objects.rsp"
     assert bolt.variables["order"] == "build/clang-tiny/select/order.txt"
     assert "--emit-relocs" in bolt.variables["more"]
 
 
-def test_a_given_profile_replaces_training_and_gates():
-    """`--profile` neither trains nor measures."""
-    project = plan.Project(**{**PROJECT.__dict__, "profile": "/p"})
-    rules = {edge.rule for edge in plan.plan(project, (CONFIG,))}
+def test_a_repeated_build_neither_trains_nor_judges():
+    """`--repeat` neither trains nor measures."""
+    project = dataclasses.replace(PROJECT, repeat="/p")
+    rules = {edge.rule for edge in plan.plan(project)}
     assert not rules & {"train", "merge", "measure", "golden", "gate", "select", "wall", "order", "fdata"}
     assert {"copy", "check", "bolt", "ship"} <= rules
 
 
 def test_gcc_unpacks_after_every_instrumented_compile():
     """Such a compile deletes the .gcda that the next one would read."""
-    config = plan.Config("gcc", "tiny")
-    edges = {edge.rule: edge for edge in plan.pgo_edges(PROJECT, config)}
-    assert set(config.objects(PROJECT.sources, "train")) <= set(edges["unpack"].implicit)
+    config = Config("gcc", "tiny")
+    edges = {edge.rule: edge for edge in library.pgo_edges(PROJECT, config)}
+    assert set(map(str, config.objects(PROJECT.sources, "train"))) <= set(edges["unpack"].implicit)
     assert edges["unpack"].outputs[0] in edges["compile"].implicit
 
 
@@ -139,7 +174,7 @@ def test_second_run_keeps_the_file(clone):
     (["--toolchain=icc"], "unknown toolchain 'icc'; valid toolchains: clang, gcc, all"),
     (["--workloads=nope"], "unknown workload 'nope'; valid workloads: "),
     (["--train", "no-such-program-here"], "no such program"),
-    (["--profile", "/nonexistent"], "holds no profile.json"),
+    (["--repeat", "/nonexistent"], "holds no repeat.json"),
 ])
 def test_wrong_requests(clone, words, sentence):
     """One sentence, exit 2, the old build.ninja stays."""

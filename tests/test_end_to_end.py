@@ -6,7 +6,7 @@ import pytest
 
 from common.proc import run
 from common.workloads import load_workloads
-from layout import callgrind
+from measure import callgrind
 from tests import kill
 from tests.support import ROOT, copy_of_sources, needs
 
@@ -96,7 +96,7 @@ def test_threads_and_python_repeat(shipped):
             out = shipped / "build" / f"{name}{number}"
             run([PYTHON, "-m", "pgo.train", "--workload", name, "--toolchain", "clang", "--variant", "bench_minimal",
                  "--so", f"{tree}/train/libhakmem.so", "-o", f"{out}.profdata"], cwd=shipped)
-            run([PYTHON, "-m", "bench.measure", "--workload", name, "--so", f"{tree}/base/libhakmem.so", "-o",
+            run([PYTHON, "-m", "measure.counting", "--workload", name, "--so", f"{tree}/base/libhakmem.so", "-o",
                  f"{out}.json"], cwd=shipped)
             counted = callgrind.load(f"{out}.cg.gz")
             made.append(((out.with_suffix(".profdata")).read_bytes(), counted.counts, counted.branches, counted.calls))

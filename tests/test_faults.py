@@ -264,7 +264,7 @@ def test_the_guard_knows_the_system(capsys):
 
 
 @pytest.mark.parametrize("name", BAD_WORKLOADS)
-@pytest.mark.parametrize("module", ["pgo.train", "bench.measure"])
+@pytest.mark.parametrize("module", ["pgo.train", "measure.counting"])
 def test_bad_workloads(workshop, tmp_path, module, name):
     """A workload that does not work: what it did, exit 1, the old result untouched and no new one."""
     so = INSTRUMENTED if module == "pgo.train" else f"{TREE}/base/libhakmem.so"
@@ -311,8 +311,9 @@ def test_the_pipeline_stops_at_a_bad_workload(workshop):
 
 def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
     """Ctrl-C: the workload ends, its directory goes, status 130."""
-    runner = subprocess.Popen([PYTHON, "-m", "bench.measure", "--workload", "slow", "--so", f"{TREE}/base/libhakmem.so",
-                               "-o", tmp_path / "out.json"], cwd=workshop, stderr=subprocess.PIPE, text=True)
+    runner = subprocess.Popen([PYTHON, "-m", "measure.counting", "--workload", "slow", "--so",
+                               f"{TREE}/base/libhakmem.so", "-o", tmp_path / "out.json"], cwd=workshop,
+                              stderr=subprocess.PIPE, text=True)
     child = programs.wait_until(lambda: [pid for pid in household.descendants() if b"sleep" in command_of(pid)],
                                 "the workload's start")[0]
     directory = os.readlink(f"/proc/{child}/cwd")
@@ -444,11 +445,11 @@ def test_bad_gcc_profiles(tmp_path, content):
 @pytest.mark.parametrize("text, words", [
     ("", "is not JSON"), ("{}", "does not say toolchain, variant"), ('{"toolchain": 1, "variant": []}', "it is of"),
 ])
-def test_bad_given_profiles(finished, tmp_path, text, words):
-    """configure.py --profile of a directory whose index is damaged."""
-    shutil.copytree(finished / "dist" / "profile", tmp_path / "profile")
-    (tmp_path / "profile" / "profile.json").write_text(text)
-    done = subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", "--profile", tmp_path / "profile"],
+def test_bad_repeats(finished, tmp_path, text, words):
+    """configure.py --repeat of a directory whose index is damaged."""
+    shutil.copytree(finished / "dist" / "repeat", tmp_path / "repeat")
+    (tmp_path / "repeat" / "repeat.json").write_text(text)
+    done = subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", "--repeat", tmp_path / "repeat"],
                           cwd=finished, capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2) and words in done.stderr and done.stderr.count("\n") == 1
 
@@ -479,16 +480,17 @@ def steps(finished, out) -> dict:
         "train": ["pgo.train", "--workload", "words", "--so", INSTRUMENTED, "--toolchain", "clang", "-o", out],
         "merge": ["pgo.merge", "--toolchain", "clang", "-o", out, f"1:{TRAINED}"],
         "check": ["pgo.check", "--toolchain", "clang", "--variant", "bench_minimal", "-o", out, TRAINED],
-        "measure": ["bench.measure", "--workload", "words", "--so", f"{TREE}/base/libhakmem.so", "-o", f"{out}.json"],
-        "golden": ["bench.golden", "--so", f"{TREE}/base/libhakmem.so", "--pattern", "pair64", "-o", out],
-        "gate": ["bench.gate", "--stage", "pgo", "--build", tree, "-o", out],
+        "measure": ["measure.counting", "--workload", "words", "--so", f"{TREE}/base/libhakmem.so", "-o",
+                    f"{out}.json"],
+        "golden": ["measure.golden", "--so", f"{TREE}/base/libhakmem.so", "--pattern", "pair64", "-o", out],
+        "gate": ["gate.gate", "--stage", "pgo", "--build", tree, "-o", out],
         "order": ["layout.order", "--build", tree, "-o", out],
         "fdata": ["layout.fdata", "--build", tree, "-o", out],
         "bolt": ["layout.bolt", "--in", tree / "bolt" / "input.so", "--fdata", tree / "bolt" / "profile.fdata",
                  "-o", out],
         "artifact": ["layout.artifact", "--so", tree / "bolt" / "libhakmem.so", "--stamp", out],
-        "heatmap": ["layout.heatmap", "--build", tree, "-o", f"{out}.svg"],
-        "results": ["bench.results", "--build", tree, "-o", out],
+        "heatmap": ["report.heatmap", "--build", tree, "-o", f"{out}.svg"],
+        "results": ["report.results", "--build", tree, "-o", out],
         "ship": ["ship.ship", "--build", tree, "--toolchain", "clang", "--variant", "bench_minimal", "-o", out],
     }
 

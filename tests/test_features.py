@@ -2,7 +2,8 @@
 
 import re
 
-from common import model, options_doc
+from plan import model
+from report import options_doc
 from tests.mutants import drive
 from tests.support import ROOT
 

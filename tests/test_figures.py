@@ -9,14 +9,15 @@ import subprocess
 
 import pytest
 
-from bench import ab, ablation, bench, effects, golden, ranking, readme, report, results, wall
-from bench import study as bench_study
-from bench.tree import Tree
-from common import model
+from common import doctor, records
 from common.errors import Failure, UserError, guard
 from common.proc import run
-from layout import callgrind, heatmap
-from pgo import doctor
+from common.tree import Tree
+from plan import model
+from measure import callgrind, golden, wall
+from gate import ab, ablation, effects
+from bench import bench, ranking, study as bench_study
+from report import heatmap, readme, report, results
 from tests.support import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -93,7 +94,7 @@ def test_claims_take_loops_and_programs_apart():
 # results/
 
 def test_results_are_as_they_were_appended():
-    assert results.verify(results.RESULTS) == []
+    assert records.verify(records.RESULTS) == []
 
 
 def git(*words):
@@ -121,20 +122,20 @@ def test_history_of_results_only_adds_lines():
 def test_a_rewritten_result_is_seen(tmp_path, change):
     path = tmp_path / "2030.jsonl"
     for tree in ("x", "z", "q"):
-        results.append(path, {"schema": 2, "kind": "run", "tree": tree})
-    assert results.verify(tmp_path) == []
+        records.append(path, {"schema": 2, "kind": "run", "tree": tree})
+    assert records.verify(tmp_path) == []
     path.write_text("".join(f"{line}\n" for line in change(path.read_text().splitlines())))
-    assert any("are not those that were sealed" in wrong for wrong in results.verify(tmp_path))
+    assert any("are not those that were sealed" in wrong for wrong in records.verify(tmp_path))
 
 
 def test_a_line_without_a_seal_is_seen(tmp_path):
     path = tmp_path / "2030.jsonl"
-    results.append(path, {"schema": 2})
+    records.append(path, {"schema": 2})
     with open(path, "a") as stream:
         stream.write('{"schema": 2}\n')
-    assert results.verify(tmp_path) == [f"{path}: 2 lines, of which 1 are sealed: append by bench.results"]
-    results.seal(path)
-    assert results.verify(tmp_path) == []
+    assert records.verify(tmp_path) == [f"{path}: 2 lines, of which 1 are sealed: append by common.records"]
+    records.seal(path)
+    assert records.verify(tmp_path) == []
 
 
 def run_of(tree, instructions, commit="abc", shipped="pgo", page_faults=None):
@@ -191,14 +192,14 @@ def test_a_tree_is_recorded_once(tmp_path, capsys):
     for _ in range(2):
         assert results.main(["--build", str(tree.root), "-o", str(out)]) == 0
     assert capsys.readouterr().out == "results: clang-x: appended\nresults: clang-x: nothing new\n"
-    (line,) = results.read(out)
+    (line,) = records.read(out)
     assert line["tree"] == "clang-x" and line["roles"]["git"]["role"] == "holdout" and line["commit"]
-    assert results.verify(out.parent) == []
+    assert records.verify(out.parent) == []
 
 
 def test_make_pgo_appends():
     recipe = re.search(r"^pgo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    assert "bench.results $(TREES)" in recipe
+    assert "report.results $(TREES)" in recipe
 
 
 # the report
@@ -257,8 +258,8 @@ def recipe_of(goal) -> str:
 
 
 def test_make_golden_and_make_wall_print_their_tables():
-    assert "bench.golden $(TREES)" in recipe_of("golden")
-    assert "bench.wall --show $(TREES)" in recipe_of("wall")
+    assert "measure.golden $(TREES)" in recipe_of("golden")
+    assert "measure.wall --show $(TREES)" in recipe_of("wall")
 
 
 def test_golden_prints_what_a_tree_holds(tmp_path, capsys):
@@ -315,16 +316,16 @@ def test_perf_is_called_by_what_doctor_says():
     assert "make study STUDY=operation" in need and 'which("perf"' in (ROOT / "bench" / "study.py").read_text()
 
 
-def profile(counts):
-    """A profile of executions alone."""
-    empty = dict.fromkeys(("events", "program", "totals", "conditional", "branches", "executed", "jumps", "calls",
+def executed(counts):
+    """A run of executions alone."""
+    empty = dict.fromkeys(("events", "program", "totals", "conditional", "branches", "jumps", "calls",
                            "entries", "outgoing", "functions"), ())
-    return callgrind.Profile(**{**empty, "counts": counts})
+    return callgrind.Run(**{**empty, "counts": counts})
 
 
 def test_heat_map_adds_executions_up():
     """A program that executes a thousandth counts a thousandth."""
-    shares = heatmap.line_shares([profile({0: 999_000}), profile({64: 1000})])
+    shares = heatmap.line_shares([executed({0: 999_000}), executed({64: 1000})])
     assert shares == pytest.approx({0: 0.999, 1: 0.001})
 
 
@@ -513,7 +514,7 @@ def test_hits_are_what_the_slow_paths_did_not_count(monkeypatch):
     page = "hakmem x\nrefills = 5  (x)\nstash_refills = 3  (x)\nlarge_blocks = 1\nbig_taken = 1\n"
     monkeypatch.setattr(bench_study, "output_of", lambda *rest: ("", page))
     monkeypatch.setattr(bench_study.Path, "exists", lambda self: True)
-    monkeypatch.setattr(bench_study.measure, "measure", lambda *rest, **more: (
+    monkeypatch.setattr(bench_study.counting, "measure", lambda *rest, **more: (
         {"metrics": {"calls": {"malloc": 60, "calloc": 40, "free": 100, "malloc_usable_size": 9}}}, ""))
     rows, kept, _note = bench_study.hits(options("hits", "glibc"))
     assert rows[1] == ("random_mixed", "100", "10", "90.00%", "85%") and kept["git"]["hits"] == pytest.approx(0.9)
@@ -549,8 +550,8 @@ def test_a_study_is_kept(tmp_path, monkeypatch, capsys):
     path = tmp_path / "2030.jsonl"
     assert bench_study.main(["overhead", "--results", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["64", "1", "%"]
-    (record,) = results.read(path)
-    assert record["kind"] == "study-overhead" and record["figures"] == {"64": 1} and results.verify(tmp_path) == []
+    (record,) = records.read(path)
+    assert record["kind"] == "study-overhead" and record["figures"] == {"64": 1} and records.verify(tmp_path) == []
 
 
 def test_modes_are_rows_of_the_points_ranking_alone(monkeypatch):
@@ -568,7 +569,7 @@ def test_modes_are_rows_of_the_points_ranking_alone(monkeypatch):
     assert "hakmem-baseline" not in ranking.ranking_table(study)
 
 
-@pytest.mark.parametrize("module", ["bench.readme", "bench.ablation", "bench.study"])
+@pytest.mark.parametrize("module", ["report.readme", "gate.ablation", "bench.study"])
 def test_help_opens_with_an_example(module):
     shown = run([PYTHON, "-m", module, "--help"], cwd=ROOT, env={**os.environ}).stdout
-    assert "\n\nexample: python -m bench." in shown
+    assert f"\n\nexample: python -m {module}" in shown

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bench import golden
-from bench.tree import STAGES, Tree
 from common.errors import Failure
+from common.tree import STAGES, Tree
+from measure import golden
 from tests.support import BUILD, ROOT, brought_up_to_date
 
 VARIANTS = ("bench_minimal", "balanced")

@@ -5,10 +5,14 @@ import random
 from pathlib import Path
 
 import pytest
+from elftools.elf.constants import P_FLAGS
+from elftools.elf.enums import ENUM_DT_FLAGS
 from hypothesis import given, settings, strategies
 
 from common.errors import Failure, UserError
-from layout import artifact, bolt, callgrind, elf, fdata, flow, heatmap, order, placement
+from measure import callgrind, counting, elf, flow
+from layout import artifact, bolt, fdata, order, placement
+from report import heatmap
 
 # A program that calls malloc 10 times and free 8 times. malloc (0x1000) tests and jumps to 0x1010 twice; there it
 # calls the slow path (0x2000), which calls mmap through a PLT stub. free tail-calls the slow path once.
@@ -95,23 +99,23 @@ lib.so:	file format elf64-x86-64
 """
 
 
-def profile():
-    """The Profile of the text above."""
+def run_of():
+    """The Run of the text above."""
     return callgrind.parse(CALLGRIND)
 
 
-def function(name, address, size, binding=elf.STB_GLOBAL):
+def function(name, address, size, binding="STB_GLOBAL"):
     """A function symbol."""
-    return elf.Symbol(name, address, size, elf.STT_FUNC, binding, 0, 1)
+    return elf.Symbol(name, address, size, "STT_FUNC", binding, "STV_DEFAULT", True)
 
 
-INDEX = elf.FunctionIndex((function("malloc", 0x1000, 0x16), function("slow", 0x2000, 0xa, elf.STB_LOCAL),
+INDEX = elf.FunctionIndex((function("malloc", 0x1000, 0x16), function("slow", 0x2000, 0xa, elf.LOCAL),
                            function("free", 0x3000, 0x9)))
 
 
 def toy_flow():
     """The Flow of one profile, unscaled."""
-    found = profile()
+    found = run_of()
     edges = dict(flow.fall_throughs(flow.parse_disassembly(DISASSEMBLY), INDEX, found))
     edges.update(found.branches)
     edges.update(found.jumps)
@@ -121,7 +125,7 @@ def toy_flow():
 
 
 def test_totals_of_the_object_and_of_the_process():
-    found = profile()
+    found = run_of()
     assert found.event("Ir") == 10 + 10 + 8 + 8 + 2 + 2 + 3 + 3 + 3 + 3 + 8 + 7 + 7
     assert found.event("I1mr") == 1
     assert found.program_event("Ir") == 1000
@@ -129,25 +133,25 @@ def test_totals_of_the_object_and_of_the_process():
 
 
 def test_executions_follow_relative_positions():
-    assert profile().counts == {0x1000: 10, 0x1004: 10, 0x1006: 8, 0x100a: 8, 0x1010: 2, 0x1015: 2,
-                                0x2000: 3, 0x2004: 3, 0x2009: 3, 0x3000: 8, 0x3002: 7, 0x3008: 7}
+    assert run_of().counts == {0x1000: 10, 0x1004: 10, 0x1006: 8, 0x100a: 8, 0x1010: 2, 0x1015: 2,
+                               0x2000: 3, 0x2004: 3, 0x2009: 3, 0x3000: 8, 0x3002: 7, 0x3008: 7}
 
 
 def test_a_stub_is_in_the_totals_and_not_in_the_executions():
-    found = profile()
+    found = run_of()
     assert found.functions["slow"][0] == 12 and found.counts[0x2004] == 3
 
 
 def test_branches_jumps_and_calls():
-    found = profile()
-    assert found.branches == {(0x1004, 0x1010): 2} and found.executed == {0x1004: 10}
+    found = run_of()
+    assert found.branches == {(0x1004, 0x1010): 2}
     assert found.jumps == {(0x3002, 0x3008): 7}
     assert found.calls == {(0x1010, 0x2000): 2, (0x2004, "mmap"): 3, (0x3000, 0x2000): 1}
     assert found.conditional == {0x1004, 0x3000}
 
 
 def test_calls_across_the_border():
-    found = profile()
+    found = run_of()
     assert {name: entry.count for name, entry in found.entries.items()} == {"malloc": 10, "free": 8}
     assert found.entries["malloc"].inclusive[:3] == (70, 20, 6)
     assert found.outgoing["mmap"].count == 3 and found.outgoing["mmap"].inclusive[0] == 30
@@ -167,7 +171,7 @@ def test_an_absent_object_has_no_counts():
 def test_gzipped_and_plain_files_read_alike(tmp_path):
     (tmp_path / "a").write_text(CALLGRIND)
     (tmp_path / "b.gz").write_bytes(gzip.compress(CALLGRIND.encode()))
-    assert callgrind.load(tmp_path / "a") == callgrind.load(tmp_path / "b.gz") == profile()
+    assert callgrind.load(tmp_path / "a") == callgrind.load(tmp_path / "b.gz") == run_of()
 
 
 @pytest.mark.parametrize("broken, message", [
@@ -237,12 +241,12 @@ def test_prefixed_instructions_are_recognised():
 
 
 def test_fall_throughs_are_what_was_not_taken():
-    found = flow.fall_throughs(flow.parse_disassembly(DISASSEMBLY), INDEX, profile())
+    found = flow.fall_throughs(flow.parse_disassembly(DISASSEMBLY), INDEX, run_of())
     assert found == {(0x1004, 0x1006): 8, (0x3000, 0x3002): 7}
 
 
 def test_returns_are_counted():
-    assert flow.returns(flow.parse_disassembly(DISASSEMBLY), profile().counts) == 8 + 2 + 3 + 7
+    assert flow.returns(flow.parse_disassembly(DISASSEMBLY), run_of().counts) == 8 + 2 + 3 + 7
 
 
 def test_bolt_profile_text():
@@ -259,7 +263,7 @@ def test_bolt_profile_text():
 
 
 def test_local_names_are_numbered_by_address():
-    symbols = [function("take", 0x10, 4, elf.STB_LOCAL), function("take", 0x20, 4, elf.STB_LOCAL),
+    symbols = [function("take", 0x10, 4, elf.LOCAL), function("take", 0x20, 4, elf.LOCAL),
                function("take", 0x30, 4)]
     assert fdata.symbol_names(symbols) == {0x10: "take/1", 0x20: "take/2", 0x30: "take"}
 
@@ -348,7 +352,7 @@ def test_search_never_loses(rows, budget):
 
 
 def test_transfers_of_a_run():
-    found = profile()
+    found = run_of()
     instructions = flow.parse_disassembly(DISASSEMBLY)
     rows = placement.transfers(instructions, INDEX, found, flow.fall_throughs(instructions, INDEX, found))
     malloc = rows[0x1000]
@@ -368,7 +372,7 @@ def test_profile_that_bolt_writes_back():
 
 
 def test_any_name_of_a_profiled_function_counts():
-    aliases = library(symbols=INDEX.functions + (function("free.localalias", 0x3000, 9, elf.STB_LOCAL),))
+    aliases = library(symbols=INDEX.functions + (function("free.localalias", 0x3000, 9, elf.LOCAL),))
     required = ("malloc", "free")
     assert bolt.without_counts(aliases, {"malloc": 22, "free.localalias/1": 5}, required) == []
     assert bolt.without_counts(aliases, {"malloc": 22, "free": 0, "slow/1": 5}, required) == ["free"]
@@ -385,21 +389,23 @@ VERSION_SCRIPT = """/* comment: global: nothing; */
 };
 """
 
+NOW = ENUM_DT_FLAGS["DF_BIND_NOW"]
+
 
 def library(**changes):
     """A library in which all is right."""
     fields = {
         "path": Path("lib.so"), "sections": (), "soname": artifact.SONAME, "symbols": INDEX.functions,
-        "segments": (elf.Segment(elf.PT_LOAD, elf.PF_X, 0, 1), elf.Segment(elf.PT_GNU_STACK, elf.PF_W, 0, 0),
-                     elf.Segment(elf.PT_GNU_RELRO, 0, 0, 1)),
-        "dynamic": ((elf.DT_FLAGS, elf.DF_BIND_NOW),),
+        "segments": (elf.Segment("PT_LOAD", P_FLAGS.PF_X), elf.Segment("PT_GNU_STACK", P_FLAGS.PF_W),
+                     elf.Segment("PT_GNU_RELRO", 0)),
+        "dynamic": (("DT_FLAGS", NOW),),
         "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hak_trim")),
     }
     return elf.Elf(**{**fields, **changes})
 
 
 def test_functions_without_a_size_are_in_no_order():
-    start = function("register_tm_clones", 0x10, 0, elf.STB_LOCAL)
+    start = function("register_tm_clones", 0x10, 0, elf.LOCAL)
     assert artifact.check_order(library(symbols=INDEX.functions + (start,)), ["malloc", "slow", "free"]) == []
     assert artifact.check_order(library(symbols=INDEX.functions + (start,)), ["malloc", start.name, "free"]) == []
 
@@ -417,14 +423,14 @@ def test_a_right_library_has_no_complaint():
     ({"exported": (function("malloc", 1, 1),)}, None, "does not export calloc, free"),
     ({"exported": library().exported + (function("leak", 1, 1),)}, None, "exports leak"),
     ({"segments": library().segments[:1] + library().segments[2:]}, None, "no PT_GNU_STACK"),
-    ({"segments": library().segments + (elf.Segment(elf.PT_GNU_STACK, elf.PF_X, 0, 0),)}, None, "executable stack"),
+    ({"segments": library().segments + (elf.Segment("PT_GNU_STACK", P_FLAGS.PF_X),)}, None, "executable stack"),
     ({"segments": library().segments[:2]}, None, "no RELRO"),
-    ({"segments": library().segments + (elf.Segment(elf.PT_LOAD, elf.PF_X | elf.PF_W, 0, 1),)}, None,
+    ({"segments": library().segments + (elf.Segment("PT_LOAD", P_FLAGS.PF_X | P_FLAGS.PF_W),)}, None,
      "writable and executable"),
     ({"dynamic": ()}, None, "binds lazily"),
-    ({"dynamic": ((elf.DT_FLAGS, elf.DF_BIND_NOW | elf.DF_TEXTREL),)}, None, "text relocations"),
+    ({"dynamic": (("DT_FLAGS", NOW | ENUM_DT_FLAGS["DF_TEXTREL"]),)}, None, "text relocations"),
     ({"soname": "x.so"}, None, "soname 'x.so'"),
-    ({"sections": (elf.Section(".gnu.version_d", elf.SHT_VERDEF, 0, 0, 0, 0, 0),)}, None, "symbol versions"),
+    ({"sections": (elf.Section(".gnu.version_d", "SHT_GNU_verdef", 0, 0, 0),)}, None, "symbol versions"),
     ({}, ["free", "malloc", "slow"], "malloc before free"),
     ({}, ["a", "b", "c", "malloc"], "order is of other objects"),
 ])
@@ -447,7 +453,7 @@ def test_elf_reader_on_the_c_library():
     if not path.exists():
         pytest.skip("no /lib/x86_64-linux-gnu/libc.so.6 on this machine")
     found = elf.read(path)
-    assert found.soname == "libc.so.6" and found.text_bytes() > 100_000
+    assert found.soname == "libc.so.6" and counting.text_bytes(found) > 100_000
     assert {"malloc", "free"} <= {symbol.name for symbol in found.exported}
 
 
@@ -465,7 +471,7 @@ def test_stale_profile_is_refused():
 
 
 def test_heat_map_grid():
-    shares = heatmap.line_shares([profile()])
+    shares = heatmap.line_shares([run_of()])
     assert sum(shares.values()) == pytest.approx(1)
     pages = heatmap.grid({0: 0.5, 65: 0.25, 64: 0.25})
     assert [page for page, _row in pages] == [0, 1]

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from common import model
 from common.paths import ROOT
+from plan import model
 from tests.misuse import table
 from tests.support import Preloaded, label, libraries
 

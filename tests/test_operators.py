@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
+from ship import ship
 from tests.support import BUILD, ROOT, Preloaded, label, libraries
 from tests.test_archive import TREES, objects, run
-from ship import ship
 
 CXX = ROOT / "tests" / "cxx"
 FLAGS = ["-std=c++17", "-O1", "-fsized-deallocation", "-Wall", "-Wextra", "-Werror", "-Wno-alloc-size-larger-than",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from common import options_doc
 from common.errors import UserError
+from report import options_doc
 
 
 def test_page_is_up_to_date():

@@ -5,9 +5,11 @@ import threading
 
 import pytest
 
-from bench import bench, over_time, readme, report, results
-from bench.over_time import AREA, LAST, MIB, METRICS
+from common import records
 from common.errors import Failure
+from bench import bench, over_time
+from bench.over_time import AREA, LAST, MIB, METRICS
+from report import readme, report
 from tests.support import ROOT
 
 LINE = "peak=2048 after_500=1024 after_2000=512 after_10000=256 area=3072 faults=5000 cpu=0.250 curve=100,1024,2048\n"
@@ -26,7 +28,7 @@ def figures_of(**contenders) -> dict:
 
 def record_of(figures: dict, **more) -> dict:
     """A record as `make bench` writes it."""
-    return {"schema": results.SCHEMA, "kind": over_time.KIND, "time": "2030-01-01T00:00:00Z", "scale": 1.0,
+    return {"schema": records.SCHEMA, "kind": over_time.KIND, "time": "2030-01-01T00:00:00Z", "scale": 1.0,
             "figures": figures, **more}
 
 
@@ -139,7 +141,7 @@ def test_make_bench_measures_and_keeps_it(tmp_path, monkeypatch, capsys, words, 
     monkeypatch.setattr(bench, "run_once", lambda row, one, turn: bench.Sample(row.name, one.name, turn, 1.0, 1))
     assert bench.main(["--rounds", "1", "--results", str(tmp_path / "bench.jsonl"), *words]) == 0
     assert ("MiB beyond what lives" in capsys.readouterr().out) == measured
-    kept = results.everything(tmp_path)
+    kept = records.everything(tmp_path)
     assert [record["kind"] for record in kept] == ([over_time.KIND] if measured else [])
     if measured:
         assert kept[0]["figures"] == figures_of(glibc=found(), hakmem=found()) and kept[0]["scale"] == 1.0
@@ -148,7 +150,7 @@ def test_make_bench_measures_and_keeps_it(tmp_path, monkeypatch, capsys, words, 
 def test_the_last_record_is_printed_again(tmp_path, capsys):
     path = tmp_path / "bench.jsonl"
     bench.Recorder(path, (bench.Contender("glibc"),))(bench.Sample("larson", "glibc", 0, 1.5, 900))
-    results.append(tmp_path / "2030.jsonl", record_of(figures_of(glibc=found(), hakmem=found(), jemalloc=found())))
+    records.append(tmp_path / "2030.jsonl", record_of(figures_of(glibc=found(), hakmem=found(), jemalloc=found())))
     for words, shown in (([], True), (["--only", "larson"], False)):
         assert bench.main(["--from", str(path), *words]) == 0
         assert ("MiB beyond what lives" in capsys.readouterr().out) == shown
@@ -174,7 +176,7 @@ def test_make_study_prints_all_of_it(monkeypatch):
 def test_readme_block_is_of_the_record(monkeypatch):
     figures = figures_of(glibc=found(after=(8, 1, 0)), hakmem=found(after=(9, 9, 9)), jemalloc=found(), own=found(),
                          mimalloc=found())
-    monkeypatch.setattr(readme, "records", lambda: (record_of(figures),))
+    monkeypatch.setattr(readme, "on_record", lambda: (record_of(figures),))
     assert readme.newest("memory", "") == "2030-01-01T00:00:00Z"
     text = readme.render(readme.Block("memory", "2030-01-01T00:00:00Z", ""))
     assert text.splitlines()[:len(METRICS) + 6] == over_time.short_table(
@@ -194,7 +196,7 @@ def test_report_takes_the_newest_record(tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     report.write_page([], [], tmp_path / "index.html")
-    assert over_time.newest(results.everything())["time"] in (tmp_path / "index.html").read_text()
+    assert over_time.newest(records.everything())["time"] in (tmp_path / "index.html").read_text()
     assert (tmp_path / "memory.svg").read_text().startswith("<?xml")
 
 
@@ -210,5 +212,5 @@ def test_the_picture_has_a_chart_for_each_row(tmp_path):
 
 
 def test_the_report_is_made_again_when_results_grow():
-    assert '"results/seals.jsonl"' in (ROOT / "common" / "plan.py").read_text()
-    assert json.loads((ROOT / results.RESULTS / results.SEALS).read_text().splitlines()[-1])["file"]
+    assert '"results/seals.jsonl"' in (ROOT / "plan" / "plan.py").read_text()
+    assert json.loads((ROOT / records.RESULTS / records.SEALS).read_text().splitlines()[-1])["file"]

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from common import own, proc
+from common import proc
 from common.errors import Failure
-from common.ninja import render
 from common.workloads import Workload
+from plan import own
+from plan.ninja import render
 from pgo import resolve, train
 from tests import kill
 from tests.support import ROOT, needs
@@ -96,8 +97,8 @@ def test_measuring_counts_each_process_once(shop):
     wanted = 7000
     for command in ("./gauge exit", "./gauge SIGTERM", f"sh -c '{shop}/gauge exit; true'"):
         assert configure(shop, "--train", command).returncode == 0
-        done = tool(shop, "bench.measure", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
-                    "-o", shop / "build" / "m.json")
+        done = tool(shop, "measure.counting", "--workload", "user1", "--so",
+                    "build/clang-bench_minimal/base/libhakmem.so", "-o", shop / "build" / "m.json")
         assert done.returncode == 0, done.stderr
         calls = json.loads((shop / "build" / "m.json").read_text())["metrics"]["calls"]
         assert wanted <= calls["malloc"] < wanted + 300
@@ -109,7 +110,7 @@ def test_another_user_under_valgrind(shop):
         pytest.skip("only root may do that")
     processes, mallocs, *_wanted = numbers(trained(shop, "./gauge becomes"))
     assert processes == 2 and mallocs >= 7000
-    one_sentence(tool(shop, "bench.measure", "--workload", "user1", "--so",
+    one_sentence(tool(shop, "measure.counting", "--workload", "user1", "--so",
                       "build/clang-bench_minimal/base/libhakmem.so", "-o", shop / "build" / "m.json"), 1,
                  "gauge became another user", "as that user from the start")
 
@@ -241,7 +242,7 @@ def test_a_shim_is_followed(shop, tmp_path):
     assert configure(shop, "--train", f"{shims}/tool exit").returncode == 0
     target = "build/workload/user1.run.json"
     proc.run(["ninja", target], cwd=shop)
-    done = tool(shop, "bench.measure", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
+    done = tool(shop, "measure.counting", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
                 "-o", shop / "build" / "m.json")
     assert done.returncode == 0, done.stderr
     assert f'"{real}/tool",\n  "exit"' in (shop / target).read_text()

@@ -5,10 +5,10 @@ import tarfile
 
 import pytest
 
-from common import files, proc
+from common import doctor, files, proc, tools
 from common.errors import Failure, UserError, guard
 from common.workloads import Workload
-from pgo import check, clang_profile, doctor, gcc_profile, kinds, merge, tools, unpack
+from pgo import check, clang_profile, gcc_profile, kinds, merge, unpack
 from ship import ship, verify_repro
 
 SHOWN = """\

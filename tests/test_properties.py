@@ -4,6 +4,7 @@ with a sentence. The examples are always the same ones."""
 import gzip
 import io
 import json
+import struct
 import tarfile
 import tomllib
 from pathlib import Path
@@ -12,11 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import configure
-from bench import bench, gate, golden, measure, results, select, tree, wall
-from common import files, model, ninja, own, plan, provenance, tables, workloads
+from common import files, provenance, records, tables, tools, tree, workloads
 from common.errors import Failure, UserError
-from layout import artifact, bolt, callgrind, elf, fdata, flow
-from pgo import check, clang_profile, gcc_profile, kinds, merge, tools, unpack
+from plan import model, ninja, own, plan
+from plan.project import Config, Project, flag_lines
+from pgo import check, clang_profile, gcc_profile, kinds, merge, unpack
+from measure import callgrind, counting, elf, flow, golden, wall
+from layout import artifact, bolt, fdata
+from gate import gate, select
+from bench import bench
 from tests.mutants import drive
 from tests.support import ROOT
 from tests.test_layout import CALLGRIND
@@ -112,10 +117,10 @@ def accepts(function, *arguments, errors=(UserError, Failure)):
 def plan_with(root) -> str:
     """The graph of the variants and tests of a directory, with the project's own workloads."""
     variants = model.load_variants(root)
-    own = (model.Sources(c=("core/a.c",)), workloads.load_table(ROOT), workloads.load_inputs(ROOT), ("bench_run.c",))
-    project = plan.Project(variants, *own, tests=model.load_tests(root, variants))
-    configs = tuple(plan.Config(toolchain, name) for toolchain in model.TOOLCHAINS for name in variants)
-    return plan.flag_lines(project) + ninja.render("@edges@", {}, plan.plan(project, configs))
+    configs = tuple(Config(toolchain, name) for toolchain in model.TOOLCHAINS for name in variants)
+    project = Project(variants, ("core/a.c",), workloads.load_table(ROOT), workloads.load_inputs(ROOT),
+                      ("bench_run.c",), model.load_tests(root, variants), configs)
+    return flag_lines(project) + ninja.render("@edges@", {}, plan.plan(project))
 
 
 def golden_rows(root):
@@ -139,9 +144,9 @@ TABLES = {
     "core/sources.toml": model.load_sources,
     "bench/workloads.toml": checked_workloads,
     "bench/benchmarks.toml": lambda root: tables.load(root / "bench/benchmarks.toml", "benchmark", bench.Benchmark),
-    "bench/gates.toml": lambda root: gate.load_gates(root / "bench/gates.toml"),
+    "gate/gates.toml": lambda root: gate.load_gates(root / "gate/gates.toml"),
     "bench/golden.toml": golden_rows,
-    "pgo/tools.toml": lambda root: tools.load_tools(root / "pgo/tools.toml"),
+    "common/tools.toml": lambda root: tools.load_tools(root / "common/tools.toml"),
     "tests/mutants/mutants.toml": lambda root: drive.load_mutants(root / "tests/mutants/mutants.toml"),
 }
 
@@ -149,7 +154,7 @@ TABLES = {
 @pytest.fixture(params=TABLES)
 def table(request, tmp_path):
     """(path of a copy of a table, its content, what reads it)"""
-    for name in ("variants", "tests/mutants", "core", "bench", "pgo"):
+    for name in ("variants", "tests/mutants", "core", "bench", "gate", "common"):
         (tmp_path / name).mkdir(parents=True)
     for path in (ROOT / "core").iterdir():
         if path.is_dir():
@@ -192,7 +197,7 @@ SAMPLE = {"started": "t", "round": 1}
 
 
 def verdict_chain(root, value):
-    """bench.select writes its files by what the gates said; then whole ones stand there, or none."""
+    """gate.select writes its files by what the gates said; then whole ones stand there, or none."""
     for stage in ("pgo", "layout", "bolt"):
         files.write_json(root / "gate" / f"{stage}.json", VERDICT)
     files.write_atomic(root / "layout" / "order.txt", "malloc\nfree\n")
@@ -236,16 +241,16 @@ def own_rows(root, value):
     return workloads.load_workloads(root)
 
 
-def given_profile(root, value):
+def repeated(root, value):
     """A shipped profile's description."""
-    files.write_json(root / "profile.json", value)
-    return configure.given_profile(str(root), (plan.Config("clang", "v"),))
+    files.write_json(root / "repeat.json", value)
+    return configure.repeated(str(root), (Config("clang", "v"),))
 
 
 def result_lines(root, value):
     """Lines of results."""
     (root / "r.jsonl").write_text(json.dumps({"schema": 1}) + "\n" + json.dumps(value) + "\n")
-    return results.read(root / "r.jsonl")
+    return records.read(root / "r.jsonl")
 
 
 def bench_lines(root, value):
@@ -261,7 +266,7 @@ RECORDS = {
     "profile": (recorded, record()),
     "workloads": (own_rows, {"selected": ["a"], "own": [
         {"name": "user1", "role": "train", "command": ["x"], "sentence": "y", "weight": 2}]}),
-    "given": (given_profile, {"toolchain": "clang", "variant": "v"}),
+    "given": (repeated, {"toolchain": "clang", "variant": "v"}),
     "result": (result_lines, {"schema": 1, "kind": "run"}),
     "sample": (bench_lines, SAMPLE),
 }
@@ -291,7 +296,7 @@ def test_json_with_damage(tmp_path, data):
     path.write_bytes(data.draw(torn(json.dumps(MEASURE).encode()) | st.binary(max_size=30)))
     accepts(files.read_json, path)
     accepts(gate.read_measures, [path])
-    accepts(results.read, path)
+    accepts(records.read, path)
     accepts(bench.read_last, path)
 
 
@@ -380,8 +385,9 @@ def minimal_elf() -> bytes:
     """A header with three sections: none, .text, and their names."""
     names = b"\0.text\0.shstrtab\0"
     sections = ((0,) * 10, (1, 1, 6, 0x1000, 0, 16, 0, 0, 16, 0), (7, 3, 0, 0, 64, len(names), 0, 0, 1, 0))
-    head = elf._HEADER.pack(b"\x7fELF\x02\x01" + bytes(10), 3, 62, 1, 0, 0, 64 + len(names), 0, 64, 56, 0, 64, 3, 2)
-    return head + names + b"".join(elf._SECTION.pack(*row) for row in sections)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01" + bytes(10), 3, 62, 1, 0, 0, 64 + len(names), 0, 64, 56,
+                       0, 64, 3, 2)
+    return head + names + b"".join(struct.pack("<IIQQQQIIQQ", *row) for row in sections)
 
 
 TEXTS = {
@@ -389,7 +395,7 @@ TEXTS = {
     "fdata": (lambda text: bolt.profiled(text), "0 [unknown] 0 1 malloc 0 0 7\n1 malloc 4 1 free 0 0 9\n"),
     "exports": (artifact.version_script_globals, (ROOT / "core/api/hakmem.map").read_text()),
     "disassembly": (flow.parse_disassembly, "    1040: e8 callq\t0x2000 <slow>\n    1045: jne\t0x1000 <malloc>\n"),
-    "strace": (measure.parse_strace, " 50.00    0.000001           1         3           mmap\n"),
+    "strace": (counting.parse_strace, " 50.00    0.000001           1         3           mmap\n"),
     "weighted": (merge.parse_part, "2:profile.profdata"),
     "peers": (lambda text: wall.parse_peers([text]), "glibc=/lib/x.so"),
     "train": (lambda text: own.workload("user1", text, 1, own.Source("--train", "train", str(ROOT), 600)),

@@ -56,7 +56,7 @@ def test_ci_adds_up(command, sums):
 
 def test_ci_runs_both_pipelines_their_bytes_and_mutants():
     body = CI[CI.index("pipeline() {"):]
-    steps = ("pipeline clang", "pipeline gcc", "make verify-repro", "tests.mutants.drive --seconds", "bench.golden")
+    steps = ("pipeline clang", "pipeline gcc", "make verify-repro", "tests.mutants.drive --seconds", "measure.golden")
     assert all(step in body for step in steps)
     assert re.search(r'closing="\$passed passed, \$failed failed"', body)
 

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from bench import own as own_table
-from common import own, serve, tables
+from common import serve, tables
 from common.errors import Failure, UserError
 from common.household import parents
 from common.launch import launch
 from common.paths import ROOT
+from plan import own
 from pgo import train
+from bench import own as own_table
 from tests.programs import wait_until
 from tests.test_own import SOURCE, configure, numbers, shop, so_of  # noqa: F401
 from tests.test_faults import proc_state, tool
@@ -81,7 +82,7 @@ def test_shipped_servers(shop, name):  # noqa: F811
     assert processes >= wanted_processes / 2 and mallocs > 20 and wanted > 20
     if name in ("nginx", "postgres"):
         assert processes >= 3
-    done = tool(shop, "bench.measure", "--workload", "held1", "--so", BASE, "-o", shop / "build" / "m.json")
+    done = tool(shop, "measure.counting", "--workload", "held1", "--so", BASE, "-o", shop / "build" / "m.json")
     assert done.returncode == 0, done.stderr
     assert '"malloc":' in (shop / "build" / "m.json").read_text()
 

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, model
+from common import files
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
+from plan import model
 
 PAGE = ROOT / "docs" / "reliability.md"
 PROGRAM = BUILD / "tests" / "misuse"

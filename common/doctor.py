@@ -9,16 +9,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from common import proc, workloads
+from common import proc, tools as discovery, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from pgo import tools as discovery
 
 # Another apt-get may run, that of a `make` that was killed among them: wait for it.
 INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=600"]
 APT_TIMEOUT = 1800
-EXAMPLE = """example: python3 -m pgo.doctor                      show the table
-         python3 -m pgo.doctor --install --group build   install what `make pgo` lacks (as root)"""
+EXAMPLE = """example: python3 -m common.doctor                      show the table
+         python3 -m common.doctor --install --group build   install what `make pgo` lacks (as root)"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def install(packages):
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.doctor", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+    parser = argparse.ArgumentParser(prog="common.doctor", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                                      description=__doc__)
     parser.add_argument("--check", action="store_true", help="say nothing when all is there, else list what is not")
     parser.add_argument("--install", action="store_true", help="install what is missing (root), or print the command")

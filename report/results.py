@@ -1,53 +1,21 @@
 """Append measured results to results/*.jsonl, one line a run, and show a metric over the runs.
 
-Lines are never rewritten. Each line that is appended is sealed: results/seals.jsonl gets the number of lines that the
-file then has and the digest of all of them, so that a line which is changed, moved or taken out later is named by
-`--verify`. `make pgo` appends by itself; a run that measured nothing new adds no line.
+common/records.py writes and seals the lines. `make pgo` appends by itself; a run that measured nothing new adds none.
 """
 
 import argparse
-import contextlib
-import fcntl
-import hashlib
-import json
 import sys
 import time
 from pathlib import Path
 
-from common import files, proc, workloads
+from common import files, records, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import gate, golden, stats, wall
-from bench.tree import Tree
+from common.tree import Tree
+from measure import golden, stats
+from gate import gate
 
-SCHEMA = 2
-SCHEMAS = (1, SCHEMA)       # 1 has neither commit, nor roles, nor what ships
-RESULTS = ROOT / "results"
-SEALS = "seals.jsonl"
 LEAST_INSTRUCTIONS = "ir_alloc"
-UNKNOWN = "unknown"
-
-
-def revision() -> str:
-    """The commit of the clone, with `+` when the working tree differs from it; `unknown` outside of git."""
-    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
-    try:
-        commit = proc.run([*git, "rev-parse", "--short=12", "HEAD"], timeout=60).stdout.strip()
-        changed = proc.run([*git, "status", "--porcelain", "--", "core", "include", "variants"], timeout=60).stdout
-    except (Failure, UserError):
-        return UNKNOWN
-    return commit + ("+" if changed.strip() else "")
-
-
-def stamp(now: float) -> str:
-    """The time as records have it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-
-
-def common_fields(kind: str, now: float) -> dict:
-    """What every record says of itself."""
-    return {"schema": SCHEMA, "kind": kind, "time": stamp(now), "commit": revision(),
-            "source": files.source_hash(ROOT), "machine": wall.machine()}
 
 
 def run_record(tree: Tree, now: float) -> dict:
@@ -61,96 +29,12 @@ def run_record(tree: Tree, now: float) -> dict:
                          "gate": files.read_json(tree.gate(stage)) if tree.gate(stage).exists() else None}
     if not any(row["metrics"] for row in stages.values()):
         raise Failure(f"{tree.root} holds no measurement: run `make pgo` first")
-    timed, ship = tree.root / "wall.json", tree.select("ship.json")
-    return {**common_fields("run", now), "tree": tree.label, "stages": stages,
+    ship = tree.select("ship.json")
+    return {**records.common_fields("run", now), "tree": tree.label, "stages": stages,
             "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight,
                                  "loop": bool(row.programs())} for row in rows},
             "shipped": files.read_json(ship)["stage"] if ship.exists() else "",
-            "wall": files.read_json(timed) if timed.exists() else None}
-
-
-# appending
-
-def digest(lines) -> str:
-    """Of some lines, each with its end."""
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _alone(directory: Path):
-    """One writer at a time: a line and its seal belong together."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / SEALS, "ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _seal_alone(path: Path):
-    whole = path.read_text().splitlines()
-    files.append_line(path.with_name(SEALS), json.dumps(
-        {"file": path.name, "lines": len(whole), "sha256": digest(whole)}, sort_keys=True))
-
-
-def seal(path: Path):
-    """Seal what a file holds now; for a writer of many lines, at its end."""
-    with _alone(path.parent):
-        _seal_alone(path)
-
-
-def append(path: Path, record: dict):
-    """One record at the end of the file, and its seal."""
-    with _alone(path.parent):
-        files.append_line(path, json.dumps(record, sort_keys=True, separators=(",", ":")))
-        _seal_alone(path)
-
-
-def verify(directory: Path) -> list:
-    """One sentence for each file that is not what its seals say."""
-    wrong, contents, sealed = [], {}, {}
-    seals = directory / SEALS
-    for line in seals.read_text().splitlines() if seals.exists() else []:
-        seal = json.loads(line)
-        path = directory / seal["file"]
-        if path not in contents:
-            contents[path] = path.read_text().splitlines() if path.exists() else []
-        if seal["lines"] < sealed.get(path, 0):
-            wrong.append(f"{path}: its seals do not grow")
-        sealed[path] = seal["lines"]
-        if digest(contents[path][:seal["lines"]]) != seal["sha256"]:
-            wrong.append(f"{path}: lines 1 to {seal['lines']} are not those that were sealed")
-    for path in sorted(directory.glob("*.jsonl")):
-        count = len(path.read_text().splitlines())
-        if path.name != SEALS and sealed.get(path, 0) != count:
-            wrong.append(f"{path}: {count} lines, of which {sealed.get(path, 0)} are sealed: append by bench.results")
-    return list(dict.fromkeys(wrong))
-
-
-def read(path: Path) -> list:
-    """Every record of a file. Failure names a line that is not one."""
-    found = []
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: nothing was recorded yet") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            if record["schema"] not in SCHEMAS:
-                raise ValueError(f"schema {record['schema']}")
-        except (ValueError, KeyError, TypeError) as error:
-            raise Failure(f"{path} line {number} is not a result ({error})") from None
-        found.append(record)
-    return found
-
-
-def year_file(now: float) -> Path:
-    """Where the records of a year go."""
-    return RESULTS / f"{time.gmtime(now).tm_year}.jsonl"
-
-
-def everything(directory: Path = RESULTS) -> list:
-    """The records of all years, oldest first."""
-    return [record for path in sorted(directory.glob("[0-9]*.jsonl")) for record in read(path)]
+            "wall": files.read_json(tree.wall) if tree.wall.exists() else None}
 
 
 def is_new(record: dict, before) -> bool:
@@ -161,11 +45,11 @@ def is_new(record: dict, before) -> bool:
 
 def record_tree(tree: Tree, now: float, output=None) -> bool:
     """Append what a tree measured, unless it is on record. Whether a line was added."""
-    path = output or year_file(now)
+    path = output or records.year_file(now)
     record = run_record(tree, now)
-    if not is_new(record, read(path) if path.exists() else []):
+    if not is_new(record, records.read(path) if path.exists() else []):
         return False
-    append(path, record)
+    records.append(path, record)
     return True
 
 
@@ -219,10 +103,10 @@ def value_of(record: dict, metric: str, stage: str, workload: str):
     return stats.geometric_mean(values) if min(values) > 0 else sum(values) / len(values)
 
 
-def history(records, metric, stage, workload, tree="") -> str:
+def history(runs, metric, stage, workload, tree="") -> str:
     """One line a run: when, which commit, the metric, its change against the run of the same tree before."""
     rows, before = [("time", "commit", "tree", metric, "change")], {}
-    for record in records:
+    for record in runs:
         if record.get("kind") != "run" or tree and record["tree"] != tree:
             continue
         value = value_of(record, metric, stage, workload)
@@ -231,19 +115,19 @@ def history(records, metric, stage, workload, tree="") -> str:
         old = before.get(record["tree"])
         change = gate.percent(value / old - 1) if old else "-"
         before[record["tree"]] = value
-        rows.append((record["time"], record.get("commit", UNKNOWN), record["tree"], f"{value:,.2f}", change))
+        rows.append((record["time"], record.get("commit", records.UNKNOWN), record["tree"], f"{value:,.2f}", change))
     if len(rows) == 1:
         raise UserError(f"no run on record has {metric} of {stage}; metrics: "
-                        f"{', '.join(sorted(known_metrics(records)))}")
+                        f"{', '.join(sorted(known_metrics(runs)))}")
     widths = [max(len(row[at]) for row in rows) for at in range(5)]
     return "\n".join("  ".join(cell.ljust(width) if at < 3 else cell.rjust(width)
                                for at, (cell, width) in enumerate(zip(row, widths))) for row in rows)
 
 
-def known_metrics(records) -> set:
+def known_metrics(runs) -> set:
     """Every metric that some run has."""
     found = set(golden.FIGURES)
-    for record in records:
+    for record in runs:
         for stage in record.get("stages", {}).values():
             for metrics in stage["metrics"].values():
                 found |= {name for name, value in metrics.items() if not isinstance(value, dict)}
@@ -252,9 +136,9 @@ def known_metrics(records) -> set:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.results", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.results --build build/clang-bench_minimal\n"
-                    "         python -m bench.results --history ir_alloc --stage shipped --workload git\n\n"
+        prog="report.results", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m report.results --build build/clang-bench_minimal\n"
+                    "         python -m report.results --history ir_alloc --stage shipped --workload git\n\n"
                     "Append what was measured of build trees to results/, or look back.")
     parser.add_argument("--build", type=Path, action="append", default=[], metavar="B", help="repeatable")
     parser.add_argument("-o", "--output", type=Path, help="(default: results/<year>.jsonl)")
@@ -272,9 +156,9 @@ def main(argv) -> int:
         added = record_tree(Tree(path), now, arguments.output)
         print(f"results: {path.name}: {'appended' if added else 'nothing new'}")
     if arguments.history:
-        print(history(everything(), arguments.history, arguments.stage, arguments.workload, arguments.tree))
+        print(history(records.everything(), arguments.history, arguments.stage, arguments.workload, arguments.tree))
     if arguments.verify:
-        wrong = verify(RESULTS)
+        wrong = records.verify(records.RESULTS)
         if wrong:
             raise Failure("; ".join(wrong))
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from common import workloads
 from common.errors import UserError
 from common.paths import ROOT
-from bench import golden, measure, stats, wall
+from measure import counting, golden, stats, wall
 
 PATTERN = "pair64"
 
@@ -41,9 +41,9 @@ def under(row, subject):
 
 def counted(subject: Subject, row) -> dict:
     """Metrics of one program under one library: counts, then a plain run."""
-    of = measure.Subject(subject.library, "base", "", subject.variant)
-    record, _text = measure.measure(of, under(row, subject), counts_only=True)
-    return {**record["metrics"], **measure.usage_metrics(under(row, subject), subject.library)}
+    of = counting.Subject(subject.library, "base", "", subject.variant)
+    record, _text = counting.measure(of, under(row, subject), counts_only=True)
+    return {**record["metrics"], **counting.usage_metrics(under(row, subject), subject.library)}
 
 
 def figures(subjects, rows, pattern=PATTERN) -> dict:

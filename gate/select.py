@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import files
 from common.errors import UserError, guard
-from bench.tree import Tree
+from common.tree import Tree
 
 
 def accepted(tree: Tree, stage: str) -> bool:
@@ -18,7 +18,7 @@ def accepted(tree: Tree, stage: str) -> bool:
     try:
         return bool(files.read_fields(path, "accepted")["accepted"])
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `python -m bench.gate --stage {stage} --build {tree.root}`") from None
+        raise UserError(f"{path} is missing: run `python -m gate.gate --stage {stage} --build {tree.root}`") from None
 
 
 def write_stage(tree: Tree, name: str, stage: str):
@@ -31,14 +31,14 @@ def select_compile(tree: Tree, objects):
     if not objects:
         raise UserError("give the object files' names with --objects")
     stage = "pgo" if accepted(tree, "pgo") else "base"
-    files.write_atomic(tree.select("objects.rsp"), "".join(f"{tree.root / stage / name}\n" for name in objects))
+    files.write_atomic(tree.select("objects.rsp"), "".join(f"{tree.object(stage, name)}\n" for name in objects))
     write_stage(tree, "compile", stage)
 
 
 def select_order(tree: Tree, _objects):
     """The symbol order that goes on, empty when it did not pay: select/order.txt and select/layout.json."""
     keep = accepted(tree, "layout")
-    text = (tree.root / "layout" / "order.txt").read_text() if keep else ""
+    text = tree.order.read_text() if keep else ""
     files.write_atomic(tree.select("order.txt"), text)
     write_stage(tree, "layout", "layout" if keep else tree.chosen("compile"))
 
@@ -53,8 +53,8 @@ STEPS = {"compile": select_compile, "order": select_order, "ship": select_ship}
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.select", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.select ship --build build/clang-bench_minimal\n\n"
+        prog="gate.select", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m gate.select ship --build build/clang-bench_minimal\n\n"
                     "Write select/* of a build tree by the gates' verdicts.")
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--build", type=Path, required=True, metavar="B")

@@ -21,9 +21,9 @@ from pathlib import Path
 from common import files, proc, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import gate, golden, measure, wall
-from bench.tree import STAGES, Tree
-from layout import callgrind
+from common.tree import STAGES, Tree
+from measure import callgrind, counting, golden, wall
+from gate import gate
 
 EXIT_USAGE, EXIT_FAILURE = 64, 70
 RULES = ("regression", "removal")
@@ -98,12 +98,11 @@ def build_stage(tree: Path, stage: str, toolchain: str, variant: str) -> Path:
     if not configure.exists():
         raise Failure(f"{tree} has no configure.py: that revision is too old to be built")
     proc.run([sys.executable, str(configure), f"--variant={variant}", f"--toolchain={toolchain}"], cwd=tree, timeout=60)
-    made = Path("build") / f"{toolchain}-{variant}"
-    if stage != SHIPPED:
-        proc.run(["ninja", str(made / stage / "libhakmem.so")], cwd=tree, timeout=BUILD_SECONDS)
-        return tree / made / stage / "libhakmem.so"
-    proc.run(["ninja", str(made / "select" / "ship.json")], cwd=tree, timeout=BUILD_SECONDS)
-    return Tree(tree / made).library(Tree(tree / made).chosen("ship"))
+    made = Tree(Path("build") / f"{toolchain}-{variant}")
+    target = made.select("ship.json") if stage == SHIPPED else made.library(stage)
+    proc.run(["ninja", str(target)], cwd=tree, timeout=BUILD_SECONDS)
+    there = Tree(tree / made.root)
+    return there.library(there.chosen("ship") if stage == SHIPPED else stage)
 
 
 def stage_here(stage: str, toolchain: str, variant: str) -> Side:
@@ -152,9 +151,9 @@ def function_counts(texts) -> dict:
     """(workload, function) -> instructions of its own, of callgrind outputs by workload."""
     found = {}
     for workload, text in texts.items():
-        profile = callgrind.parse(text)
-        at = profile.events.index("Ir")
-        for name, events in profile.functions.items():
+        run = callgrind.parse(text)
+        at = run.events.index("Ir")
+        for name, events in run.functions.items():
             key = workload, short(name)
             found[key] = found.get(key, 0) + events[at]
     return found
@@ -189,7 +188,7 @@ def collect(sides, rows, toolchain, variant, patterns=golden.PATTERNS) -> list:
     """(Evidence, instructions by function) of both sides. Two runs at a time: counts do not depend on the load."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         counted = [pool.submit(golden.count, side.library, patterns) for side in sides]
-        measured = [[pool.submit(measure.measure, measure.Subject(side.library, "base", toolchain, variant), row,
+        measured = [[pool.submit(counting.measure, counting.Subject(side.library, "base", toolchain, variant), row,
                                  counts_only=True) for row in rows] for side in sides]
         return [(gate.Evidence({row.name: job.result()[0] for row, job in zip(rows, jobs)}, count.result()),
                  function_counts({row.name: job.result()[1] for row, job in zip(rows, jobs)}))
@@ -234,8 +233,8 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 
 def main(argv) -> int:
     parser = _Parser(
-        prog="bench.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.ab --a HEAD~1 --b .\n\n"
+        prog="gate.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
                     "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")
     parser.add_argument("--a", required=True, metavar="REV[:STAGE]|STAGE|SO|.", help="what was")
@@ -243,7 +242,7 @@ def main(argv) -> int:
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
     parser.add_argument("--variant", default="bench_minimal")
     parser.add_argument("--rules", default="regression", choices=RULES,
-                        help="rows of bench/gates.toml to judge by; removal also takes wall clock "
+                        help="rows of gate/gates.toml to judge by; removal also takes wall clock "
                              "(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=wall.BUDGET_SECONDS,
                         help="of wall clock, where the rules ask for it (default %(default)g)")
@@ -264,7 +263,7 @@ def main(argv) -> int:
 
 def guarded(argv) -> int:
     """main with the exit statuses that are no verdict."""
-    return guard(main, argv, name="bench.ab", usage=EXIT_USAGE, failure=EXIT_FAILURE)
+    return guard(main, argv, name="gate.ab", usage=EXIT_USAGE, failure=EXIT_FAILURE)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from pathlib import Path
 from common import files, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
+from common.tree import STAGES, Tree
 from common.workloads import Workload
-from bench import measure
-from bench.tree import STAGES, Tree
-from layout import callgrind
+from measure import callgrind, counting
 
 SCHEMA = 1
 FEW, MANY = 1000, 11000
@@ -47,14 +46,14 @@ class Row:
     together: float
 
 
-def run(pattern: str, iterations: int, library) -> callgrind.Profile:
+def run(pattern: str, iterations: int, library) -> callgrind.Run:
     """The program's own counts, its calls out among them; `library` None is the C library's own malloc."""
     workload = Workload(name=f"bench_fastpath {pattern} {iterations}", role="train", sentence="",
                         command=("{bench}/bench_fastpath", pattern, str(iterations)))
-    return callgrind.parse(measure.callgrind_output(workload, library), "bench_fastpath")
+    return callgrind.parse(counting.callgrind_output(workload, library), "bench_fastpath")
 
 
-def difference(few: callgrind.Profile, many: callgrind.Profile, iterations: int) -> dict:
+def difference(few: callgrind.Run, many: callgrind.Run, iterations: int) -> dict:
     """Costs of a call, and of an operation, from runs that differ by so many iterations."""
     index = {name: few.events.index(name) for name in STUB}
     calls, spent = {}, {}
@@ -142,7 +141,8 @@ def update(rows, toolchain, variant, stage, patterns) -> tuple:
 def render(rows) -> str:
     """golden.toml's text."""
     lines = ["# Instructions of malloc, of free, and of both with calls and PLT stubs (bench_fastpath, callgrind).",
-             "# `python -m bench.golden --check` compares, `--update` writes. A rise must be explained in its commit."]
+             "# `python -m measure.golden --check` compares, `--update` writes. A rise must be explained in its "
+             "commit."]
     for row in rows:
         lines += ["", "[[golden]]"]
         lines += [f'{name} = "{getattr(row, name)}"' for name in ("toolchain", "variant", "stage", "pattern")]
@@ -201,8 +201,8 @@ def judge_trees(trees, check_with, update_with) -> int:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
+        prog="measure.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
                     "Count the instructions of malloc and free. `together` includes two calls and two PLT stubs.")
     parser.add_argument("--so", type=Path, help="library (default: none, that is the C library's own malloc)")
     parser.add_argument("--stage", default="base")

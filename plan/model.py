@@ -48,29 +48,30 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """core/sources.toml: the translation units of the library."""
+class _Sources:
     c: tuple[str, ...]
-    cxx: tuple[str, ...] = ()
-    cxx_flags: tuple[str, ...] = ()
-    libs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CTest:
-    """A row of tests/tests.toml."""
+    """A row of tests/tests.toml: how a C program is built and how it is run."""
     name: str
     sources: tuple[str, ...]
     kind: str
-    sentence: str = ""
+    sentence: str
     libs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
-    variant: str = ""
+    variant: str = DEFAULT_VARIANT      # of the allocator that is compiled into it, where one is
     sanitize: str = ""
     callbacks: str = ""     # the library is compiled for this sanitizer, but the test itself is the runtime it calls
     timeout: int = 30
     args: tuple[str, ...] = ()
     program: str = ""       # the row whose program this one runs; nothing is built for it then
+
+    @property
+    def whitebox(self) -> bool:
+        """Whether the allocator's sources are compiled into it."""
+        return self.kind in ("unit", "fuzz")
 
 
 @dataclass(frozen=True)
@@ -122,18 +123,18 @@ def _lists(flags) -> dict:
     return {name: list(words) for name, words in flags.items()}
 
 
-def load_sources(root) -> Sources:
-    """core/sources.toml; every file it names must exist."""
+def load_sources(root) -> tuple:
+    """The translation units of the library, of core/sources.toml; every file it names must exist."""
     path = Path(root) / "core" / "sources.toml"
-    sources = tables.make(Sources, tables.parse(path).get("sources", {}), f"{path}: [sources]")
-    for name in sources.c + sources.cxx:
+    sources = tables.make(_Sources, tables.parse(path).get("sources", {}), f"{path}: [sources]").c
+    for name in sources:
         if not (Path(root) / name).is_file():
             raise UserError(f"{path}: [sources]: {name} does not exist")
     return sources
 
 
 def load_tests(root, variants) -> tuple:
-    """The rows of tests/tests.toml that are built; nothing where a source tree has no tests."""
+    """The rows of tests/tests.toml; nothing where a source tree has no tests."""
     path = Path(root) / "tests" / "tests.toml"
     if not path.exists():
         return ()
@@ -141,7 +142,7 @@ def load_tests(root, variants) -> tuple:
     for row in rows:
         if row.kind not in TEST_KINDS:
             raise UserError(f"{path}: test '{row.name}': kind must be one of {', '.join(TEST_KINDS)}")
-        if row.variant and row.variant not in variants:
+        if row.variant not in variants:
             raise UserError(f"{path}: test '{row.name}': unknown variant '{row.variant}'; "
                             f"valid variants: {', '.join(variants)}")
-    return tuple(row for row in rows if not row.program)
+    return rows

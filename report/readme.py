@@ -13,10 +13,14 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, model, tables
+from common import files, records, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import ablation, bench, effects, gate, golden, over_time, ranking, report, results, wall
+from plan import model
+from measure import golden, wall
+from gate import ablation, effects, gate
+from bench import bench, over_time, ranking
+from report import report, results
 
 PAGE = ROOT / "README.md"
 BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
@@ -45,9 +49,9 @@ class Block:
 
 
 @functools.cache
-def records(directory=results.RESULTS) -> tuple:
+def on_record(directory=records.RESULTS) -> tuple:
     """All runs, ablations and comparisons of variants on record, oldest first."""
-    return tuple(results.everything(directory))
+    return tuple(records.everything(directory))
 
 
 @functools.cache
@@ -61,7 +65,7 @@ def study(started: str) -> ranking.Study:
 def named(kind: str, source: str) -> dict:
     """The record of this kind whose time (and tree, behind a slash) is the source."""
     when, _slash, tree = source.partition("/")
-    found = [record for record in records() if record["kind"] == kind and record["time"] == when
+    found = [record for record in on_record() if record["kind"] == kind and record["time"] == when
              and (not tree or record.get("tree") == tree)]
     if not found:
         raise Failure(f"results/ holds no {kind} of {source}")
@@ -207,7 +211,7 @@ def goal_block(_source: str) -> str:
     """The size of the benchmark set; of the table itself."""
     rows = tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark)
     return f"{len(rows)} benchmarks, {sum(row.threads > 1 for row in rows)} of them with threads; " \
-           f"goals of `together`, as bench/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
+           f"goals of `together`, as measure/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
 
 
 KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block,
@@ -221,13 +225,13 @@ def newest(kind: str, source: str) -> str:
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)
     if kind == "memory":
-        found = over_time.newest(records())
+        found = over_time.newest(on_record())
         if found is None:
             raise UserError("results/ holds no resident memory over time yet: run `make bench` first")
         return found["time"]
     tree = source.partition("/")[2] or TREE
     wanted = "run" if kind in ("run", "claims") else kind
-    found = [record for record in records() if record["kind"] == wanted and
+    found = [record for record in on_record() if record["kind"] == wanted and
              (wanted != "run" or record["tree"] == tree and record["wall"])]
     if not found:
         raise UserError(f"results/ holds no {wanted} yet")
@@ -272,8 +276,8 @@ def updated(text: str, keep=False) -> str:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.readme --check\n\nWrite README's figures from results/.")
+        prog="report.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m report.readme --check\n\nWrite README's figures from results/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "
                         "says")
     parser.add_argument("--update", action="store_true", help="take the newest record of each kind")
@@ -286,7 +290,7 @@ def main(argv) -> int:
         return 0
     wrong = check(text)
     if wrong:
-        raise Failure("; ".join(wrong) + "; python3 -m bench.readme --update writes them")
+        raise Failure("; ".join(wrong) + "; python3 -m report.readme --update writes them")
     return 0
 
 

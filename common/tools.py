@@ -10,7 +10,7 @@ from common import tables
 from common.errors import UserError
 from common.paths import ROOT
 
-TABLE = ROOT / "pgo" / "tools.toml"
+TABLE = ROOT / "common" / "tools.toml"
 GROUPS = ("build", "test", "programs")
 
 

@@ -1,4 +1,4 @@
-"""Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of bench/gates.toml, every figure shown."""
+"""Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of gate/gates.toml, every figure shown."""
 
 import argparse
 import dataclasses
@@ -10,11 +10,10 @@ from pathlib import Path
 from common import files, tables, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from bench import stats
-from bench.tree import Tree
+from common.tree import AGAIN, Tree
+from measure import stats
 
-GATES = ROOT / "bench" / "gates.toml"
-AGAIN = "again"     # in place of a stage's name: the base library, measured a second time
+GATES = ROOT / "gate" / "gates.toml"
 GO, NEUTRAL, NO_GO = "GO", "NEUTRAL", "NO-GO"
 EXIT = {GO: 0, NEUTRAL: 1, NO_GO: 2}
 SCOPES = ("holdout", "train", "micro", "wall")
@@ -311,11 +310,11 @@ def table(judgement: Judgement) -> str:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.gate", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.gate --stage pgo --build build/clang-bench_minimal\n\n"
+        prog="gate.gate", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m gate.gate --stage pgo --build build/clang-bench_minimal\n\n"
                     "Judge a stage against the one before it. Exit 0 when a verdict was reached; with --strict\n"
                     "0 GO, 1 NEUTRAL, 2 NO-GO.")
-    parser.add_argument("--stage", required=True, help="a stage of bench/gates.toml")
+    parser.add_argument("--stage", required=True, help="a stage of gate/gates.toml")
     parser.add_argument("--build", type=Path, metavar="B", help="build tree to read both sides from")
     parser.add_argument("--before", nargs="+", type=Path, default=[], metavar="JSON",
                         help="measurements and golden figures")

@@ -7,8 +7,6 @@ name: the ratio of the two is A against A, and no other ratio inside its interva
 
 import argparse
 import dataclasses
-import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -16,9 +14,10 @@ from pathlib import Path
 from common import files, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.machine import machine
 from common.paths import ROOT
-from bench import stats
-from bench.tree import Tree
+from common.tree import Tree
+from measure import stats
 
 BUDGET_SECONDS = 25.0
 LEAST_ROUNDS = 3
@@ -72,20 +71,6 @@ def from_dict(fields: dict) -> stats.Estimate:
                              for key, value in fields.items() if key in names})
 
 
-def machine() -> dict:
-    """What the times depend on. Never the host's name."""
-    model = "unknown"
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(),
-            "libc": " ".join(platform.libc_ver()), "load": round(os.getloadavg()[0], 2)}
-
-
 def compare(subjects, rows, reference: str, budget=BUDGET_SECONDS, run=launch) -> dict:
     """The whole comparison as JSON: raw seconds, and every ratio against the reference and against glibc."""
     if not rows:
@@ -101,8 +86,9 @@ def compare(subjects, rows, reference: str, budget=BUDGET_SECONDS, run=launch) -
                                for name in subjects if name != before}
     single = {row.name: {name: as_dict(ratio(seconds, [row], name, reference, floor))
                          for name in subjects if name != reference} for row in rows}
-    return {"schema": 1, "kind": "wall", "machine": machine(), "reference": reference, "subjects": list(subjects),
-            "workloads": [row.name for row in rows], "rounds": len(seconds[rows[0].name][reference]),
+    return {"schema": 1, "kind": "wall", "machine": machine().as_dict(), "reference": reference,
+            "subjects": list(subjects), "workloads": [row.name for row in rows],
+            "rounds": len(seconds[rows[0].name][reference]),
             "seconds": seconds, "control": as_dict(control), "floor": floor, "against": against, "per_workload": single}
 
 
@@ -119,10 +105,9 @@ def table(result: dict) -> str:
 
 def shown(tree: Tree) -> str:
     """The table of the last rounds of a build tree."""
-    path = tree.root / "wall.json"
-    if not path.exists():
-        raise Failure(f"{path} is missing: run `make wall` first")
-    return f"{tree.label}: {table(files.read_fields(path, 'rounds', 'workloads', 'control', 'floor', 'against'))}"
+    if not tree.wall.exists():
+        raise Failure(f"{tree.wall} is missing: run `make wall` first")
+    return f"{tree.label}: {table(files.read_fields(tree.wall, 'rounds', 'workloads', 'control', 'floor', 'against'))}"
 
 
 def parse_peers(words) -> dict:
@@ -138,8 +123,8 @@ def parse_peers(words) -> dict:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.wall", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.wall --build build/clang-bench_minimal "
+        prog="measure.wall", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.wall --build build/clang-bench_minimal "
                     "--peer mimalloc=/usr/lib/x86_64-linux-gnu/libmimalloc.so.2\n\n"
                     "Compare the stages of a build tree with glibc by interleaved wall-clock rounds.")
     parser.add_argument("--build", type=Path, action="append", required=True, metavar="B")

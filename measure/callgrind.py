@@ -13,6 +13,7 @@ count: such a cost line follows the call's, branches indirectly, and stores less
 """
 
 import argparse
+import functools
 import gzip
 import re
 import sys
@@ -22,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import Failure, UserError, guard
+from common.tree import LIBRARY
 
-LIBRARY = "libhakmem.so"
 # --fair-sched repeats the order in which threads run; the cache sizes are fixed so that machines compare. The
 # instruction cache is fully associative: with 8 ways, the misses of the same text at another place differed by up to
 # 14 % over six programs, and by a factor of two in one, by conflicts with the program's own lines; with one set the
@@ -32,7 +33,7 @@ FLAGS = ("--tool=callgrind", "--trace-children=yes", "--fair-sched=yes", "--dump
          "--cache-sim=yes", "--branch-sim=yes", "--I1=32768,512,64", "--D1=32768,8,64", "--LL=33554432,16,64")
 _START = re.compile(r"^# callgrind format$", re.MULTILINE)
 _COMPRESSED = re.compile(r"\((\d+)\)(?: (.*))?$")
-_PLAIN, _CALL, _JUMP = range(3)
+_POSITION = frozenset("0123456789+-*")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Entries:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Run:
     """Counts of one object in one run. Event tuples are in the order of `events`."""
     events: tuple
     program: tuple          # totals of the whole process
@@ -52,7 +53,6 @@ class Profile:
     counts: dict            # address -> executions
     conditional: frozenset  # addresses of executed conditional branches
     branches: dict          # (source, target) -> times taken, conditional
-    executed: dict          # source -> executions of a conditional branch that was taken at least once
     jumps: dict             # (source, target) -> times, unconditional
     calls: dict             # (source, target) -> times; target is an address of the library, or a function's name
     entries: dict           # function name -> Entries, calls into the object
@@ -92,23 +92,64 @@ class _Names:
 
 
 class _Reader:
+    """Takes the lines one by one. A line that begins with a position is a cost, or what a `calls=`, `jump=` or `jcnd=`
+    line before it was waiting for: `pending` is then what takes it."""
+
     def __init__(self, wanted: str):
         self.wanted = wanted
         self.objects, self.functions = _Names(), _Names()
         self.events, self.width, self.program = (), 1, ()
         self.active = False             # inside the library
+        self.address = 0
         self.function, self.callee = "", ""
-        self.here, self.callee_wanted = "", None
+        self.callee_wanted = None       # whether the callee is the library's; None: it is of the caller's object
+        self.pending = None
         self.counts = defaultdict(int)
         self.self_cost = {}
-        self.branches, self.executed = defaultdict(int), defaultdict(int)
-        self.jumps, self.calls = defaultdict(int), defaultdict(int)
+        self.branches, self.jumps, self.calls = defaultdict(int), defaultdict(int), defaultdict(int)
         self.conditional = set()
         self.entries, self.outgoing = {}, {}
         self.bc = self.bi = self.dw = None
         self.after_call = None          # address of the call whose PLT stub may be charged next
 
+    def read(self, lines):
+        """All lines."""
+        for number, line in enumerate(lines, 1):
+            try:
+                self.line(line)
+            except (ValueError, KeyError, IndexError) as error:
+                raise Failure(f"line {number}: '{line[:80]}' is not callgrind output ({error})") from None
+
+    def line(self, line):
+        """One of a position, `key=value`, `key: value`, or nothing that counts."""
+        if line[:1] in _POSITION:
+            self.position(line)
+            return
+        key, separator, value = line.partition("=")
+        if separator and " " not in key:
+            self.take.get(key, _Reader.skip)(self, value)
+            return
+        key, separator, value = line.partition(":")
+        if separator:
+            self.header(key, value.strip())
+
+    def position(self, line):
+        """A line that begins with an address: events spent there."""
+        self.address = self.target(line.split(" ", 1)[0])
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending(line)
+        elif self.active:
+            self.cost(line)
+
+    def target(self, text):
+        """An address, which may be relative to the present one."""
+        if text == "*":
+            return self.address
+        return int(text, 0) + (self.address if text[0] in "+-" else 0)
+
     def header(self, key, value):
+        """Which columns there are, and the totals."""
         if key == "positions":
             columns = value.split()
             if not columns or columns[0] != "instr":
@@ -122,68 +163,39 @@ class _Reader:
             self.program = self.pad(value.split())
 
     def pad(self, numbers):
+        """Events; those at the end that are 0 are not written."""
         values = [int(number) for number in numbers]
         return tuple(values + [0] * (len(self.events) - len(values)))
 
-    def read(self, lines):
-        address, pending, payload = 0, _PLAIN, None
-        for number, line in enumerate(lines, 1):
-            if not line:
-                continue
-            try:
-                first = line[0]
-                if first in "0123456789+-*":
-                    word = line.split(" ", 1)[0]
-                    if first == "+":
-                        address += int(word[1:], 0)
-                    elif first == "-":
-                        address -= int(word[1:], 0)
-                    elif first != "*":
-                        address = int(word, 0)
-                    if pending == _PLAIN:
-                        if self.active:
-                            self.cost(address, line)
-                    else:
-                        if payload is not None:
-                            self.finish(pending, payload, address, line)
-                        pending, payload = _PLAIN, None
-                    continue
-                key, separator, value = line.partition("=")
-                if separator and " " not in key:
-                    if key == "calls":
-                        pending, payload = _CALL, self.call(value, address)
-                    elif key in ("jump", "jcnd"):
-                        pending, payload = _JUMP, self.jump(key, value, address)
-                    else:
-                        self.name(key, value)
-                else:
-                    key, separator, value = line.partition(":")
-                    if separator:
-                        self.header(key, value.strip())
-            except (ValueError, KeyError, IndexError) as error:
-                raise Failure(f"line {number}: '{line[:80]}' is not callgrind output ({error})") from None
+    def is_library(self, value):
+        """Whether an object is the wanted one."""
+        return self.objects.resolve(value).rpartition("/")[2] == self.wanted
 
-    def name(self, key, value):
-        if key == "fn":
-            self.function = self.functions.resolve(value)
-        elif key == "cfn":
-            self.callee = self.functions.resolve(value)
-        elif key == "ob":
-            self.here = self.objects.resolve(value)
-            self.active = self.here.rpartition("/")[2] == self.wanted
-        elif key == "cob":
-            self.callee_wanted = self.objects.resolve(value).rpartition("/")[2] == self.wanted
+    def skip(self, _value):
+        """A key that says nothing of counts, or a line that belongs to another object."""
 
-    def cost(self, address, line):
-        fields = line.split()[self.width:]
-        if not fields:
+    def enter_function(self, value):
+        self.function = self.functions.resolve(value)
+
+    def enter_object(self, value):
+        self.active = self.is_library(value)
+
+    def name_callee(self, value):
+        self.callee = self.functions.resolve(value)
+
+    def name_callees_object(self, value):
+        self.callee_wanted = self.is_library(value)
+
+    def cost(self, line):
+        """Events of one instruction of the library."""
+        values = [int(field) for field in line.split()[self.width:]]
+        if not values:
             return
-        values = [int(field) for field in fields]
-        if address != self.after_call or not self.is_stub(values):
+        if self.address != self.after_call or not self.is_stub(values):
             self.after_call = None
-            self.counts[address] += values[0]
+            self.counts[self.address] += values[0]
         if self.bc is not None and len(values) > self.bc and values[self.bc]:
-            self.conditional.add(address)
+            self.conditional.add(self.address)
         held = self.self_cost.get(self.function)
         if held is None:
             held = self.self_cost[self.function] = [0] * len(self.events)
@@ -191,54 +203,50 @@ class _Reader:
             held[index] += value
 
     def is_stub(self, values):
+        """Whether the events are those of a PLT stub, and not of the call that went through it."""
         if self.bi is None or self.dw is None or len(values) <= self.bi:
             return False
         return values[self.bi] > 0 and values[self.dw] < values[0]
 
-    @staticmethod
-    def target(text, address):
-        if text == "*":
-            return address
-        if text[0] in "+-":
-            return address + int(text, 0)
-        return int(text, 0)
-
-    def call(self, value, address):
+    def call(self, value):
+        """`calls=COUNT TARGET`; the next line has its place and what it cost."""
         into = self.active if self.callee_wanted is None else self.callee_wanted
-        self.callee_wanted = None
-        if not (self.active or into):
-            return None
-        fields = value.split()
-        return int(fields[0]), self.target(fields[1], address), into, self.callee
+        self.callee_wanted, self.pending = None, self.skip
+        if self.active or into:
+            count, target = value.split()[:2]
+            self.pending = functools.partial(self.called, int(count), self.target(target), into, self.callee)
 
-    def jump(self, key, value, address):
-        if not self.active:
-            return None
-        counts, where = value.split()[:2]
-        taken, _, executed = counts.partition("/")
-        return key, int(taken), int(executed or taken), self.target(where, address)
-
-    def finish(self, pending, payload, address, line):
-        if pending == _JUMP:
-            key, taken, executed, target = payload
-            if key == "jump":
-                self.jumps[address, target] += taken
-            else:
-                self.branches[address, target] += taken
-                self.executed[address] += executed
-            return
-        count, target, into, callee = payload
-        self.after_call = address
+    def called(self, count, target, into, callee, line):
+        """The line behind it."""
+        self.after_call = self.address
         if self.active:
-            self.calls[address, target if into else callee] += count
-        if self.active != into:
-            table = self.entries if into else self.outgoing
-            inclusive = self.pad(line.split()[self.width:])
-            held = table.get(callee)
-            if held is not None:
-                count += held.count
-                inclusive = tuple(a + b for a, b in zip(inclusive, held.inclusive))
-            table[callee] = Entries(target, count, inclusive)
+            self.calls[self.address, target if into else callee] += count
+        if self.active == into:
+            return
+        table = self.entries if into else self.outgoing
+        entry = Entries(target, count, self.pad(line.split()[self.width:]))
+        table[callee] = _sum_two(table[callee], entry) if callee in table else entry
+
+    def jump(self, value):
+        """`jump=TIMES TARGET`; the next line has its place."""
+        self.expect_jump(self.jumps, value)
+
+    def branch(self, value):
+        """`jcnd=TAKEN/EXECUTED TARGET`; the next line has its place."""
+        self.expect_jump(self.branches, value)
+
+    def expect_jump(self, table, value):
+        self.pending = self.skip
+        if self.active:
+            times, target = value.split()[:2]
+            self.pending = functools.partial(self.jumped, table, int(times.partition("/")[0]), self.target(target))
+
+    def jumped(self, table, times, target, _line):
+        """The line behind it."""
+        table[self.address, target] += times
+
+    take = {"fn": enter_function, "ob": enter_object, "cfn": name_callee, "cob": name_callees_object, "calls": call,
+            "jump": jump, "jcnd": branch}
 
 
 def processes(text: str) -> list:
@@ -260,53 +268,54 @@ def _sum_rows(rows) -> tuple:
     return tuple(map(sum, zip(*rows)))
 
 
+def _sum_two(one: Entries, other: Entries) -> Entries:
+    return Entries(other.address, one.count + other.count, _sum_rows((one.inclusive, other.inclusive)))
+
+
 def _sum_entries(tables) -> dict:
     added = {}
     for table in tables:
         for name, entry in table.items():
-            held = added.get(name)
-            added[name] = entry if held is None else Entries(
-                held.address, held.count + entry.count, _sum_rows((held.inclusive, entry.inclusive)))
+            added[name] = _sum_two(entry, added[name]) if name in added else entry
     return added
 
 
-def combine(profiles) -> Profile:
-    """The Profile of several processes of one run, all of which have the same library."""
-    if len(profiles) == 1:
-        return profiles[0]
-    if len({profile.events for profile in profiles}) != 1:
+def combine(runs) -> Run:
+    """The Run of several processes of one run, all of which have the same library."""
+    if len(runs) == 1:
+        return runs[0]
+    if len({run.events for run in runs}) != 1:
         raise Failure("the processes of the run counted different events")
     functions = {}
-    for profile in profiles:
-        for name, row in profile.functions.items():
+    for run in runs:
+        for name, row in run.functions.items():
             functions[name] = _sum_rows((functions[name], row)) if name in functions else row
-    return Profile(
-        profiles[0].events, _sum_rows(profile.program for profile in profiles),
-        _sum_rows(profile.totals for profile in profiles), _sum(profile.counts for profile in profiles),
-        frozenset().union(*(profile.conditional for profile in profiles)),
-        *(_sum(getattr(profile, name) for profile in profiles) for name in ("branches", "executed", "jumps", "calls")),
-        *(_sum_entries(getattr(profile, name) for profile in profiles) for name in ("entries", "outgoing")), functions)
+    return Run(
+        runs[0].events, _sum_rows(run.program for run in runs),
+        _sum_rows(run.totals for run in runs), _sum(run.counts for run in runs),
+        frozenset().union(*(run.conditional for run in runs)),
+        *(_sum(getattr(run, name) for run in runs) for name in ("branches", "jumps", "calls")),
+        *(_sum_entries(getattr(run, name) for run in runs) for name in ("entries", "outgoing")), functions)
 
 
-def parse(text: str, library: str = LIBRARY) -> Profile:
-    """The Profile of one object (by file name) in callgrind's output, of one process or of several. Failure names the
+def parse(text: str, library: str = LIBRARY) -> Run:
+    """The Run of one object (by file name) in callgrind's output, of one process or of several. Failure names the
     line that is malformed."""
     return combine([_parse(part, library) for part in processes(text)])
 
 
-def _parse(text: str, library: str) -> Profile:
+def _parse(text: str, library: str) -> Run:
     reader = _Reader(library)
     reader.read(text.splitlines())
     if not reader.events:
         raise Failure("there is no 'events:' line, so this is not callgrind output")
     totals = tuple(sum(column) for column in zip(*reader.self_cost.values())) or (0,) * len(reader.events)
-    return Profile(reader.events, reader.program or (0,) * len(reader.events), totals, dict(reader.counts),
-                   frozenset(reader.conditional), dict(reader.branches), dict(reader.executed), dict(reader.jumps),
-                   dict(reader.calls), reader.entries, reader.outgoing,
-                   {name: tuple(row) for name, row in reader.self_cost.items()})
+    return Run(reader.events, reader.program or (0,) * len(reader.events), totals, dict(reader.counts),
+               frozenset(reader.conditional), dict(reader.branches), dict(reader.jumps), dict(reader.calls),
+               reader.entries, reader.outgoing, {name: tuple(row) for name, row in reader.self_cost.items()})
 
 
-def load(path, library: str = LIBRARY) -> Profile:
+def load(path, library: str = LIBRARY) -> Run:
     """parse() of a file, gzipped or not."""
     path = Path(path)
     try:
@@ -314,7 +323,7 @@ def load(path, library: str = LIBRARY) -> Profile:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: measure first (`python -m bench.measure --help`)") from None
+        raise UserError(f"{path} is missing: measure first (`python -m measure.counting --help`)") from None
     except (OSError, EOFError, zlib.error) as error:
         raise Failure(f"{path} cannot be read ({error}): delete it and measure again") from None
     try:
@@ -325,17 +334,17 @@ def load(path, library: str = LIBRARY) -> Profile:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="layout.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m layout.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
+        prog="measure.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")
-    parser.add_argument("profile", help="callgrind output, gzipped or not")
+    parser.add_argument("output", help="callgrind output, gzipped or not")
     parser.add_argument("--object", default=LIBRARY, help="file name of the object (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    profile = load(arguments.profile, arguments.object)
-    for name, total, whole in zip(profile.events, profile.totals, profile.program):
+    run = load(arguments.output, arguments.object)
+    for name, total, whole in zip(run.events, run.totals, run.program):
         print(f"{name:6} {total:14,} of {whole:14,}")
-    for name, row in sorted(profile.functions.items(), key=lambda item: -item[1][0]):
-        calls = profile.entries[name].count if name in profile.entries else 0
+    for name, row in sorted(run.functions.items(), key=lambda item: -item[1][0]):
+        calls = run.entries[name].count if name in run.entries else 0
         print(f"{row[0]:14,} instructions  {calls:10,} calls from outside  {name}")
     return 0
 

@@ -9,10 +9,9 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from common import proc
+from common import proc, tools
 from common.errors import Failure
-from layout import elf
-from pgo import tools
+from measure import elf
 
 SCALE = 1_000_000_000       # counts of a merged flow: instructions, so that the rarest edge still rounds to 1
 _LINE = re.compile(r"^ +([0-9a-f]+):\s+(\S+)(?:\s+(.*))?$")
@@ -78,17 +77,17 @@ def returns(instructions, counts) -> int:
     return sum(counts.get(instruction.address, 0) for instruction in instructions if instruction.kind == "return")
 
 
-def fall_throughs(instructions, index, profile) -> dict:
+def fall_throughs(instructions, index, run) -> dict:
     """(last address of a block, first of the next) -> times control ran on from one into the other."""
     targets = {instruction.target for instruction in instructions if instruction.kind in ("cond", "jump")}
-    targets.update(target for _source, target in profile.jumps)
+    targets.update(target for _source, target in run.jumps)
     taken = defaultdict(int)    # a conditional tail call is reported as a call
-    for table in (profile.branches, profile.calls):
+    for table in (run.branches, run.calls):
         for (source, _target), times in table.items():
             taken[source] += times
     found = {}
     for before, after in zip(instructions, instructions[1:]):
-        executed = profile.counts.get(before.address, 0)
+        executed = run.counts.get(before.address, 0)
         if not executed or before.kind in ("jump", "return"):
             continue
         function = index.find(before.address)
@@ -104,34 +103,34 @@ def fall_throughs(instructions, index, profile) -> dict:
 
 
 def merge(path, weighted) -> Flow:
-    """The Flow of (Profile, weight) pairs of one library: each run counts for its weight, not for its length."""
+    """The Flow of (Run, weight) pairs of one library: each run counts for its weight, not for its length."""
     library = elf.read(path)
     index = elf.FunctionIndex(library.functions())
     instructions = disassemble(path)
     known = {instruction.address for instruction in instructions}
     counts, edges = defaultdict(float), defaultdict(float)
     calls, entries = defaultdict(float), defaultdict(float)
-    whole = sum(weight for _profile, weight in weighted)
-    for profile, weight in weighted:
-        executed = sum(profile.counts.values())
+    whole = sum(weight for _run, weight in weighted)
+    for run, weight in weighted:
+        executed = sum(run.counts.values())
         if not executed:
-            raise Failure(f"a profile of {path} has no instruction of the library: was it preloaded?")
-        stray = next((address for address in profile.counts if address not in known), None)
+            raise Failure(f"a run of {path} has no instruction of the library: was it preloaded?")
+        stray = next((address for address in run.counts if address not in known), None)
         if stray is not None:
-            raise Failure(f"a profile has executions at {stray:#x}, which is no instruction of {path}: "
+            raise Failure(f"a run has executions at {stray:#x}, which is no instruction of {path}: "
                           "the library was rebuilt since; measure again")
         scale = SCALE * weight / whole / executed
-        for address, times in profile.counts.items():
+        for address, times in run.counts.items():
             counts[address] += times * scale
-        inside = dict(fall_throughs(instructions, index, profile))
-        for table in (profile.branches, profile.jumps):
+        inside = dict(fall_throughs(instructions, index, run))
+        for table in (run.branches, run.jumps):
             for key, times in table.items():
                 inside[key] = inside.get(key, 0) + times
         for key, times in inside.items():
             edges[key] += times * scale
-        for (source, target), times in profile.calls.items():
+        for (source, target), times in run.calls.items():
             if isinstance(target, int):
                 calls[source, target] += times * scale
-        for entry in profile.entries.values():
+        for entry in run.entries.values():
             entries[entry.address] += entry.count * scale
     return Flow(dict(counts), dict(edges), dict(calls), dict(entries), library, index)

@@ -7,11 +7,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, workloads
+from common import files, records, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import gate, golden, over_time, results, wall
-from bench.tree import STAGES, Tree
+from common.tree import STAGES, Tree
+from measure import golden, wall
+from gate import gate
+from bench import over_time
+from report import results
 
 MEMORY_PICTURE = "memory.svg"
 BIN_SECONDS = 0.2       # of a point of bench_over_time's curve
@@ -279,12 +282,12 @@ def render_page(results, pictures, memory=None) -> str:
 
 def memory_record():
     """Resident memory over time as it was measured last, None if it never was."""
-    return over_time.newest(results.everything())
+    return over_time.newest(records.everything())
 
 
 def write_page(trees, results, path: Path):
     """The page and its pictures."""
-    from layout import heatmap
+    from report import heatmap
     pictures = {}
     path.parent.mkdir(parents=True, exist_ok=True)
     for tree, result in zip(trees, results):
@@ -301,8 +304,8 @@ def write_page(trees, results, path: Path):
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.report", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.report --build build/clang-bench_minimal --table\n\n"
+        prog="report.report", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m report.report --build build/clang-bench_minimal --table\n\n"
                     "Show what each stage of a build brought.")
     parser.add_argument("--build", type=Path, action="append", default=[], metavar="B",
                         help="build tree; repeatable (default: all that were measured)")

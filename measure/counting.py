@@ -16,12 +16,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, proc, provenance, workloads
+from common import files, proc, provenance, tools, workloads
 from common.errors import Failure, UserError, guard
 from common.launch import launch
+from common.machine import machine
 from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
-from layout import callgrind, elf, flow
-from pgo import tools
+from common.tree import LIBRARY
+from measure import callgrind, elf, flow
 
 SCHEMA = 1
 LINE_BYTES, PAGE_BYTES = 64, 4096
@@ -59,7 +60,7 @@ def readable_copy(library):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="hakmem-so.") as directory:
-        copy = Path(directory) / callgrind.LIBRARY
+        copy = Path(directory) / LIBRARY
         proc.run([tools.require("llvm-strip"), "--strip-debug", str(library), "-o", str(copy)])
         copy.write_bytes(elf.with_one_text(copy.read_bytes(), library))
         yield copy
@@ -76,7 +77,7 @@ def outputs(scratch: Path, subject) -> list:
     texts = sorted(_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))
     if subject is None:
         return texts
-    return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(callgrind.LIBRARY)}$", text, re.M)]
+    return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
 
 
 def callgrind_output(workload, library, timeout=None) -> str:
@@ -111,49 +112,49 @@ def covering(counts, unit: int, share: float = HOT_SHARE) -> int:
     return len(by_unit)
 
 
-def branch_misses(profile) -> int:
+def branch_misses(run) -> int:
     """Mispredictions of a predictor that always expects what a branch does most often. Callgrind's own one has a table
     that the program's branches share: equal runs differed by a factor of three."""
     taken, indirect = {}, {}
-    for table in (profile.branches, profile.calls):     # a conditional tail call is reported as a call
+    for table in (run.branches, run.calls):     # a conditional tail call is reported as a call
         for (source, _target), times in table.items():
-            if source in profile.conditional:
+            if source in run.conditional:
                 taken[source] = taken.get(source, 0) + times
-    for (source, _target), times in profile.jumps.items():
+    for (source, _target), times in run.jumps.items():
         indirect.setdefault(source, []).append(times)
-    return sum(min(times, max(profile.counts.get(source, 0) - times, 0)) for source, times in taken.items()) + \
+    return sum(min(times, max(run.counts.get(source, 0) - times, 0)) for source, times in taken.items()) + \
         sum(sum(targets) - max(targets) for targets in indirect.values())
 
 
 def text_bytes(library) -> int:
     """Bytes of executable sections, but for the old text that BOLT leaves in the file and never runs."""
     return sum(section.size for section in library.sections
-               if section.flags & elf.SHF_EXECINSTR and not section.name.startswith(".bolt.org"))
+               if section.executable and not section.name.startswith(".bolt.org"))
 
 
-def count_metrics(profile, library, instructions) -> dict:
+def count_metrics(run, library, instructions) -> dict:
     """The metrics that come from callgrind; see docs/pipeline.md for each."""
     exported = {symbol.address for symbol in library.exported}
     calls = {}
-    for name, entry in profile.entries.items():
+    for name, entry in run.entries.items():
         if entry.address in exported:
             calls[name] = entry.count
     if not calls:
         raise Failure(f"the program never called {library.path}: is it preloaded, and are its exports unversioned?")
-    instructions_here = profile.event("Ir")
-    taken = sum(profile.branches.values()) + sum(profile.jumps.values()) + sum(profile.calls.values()) + \
-        flow.returns(instructions, profile.counts)
+    instructions_here = run.event("Ir")
+    taken = sum(run.branches.values()) + sum(run.jumps.values()) + sum(run.calls.values()) + \
+        flow.returns(instructions, run.counts)
     return {
-        "ir_total": profile.program_event("Ir"),
+        "ir_total": run.program_event("Ir"),
         "ir_alloc": instructions_here,
         "calls": calls,
         "ir_per_op": instructions_here / sum(calls.values()),
-        "i1_miss_alloc": profile.event("I1mr"),
-        "d1_miss_alloc": profile.event("D1mr") + profile.event("D1mw"),
-        "branch_miss_alloc": branch_misses(profile),
+        "i1_miss_alloc": run.event("I1mr"),
+        "d1_miss_alloc": run.event("D1mr") + run.event("D1mw"),
+        "branch_miss_alloc": branch_misses(run),
         "taken_branches_alloc": taken,
-        "lines99": covering(profile.counts, LINE_BYTES),
-        "pages99": covering(profile.counts, PAGE_BYTES),
+        "lines99": covering(run.counts, LINE_BYTES),
+        "pages99": covering(run.counts, PAGE_BYTES),
         "text_bytes": text_bytes(library),
     }
 
@@ -209,7 +210,7 @@ def record(subject, workload, metrics) -> dict:
     origin = provenance.Provenance(
         source=files.sha256(subject.library), toolchain=subject.toolchain, compiler=subject.toolchain,
         variant=subject.variant, stage=subject.stage, workload=workload.name, flags=" ".join(callgrind.FLAGS),
-        machine=provenance.machine())
+        machine=machine().platform)
     return {"schema": SCHEMA, "kind": "measure", "provenance": provenance.as_dict(origin), "workload": workload.name,
             "digest": workload_digest(workload),
             "role": workload.role, "weight": workload.weight, "gate": workload.gate, "stage": subject.stage,
@@ -229,8 +230,8 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="bench.measure", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.measure --workload python --so B/base/libhakmem.so --stage base "
+        prog="measure.counting", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)
     parser.add_argument("--so", type=Path, required=True)

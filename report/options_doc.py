@@ -25,7 +25,7 @@ HEAD = """# Options
 Environment variables that the library reads once, before the first allocation. Variants without the feature
 `options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
 on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
-[core/base/options.def](../core/base/options.def) by `python3 -m common.options_doc`.
+[core/base/options.def](../core/base/options.def) by `python3 -m report.options_doc`.
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
@@ -87,8 +87,8 @@ def page(options, names) -> str:
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="common.options_doc", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python3 -m common.options_doc\n\nWrite docs/options.md from core/base/options.def.")
+        prog="report.options_doc", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python3 -m report.options_doc\n\nWrite docs/options.md from core/base/options.def.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
     parser.add_argument("-o", "--output", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
@@ -96,7 +96,7 @@ def main(argv) -> int:
     if not arguments.check:
         files.write_atomic(arguments.output, text)
     elif not arguments.output.exists() or arguments.output.read_text() != text:
-        raise Failure(f"{arguments.output} is out of date: run python3 -m common.options_doc")
+        raise Failure(f"{arguments.output} is out of date: run python3 -m report.options_doc")
     return 0
 
 

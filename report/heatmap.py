@@ -14,18 +14,18 @@ from pathlib import Path
 from common import files, workloads
 from common.errors import Failure, guard
 from common.paths import ROOT
-from bench.tree import Tree
-from layout import callgrind
+from common.tree import Tree
+from measure import callgrind
 
 LINE_BYTES, LINES_A_PAGE = 64, 64
 LEAST_SHARE = 1e-7      # colours span seven decades
 
 
-def line_shares(profiles) -> dict:
-    """Line number -> share of all executions of all profiles together."""
+def line_shares(runs) -> dict:
+    """Line number -> share of all executions of all runs together."""
     executed = defaultdict(int)
-    for profile in profiles:
-        for address, times in profile.counts.items():
+    for run in runs:
+        for address, times in run.counts.items():
             executed[address // LINE_BYTES] += times
     whole = sum(executed.values())
     return {line: times / whole for line, times in executed.items()}
@@ -43,10 +43,10 @@ def stage_shares(tree: Tree, role="holdout") -> dict:
     """Stage -> line shares, of the stages that were measured."""
     found = {}
     for stage in tree.built_stages():
-        paths = [tree.profile(stage, row.name) for row in workloads.load_workloads(ROOT) if row.role == role]
-        profiles = [callgrind.load(path) for path in paths if path.exists()]
-        if profiles:
-            found[stage] = line_shares(profiles)
+        paths = [tree.counts(stage, row.name) for row in workloads.load_workloads(ROOT) if row.role == role]
+        runs = [callgrind.load(path) for path in paths if path.exists()]
+        if runs:
+            found[stage] = line_shares(runs)
     return found
 
 
@@ -83,8 +83,8 @@ def draw(stages, path: Path, title=""):
 
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
-        prog="layout.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m layout.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
+        prog="report.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
                     "Draw which cache lines of the library execute, stage by stage.")
     parser.add_argument("--build", type=Path, required=True, metavar="B")
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")

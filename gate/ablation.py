@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, model, proc
+from common import files, proc, records
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from bench import ab, effects, gate, results
+from common.tree import Tree
+from plan import model
+from gate import ab, effects, gate
 
 BASE = "balanced"
 # What core/base/build.h refuses to compile without.
@@ -57,7 +59,7 @@ def pairs(base: model.Variant, features) -> tuple:
 
 def variant_text(base: model.Variant, values) -> str:
     """A file of variants/ with these features."""
-    lines = ['sentence = "made by bench.ablation"', f'mode = "{base.mode}"', "", "[features]"]
+    lines = ['sentence = "made by gate.ablation"', f'mode = "{base.mode}"', "", "[features]"]
     lines += [f"{name} = {'true' if value else 'false'}" for name, value in values.items()]
     words = ", ".join(f'"{word}"' for word in base.flags.common)
     return "\n".join([*lines, "", "[flags]", f"common = [{words}]", ""])
@@ -72,7 +74,7 @@ def build(variants: dict, toolchain: str) -> dict:
             files.write_atomic(tree / "variants" / f"{name}.toml", text)
     proc.run([sys.executable, str(tree / "configure.py"), f"--variant={','.join(variants)}",
               f"--toolchain={toolchain}"], cwd=tree, timeout=60)
-    wanted = {name: Path("build") / f"{toolchain}-{name}" / "base" / "libhakmem.so" for name in variants}
+    wanted = {name: Tree(Path("build") / f"{toolchain}-{name}").library("base") for name in variants}
     proc.run(["ninja", *map(str, wanted.values())], cwd=tree, timeout=900)
     return {name: tree / path for name, path in wanted.items()}
 
@@ -151,7 +153,7 @@ def run_ablation(arguments, rows) -> dict:
         texts[f"with_{pair.feature}"] = variant_text(base, pair.having)
         texts[f"without_{pair.feature}"] = variant_text(base, pair.lacking)
     libraries = build(texts, arguments.toolchain)
-    return {**results.common_fields("ablation", time.time()), "base": base.name, "toolchain": arguments.toolchain,
+    return {**records.common_fields("ablation", time.time()), "base": base.name, "toolchain": arguments.toolchain,
             "workloads": [row.name for row in rows],
             "features": [ablate(pair, libraries, rows, arguments.seconds) for pair in chosen]}
 
@@ -161,7 +163,7 @@ def run_variants(arguments, rows) -> dict:
     names = list(model.load_variants(ROOT))
     libraries = build(dict.fromkeys(names), arguments.toolchain)
     subjects = [effects.Subject(name, libraries[name]) for name in names]
-    return {**results.common_fields("variants", time.time()), "reference": "bench_minimal",
+    return {**records.common_fields("variants", time.time()), "reference": "bench_minimal",
             "toolchain": arguments.toolchain, "workloads": [row.name for row in rows],
             "timed": effects.times(subjects, rows, "bench_minimal", arguments.seconds),
             "figures": effects.figures(subjects, rows)}
@@ -170,9 +172,9 @@ def run_variants(arguments, rows) -> dict:
 def parse(argv):
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="bench.ablation", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m bench.ablation --feature stats --seconds 0\n"
-                    "         python -m bench.ablation --variants\n\n"
+        prog="gate.ablation", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python -m gate.ablation --feature stats --seconds 0\n"
+                    "         python -m gate.ablation --variants\n\n"
                     "What each feature costs and brings, or each variant.")
     parser.add_argument("--variants", action="store_true", help="compare the variants instead of the features")
     parser.add_argument("--feature", action="append", default=[], help="only this one; repeatable")
@@ -195,7 +197,7 @@ def main(argv) -> int:
     rows = effects.held_out(arguments.workload)
     ab.prepare(rows, arguments.toolchain, BASE)
     record = run_variants(arguments, rows) if arguments.variants else run_ablation(arguments, rows)
-    results.append(arguments.results or results.year_file(time.time()), record)
+    records.append(arguments.results or records.year_file(time.time()), record)
     print(variants_table(record) if arguments.variants else ablation_table(record))
     over = [] if arguments.variants else [row["feature"] for row in record["features"]
                                           if (overhead(row) or 1) - 1 > OVERHEAD]

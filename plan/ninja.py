@@ -17,7 +17,7 @@ def escape_value(value) -> str:
 
 @dataclass(frozen=True)
 class Edge:
-    """One build statement."""
+    """One build statement. Paths and values may be given as anything that prints as them; they are kept as text."""
     outputs: tuple
     rule: str
     inputs: tuple = ()
@@ -25,10 +25,18 @@ class Edge:
     order_only: tuple = ()
     implicit_outputs: tuple = ()
     variables: dict = field(default_factory=dict)
+    comment: str = ""       # a line above it
+
+    def __post_init__(self):
+        for name in ("outputs", "inputs", "implicit", "order_only", "implicit_outputs"):
+            object.__setattr__(self, name, tuple(map(str, getattr(self, name))))
+        object.__setattr__(self, "variables", {name: str(value) for name, value in self.variables.items()})
 
     def text(self) -> str:
         """The statement in ninja's syntax. Values are ninja text: `$name` in them is expanded."""
         out = io.StringIO()
+        if self.comment:
+            out.write(f"# {self.comment}\n")
         out.write(f"build {' '.join(map(escape, self.outputs))}")
         _part(out, "|", self.implicit_outputs)
         out.write(f": {self.rule}")

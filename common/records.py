@@ -1,0 +1,127 @@
+"""The records of results/*.jsonl: one line a run, appended and sealed, never rewritten.
+
+Each line that is appended is sealed: results/seals.jsonl gets the number of lines that the file then has and the digest
+of all of them, so that a line which is changed, moved or taken out later is named by `verify`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from common import files, proc
+from common.errors import Failure, UserError
+from common.machine import machine
+from common.paths import ROOT
+
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)       # 1 has neither commit, nor roles, nor what ships
+RESULTS = ROOT / "results"
+SEALS = "seals.jsonl"
+UNKNOWN = "unknown"
+
+
+def revision() -> str:
+    """The commit of the clone, with `+` when the working tree differs from it; `unknown` outside of git."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+    try:
+        commit = proc.run([*git, "rev-parse", "--short=12", "HEAD"], timeout=60).stdout.strip()
+        changed = proc.run([*git, "status", "--porcelain", "--", "core", "include", "variants"], timeout=60).stdout
+    except (Failure, UserError):
+        return UNKNOWN
+    return commit + ("+" if changed.strip() else "")
+
+
+def stamp(now: float) -> str:
+    """The time as records have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def common_fields(kind: str, now: float) -> dict:
+    """What every record says of itself."""
+    return {"schema": SCHEMA, "kind": kind, "time": stamp(now), "commit": revision(),
+            "source": files.source_hash(ROOT), "machine": machine().as_dict()}
+
+
+def digest(lines) -> str:
+    """Of some lines, each with its end."""
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(directory: Path):
+    """One writer at a time: a line and its seal belong together."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / SEALS, "ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _seal_alone(path: Path):
+    whole = path.read_text().splitlines()
+    files.append_line(path.with_name(SEALS), json.dumps(
+        {"file": path.name, "lines": len(whole), "sha256": digest(whole)}, sort_keys=True))
+
+
+def seal(path: Path):
+    """Seal what a file holds now; for a writer of many lines, at its end."""
+    with _alone(path.parent):
+        _seal_alone(path)
+
+
+def append(path: Path, record: dict):
+    """One record at the end of the file, and its seal."""
+    with _alone(path.parent):
+        files.append_line(path, json.dumps(record, sort_keys=True, separators=(",", ":")))
+        _seal_alone(path)
+
+
+def verify(directory: Path) -> list:
+    """One sentence for each file that is not what its seals say."""
+    wrong, contents, sealed = [], {}, {}
+    seals = directory / SEALS
+    for line in seals.read_text().splitlines() if seals.exists() else []:
+        seal = json.loads(line)
+        path = directory / seal["file"]
+        if path not in contents:
+            contents[path] = path.read_text().splitlines() if path.exists() else []
+        if seal["lines"] < sealed.get(path, 0):
+            wrong.append(f"{path}: its seals do not grow")
+        sealed[path] = seal["lines"]
+        if digest(contents[path][:seal["lines"]]) != seal["sha256"]:
+            wrong.append(f"{path}: lines 1 to {seal['lines']} are not those that were sealed")
+    for path in sorted(directory.glob("*.jsonl")):
+        count = len(path.read_text().splitlines())
+        if path.name != SEALS and sealed.get(path, 0) != count:
+            wrong.append(f"{path}: {count} lines, of which {sealed.get(path, 0)} are sealed: append by common.records")
+    return list(dict.fromkeys(wrong))
+
+
+def read(path: Path) -> list:
+    """Every record of a file. Failure names a line that is not one."""
+    found = []
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: nothing was recorded yet") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            if record["schema"] not in SCHEMAS:
+                raise ValueError(f"schema {record['schema']}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failure(f"{path} line {number} is not a result ({error})") from None
+        found.append(record)
+    return found
+
+
+def year_file(now: float) -> Path:
+    """Where the records of a year go."""
+    return RESULTS / f"{time.gmtime(now).tm_year}.jsonl"
+
+
+def everything(directory: Path = RESULTS) -> list:
+    """The records of all years, oldest first."""
+    return [record for path in sorted(directory.glob("[0-9]*.jsonl")) for record in read(path)]

@@ -1,0 +1,146 @@
+"""The build tree of one configuration, build/<toolchain>-<variant>: every file in it is named here, and only here."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from common import files
+from common.errors import UserError
+
+LIBRARY = "libhakmem.so"
+STAGES = ("base", "pgo", "layout", "bolt")
+GATED = STAGES[1:]
+AGAIN = "again"     # in place of a stage's name: the base library, measured a second time
+BEFORE = {"pgo": ("base", None), "layout": (None, "compile"), "bolt": (None, "layout")}
+SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}       # of a profile
+NOTES = "gcov"      # gcc: the directory that both compiles name with -dumpbase: .gcno files, .gcda of the profile
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Paths below one build directory."""
+    root: Path
+
+    def __str__(self):
+        return str(self.root)
+
+    @property
+    def label(self) -> str:
+        """<toolchain>-<variant>"""
+        return self.root.name
+
+    # what is built
+
+    def library(self, stage: str) -> Path:
+        """The library of a stage; stage `train` is the instrumented one."""
+        return self.root / stage / LIBRARY
+
+    def object(self, stage: str, source: str) -> Path:
+        """What a source of core/ is compiled to."""
+        return self.root / stage / PurePosixPath(source).with_suffix(".o")
+
+    def artifact(self, stage: str) -> Path:
+        """The stamp of the checks on a stage's library."""
+        return self.root / stage / "artifact.ok"
+
+    @property
+    def order(self) -> Path:
+        """The symbol order that the counts suggest."""
+        return self.root / "layout" / "order.txt"
+
+    @property
+    def bolt_input(self) -> Path:
+        """The library that BOLT reads."""
+        return self.root / "bolt" / "input.so"
+
+    @property
+    def fdata(self) -> Path:
+        """BOLT's profile."""
+        return self.root / "bolt" / "profile.fdata"
+
+    # profiles
+
+    def trained(self, toolchain: str, workload: str) -> Path:
+        """The profile of one workload."""
+        return self.root / "train" / f"{workload}.{SUFFIX[toolchain]}"
+
+    def profile(self, toolchain: str) -> Path:
+        """The merged profile."""
+        return self.root / "pgo" / f"merged.{SUFFIX[toolchain]}"
+
+    @property
+    def checked(self) -> Path:
+        """What was found in the merged profile."""
+        return self.root / "pgo" / "checked.json"
+
+    @property
+    def notes(self) -> Path:
+        """gcc: where both compiles name their profile."""
+        return self.root / NOTES
+
+    @property
+    def unpacked(self) -> Path:
+        """gcc: the digests of the merged profile's files, when they lie in `notes`."""
+        return self.notes / "unpacked.json"
+
+    # measurements and what follows from them
+
+    def measure(self, stage: str, workload: str) -> Path:
+        """The metrics of a workload under a stage's library."""
+        return self.root / "measure" / stage / f"{workload}.json"
+
+    def counts(self, stage: str, workload: str) -> Path:
+        """Callgrind's output of the same run."""
+        return self.root / "measure" / stage / f"{workload}.cg.gz"
+
+    def golden(self, stage: str) -> Path:
+        """Instructions of malloc and free, pattern by pattern."""
+        return self.root / "golden" / f"{stage}.json"
+
+    def gate(self, stage: str) -> Path:
+        """The verdict on a stage."""
+        return self.root / "gate" / f"{stage}.json"
+
+    def select(self, name: str) -> Path:
+        """A file that says what goes on: objects.rsp, compile.json, order.txt, layout.json, ship.json."""
+        return self.root / "select" / name
+
+    @property
+    def wall(self) -> Path:
+        """Wall clock of all stages."""
+        return self.root / "wall.json"
+
+    @property
+    def own(self) -> Path:
+        """What ships, under the user's own commands."""
+        return self.root / "own.json"
+
+    @property
+    def dist(self) -> Path:
+        """Where any but the first configuration ships to."""
+        return self.root / "dist"
+
+    # what was decided
+
+    def chosen(self, name: str) -> str:
+        """The stage that the select file `name`.json names."""
+        path = self.select(f"{name}.json")
+        try:
+            return files.read_fields(path, "stage")["stage"]
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: run `make pgo` first") from None
+
+    def before(self, stage: str) -> str:
+        """The stage that `stage` is built upon and gated against."""
+        if stage not in BEFORE:
+            raise UserError(f"stage '{stage}' is not gated; valid stages: {', '.join(BEFORE)}")
+        fixed, chosen_by = BEFORE[stage]
+        return fixed or self.chosen(chosen_by)
+
+    def built_stages(self) -> tuple:
+        """Stages whose library exists."""
+        return tuple(stage for stage in STAGES if self.library(stage).exists())
+
+
+def training_counts(tree: Tree, stage: str, workloads) -> tuple:
+    """(path, weight) of the training workloads' callgrind outputs of one stage."""
+    return tuple((tree.counts(stage, row.name), row.weight) for row in workloads if row.role == "train")

@@ -1,0 +1,1 @@
+"""Judging one library against another: the gates of the build, comparisons of revisions and of features."""

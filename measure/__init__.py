@@ -1,0 +1,1 @@
+"""Counts, control flow, golden figures and times of a library, and the statistics over them."""

@@ -1,0 +1,1 @@
+"""What is built: the tables, and the edges of the graph made from them. configure.py writes it; nothing is run here."""

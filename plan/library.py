@@ -1,0 +1,103 @@
+"""Edges of the library itself: compiling and linking its stages, BOLT, and the checks on what came out."""
+
+from pathlib import PurePosixPath
+
+from common.paths import EXPORTS
+from plan.ninja import Edge
+from plan.project import compiler, flags_name
+
+
+def gcc_names(config, source) -> str:
+    """Both compiles of a source must name their profile alike, since static functions' identifiers depend on it."""
+    return f"-dumpbase {config.tree.notes}/{source} -dumpbase-ext {PurePosixPath(source).suffix}"
+
+
+def seed(config, source) -> str:
+    """gcc draws random numbers for its profile stamps and symbols, unless it is told what to start from."""
+    return f"-frandom-seed={source} " if config.toolchain == "gcc" else ""
+
+
+def compile_edges(project, config, stage, extra=None) -> list:
+    """One compile a source. `extra(source)` gives (flags, implicit inputs, implicit outputs)."""
+    edges = []
+    for source in project.sources:
+        more, needs, makes = extra(source) if extra else ("", (), ())
+        edges.append(Edge((config.tree.object(stage, source),), "compile", (source,), implicit=needs,
+                          implicit_outputs=makes, variables={
+                              "cc": compiler(config.toolchain),
+                              "flags": f"${flags_name(config)} {seed(config, source)}{more}".strip()}))
+    return edges
+
+
+def link_variables(project, config, link="$link_so") -> dict:
+    """What every link of a configuration has in common."""
+    return {"cc": compiler(config.toolchain), "lld": f"$lld_{config.toolchain}", "link": link,
+            "optimize": project.variants[config.variant].optimize(config.toolchain)}
+
+
+def link_edge(project, config, stage) -> Edge:
+    """Objects of the stage -> library."""
+    return Edge((config.tree.library(stage),), "link", config.objects(project.sources, stage), implicit=(EXPORTS,),
+                variables=link_variables(project, config))
+
+
+def artifact_edge(config, stage, order=None) -> Edge:
+    """The checks on a finished library; its stamp."""
+    library = config.tree.library(stage)
+    return Edge((config.tree.artifact(stage),), "artifact",
+                implicit=(library, EXPORTS, "layout/artifact.py", *((order,) if order else ())),
+                variables={"so": library, "options": f"--order {order}" if order else ""})
+
+
+def base_edges(project, config) -> list:
+    """Plain objects and their link."""
+    return [*compile_edges(project, config, "base"), link_edge(project, config, "base"), artifact_edge(config, "base")]
+
+
+def pgo_edges(project, config) -> list:
+    """The same sources with the checked profile."""
+    tree, profile = config.tree, config.profile()
+    edges = []
+    if config.toolchain == "gcc":
+        # An instrumented compile deletes the .gcda of its name, so that this comes after all of them.
+        instrumented = () if project.repeat else config.objects(project.sources, "train")
+        edges.append(Edge((tree.unpacked,), "unpack", (profile,), implicit=("pgo/unpack.py", *instrumented),
+                          variables={"directory": tree.notes}))
+
+    def profiled(source):
+        if config.toolchain == "clang":
+            return f"$pgo_clang -fprofile-use={profile}", (profile, tree.checked), ()
+        return f"$pgo_gcc {gcc_names(config, source)}", (tree.unpacked, tree.checked), ()
+
+    return [*edges, *compile_edges(project, config, "pgo", profiled), link_edge(project, config, "pgo"),
+            artifact_edge(config, "pgo")]
+
+
+def ordered_link(project, config, target, order, more="") -> Edge:
+    """Link the objects that were let through in an order."""
+    objects = config.tree.select("objects.rsp")
+    both = config.objects(project.sources, "base") + config.objects(project.sources, "pgo")
+    return Edge((target,), "link_ordered", implicit=(objects, order, *both, EXPORTS),
+                variables={**link_variables(project, config), "objects": objects, "order": order, "more": more})
+
+
+def layout_edges(project, config) -> list:
+    """The chosen objects, linked in the order. A repeated build takes the order that was let through."""
+    tree = config.tree
+    if project.repeat:
+        return [ordered_link(project, config, tree.library("layout"), tree.select("order.txt"))]
+    return [ordered_link(project, config, tree.library("layout"), tree.order),
+            artifact_edge(config, "layout", tree.order)]
+
+
+def bolt_input_edges(project, config) -> list:
+    """The same link, in the order that was let through, with what BOLT needs."""
+    return [ordered_link(project, config, config.tree.bolt_input, config.tree.select("order.txt"),
+                         "-Wl,--emit-relocs")]
+
+
+def bolt_edges(_project, config) -> list:
+    """BOLT rewrites it."""
+    tree = config.tree
+    return [Edge((tree.library("bolt"),), "bolt", implicit=(tree.bolt_input, tree.fdata, "layout/bolt.py"),
+                 variables={"so": tree.bolt_input, "fdata": tree.fdata}), artifact_edge(config, "bolt")]

@@ -1,0 +1,1 @@
+"""What people read of results: tables, pages, pictures, the history of a figure, README's figures."""

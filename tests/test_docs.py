@@ -14,6 +14,7 @@ import pytest
 from common.proc import run
 from tests.support import ROOT, copy_of_sources, libraries
 
+NEEDS = ("matrix",)
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")

@@ -9,6 +9,7 @@ from bench.tree import STAGES, Tree
 from common.errors import Failure
 from tests.support import BUILD, ROOT, brought_up_to_date
 
+NEEDS = ("matrix", "build/bench/bench_fastpath", "build/bench/steady.so")
 VARIANTS = ("bench_minimal", "balanced")
 
 

@@ -393,7 +393,7 @@ def library(**changes):
         "segments": (elf.Segment(elf.PT_LOAD, elf.PF_X, 0, 1), elf.Segment(elf.PT_GNU_STACK, elf.PF_W, 0, 0),
                      elf.Segment(elf.PT_GNU_RELRO, 0, 0, 1)),
         "dynamic": ((elf.DT_FLAGS, elf.DF_BIND_NOW),),
-        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hak_trim")),
+        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hakmem_trim")),
     }
     return elf.Elf(**{**fields, **changes})
 

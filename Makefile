@@ -19,6 +19,7 @@ WORKLOAD ?=
 RULES ?= regression
 FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 600
+K ?=
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
@@ -37,7 +38,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
+.PHONY: help pgo all test check tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
 	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
@@ -77,10 +78,18 @@ pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gat
 all: configured ## Build all seven variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
 
-test: all-tools ## Build and run all tests
+test: all-tools ## Build and run all tests; K=NAME: those that match, and what they need is built
 	@test -f build.ninja || ./configure.py $(OPTIONS)
+ifeq ($(value K),)
 	@$(ALONE) $(NINJA) --quiet matrix tests bench
 	@$(MODULE) tests.run
+else
+	@$(MODULE) tests.run --build -k $(call quote,$(value K))
+endif
+
+check: all-tools ## Before each commit: the cheapest tests of each kind, a minute on two cores
+	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(MODULE) tests.run --check --build
 
 tests: test-tools ## Build the C tests without running them
 	@test -f build.ninja || ./configure.py $(OPTIONS)
@@ -157,12 +166,13 @@ wall: configured ## Wall clock of all stages, interleaved, when nothing else run
 	@$(ALONE) $(NINJA) wall
 	@$(MODULE) measure.wall --show $(TREES)
 
-format: test-tools ## Format the C sources
-	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')
+format: test-tools ## Format the C and C++ sources
+	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'bench/*.cc' 'pgo/*.c' \
+	    'tests/*.[ch]' 'tests/*.cc')
 
-lint: test-tools ## Check the format of the C sources and the style of the Python
-	@clang-format --dry-run --Werror $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'pgo/*.c' 'tests/*.[ch]')
-	@flake8
+lint: test-tools ## What tests/test_style.py enforces: clang-format, clang-tidy, flake8
+	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(MODULE) tests.run --build tests/test_style.py
 
 clean: ## Remove everything that was built
 	rm -rf build dist build.ninja compile_commands.json

@@ -3,18 +3,23 @@
     /usr/bin/python3 -m tests.run                          all tests
     /usr/bin/python3 -m tests.run tests/test_c.py -k fork  what pytest would select
     /usr/bin/python3 -m tests.run -k "fork and not stdio"  of all files
+    /usr/bin/python3 -m tests.run --check --build          the cheapest of each kind, and what they need is built
     HAK_SO=dist/libhakmem.so /usr/bin/python3 -m tests.run tests/test_c.py
 
 Every case of a C program counts as one. Exit 0: all passed; 1: some failed; 2: nothing to test, or wrong usage.
 """
 
 import argparse
+import os
 import sys
 
 import pytest
 
 from common.errors import UserError, guard
 from common.paths import ROOT
+from tests.building import Builder
+from tests.check import TREES, Cheapest
+from tests.parallel import SideBySide
 from tests.support import ctests, libraries, program_of
 
 
@@ -75,22 +80,39 @@ def check_built():
         raise UserError(f"{len(missing)} test programs are not built ({missing[0]}, ...): run `make tests`")
 
 
-def main(argv) -> int:
-    """Parse, run pytest with the counter, print the closing line."""
+def parse(argv):
+    """(our options, what pytest is to select)"""
     parser = argparse.ArgumentParser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    _, chosen = parser.parse_known_args(argv)
-    if not chosen:
-        check_built()
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="how many run side by side (default: one a processor)")
+    parser.add_argument("--build", action="store_true", help="build what the selected tests need, and no more")
+    parser.add_argument("--check", action="store_true", help="the cheapest tests of each kind (tests/check.toml)")
+    arguments, chosen = parser.parse_known_args(argv)
     if not any((ROOT / word.split("::")[0]).exists() for word in chosen):
         chosen = ["tests", *chosen]
+    return arguments, chosen
+
+
+def main(argv) -> int:
+    """Parse, run pytest with the plug-ins, print the closing line."""
+    arguments, chosen = parse(argv)
     counter = Counter()
+    plugins = [counter, SideBySide(arguments.jobs)]
+    cheapest = Cheapest() if arguments.check else None
+    if arguments.build:
+        plugins.append(Builder(TREES if arguments.check else ()))
+    elif chosen == ["tests"]:
+        check_built()
     options = ["--rootdir", str(ROOT), "--tb=short", "--continue-on-collection-errors",
                "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",
                "-o", "console_output_style=none"]
-    status = pytest.main([*options, *chosen], plugins=[counter])
-    for name, reason in counter.skipped:
-        print(f"skipped {name}: {reason}")
+    status = pytest.main([*options, *chosen], plugins=[*plugins, *filter(None, [cheapest])])
+    for line in [*(f"skipped {name}: {reason}" for name, reason in counter.skipped),
+                 *(cheapest.left_out() if cheapest else [])]:
+        print(line)
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        print(f"no test matches {' '.join(chosen)}", file=sys.stderr)
     print(counter.closing(), flush=True)
     if counter.failed:
         return 1

@@ -17,6 +17,7 @@ from plan.model import CTest, load_tests, load_variants
 PROGRAMS = BUILD / "tests"
 BUILD_SECONDS = 1800        # the shipped library is the whole pipeline
 SONAME = "libhakmem.so.0"
+AS_BUILT = "HAK_TESTS_AS_BUILT"     # set while somebody else sees to it that libraries are up to date
 # The environment of a fuzz target. Blocks come from our own allocator: a leak checker sees none of them.
 FUZZING = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -48,7 +49,7 @@ def libraries() -> list[Path]:
 @functools.cache
 def brought_up_to_date(so: Path) -> bool:
     """True; builds the library where ninja would."""
-    if not is_current(so):
+    if not os.environ.get(AS_BUILT) and not is_current(so):
         print(f"tests: {so.relative_to(ROOT)} is of an earlier source: building it again", file=sys.stderr, flush=True)
         run(["ninja", "--quiet", str(so.relative_to(ROOT))], cwd=ROOT, timeout=BUILD_SECONDS)
     return True

@@ -10,6 +10,7 @@ import pytest
 from ship import ship
 from tests.support import BUILD, ROOT
 
+NEEDS = ("matrix",)
 LINKS = {
     "dynamic": [], "static": ["-static"], "static-pie": ["-static-pie", "-fPIE"], "lto": ["-flto", "-O2"],
     "static-lto": ["-flto", "-O2", "-static"],

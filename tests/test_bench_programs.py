@@ -12,6 +12,7 @@ from bench import bench, inputs, over_time, ranking
 from bench.ranking import Sample, Study
 from tests.support import ROOT, Preloaded, label, main_library, needs
 
+NEEDS = ("matrix",)
 HARNESS = ROOT / "bench" / "programs" / "harness.c"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-pthread", "-fno-builtin")
 REPORT = re.compile(r"^(\w+) ops=\d+ seconds=[\d.]+ ops_per_sec=\d+ peak_rss_kib=\d+\n$")
@@ -144,6 +145,7 @@ def test_over_time_takes_the_words_of_the_table(programs):
         assert listed == [word.name for word in over_time.words(key)]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("shape", ["once", "trickle", "threads"])
 def test_over_time_sees_what_the_c_library_keeps_and_gives_back(programs, shape):
     """Large blocks are mappings of their own, which go at once; tiny ones stay for ever. What lives does not count."""
@@ -156,12 +158,14 @@ def test_over_time_sees_what_the_c_library_keeps_and_gives_back(programs, shape)
     assert kept["area"] > 64 * over_time.MIB * 0.19 > 4 * freed["area"]
 
 
+@pytest.mark.alone
 def test_over_time_repeats_bursts(programs):
     one, ten = (figures_of(programs("bench_over_time"), shape, "big", env={"MALLOC_MMAP_THRESHOLD_": "1000000"})
                 for shape in ("once", "repeat"))
     assert 8 < ten["faults"] / one["faults"] < 12 and ten["peak"] < 1.2 * one["peak"]
 
 
+@pytest.mark.alone
 def test_over_time_goes_on_with_small_operations(programs):
     """In the shapes that say so, until the end."""
     def operations(shape):
@@ -171,6 +175,7 @@ def test_over_time_goes_on_with_small_operations(programs):
     assert operations("once") < 64 <= min(operations("trickle"), operations("threads")) - 32 * 10
 
 
+@pytest.mark.alone
 def test_over_time_under_the_library(programs):
     """After a burst no more stays than the retained amount; hardened holds freed blocks back for a while."""
     library = main_library()

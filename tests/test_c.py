@@ -11,6 +11,7 @@ import pytest
 from common.proc import describe_status
 from tests.support import ROOT, Preloaded, ctests, label, libraries, program_of
 
+NEEDS = ("matrix", "build/tests/life_early_and_late")
 SKIPPED = 77
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0",

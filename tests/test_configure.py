@@ -156,6 +156,7 @@ def test_render_escapes_and_fills():
     assert text == "root = /a b\nbuild a$ b: r c$:d\n  x = $y\n"
 
 
+@pytest.mark.alone
 def test_second_run_keeps_the_file(clone):
     """Unchanged content keeps its time stamp, and it takes under half a second."""
     before = (clone / "build.ninja").stat().st_mtime_ns

@@ -6,6 +6,7 @@ from tests.support import ROOT, label, libraries
 from tests.test_archive import run
 from tests.test_operators import run_under
 
+NEEDS = ("matrix",)
 SOURCES = ROOT / "tests" / "deepbind"
 BINDINGS = {"lazy": ["-Wl,-z,lazy,-z,norelro"], "now": ["-Wl,-z,now,-z,relro"], "symbolic": ["-Wl,-Bsymbolic,-z,now"],
             "no plt": ["-fno-plt", "-Wl,-z,relro"]}

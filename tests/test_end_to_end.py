@@ -76,6 +76,7 @@ def test_wrong_names_are_one_sentence(tmp_path, words, valid):
     assert (clone / "build.ninja").read_bytes() == before
 
 
+@pytest.mark.own_job
 @pytest.mark.parametrize("toolchain", ["clang", "gcc"])
 def test_two_clones_ship_the_same(tmp_path, toolchain):
     """Without a given profile, in directories of other names and lengths: each trains and judges for itself."""

@@ -9,6 +9,7 @@ from common.tree import STAGES, Tree
 from measure import golden
 from tests.support import BUILD, ROOT, brought_up_to_date
 
+NEEDS = ("matrix", "build/bench/bench_fastpath", "build/bench/steady.so")
 VARIANTS = ("bench_minimal", "balanced")
 
 

@@ -399,7 +399,7 @@ def library(**changes):
         "segments": (elf.Segment("PT_LOAD", P_FLAGS.PF_X), elf.Segment("PT_GNU_STACK", P_FLAGS.PF_W),
                      elf.Segment("PT_GNU_RELRO", 0)),
         "dynamic": (("DT_FLAGS", NOW),),
-        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hak_trim")),
+        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hakmem_trim")),
     }
     return elf.Elf(**{**fields, **changes})
 

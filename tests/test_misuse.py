@@ -9,6 +9,7 @@ from plan import model
 from tests.misuse import table
 from tests.support import Preloaded, label, libraries
 
+NEEDS = ("matrix", "build/tests/misuse")
 # What the line says, by how the misuse's name begins.
 PHRASES = {
     "double-free": "double free|freed before",

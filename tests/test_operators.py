@@ -14,6 +14,7 @@ from ship import ship
 from tests.support import BUILD, ROOT, Preloaded, label, libraries
 from tests.test_archive import TREES, objects, run
 
+NEEDS = ("matrix",)
 CXX = ROOT / "tests" / "cxx"
 FLAGS = ["-std=c++17", "-O1", "-fsized-deallocation", "-Wall", "-Wextra", "-Werror", "-Wno-alloc-size-larger-than",
          "-Wno-mismatched-new-delete", "-Wno-sized-deallocation"]

@@ -132,6 +132,8 @@ endforeach()
 JAVA = """
 import java.util.*;
 import java.util.stream.*;
+
+NEEDS = ("matrix",)
 public class Small {
     public static void main(String[] arguments) throws Exception {
         Map<String, List<Integer>> table = new TreeMap<>();

@@ -2,10 +2,11 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests import support
+from tests import building, check, parallel, support
 from tests.run import Counter
 from tests.support import ROOT
 
@@ -72,3 +73,96 @@ def test_a_library_of_an_earlier_source_is_built(monkeypatch, tmp_path):
     finally:
         support.brought_up_to_date.cache_clear()
     assert built == [["ninja", "--quiet", "build/x/libhakmem.so"]]
+
+
+# Side by side
+
+
+class Item:
+    """What the scheduler looks at of a pytest item."""
+
+    def __init__(self, nodeid, mark=""):
+        self.nodeid, self.mark, self.path = nodeid, mark, Path(nodeid.split("::")[0])
+
+    def get_closest_marker(self, name):
+        return name if name == self.mark else None
+
+
+def test_jobs_are_files_but_for_marked_tests():
+    items = [Item("test_a.py::x"), Item("test_c.py::p"), Item("test_a.py::y", "own_job"), Item("test_a.py::z"),
+             Item("test_a.py::t", "alone")]
+    beside, after = parallel.jobs_of(items)
+    assert [[item.nodeid for item in job.items] for job in beside] == [
+        ["test_c.py::p"], ["test_a.py::y"], ["test_a.py::x", "test_a.py::z"]]
+    assert [item.nodeid for item in after.items] == ["test_a.py::t"]
+    assert parallel.jobs_of(items[:1])[1] is None
+
+
+TINY = """
+import os, time, pytest
+from pathlib import Path
+HERE = Path(__file__).parent
+
+def meet(mine, other):
+    (HERE / mine).touch()
+    for _ in range(500):
+        if (HERE / other).exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError("the other one never ran beside this one")
+"""
+
+
+def test_files_run_at_the_same_time_and_a_dead_one_fails(tmp_path):
+    """Two files meet; a third ends its process: that test and those behind it failed, those before it passed."""
+    (tmp_path / "test_one.py").write_text(TINY + "def test_it(): meet('a', 'b')\n")
+    (tmp_path / "test_two.py").write_text(TINY + "def test_it(): meet('b', 'a')\n")
+    (tmp_path / "test_three.py").write_text(
+        TINY + "def test_good(): print('heard')\ndef test_dies(): os._exit(3)\ndef test_late(): pass\n"
+        "@pytest.mark.skip(reason='no')\ndef test_no(): pass\n")
+    (tmp_path / "test_four.py").write_text(TINY + "def test_wrong():\n    print('seen')\n    assert 1 == 2\n")
+    done = subprocess.run(["/usr/bin/python3", "-m", "tests.run", "--jobs", "2", tmp_path], cwd=ROOT, timeout=60,
+                          capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "3 passed, 4 failed" and done.returncode == 1, done.stdout
+    assert done.stdout.count("the process of this job ended before its test did: exit 3") == 3
+    assert "seen" in done.stdout and "heard" not in done.stdout
+
+
+# make check, make test K=name
+
+
+def test_check_has_a_row_for_each_file():
+    files = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    assert set(check.rows()) == files
+    assert all(row.only == () or row.reason == "" for row in check.rows().values())
+
+
+def test_check_chooses_by_name():
+    row = check.Check("test_c.py", only=(r"\[api_", "^test_other"))
+    names = ["test_program[api_malloc]", "test_program[life_api_]", "test_other"]
+    assert [check.is_chosen(row, name) for name in names] == [True, False, True]
+    assert check.is_chosen(check.Check("a"), "x") and not check.is_chosen(check.Check("a", reason="long"), "x")
+    with pytest.raises(pytest.UsageError, match="no test of test_c.py has 'gone'"):
+        check.check_patterns({"test_c.py": check.Check("test_c.py", only=("gone",))}, {"test_c.py": names})
+
+
+def test_what_a_test_needs_is_built():
+    class Chosen:
+        module = support
+    row = next(row for row in support.ctests() if row.name == "life_data_limit_midway")
+    Chosen.callspec = type("Spec", (), {"params": {"run": (row, ROOT / "build" / "x" / "libhakmem.so")}})
+    assert building.targets_of(Chosen) >= {"build/tests/life_limit_midway", "build/x/libhakmem.so"}
+    Chosen.callspec = type("Spec", (), {"params": {"number": 5}})
+    assert building.targets_of(Chosen) == set()
+    Chosen.module = type("Module", (), {"NEEDS": ("matrix",)})
+    assert building.targets_of(Chosen) == {"matrix"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda path: path.name)
+def test_files_that_use_the_build_say_what_they_need(path):
+    """Otherwise `make test K=` would run them on what happens to be there."""
+    text = path.read_text()
+    names = "BUILD|libraries|main_library|subjects"
+    uses = re.search(rf"^from tests\.(support|programs) import .*\b({names})\b", text, re.M)
+    if uses:
+        assert re.search(r"^NEEDS = \(", text, re.M), f"{path.name} uses {uses[2]}: give it NEEDS, a tuple of targets"

@@ -9,6 +9,7 @@ import pytest
 from common.proc import describe_status
 from tests.support import Preloaded, label, libraries, needs
 
+NEEDS = ("matrix",)
 # Every block of memory that is watched by a runtime: its malloc, a thread, contents.
 PROGRAM = r"""
 #include <pthread.h>

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import configure
-from common import plan
 from common.proc import run
+from plan import plan
 from tests.support import ROOT, copy_of_sources, libraries
 
 NEEDS = ("matrix",)
@@ -146,8 +146,8 @@ def planned_files() -> set:
     made = set()
     for toolchain in ("clang", "gcc"):
         arguments = configure.parse(["--variant=bench_minimal", f"--toolchain={toolchain}", "--train", "/bin/true"])
-        project, configs, _rows = configure.load(arguments)
-        for edge in plan.plan(project, configs):
+        project, _rows = configure.load(arguments)
+        for edge in plan.plan(project):
             made.update(name.removeprefix(f"build/{toolchain}-bench_minimal/")
                         for name in (*edge.outputs, *edge.implicit_outputs))
         made.update(f"build/workload/{row.name}.json" for row in project.workloads)

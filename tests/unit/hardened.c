@@ -577,11 +577,11 @@ static void test_refused_blocks_go_with_their_chunks(void **state)
     };
     void *blocks[MANY];
     for (int i = 0; i < MANY; i++) {
-        blocks[i] = hak_alloc(500000);
+        blocks[i] = hakmem_alloc(500000);
         assert_non_null(blocks[i]);
     }
     for (int i = 0; i < MANY; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
     const hak_pool_view_t before = hak_pool_view();
     refusing = true;

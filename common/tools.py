@@ -27,11 +27,6 @@ class Tool:
     python_module: str = ""
     consequence: str = ""
 
-    @property
-    def required(self) -> bool:
-        """A tool whose loss has no stated consequence stops the build."""
-        return not self.consequence
-
 
 def load_tools(path=TABLE) -> dict:
     """name -> Tool."""

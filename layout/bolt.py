@@ -6,10 +6,11 @@ So it also writes the profile as it understood it (-w), and each of malloc, free
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
+
+import yaml
 
 from common import files, proc, tools
 from common.errors import Failure, UserError, guard
@@ -19,12 +20,14 @@ from layout.fdata import REQUIRED
 # Why each: docs/pipeline.md. No -hugify and no -use-gnu-stack; -icf=safe keeps function pointers distinct.
 FLAGS = ("-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",
          "-icf=safe", "--no-huge-pages", "--align-text=64", "-update-debug-sections", "--bolt-info=0", "-dyno-stats")
-_FUNCTION = re.compile(r"^  - name:\s+'?([^'\s]+)'?$.*?^    exec:\s+(\d+)$", re.MULTILINE | re.DOTALL)
 
 
-def profiled(yaml: str) -> dict:
+def profiled(text: str) -> dict:
     """Function name -> times entered, from the profile that BOLT writes back."""
-    return {name: int(times) for name, times in _FUNCTION.findall(yaml)}
+    try:
+        return {row["name"]: int(row["exec"]) for row in yaml.load(text, yaml.CSafeLoader)["functions"]}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise Failure(f"what BOLT wrote back is no profile ({error})") from None
 
 
 def without_counts(library: elf.Elf, counted: dict, required=REQUIRED) -> list:

@@ -13,24 +13,24 @@ extern "C" {
 #endif
 
 /* "0.1.0 bench_minimal": version and variant. Static storage. */
-const char *hak_version(void);
+const char *hakmem_version(void);
 
 /* The malloc family under names that nothing else defines. Blocks are interchangeable with those of malloc.
  * NULL and errno ENOMEM when memory is out. */
-void *hak_alloc(size_t size);
-void *hak_alloc_zeroed(size_t count, size_t size);
-void *hak_alloc_aligned(size_t align, size_t size); /* align: a power of two, else NULL and EINVAL */
-void *hak_resize(void *block, size_t size);
-void hak_free(void *block);
-size_t hak_usable_size(const void *block); /* bytes; 0 for NULL and for pointers that are not ours */
+void *hakmem_alloc(size_t size);
+void *hakmem_alloc_zeroed(size_t count, size_t size);
+void *hakmem_alloc_aligned(size_t align, size_t size); /* align: a power of two, else NULL and EINVAL */
+void *hakmem_resize(void *block, size_t size);
+void hakmem_free(void *block);
+size_t hakmem_usable_size(const void *block); /* bytes; 0 for NULL and for pointers that are not ours */
 
 /* Gives unused memory back to the system, whatever the purge delay says: the calling thread's caches, those of finished
  * threads, the pool. Returns 1 if any memory was given back, else 0. */
-int hak_trim(void);
+int hakmem_trim(void);
 
 /* Prints options and statistics as text, or as one JSON object, to a file descriptor. Counters are zero in variants
  * without statistics. */
-void hak_stats_print(int fd, int json);
+void hakmem_stats_print(int fd, int json);
 
 #ifdef __cplusplus
 }

@@ -129,12 +129,12 @@ static inline long peak_resident_kib(void)
 }
 
 // Of hakmem.h, if that is the malloc: "0.1.0 balanced".
-extern const char *hak_version(void) __attribute__((weak));
+extern const char *hakmem_version(void) __attribute__((weak));
 
 // The malloc is hakmem in this variant.
 static inline int is_variant(const char *name)
 {
-    return hak_version != NULL && strstr(hak_version(), name) != NULL;
+    return hakmem_version != NULL && strstr(hakmem_version(), name) != NULL;
 }
 
 // Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop.

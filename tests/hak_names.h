@@ -23,12 +23,12 @@ static inline void *hak_names_resize_array(void *block, size_t count, size_t eac
         errno = ENOMEM;
         return NULL;
     }
-    return hak_resize(block, size);
+    return hakmem_resize(block, size);
 }
 
 static inline int hak_names_posix_memalign(void **block, size_t alignment, size_t size)
 {
-    void *taken = hak_alloc_aligned(alignment, size);
+    void *taken = hakmem_alloc_aligned(alignment, size);
     if (taken == NULL) {
         return errno;
     }
@@ -36,15 +36,15 @@ static inline int hak_names_posix_memalign(void **block, size_t alignment, size_
     return 0;
 }
 
-#define malloc              hak_alloc
-#define free                hak_free
-#define calloc              hak_alloc_zeroed
-#define realloc             hak_resize
+#define malloc              hakmem_alloc
+#define free                hakmem_free
+#define calloc              hakmem_alloc_zeroed
+#define realloc             hakmem_resize
 #define reallocarray        hak_names_resize_array
-#define aligned_alloc       hak_alloc_aligned
-#define memalign            hak_alloc_aligned
+#define aligned_alloc       hakmem_alloc_aligned
+#define memalign            hakmem_alloc_aligned
 #define posix_memalign      hak_names_posix_memalign
-#define malloc_usable_size  hak_usable_size
-#define malloc_trim(unused) hak_trim()
+#define malloc_usable_size  hakmem_usable_size
+#define malloc_trim(unused) hakmem_trim()
 
 #endif

@@ -379,7 +379,7 @@ VERSION_SCRIPT = """/* comment: global: nothing; */
 {
   global:
     malloc; free;   # the family
-    hak_*;
+    hakmem_*;
     extern "C" { "calloc"; };
   local: *;
 };
@@ -393,7 +393,7 @@ def library(**changes):
         "segments": (elf.Segment(elf.PT_LOAD, elf.PF_X, 0, 1), elf.Segment(elf.PT_GNU_STACK, elf.PF_W, 0, 0),
                      elf.Segment(elf.PT_GNU_RELRO, 0, 0, 1)),
         "dynamic": ((elf.DT_FLAGS, elf.DF_BIND_NOW),),
-        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hak_trim")),
+        "exported": tuple(function(name, 1, 1) for name in ("malloc", "free", "calloc", "hakmem_trim")),
     }
     return elf.Elf(**{**fields, **changes})
 
@@ -405,7 +405,7 @@ def test_functions_without_a_size_are_in_no_order():
 
 
 def test_version_script():
-    assert artifact.version_script_globals(VERSION_SCRIPT) == ("malloc", "free", "hak_*", "calloc")
+    assert artifact.version_script_globals(VERSION_SCRIPT) == ("malloc", "free", "hakmem_*", "calloc")
 
 
 def test_a_right_library_has_no_complaint():

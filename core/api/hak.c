@@ -1,4 +1,4 @@
-/* hak.c: the hak_ names (include/hakmem.h), and what happens when the library is loaded, forks and is unloaded. */
+/* hak.c: the public functions (include/hakmem.h), and what happens when the library is loaded, forks and is unloaded. */
 #include "hakmem.h"
 
 #include "api/family.h"
@@ -17,22 +17,22 @@
 
 #define VERSION "0.1.0"
 
-HAK_EXPORT const char *hak_version(void)
+HAK_EXPORT const char *hakmem_version(void)
 {
     return VERSION " " HAK_VARIANT;
 }
 
-HAK_EXPORT void *hak_alloc(size_t size)
+HAK_EXPORT void *hakmem_alloc(size_t size)
 {
     return hak_family_malloc(size);
 }
 
-HAK_EXPORT void *hak_alloc_zeroed(size_t count, size_t size)
+HAK_EXPORT void *hakmem_alloc_zeroed(size_t count, size_t size)
 {
     return hak_family_calloc(count, size);
 }
 
-HAK_EXPORT void *hak_alloc_aligned(size_t align, size_t size)
+HAK_EXPORT void *hakmem_alloc_aligned(size_t align, size_t size)
 {
     if (!hak_is_power_of_two(align)) {
         errno = EINVAL;
@@ -41,27 +41,27 @@ HAK_EXPORT void *hak_alloc_aligned(size_t align, size_t size)
     return hak_family_aligned(align, size);
 }
 
-HAK_EXPORT void *hak_resize(void *block, size_t size)
+HAK_EXPORT void *hakmem_resize(void *block, size_t size)
 {
     return hak_family_realloc(block, size, HAK_SITE);
 }
 
-HAK_EXPORT void hak_free(void *block)
+HAK_EXPORT void hakmem_free(void *block)
 {
     hak_family_free(block, HAK_SITE);
 }
 
-HAK_EXPORT size_t hak_usable_size(const void *block)
+HAK_EXPORT size_t hakmem_usable_size(const void *block)
 {
     return hak_family_usable(block, HAK_SITE);
 }
 
-HAK_EXPORT int hak_trim(void)
+HAK_EXPORT int hakmem_trim(void)
 {
     return hak_trim_all();
 }
 
-HAK_EXPORT void hak_stats_print(int fd, int json)
+HAK_EXPORT void hakmem_stats_print(int fd, int json)
 {
     hak_stats_write(fd, json != 0);
 }

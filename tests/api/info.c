@@ -106,7 +106,7 @@ static void test_a_block_that_is_kept(void **state)
 static void test_a_few_blocks(void **state)
 {
     (void)state;
-    if (dlsym(RTLD_DEFAULT, "hak_version") == NULL) {
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL) {
         skip();
     }
     for (size_t size = 16; size < 20000; size = size * 3 / 2) {
@@ -143,7 +143,7 @@ static void test_sums(void **state)
 static void test_what_an_int_cannot_hold(void **state)
 {
     (void)state;
-    if (dlsym(RTLD_DEFAULT, "hak_version") == NULL) {
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL) {
         skip();
     }
     void *block = escape(malloc((size_t)3 << 30));

@@ -71,7 +71,7 @@ static void test_names(void **state)
 static bool is_hardened(void)
 {
     const char *(*version)(void);
-    *(void **)&version = dlsym(RTLD_DEFAULT, "hak_version");
+    *(void **)&version = dlsym(RTLD_DEFAULT, "hakmem_version");
     return version != NULL && (strstr(version(), "hardened") != NULL || strstr(version(), "debug") != NULL);
 }
 
@@ -149,7 +149,7 @@ static void test_they_are_freed(void **state)
 
 static void harmless(void *pointer)
 {
-    if (dlsym(RTLD_DEFAULT, "hak_version") == NULL || is_hardened()) {
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL || is_hardened()) {
         return; // glibc and hardened end the program: tests/test_misuse.py
     }
     errno = 7;

@@ -1,4 +1,4 @@
-// A program linked with the library: the hak_ API, and malloc and hak_alloc of one allocator.
+// A program linked with the library: the hak_ API, and malloc and hakmem_alloc of one allocator.
 #include "suite.h"
 
 #include <hakmem.h>
@@ -7,22 +7,22 @@
 static void test_version(void **state)
 {
     (void)state;
-    assert_non_null(strchr(hak_version(), ' '));
-    assert_true(hak_version()[0] >= '0' && hak_version()[0] <= '9');
+    assert_non_null(strchr(hakmem_version(), ' '));
+    assert_true(hakmem_version()[0] >= '0' && hakmem_version()[0] <= '9');
 }
 
 static void test_blocks_are_interchangeable(void **state)
 {
     (void)state;
     for (size_t size = 1; size < 8u << 20; size = size * 3 + 1) {
-        free(hak_alloc(size));
-        hak_free(malloc(size));
-        void *block = realloc(hak_alloc_zeroed(size, 2), size);
+        free(hakmem_alloc(size));
+        hakmem_free(malloc(size));
+        void *block = realloc(hakmem_alloc_zeroed(size, 2), size);
         assert_non_null(block);
         assert_true(is_zero(block, size));
-        assert_true(hak_usable_size(block) >= size);
-        assert_int_equal(hak_usable_size(block), malloc_usable_size(block));
-        block = hak_resize(block, size * 2);
+        assert_true(hakmem_usable_size(block) >= size);
+        assert_int_equal(hakmem_usable_size(block), malloc_usable_size(block));
+        block = hakmem_resize(block, size * 2);
         assert_non_null(block);
         free(block);
     }
@@ -32,16 +32,16 @@ static void test_aligned(void **state)
 {
     (void)state;
     for (size_t align = 1; align <= 1u << 24; align *= 2) {
-        void *block = hak_alloc_aligned(align, 100);
+        void *block = hakmem_alloc_aligned(align, 100);
         assert_non_null(block);
         assert_int_equal((uintptr_t)block % align, 0);
-        hak_free(block);
+        hakmem_free(block);
     }
     errno = 0;
-    assert_null(hak_alloc_aligned(opaque(48), 100));
+    assert_null(hakmem_alloc_aligned(opaque(48), 100));
     assert_int_equal(errno, EINVAL);
     errno = 0;
-    assert_null(hak_alloc_aligned(opaque(0), 100));
+    assert_null(hakmem_alloc_aligned(opaque(0), 100));
     assert_int_equal(errno, EINVAL);
 }
 
@@ -50,9 +50,9 @@ static void test_pointers_that_are_not_ours_have_no_size(void **state)
     (void)state;
     int on_stack = 0;
     static int in_image;
-    assert_int_equal(hak_usable_size(NULL), 0);
-    assert_int_equal(hak_usable_size(&on_stack), 0);
-    assert_int_equal(hak_usable_size(&in_image), 0);
+    assert_int_equal(hakmem_usable_size(NULL), 0);
+    assert_int_equal(hakmem_usable_size(&on_stack), 0);
+    assert_int_equal(hakmem_usable_size(&in_image), 0);
 }
 
 static void test_trim_gives_back(void **state)
@@ -71,7 +71,7 @@ static void test_trim_gives_back(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         free(blocks[i]);
     }
-    hak_trim();
+    hakmem_trim();
     assert_true(resident_kib() < full - 30000);
 }
 
@@ -82,7 +82,7 @@ static void test_statistics_are_printed(void **state)
     for (int json = 0; json < 2; json++) {
         FILE *file = tmpfile();
         assert_non_null(file);
-        hak_stats_print(fileno(file), json);
+        hakmem_stats_print(fileno(file), json);
         static char text[65536];
         rewind(file);
         const size_t length = fread(text, 1, sizeof text - 1, file);

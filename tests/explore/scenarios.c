@@ -22,7 +22,7 @@ static size_t used_before;
 
 static void *new_block(size_t size)
 {
-    unsigned char *block = hak_alloc(size);
+    unsigned char *block = hakmem_alloc(size);
     CHECK(block != NULL, "no memory");
     block[0] = block[size - 1] = 1;
     return block;
@@ -37,7 +37,7 @@ static void note_use(void)
 static void have_heap(void)
 {
     for (unsigned i = 0; i < 100 && hak_thread.heap == NULL; i++) {
-        hak_free(new_block(100));
+        hakmem_free(new_block(100));
     }
     CHECK(hak_thread.heap != NULL, "the thread got no heap");
 }
@@ -63,12 +63,12 @@ static void give_two(void)
 
 static void free_first(void)
 {
-    hak_free(given[0]);
+    hakmem_free(given[0]);
 }
 
 static void free_second(void)
 {
-    hak_free(given[1]);
+    hakmem_free(given[1]);
 }
 
 static void free_both(void)
@@ -106,7 +106,7 @@ static void free_taken(void)
 {
     expect_different();
     for (unsigned i = 0; i < BLOCKS; i++) {
-        hak_free(taken[i]);
+        hakmem_free(taken[i]);
         taken[i] = NULL;
     }
     empty_out();
@@ -411,26 +411,26 @@ static void give_big(void)
 
 static void grow_big(void)
 {
-    unsigned char *grown = hak_resize(given[0], BIGGER);
+    unsigned char *grown = hakmem_resize(given[0], BIGGER);
     CHECK(grown != NULL && grown[0] == 1 && grown[BIG - 1] == 1, "realloc lost something");
-    CHECK(hak_usable_size(grown) >= BIGGER, "the allocator does not know a block that it has moved");
+    CHECK(hakmem_usable_size(grown) >= BIGGER, "the allocator does not know a block that it has moved");
     given[0] = grown;
 }
 
 static void take_big(void)
 {
     taken[0] = new_block(BIG);
-    CHECK(hak_usable_size(taken[0]) >= BIG, "the allocator does not know a block that it has handed out");
+    CHECK(hakmem_usable_size(taken[0]) >= BIG, "the allocator does not know a block that it has handed out");
 }
 
 static void check_bigs(void)
 {
-    CHECK(taken[0] == NULL || hak_usable_size(taken[0]) >= BIG, "the allocator forgot a block in use");
-    CHECK(hak_usable_size(given[0]) >= BIGGER, "the allocator forgot a block that it has moved");
-    hak_free(given[0]);
-    hak_free(taken[0]);
+    CHECK(taken[0] == NULL || hakmem_usable_size(taken[0]) >= BIG, "the allocator forgot a block in use");
+    CHECK(hakmem_usable_size(given[0]) >= BIGGER, "the allocator forgot a block that it has moved");
+    hakmem_free(given[0]);
+    hakmem_free(taken[0]);
     let_go();
-    hak_trim();
+    hakmem_trim();
     CHECK(hak_extent_view().live == 0, "%zu bytes of big blocks are left", hak_extent_view().live);
 }
 
@@ -450,7 +450,7 @@ static void map_vacated(void)
 {
     foreign = map_foreign(wanted_address, BIG);
     if (foreign != NULL) {
-        CHECK(hak_usable_size(foreign) == 0, "the allocator takes memory of the program for a block");
+        CHECK(hakmem_usable_size(foreign) == 0, "the allocator takes memory of the program for a block");
         memset(foreign, 2, 100);
     }
 }
@@ -458,7 +458,7 @@ static void map_vacated(void)
 static void expect_foreign_whole(void)
 {
     if (foreign != NULL) {
-        CHECK(hak_usable_size(foreign) == 0, "the allocator takes memory of the program for a block");
+        CHECK(hakmem_usable_size(foreign) == 0, "the allocator takes memory of the program for a block");
         CHECK(*(char *)foreign == 2, "the allocator wrote into memory of the program");
     }
 }
@@ -475,8 +475,8 @@ static const scenario_t big_move_foreign = {
 
 static void free_big(void)
 {
-    hak_free(given[0]);
-    hak_trim();
+    hakmem_free(given[0]);
+    hakmem_trim();
 }
 
 static const scenario_t big_free_foreign = {
@@ -493,23 +493,23 @@ static void churn_big(void)
 {
     void *mine = new_block(BIG);
     void *other = new_block(BIG + BIG / 2);
-    CHECK(hak_usable_size(mine) >= BIG && hak_usable_size(other) >= BIG + BIG / 2,
+    CHECK(hakmem_usable_size(mine) >= BIG && hakmem_usable_size(other) >= BIG + BIG / 2,
           "the allocator forgot a block");
-    hak_free(other);
-    hak_free(mine);
+    hakmem_free(other);
+    hakmem_free(mine);
 }
 
 static void expect_no_big(void)
 {
     let_go();
-    hak_trim();
+    hakmem_trim();
     CHECK(hak_extent_view().live == 0 && hak_extent_view().dirty == 0, "%zu bytes of big blocks are left",
           hak_extent_view().live + hak_extent_view().dirty);
 }
 
 static void free_big_to_cache(void)
 {
-    hak_free(given[0]);
+    hakmem_free(given[0]);
     hak_huge_release_kept(hak_thread.heap);
 }
 
@@ -531,14 +531,14 @@ static void set_one_aside(void)
 {
     give_blocks(6);
     for (unsigned i = 0; i < 3; i++) {
-        hak_free(given[i]);
+        hakmem_free(given[i]);
     }
 }
 
 static void set_another_aside(void)
 {
     for (unsigned i = 3; i < 6; i++) {
-        hak_free(given[i]);
+        hakmem_free(given[i]);
     }
     take_two();
 }
@@ -571,19 +571,19 @@ static void use_in_child(void)
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             blocks[i] = new_block(sizes[i]);
-            CHECK(hak_usable_size(blocks[i]) >= sizes[i], "a child's block is not known");
+            CHECK(hakmem_usable_size(blocks[i]) >= sizes[i], "a child's block is not known");
             fill(blocks[i], sizes[i] < 200 ? sizes[i] : 200, i);
         }
         for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             CHECK(is_filled(blocks[i], sizes[i] < 200 ? sizes[i] : 200, i), "a child's block was changed");
-            hak_free(blocks[i]);
+            hakmem_free(blocks[i]);
         }
     }
     CHECK(is_filled(mine, 1000, 5), "a block of the thread that forked was changed");
-    hak_free(mine);
-    hak_free(given[0]);
-    hak_free(given[1]);
-    hak_trim();
+    hakmem_free(mine);
+    hakmem_free(given[0]);
+    hakmem_free(given[1]);
+    hakmem_trim();
 }
 
 static void *use_in_thread(void *unused)
@@ -597,9 +597,9 @@ static void *use_in_thread(void *unused)
         }
     }
     for (unsigned i = 0; i < BLOCKS; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
-    hak_free(new_block(BIG));
+    hakmem_free(new_block(BIG));
     return unused;
 }
 
@@ -635,7 +635,7 @@ static void take_blocks(void)
     taken[0] = new_block(40);
     taken[1] = new_block(BLOCK);
     taken[2] = new_block(300000);
-    hak_free(taken[2]);
+    hakmem_free(taken[2]);
     hak_huge_release_kept(hak_thread.heap);
 }
 
@@ -654,14 +654,14 @@ static void keep_two(void)
 {
     give_blocks(8);
     for (unsigned i = 2; i < 5; i++) {
-        hak_free(given[i]);
+        hakmem_free(given[i]);
     }
 }
 
 static void fill_bin(void)
 {
     for (unsigned i = 5; i < 8; i++) {
-        hak_free(given[i]);
+        hakmem_free(given[i]);
     }
 }
 
@@ -679,11 +679,11 @@ static void take_and_free_big(void)
 {
     void *first = new_block(BIG);
     void *second = new_block(BIGGER);
-    hak_free(first);
-    second = hak_resize(second, 2 * BIGGER);
+    hakmem_free(first);
+    second = hakmem_resize(second, 2 * BIGGER);
     CHECK(second != NULL, "no memory");
-    hak_free(second);
-    hak_trim();
+    hakmem_free(second);
+    hakmem_trim();
 }
 
 static const scenario_t fork_big = {

@@ -111,7 +111,7 @@ static void resize(live_t *live, size_t size, unsigned way)
         note_vacated(live);
         note_resized(live,
                      way == 0   ? realloc(live->block, size)
-                     : way == 1 ? hak_resize(live->block, size)
+                     : way == 1 ? hakmem_resize(live->block, size)
                                 : reallocarray(live->block, 1, size),
                      size);
     }
@@ -197,9 +197,9 @@ static void do_own(const record_t *from)
     if (live == NULL) {
         return;
     }
-    void *block = from->number % 2 ? hak_alloc(size) : hak_alloc_zeroed(size, 1);
+    void *block = from->number % 2 ? hakmem_alloc(size) : hakmem_alloc_zeroed(size, 1);
     if (block == NULL) {
-        excuse("hak_alloc", size);
+        excuse("hakmem_alloc", size);
         return;
     }
     if (from->number % 2 == 0) {
@@ -250,7 +250,7 @@ static void do_look(const record_t *from)
     const live_t *live = slot_of(from) + from->number % (SLOTS / 256);
     if (live->block != NULL) {
         expect_filled(live, live->block, live->usable);
-        PROMISE(hak_usable_size(live->block) == live->usable, "the size of a block changed");
+        PROMISE(hakmem_usable_size(live->block) == live->usable, "the size of a block changed");
     }
 }
 
@@ -292,7 +292,7 @@ static void do_refused(const record_t *from)
     expect_error(calloc(SIZE_MAX / 2, 3 + from->number), ENOMEM);
     expect_error(aligned_alloc(64, too_much), ENOMEM);
     expect_error(aligned_alloc(3 << from->number % 16, 64), EINVAL);
-    expect_error(hak_alloc_aligned(0, 64), EINVAL);
+    expect_error(hakmem_alloc_aligned(0, 64), EINVAL);
     expect_error(memalign(4096, SIZE_MAX - from->low), ENOMEM);
     expect_error(pvalloc(SIZE_MAX - from->low), ENOMEM);
     PROMISE(posix_memalign(&out, 4, 64) == EINVAL && posix_memalign(&out, 24, 64) == EINVAL, "alignment");
@@ -525,7 +525,7 @@ static void expect_nothing_used(void)
     static int ends[2];
     static char page[8192];
     PROMISE(ends[0] != 0 || pipe(ends) == 0, "pipe");
-    hak_stats_print(ends[1], 1);
+    hakmem_stats_print(ends[1], 1);
     const ssize_t length = read(ends[0], page, sizeof page - 1);
     page[length > 0 ? length : 0] = 0;
     // `hardened` has slices for blocks of no bytes, once one was asked for; and if the system does not let it make a block that

@@ -146,7 +146,7 @@ static void give(live_t *live)
     } else if (way == 2) {
         cfree(block);
     } else if (way == 3) {
-        hak_free(block);
+        hakmem_free(block);
     } else if (way == 4) {
         PROMISE(realloc(block, 0) == NULL, "realloc to nothing");
     } else {

@@ -147,7 +147,7 @@ int main(void)
     void *kept = malloc(250000);
     memset(escape(kept), 1, 250000);
     free(kept);
-    void (*trim)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "hak_trim");
+    void (*trim)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "hakmem_trim");
     if (trim == NULL) {
         return 0; // the C library is under no obligation
     }

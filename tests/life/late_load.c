@@ -84,11 +84,11 @@ int main(int argc, char **argv)
 {
     if (argc == 1) { // anew, without the library, but knowing where it is
         Dl_info library;
-        void *version = dlsym(RTLD_DEFAULT, "hak_version");
+        void *version = dlsym(RTLD_DEFAULT, "hakmem_version");
         if (version == NULL) {
             return TEST_SKIPPED;
         }
-        CHECK(dladdr(version, &library) != 0, "whose is hak_version?");
+        CHECK(dladdr(version, &library) != 0, "whose is hakmem_version?");
         if (strstr(((const char *(*)(void))version)(), "plugin") == NULL) {
             setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384", 1);
         }

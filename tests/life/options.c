@@ -32,7 +32,7 @@ static char text[1 << 16];
 
 static void print_page(void)
 {
-    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hak_stats_print");
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
     if (print != NULL) {
         print(STDOUT_FILENO, 0);
     }
@@ -467,7 +467,7 @@ int main(int argc, char **argv)
     if (argc > 1) {
         return run_scenario(argv[1]);
     }
-    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hak_version");
+    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hakmem_version");
     const char *name = version != NULL ? strchr(version(), ' ') : NULL;
     if (name == NULL) {
         return TEST_SKIPPED;

@@ -74,7 +74,7 @@ static void *frees_one(void *unused)
 // The number of heaps on the statistics page; -1 without one.
 static long heaps(void)
 {
-    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hak_stats_print");
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
     int ends[2];
     static char text[16384];
     if (print == NULL || pipe(ends) != 0) {

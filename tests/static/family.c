@@ -18,7 +18,7 @@ void __libc_free(void *block);
 // Each block is ours: it has a size for us, and none would if it were libc's.
 static void is_ours(void *block)
 {
-    CHECK(block != NULL && hak_usable_size(escape(block)) != 0, "a block of another malloc");
+    CHECK(block != NULL && hakmem_usable_size(escape(block)) != 0, "a block of another malloc");
     free(block);
 }
 
@@ -65,6 +65,6 @@ int main(void)
 
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0 && pthread_join(thread, NULL) == 0, "a thread");
-    puts(hak_version());
+    puts(hakmem_version());
     return 0;
 }

@@ -58,7 +58,7 @@ template <typename Request> void is_helped(Request request)
 int main()
 {
     void *block = ::operator new(100);
-    CHECK(hak_usable_size(escape(block)) != 0, "a block of another malloc");
+    CHECK(hakmem_usable_size(escape(block)) != 0, "a block of another malloc");
     ::operator delete(block, std::size_t(100));
     const struct rlimit limit = {size, size};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");

@@ -132,10 +132,10 @@ static void *visit(void *index)
     for (size_t i = 0; i < SLOTS; i += 5) {
         const size_t size = size_of_step(&random) % 100000 + 1;
         check_slot(i);
-        hak_free(slots[i].block);
+        hakmem_free(slots[i].block);
         slots[i].block = NULL;
         errno = 0;
-        put(i, hak_alloc(size), size, "alloc in a thread");
+        put(i, hakmem_alloc(size), size, "alloc in a thread");
     }
     return index == (void *)1 ? index : NULL;
 }
@@ -153,7 +153,7 @@ static void work(void)
         check_slot(i);
         errno = 0;
         if (slots[i].block != NULL && choice < 2) {
-            unsigned char *moved = hak_resize(slots[i].block, size);
+            unsigned char *moved = hakmem_resize(slots[i].block, size);
             if (moved == NULL) {
                 CHECK(errno == ENOMEM, "resize failed with errno %d", errno);
                 refused++;
@@ -165,21 +165,21 @@ static void work(void)
             }
             continue;
         }
-        hak_free(slots[i].block);
+        hakmem_free(slots[i].block);
         slots[i].block = NULL;
         slots[i].size = 0;
         if (choice == 2) {
-            unsigned char *block = hak_alloc_zeroed(1, size);
+            unsigned char *block = hakmem_alloc_zeroed(1, size);
             CHECK(block == NULL || has_zero_ends(block, size), "zeroed block of %zu bytes is not zero", size);
             put(i, block, size, "alloc_zeroed");
         } else {
-            put(i, step % 8 == 3 ? hak_alloc_aligned(8192, size) : hak_alloc(size), size, "alloc");
+            put(i, step % 8 == 3 ? hakmem_alloc_aligned(8192, size) : hakmem_alloc(size), size, "alloc");
         }
         if (step % 30 == 14) {
             run_threads(1, visit);
         }
         if (step % 30 == 29) {
-            hak_trim();
+            hakmem_trim();
         }
     }
 }
@@ -188,7 +188,7 @@ static void release(void)
 {
     for (size_t i = 0; i < SLOTS; i++) {
         check_slot(i);
-        hak_free(slots[i].block);
+        hakmem_free(slots[i].block);
         slots[i].block = NULL;
     }
 }
@@ -209,10 +209,10 @@ static void run_with(long from, long to)
         release();
         refused = 0;
         for (size_t size = 1; size < 20u << 20; size = size * 5 / 3 + 1) {
-            void *block = hak_alloc(size);
+            void *block = hakmem_alloc(size);
             CHECK(block != NULL, "no block of %zu bytes once the system gives again", size);
             memset(block, 1, size);
-            hak_free(block);
+            hakmem_free(block);
         }
         _exit(0);
     }

@@ -21,7 +21,7 @@ static void *blocks[MANY];
 static void *take_many(void *size)
 {
     for (size_t i = 0; i < MANY; i++) {
-        blocks[i] = hak_alloc((size_t)size);
+        blocks[i] = hakmem_alloc((size_t)size);
         assert_non_null(blocks[i]);
     }
     return NULL;
@@ -30,7 +30,7 @@ static void *take_many(void *size)
 static void free_many(void)
 {
     for (size_t i = 0; i < MANY; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
 }
 
@@ -65,22 +65,22 @@ static void *free_from_ring(void *unused)
         while (i % (RING / 2) == 0 && atomic_load(&put) < i + RING / 2) {
             sched_yield();
         }
-        hak_free(ring[i % RING]);
+        hakmem_free(ring[i % RING]);
         atomic_store(&taken, i + 1);
     }
-    hak_trim();
+    hakmem_trim();
     return unused;
 }
 
 static void test_nothing_is_lost_between_threads(void **state)
 {
     (void)state;
-    hak_trim();
+    hakmem_trim();
     const size_t before = hak_pool_view().used;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, free_from_ring, NULL), 0);
     for (size_t i = 0; i < PASSES; i++) {
-        void *block = hak_alloc(i % 2 ? MID : 2 * MID);
+        void *block = hakmem_alloc(i % 2 ? MID : 2 * MID);
         assert_non_null(block);
         while (i - atomic_load(&taken) == RING) {
             sched_yield();
@@ -89,7 +89,7 @@ static void test_nothing_is_lost_between_threads(void **state)
         atomic_store(&put, i + 1);
     }
     pthread_join(thread, NULL);
-    hak_trim();
+    hakmem_trim();
     assert_int_equal(hak_pool_view().used, before);
 }
 

@@ -58,14 +58,14 @@ static int end_of(deed_t *deed, char *block, size_t argument)
 static void free_it(char *block, size_t unused)
 {
     (void)unused;
-    hak_free(block);
+    hakmem_free(block);
 }
 
 static void free_twice(char *block, size_t unused)
 {
     (void)unused;
-    hak_free(block);
-    hak_free(escape(block));
+    hakmem_free(block);
+    hakmem_free(escape(block));
 }
 
 static void read_at(char *block, size_t at)
@@ -88,13 +88,13 @@ static void run_over(char *from, size_t bytes)
 
 static void read_freed(char *block, size_t at)
 {
-    hak_free(block);
+    hakmem_free(block);
     read_at((char *)escape(block), at);
 }
 
 static void write_freed(char *block, size_t at)
 {
-    hak_free(block);
+    hakmem_free(block);
     write_at((char *)escape(block), at);
 }
 
@@ -116,7 +116,7 @@ static void test_a_canary_tells_nothing(void **state)
     char *blocks[MANY];
     uint64_t canaries[MANY];
     for (int i = 0; i < MANY; i++) {
-        blocks[i] = hak_alloc(40);
+        blocks[i] = hakmem_alloc(40);
         canaries[i] = word_at(blocks[i] + 40);
         assert_int_equal(canaries[i] & 1, 1);
         assert_int_equal(canaries[i] >> 56, 0);
@@ -126,19 +126,19 @@ static void test_a_canary_tells_nothing(void **state)
         const uint64_t differ = canaries[i] ^ canaries[i - 1];
         assert_true(differ != ((uintptr_t)blocks[i] ^ (uintptr_t)blocks[i - 1]));
         bits += __builtin_popcountll(differ);
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
     assert_in_range(bits, 63 * 24, 63 * 31); // of 55 bits half
 }
 
 static void grow_in_place(size_t before, size_t after)
 {
-    char *block = hak_alloc(before);
+    char *block = hakmem_alloc(before);
     memset(block, 0xff, before);
-    block = hak_resize(block, after);
+    block = hakmem_resize(block, after);
     assert_non_null(block);
     assert_true(is_zero(block + before, after - before));
-    hak_free(block);
+    hakmem_free(block);
 }
 
 static void test_realloc_grants_nothing_but_zeroes(void **state)
@@ -149,13 +149,13 @@ static void test_realloc_grants_nothing_but_zeroes(void **state)
         {200000, 400000}, {300000, 310000}, {300000, 500000}, {3 << 20, 4 << 20}, {3 << 20, 40 << 20}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         grow_in_place(sizes[i][0], sizes[i][1]);
-        char *block = hak_alloc(sizes[i][1]);
+        char *block = hakmem_alloc(sizes[i][1]);
         memset(block, 0xff, sizes[i][1]);
-        block = hak_resize(block, sizes[i][1] - sizes[i][1] / 8 - 1);
-        block = hak_resize(block, sizes[i][1]);
+        block = hakmem_resize(block, sizes[i][1] - sizes[i][1] / 8 - 1);
+        block = hakmem_resize(block, sizes[i][1]);
         const size_t kept = sizes[i][1] - sizes[i][1] / 8 - 1;
         assert_true(is_zero(block + kept, sizes[i][1] - kept));
-        hak_free(block);
+        hakmem_free(block);
     }
 }
 
@@ -167,15 +167,15 @@ static void test_memory_is_zero_when_handed_out(void **state)
     for (int round = 0; round < 200; round++) {
         const size_t size = sizes[(size_t)round * 7 % 11];
         for (size_t i = 0; i < 20; i++) {
-            blocks[i] = hak_alloc(size);
+            blocks[i] = hakmem_alloc(size);
             assert_true(is_zero(blocks[i], size));
             memset(blocks[i], 0xee, size);
         }
         for (size_t i = 0; i < 20; i++) {
-            hak_free(blocks[i]);
+            hakmem_free(blocks[i]);
         }
         if (round % 50 == 0) {
-            hak_trim();
+            hakmem_trim();
         }
     }
 }
@@ -195,18 +195,18 @@ static void expect_silence_of(const uint64_t *secrets, size_t count)
 
 static void spoil_freed(char *block, size_t at)
 {
-    hak_free(block);
+    hakmem_free(block);
     *(volatile uint64_t *)(block + at) ^= (uint64_t)1 << 60;
     for (int i = 0; i < 100000; i++) {
-        hak_free(hak_alloc(40));
-        hak_alloc(40);
+        hakmem_free(hakmem_alloc(40));
+        hakmem_alloc(40);
     }
 }
 
 static void test_no_line_has_a_secret(void **state)
 {
     (void)state;
-    char *block = hak_alloc(40);
+    char *block = hakmem_alloc(40);
     uint64_t secrets[6] = {hak_guard_keys.link,   hak_guard_keys.echo,          hak_guard_keys.echo_factor,
                            hak_guard_keys.canary, hak_guard_keys.canary_factor, word_at(block + 40)};
     for (size_t i = 0; i < 8; i++) {
@@ -219,7 +219,7 @@ static void test_no_line_has_a_secret(void **state)
         assert_int_equal(end_of(spoil_freed, block, at), SIGABRT);
         expect_silence_of(secrets, 5);
     }
-    hak_free(block);
+    hakmem_free(block);
 }
 
 // --- ends ---------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ static char *over;
 static void overrun(char *end, size_t by)
 {
     overrun_and_free(end, by);
-    hak_free(over);
+    hakmem_free(over);
 }
 
 static void expect_overruns_seen(char *block, size_t size)
@@ -249,18 +249,18 @@ static void expect_overruns_seen(char *block, size_t size)
             fail_msg("%zu bytes behind %zu: signal %d", by[i], size, signal);
         }
     }
-    hak_free(block);
+    hakmem_free(block);
 }
 
 static void test_overruns_of_every_size(void **state)
 {
     (void)state;
     for (size_t size = 1; size <= 1 << 20; size += size < 40 ? 1 : size / 9) {
-        expect_overruns_seen(hak_alloc(size), size);
+        expect_overruns_seen(hakmem_alloc(size), size);
     }
     for (size_t size = 256; size <= 1 << 20; size *= 2) {
-        expect_overruns_seen(hak_alloc(size), size);
-        expect_overruns_seen(hak_alloc(size - 1), size - 1);
+        expect_overruns_seen(hakmem_alloc(size), size);
+        expect_overruns_seen(hakmem_alloc(size - 1), size - 1);
     }
 }
 
@@ -268,27 +268,27 @@ static void test_overruns_of_aligned_blocks(void **state)
 {
     (void)state;
     for (size_t align = 16; align <= 1 << 17; align *= 2) {
-        expect_overruns_seen(hak_alloc_aligned(align, 8), 8);
-        expect_overruns_seen(hak_alloc_aligned(align, 100), 100);
-        expect_overruns_seen(hak_alloc_aligned(align, 4096), 4096);
+        expect_overruns_seen(hakmem_alloc_aligned(align, 8), 8);
+        expect_overruns_seen(hakmem_alloc_aligned(align, 100), 100);
+        expect_overruns_seen(hakmem_alloc_aligned(align, 4096), 4096);
     }
 }
 
 static void underrun(char *block, size_t by)
 {
     block[-(ptrdiff_t)by] = 1;
-    hak_free(block);
+    hakmem_free(block);
 }
 
 static void test_underruns(void **state)
 {
     (void)state;
     for (size_t size = 1; size < 32000; size += size / 4 + 1) {
-        char *block = hak_alloc(size);
+        char *block = hakmem_alloc(size);
         // Not a slab's first, and of the tiny ones not a slice's: there the fast path does not look.
         while (!hak_entry_in_slab(hak_map_find(block - 1)) ||
                (size <= HAK_TINY_MAX && (uintptr_t)block % HAK_SLICE == 0)) {
-            block = hak_alloc(size);
+            block = hakmem_alloc(size);
         }
         if (end_of(underrun, block, 1) != SIGABRT) {
             fail_msg("a byte in front of %zu", size);
@@ -300,13 +300,13 @@ static void test_runs_from_large_blocks_fault(void **state)
 {
     (void)state;
     for (size_t size = 256 << 10; size <= 8 << 20; size *= 2) {
-        char *block = hak_alloc(size);
+        char *block = hakmem_alloc(size);
         assert_int_equal(end_of(read_at, block, size + 4096 + HAK_CANARY_BYTES), SIGSEGV);
         assert_int_equal(end_of(write_at, block, size + 4096 + HAK_CANARY_BYTES), SIGSEGV);
-        block = hak_resize(block, size + size / 3);
+        block = hakmem_resize(block, size + size / 3);
         assert_int_equal(end_of(read_at, block, size + size / 3 + 4096 + HAK_CANARY_BYTES), SIGSEGV);
         block[size + size / 3 - 1] = 1;
-        hak_free(block);
+        hakmem_free(block);
     }
 }
 
@@ -316,14 +316,14 @@ static void test_freed_large_blocks_cannot_be_touched(void **state)
 {
     (void)state;
     for (size_t size = 256 << 10; size <= 64 << 20; size *= 4) {
-        char *block = hak_alloc(size);
+        char *block = hakmem_alloc(size);
         memset(block, 1, size);
         assert_int_equal(end_of(read_freed, block, 0), SIGSEGV);
         assert_int_equal(end_of(write_freed, block, size / 2), SIGSEGV);
         assert_int_equal(end_of(write_freed, block, size - 1), SIGSEGV);
         assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
         assert_non_null(strstr(said, "double free"));
-        hak_free(block);
+        hakmem_free(block);
     }
 }
 
@@ -333,25 +333,25 @@ static const size_t every_class[] = {0,    1,     16,    40,    100,    500,    
 // Takes and frees, and whether what was freed comes at once.
 static void expect_another_block(void *block, size_t size, bool trimming)
 {
-    hak_free(block);
+    hakmem_free(block);
     if (trimming) {
-        hak_trim();
+        hakmem_trim();
     }
-    void *next = hak_alloc(size);
+    void *next = hakmem_alloc(size);
     if (next == escape(block)) {
         fail_msg("of %zu bytes%s", size, trimming ? " after trimming" : "");
     }
-    hak_free(next);
+    hakmem_free(next);
 }
 
 static void *try_every_class(void *unused)
 {
     for (size_t i = 0; i < sizeof every_class / sizeof *every_class; i++) {
         for (int round = 0; round < 40; round++) {
-            expect_another_block(hak_alloc(every_class[i]), every_class[i], false);
+            expect_another_block(hakmem_alloc(every_class[i]), every_class[i], false);
         }
         for (int round = 0; round < 4; round++) {
-            expect_another_block(hak_alloc(every_class[i]), every_class[i], true);
+            expect_another_block(hakmem_alloc(every_class[i]), every_class[i], true);
         }
     }
     return unused;
@@ -373,7 +373,7 @@ static void *free_a_gift(void *gift)
 static void *free_first(void *gift)
 {
     const size_t size = ((const gift_t *)gift)->size;
-    expect_another_block(hak_alloc(size), size, false);
+    expect_another_block(hakmem_alloc(size), size, false);
     return NULL;
 }
 
@@ -390,7 +390,7 @@ static void test_the_block_freed_last_is_not_the_next(void **state)
     try_every_class(NULL);
     run_thread(try_every_class, NULL);
     for (size_t i = 0; i < sizeof every_class / sizeof *every_class; i++) {
-        gift_t gift = {hak_alloc(every_class[i]), every_class[i]};
+        gift_t gift = {hakmem_alloc(every_class[i]), every_class[i]};
         run_thread(free_a_gift, &gift);
         run_thread(free_first, &gift);
     }
@@ -404,7 +404,7 @@ static int print_order(void)
     char *blocks[FIRST];
     uintptr_t least = UINTPTR_MAX;
     for (int i = 0; i < FIRST; i++) {
-        blocks[i] = hak_alloc(ORDERED);
+        blocks[i] = hakmem_alloc(ORDERED);
         least = (uintptr_t)blocks[i] < least ? (uintptr_t)blocks[i] : least;
     }
     least = least / HAK_SLICE * HAK_SLICE;
@@ -452,9 +452,9 @@ static void write_order(char *unused, size_t unused_too)
     (void)unused, (void)unused_too;
     uint64_t sum = 0;
     for (int i = 0; i < 200; i++) {
-        char *block = hak_alloc(ORDERED);
+        char *block = hakmem_alloc(ORDERED);
         sum = sum * 31 + (uintptr_t)block;
-        hak_free(block);
+        hakmem_free(block);
     }
     dprintf(2, "%llx", (unsigned long long)sum);
 }
@@ -485,15 +485,15 @@ static void test_untouched_memory_stays_untouched(void **state)
     getrusage(RUSAGE_SELF, &before);
     for (int i = 0; i < STEPS; i++) {
         char **block = &blocks[next_random(&random) % LIVE];
-        hak_free(*block);
-        *block = hak_alloc(70000 + next_random(&random) % 900000);
+        hakmem_free(*block);
+        *block = hakmem_alloc(70000 + next_random(&random) % 900000);
         (*block)[1000] = 1;
     }
     getrusage(RUSAGE_SELF, &after);
     assert_in_range(after.ru_minflt - before.ru_minflt, 0, STEPS * 4);
     assert_in_range(resident_kib() - resident, 0, 16 << 10);
     for (int i = 0; i < LIVE; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
 }
 
@@ -517,14 +517,14 @@ static void test_mappings_stay_few(void **state)
     };
     static void *blocks[MANY];
     for (int i = 0; i < MANY; i++) {
-        blocks[i] = hak_alloc(300000);
+        blocks[i] = hakmem_alloc(300000);
         assert_non_null(blocks[i]);
     }
     assert_in_range(mappings(), 1000, 30000);
     for (int i = 0; i < MANY; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
-    hak_trim();
+    hakmem_trim();
     assert_in_range(mappings(), 1, 8000);
 }
 
@@ -550,18 +550,18 @@ static void test_refused_blocks_are_not_lost(void **state)
     (void)state;
     for (size_t size = 300000; size <= 900000; size += 300000) {
         void *blocks[20];
-        hak_trim();
+        hakmem_trim();
         const size_t before = bytes_in_use();
         for (int i = 0; i < 20; i++) {
-            blocks[i] = hak_alloc(size);
+            blocks[i] = hakmem_alloc(size);
             assert_non_null(blocks[i]);
         }
         refusing = true;
         for (int i = 0; i < 20; i++) {
-            hak_free(blocks[i]);
+            hakmem_free(blocks[i]);
         }
         refusing = false;
-        hak_trim();
+        hakmem_trim();
         assert_in_range(bytes_in_use(), 0, before + 2 * size);
     }
 }
@@ -588,20 +588,20 @@ static void test_who_looks_in_front_does_not_fault(void **state)
     (void)state;
     static char *blocks[200];
     for (int i = 0; i < 200; i++) {
-        blocks[i] = hak_alloc(40000);
+        blocks[i] = hakmem_alloc(40000);
         assert_non_null(blocks[i]);
     }
     for (int i = 0; i < 200 && !seen_looking; i++) {
         front = blocks[i] - 1;
         if (hak_entry_in_slab(__real_hak_map_find(front))) {
-            hak_free(blocks[i]);
+            hakmem_free(blocks[i]);
             blocks[i] = NULL;
         }
     }
     front = NULL;
     assert_true(seen_looking);
     for (int i = 0; i < 200; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
 }
 
@@ -629,7 +629,7 @@ static void test_a_run_from_any_block_faults(void **state)
     static const size_t sizes[] = {8, 100, 1000, 4096, 20000, 60000, 200000};
     for (size_t i = 0; i < 7 * 20; i++) {
         const size_t size = sizes[i % 7];
-        char *block = hak_alloc(size);
+        char *block = hakmem_alloc(size);
         assert_int_equal(end_of(run_over, block + size, 1 << 20), SIGSEGV);
         assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
     }
@@ -644,23 +644,23 @@ static void test_blocks_of_no_bytes(void **state)
         MANY = 600000 // more than there are places
     };
     static char *blocks[MANY];
-    char *block = hak_alloc(0);
+    char *block = hakmem_alloc(0);
     assert_int_equal((uintptr_t)block % 16, 0);
-    assert_int_equal(hak_usable_size(block), 0);
+    assert_int_equal(hakmem_usable_size(block), 0);
     assert_int_equal(end_of(read_at, block, 0), SIGSEGV);
     assert_int_equal(end_of(write_at, block, 0), SIGSEGV);
     assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
     assert_int_equal(end_of(free_it, block + 16, 0), SIGABRT);
-    block = hak_resize(block, 100);
+    block = hakmem_resize(block, 100);
     memset(block, 1, 100);
-    hak_free(block);
+    hakmem_free(block);
     for (int i = 0; i < MANY; i++) {
-        blocks[i] = hak_alloc_zeroed((size_t)(i % 2), 0);
+        blocks[i] = hakmem_alloc_zeroed((size_t)(i % 2), 0);
         assert_non_null(blocks[i]);
         assert_true(i == 0 || blocks[i] != blocks[i - 1]);
     }
     for (int i = 0; i < MANY; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
 }
 

@@ -31,14 +31,14 @@ static void *serve(void *index)
     }
     unsigned char *blocks[60];
     for (size_t i = 0; i < 60; i++) {
-        blocks[i] = hak_alloc(i * 7 + 1);
+        blocks[i] = hakmem_alloc(i * 7 + 1);
         CHECK(blocks[i] != NULL && errno != ENOMEM, "thread %zu gets no block %zu", (size_t)index, i);
         fill(blocks[i], i * 7 + 1, i + (uintptr_t)index);
     }
     atomic_fetch_add(&without, hak_thread.heap == NULL);
     for (size_t i = 0; i < 60; i++) {
         CHECK(is_filled(blocks[i], i * 7 + 1, i + (uintptr_t)index), "a block changed");
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
     atomic_fetch_add(&ready, 1);
     while (atomic_load(&ready) < 2 * THREADS) { // all heaps are in use at the same time
@@ -52,10 +52,10 @@ int main(void)
     alarm(60);
     void *blocks[6000];
     for (size_t i = 0; i < 6000; i++) { // slices in reserve: enough for all of them
-        blocks[i] = hak_alloc(15000);
+        blocks[i] = hakmem_alloc(15000);
     }
     for (size_t i = 0; i < 6000; i++) {
-        hak_free(blocks[i]);
+        hakmem_free(blocks[i]);
     }
     pthread_t threads[THREADS];
     pthread_attr_t attributes;

@@ -21,7 +21,7 @@ static void fill_some(void)
 {
     for (size_t i = 0; i < COUNT; i++) {
         if (blocks[i] == NULL) {
-            blocks[i] = hak_alloc(SIZE);
+            blocks[i] = hakmem_alloc(SIZE);
             CHECK(blocks[i] != NULL, "no block");
             fill(blocks[i], SIZE, i);
         }
@@ -33,7 +33,7 @@ static void check_and_free(size_t every)
     for (size_t i = 0; i < COUNT; i++) {
         CHECK(blocks[i] == NULL || is_filled(blocks[i], SIZE, i), "block %zu changed", i);
         if (i % every != 0) {
-            hak_free(blocks[i]);
+            hakmem_free(blocks[i]);
             blocks[i] = NULL;
         }
     }
@@ -68,7 +68,7 @@ static int goes_on(void)
     fill_some();
     check_and_free(COUNT + 1);
     CHECK(hak_thread.heap == heap && atomic_load(&heap->state) == HAK_HEAP_LIVE, "the heap is not whole");
-    hak_trim();
+    hakmem_trim();
     hak_os_lock(&heap->lock);
     hak_slab_check(heap);
     hak_os_unlock(&heap->lock);
@@ -80,7 +80,7 @@ static void fork_while_locked(void)
     pthread_t thread;
     fill_some();
     check_and_free(4);
-    hak_trim();
+    hakmem_trim();
     heap = hak_thread.heap;
     atomic_store(&locked, 0);
     CHECK(pthread_create(&thread, NULL, holds_the_lock, NULL) == 0, "no thread");
@@ -96,7 +96,7 @@ static void fork_while_locked(void)
     pthread_join(thread, NULL);
     fill_some();
     check_and_free(2);
-    hak_trim();
+    hakmem_trim();
 }
 
 int main(void)

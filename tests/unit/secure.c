@@ -56,7 +56,7 @@ static int run(char *path, uid_t as, size_t *said)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        hak_free(hak_alloc(100));
+        hakmem_free(hakmem_alloc(100));
         return getauxval(AT_SECURE) != 0 ? 0 : 5;
     }
     if (geteuid() != 0) {

@@ -18,7 +18,7 @@ enum {
 
 static int look(void)
 {
-    hak_free(hak_alloc(100));
+    hakmem_free(hakmem_alloc(100));
     if (getauxval(AT_SECURE) == 0) {
         return PLAIN;
     }

@@ -1,35 +1,99 @@
 /* hakmem.h: the public API of libhakmem.
  *
- * The library replaces malloc, free and the rest of the family under their own names, by LD_PRELOAD or by linking;
- * a program needs this header only for what the standard has no name for. All functions may be called by any thread at
- * any time; none of them sets errno on success. */
+ * The library replaces malloc, free and the rest of the family under their own names, by LD_PRELOAD or by linking; a
+ * program needs this header only for what the standard has no name for. Blocks are interchangeable: malloc's may be
+ * given to hakmem_free, and hakmem_alloc's to free or realloc.
+ *
+ * Threads. All functions may be called by any thread at any time; a block may be freed by another thread than the one
+ * that took it. After fork the child may call all of them, whatever other threads were doing.
+ *
+ * Signals. Like malloc, none of these is async-signal-safe, but for hakmem_version: a handler that interrupts one of
+ * them may find a lock of its own thread taken.
+ *
+ * Errors. What allocates returns NULL and sets errno; success leaves errno as it was. Misuse (a block freed twice, a
+ * pointer that is none) is undefined here as it is for malloc; docs/reliability.md says what each variant makes of it.
+ *
+ * Names. Functions are hakmem_, macros HAKMEM_. The library exports nothing else beside the names of libc and of C++. */
 #ifndef HAKMEM_H
 #define HAKMEM_H
 
 #include <stddef.h>
 
+/* Of this header; hakmem_version() is that of the library which is loaded. As numbers for #if, and as a text. */
+#define HAKMEM_VERSION_MAJOR  0
+#define HAKMEM_VERSION_MINOR  1
+#define HAKMEM_VERSION_PATCH  0
+#define HAKMEM_VERSION        (HAKMEM_VERSION_MAJOR * 10000 + HAKMEM_VERSION_MINOR * 100 + HAKMEM_VERSION_PATCH)
+#define HAKMEM_VERSION_STRING "0.1.0"
+
+/* What a compiler may know of these functions: the block is new, how long it is, whether a result must be used. No
+ * parameter is declared nonnull, since NULL means something to each of them. `malloc` is given without a deallocator,
+ * since free will do as well as hakmem_free. */
+#if defined(__GNUC__) && !defined(HAKMEM_NO_ATTRIBUTES)
+#define HAKMEM_ATTRIBUTES(...) __attribute__((__VA_ARGS__))
+#else
+#define HAKMEM_ATTRIBUTES(...)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* "0.1.0 bench_minimal": version and variant. Static storage. */
+/* Version and variant: "0.1.0 bench_minimal". Static storage, never NULL. */
+HAKMEM_ATTRIBUTES(returns_nonnull, const)
 const char *hakmem_version(void);
 
-/* The malloc family under names that nothing else defines. Blocks are interchangeable with those of malloc.
- * NULL and errno ENOMEM when memory is out. */
+/* A block of at least `size` bytes, aligned to 16; its contents are not determined. Size 0: a block that is no other
+ * one's address and must not be accessed. NULL and ENOMEM: memory is out, or `size` is above 2^46 bytes. */
+HAKMEM_ATTRIBUTES(malloc, alloc_size(1), warn_unused_result)
 void *hakmem_alloc(size_t size);
-void *hakmem_alloc_zeroed(size_t count, size_t size);
-void *hakmem_alloc_aligned(size_t align, size_t size); /* align: a power of two, else NULL and EINVAL */
-void *hakmem_resize(void *block, size_t size);
-void hakmem_free(void *block);
-size_t hakmem_usable_size(const void *block); /* bytes; 0 for NULL and for pointers that are not ours */
 
-/* Gives unused memory back to the system, whatever the purge delay says: the calling thread's caches, those of finished
- * threads, the pool. Returns 1 if any memory was given back, else 0. */
+/* The same for `count` times `size` bytes, all zero. NULL and ENOMEM also when the product is more than a size_t
+ * holds; a product of 0 is a block of size 0. */
+HAKMEM_ATTRIBUTES(malloc, alloc_size(1, 2), warn_unused_result)
+void *hakmem_alloc_zeroed(size_t count, size_t size);
+
+/* The same as hakmem_alloc, aligned to `align` bytes, which must be a power of two: NULL and EINVAL for any other, 0
+ * among them. `size` need not be a multiple of it. NULL and ENOMEM as above, also for an `align` above 2^46. */
+HAKMEM_ATTRIBUTES(malloc, alloc_align(1), alloc_size(2), warn_unused_result)
+void *hakmem_alloc_aligned(size_t align, size_t size);
+
+/* The block with another size, in its place or moved; what both sizes hold is kept. An alignment above 16 is not kept
+ * by a move. NULL for `block`: as hakmem_alloc. Size 0 for a block: it is freed and NULL returned, as glibc has it,
+ * errno unchanged. NULL and ENOMEM otherwise: the old block is as it was. */
+HAKMEM_ATTRIBUTES(alloc_size(2), warn_unused_result)
+void *hakmem_resize(void *block, size_t size);
+
+/* Ends a block. NULL does nothing. Keeps errno. */
+void hakmem_free(void *block);
+
+/* How many bytes of a block may be used: at least what was asked for (in the variants hardened and debug exactly
+ * that). 0 for NULL and for pointers that are no block of a malloc. */
+size_t hakmem_usable_size(const void *block);
+
+/* Gives unused memory back to the system at once, whatever the purge delay says: the calling thread's caches, those of
+ * finished threads, the pool. Other threads' caches stay theirs. 1 if any memory was given back, else 0. Takes
+ * milliseconds. */
 int hakmem_trim(void);
 
-/* Prints options and statistics as text, or as one JSON object, to a file descriptor. Counters are zero in variants
- * without statistics. */
+/* Writes options, memory and counters to a file descriptor: as text for people (`json` 0), whose form may change, or
+ * as one JSON object on one line. It allocates nothing, and errors of write are ignored.
+ *
+ * Each member of the object is an integer; there are no nested ones. A reader must ignore members that it does not know.
+ *
+ *   stable   "HAKMEM_..."  an option as it was read, by its name in the environment, in its own unit (docs/options.md);
+ *                          where the variant has options
+ *            "reserved"    bytes of address space of the pool (blocks up to 512 KiB)
+ *            "used"        bytes of it in slabs and large blocks
+ *            "dirty"       bytes of it that are free and not yet given back
+ *            "purged"      bytes given back so far
+ *            "big_live"    bytes in blocks above 512 KiB
+ *            "big_cached"  bytes of freed ones that are kept
+ *            "heaps"       threads that had a heap at the same time, at most
+ *   may go   all others: counters of the slow paths, where the variant has statistics (core/obs/counters.def), and
+ *            "requests_below_N", where it has the histogram
+ *
+ * The values are not of one moment: other threads go on meanwhile. */
 void hakmem_stats_print(int fd, int json);
 
 #ifdef __cplusplus

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HAKMEM_NO_ATTRIBUTES // tests do what callers must not
 #include "hakmem.h"
 
 static inline void *hak_names_resize_array(void *block, size_t count, size_t each)

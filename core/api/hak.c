@@ -15,11 +15,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define VERSION "0.1.0"
-
 HAK_EXPORT const char *hakmem_version(void)
 {
-    return VERSION " " HAK_VARIANT;
+    return HAKMEM_VERSION_STRING " " HAK_VARIANT;
 }
 
 HAK_EXPORT void *hakmem_alloc(size_t size)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HAKMEM_NO_ATTRIBUTES // what callers must not do is tried too
+
 #include "api/family.h"
 #include "hakmem.h"
 #include "mem/slab.h"

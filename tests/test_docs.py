@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import configure
+from common import plan
 from common.proc import run
 from tests.support import ROOT, copy_of_sources, libraries
 
@@ -122,6 +124,61 @@ def test_links_resolve(path):
         if not (path.parent / target.split("#")[0]).exists():
             missing.append(target)
     assert missing == []
+
+
+# The walks: life-of-a-block.md has names of functions, life-of-a-profile.md names of files.
+NAMED = sorted({(path.name, name) for path in documents() if path.name in ("life-of-a-block.md", "develop.md")
+                for name in re.findall(r"`(hak_[a-z0-9_]+)", path.read_text())})
+ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|", re.MULTILINE)
+PROFILE = (ROOT / "docs" / "life-of-a-profile.md").read_text()
+PROSE = {"compiler", "linker", "ninja", "you", "the same two", "everything below"}
+
+
+@pytest.mark.parametrize("page, name", NAMED)
+def test_named_functions_exist(page, name):
+    """A function that was renamed is renamed in the walk, too."""
+    sources = (path for path in (ROOT / "core").rglob("*.[ch]"))
+    assert any(re.search(rf"\b{name}\b", path.read_text()) for path in sources), f"{page}: core/ has no {name}"
+
+
+def planned_files() -> set:
+    """What the build makes for both compilers, as the walk names it: below the tree, <workload> and <stage> open."""
+    made = set()
+    for toolchain in ("clang", "gcc"):
+        arguments = configure.parse(["--variant=bench_minimal", f"--toolchain={toolchain}", "--train", "/bin/true"])
+        project, configs, _rows = configure.load(arguments)
+        for edge in plan.plan(project, configs):
+            made.update(name.removeprefix(f"build/{toolchain}-bench_minimal/")
+                        for name in (*edge.outputs, *edge.implicit_outputs))
+        made.update(f"build/workload/{row.name}.json" for row in project.workloads)
+    return made
+
+
+def test_named_files_are_made():
+    """Each file of the life of a profile is an output of the build plan."""
+    made = planned_files()
+    rows = ROW.findall(PROFILE)
+    assert len(rows) > 20
+    for name, _writer, _reader in rows:
+        pattern = re.escape(name).replace("<workload>", "[^/]+").replace("<stage>", "[a-z]+")
+        if name == "dist/profile":      # a directory that the edge of dist/ makes, see ship/
+            continue
+        assert any(re.fullmatch(pattern, path) for path in made), f"no edge makes {name}"
+
+
+def test_named_writers_and_readers_exist():
+    for _name, *people in ROW.findall(PROFILE):
+        for person in (word for cell in people for word in cell.replace("`", "").split(", ")):
+            path = person.split(" ")[0]
+            assert person in PROSE or (ROOT / path).is_file(), f"there is no {person}"
+
+
+def test_the_forge_runs_what_everybody_runs():
+    """The workflow calls .ci/run and adds nothing; pre-commit has the formatters of tests/test_style.py."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"^ *- run: (.*)$", workflow, re.MULTILINE)[-1] == ".ci/run"
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"^ *entry: (\S+)", hooks, re.MULTILINE) == ["clang-format", "flake8"]
 
 
 def test_there_is_a_readme():

@@ -383,7 +383,7 @@ VERSION_SCRIPT = """/* comment: global: nothing; */
 {
   global:
     malloc; free;   # the family
-    hak_*;
+    hakmem_*;
     extern "C" { "calloc"; };
   local: *;
 };
@@ -411,7 +411,7 @@ def test_functions_without_a_size_are_in_no_order():
 
 
 def test_version_script():
-    assert artifact.version_script_globals(VERSION_SCRIPT) == ("malloc", "free", "hak_*", "calloc")
+    assert artifact.version_script_globals(VERSION_SCRIPT) == ("malloc", "free", "hakmem_*", "calloc")
 
 
 def test_a_right_library_has_no_complaint():

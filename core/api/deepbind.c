@@ -153,7 +153,7 @@ static void redirect_libc(void)
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     if (libc == NULL || dlinfo(libc, RTLD_DI_LINKMAP, &plan.libc) != 0)
         return;
-    hak_foreign_find(); /* libc's own functions, while they can be found */
+    hak_unknown_find(); /* libc's own functions, while they can be found */
     for (size_t i = 0; i < NAMES; i++)
         plan.own[i] = own_definition(names[i]);
     dl_iterate_phdr(redirect_in, &plan);

@@ -72,7 +72,7 @@ static bool repair_in_child(bool first, bool forker)
 {
     if (first) {
         hak_map_after_fork();
-        hak_pool_after_fork();
+        hak_chunk_after_fork();
         hak_extent_after_fork();
         hak_heaps_find_lost();
     }

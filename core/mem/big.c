@@ -12,15 +12,15 @@
 
 #include <string.h>
 
-/* Of a block's size, should its alignment alone make it big: the rest is never touched, and a size tells large from big. */
+/* Of a block's size, should its alignment alone make it huge: the rest is never touched, and a size tells large from huge. */
 #define LEAST (HAK_LARGE_MAX + HAK_UNIT)
 #define CLEAR_BY_PAGE                                                                                        \
     ((size_t)32 << 20) /* bytes: above it pages are given back instead of filled with zeroes */
-#define PART_MASK   (((size_t)1 << HAK_PART_BITS) - 1)
+#define PART_MASK   (((size_t)1 << HAK_HUGE_PART_BITS) - 1)
 #define ASKED_SLICE 2u /* the first of three */
 
-static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_PART_BITS, "a size has two parts");
-static_assert(HAK_ADDRESS_BITS <= 3 * HAK_PART_BITS, "the bytes asked for have three");
+static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_HUGE_PART_BITS, "a size has two parts");
+static_assert(HAK_ADDRESS_BITS <= 3 * HAK_HUGE_PART_BITS, "the bytes asked for have three");
 static_assert((ASKED_SLICE + 3) * HAK_SLICE < LEAST, "the last slice is behind all parts");
 
 static _Atomic size_t blocks; /* in use; relaxed: a figure for the statistics */
@@ -30,25 +30,25 @@ static void set_part(void *p, unsigned slice, size_t bits)
     hak_map_set((char *)p + slice * HAK_SLICE, hak_entry((uint32_t)(bits & PART_MASK), HAK_ENTRY_PART));
 }
 
-size_t hak_big_asked(const void *p)
+size_t hak_huge_asked(const void *p)
 {
-    return hak_big_part(p, ASKED_SLICE) | hak_big_part(p, ASKED_SLICE + 1) << HAK_PART_BITS |
-           hak_big_part(p, ASKED_SLICE + 2) << 2 * HAK_PART_BITS;
+    return hak_huge_part(p, ASKED_SLICE) | hak_huge_part(p, ASKED_SLICE + 1) << HAK_HUGE_PART_BITS |
+           hak_huge_part(p, ASKED_SLICE + 2) << 2 * HAK_HUGE_PART_BITS;
 }
 
-void hak_big_set_asked(void *p, size_t asked)
+void hak_huge_set_asked(void *p, size_t asked)
 {
     for (unsigned part = 0; part < 3; part++)
-        set_part(p, ASKED_SLICE + part, asked >> part * HAK_PART_BITS);
+        set_part(p, ASKED_SLICE + part, asked >> part * HAK_HUGE_PART_BITS);
 }
 
 /* Writes a block down. The map is covered there. */
 static void publish(char *base, size_t size)
 {
     size_t slices = size >> HAK_SLICE_SHIFT;
-    set_part(base, 1, slices >> HAK_PART_BITS);
+    set_part(base, 1, slices >> HAK_HUGE_PART_BITS);
     hak_map_set(base + size - HAK_SLICE, hak_entry(0, HAK_ENTRY_PART));
-    hak_map_set(base, hak_entry((uint32_t)(slices & PART_MASK), HAK_ENTRY_BIG));
+    hak_map_set(base, hak_entry((uint32_t)(slices & PART_MASK), HAK_ENTRY_HUGE));
 }
 
 static void forget(char *base, size_t size)
@@ -58,13 +58,13 @@ static void forget(char *base, size_t size)
     hak_map_set(base + size - HAK_SLICE, 0);
 }
 
-static void give(char *base, size_t size, bool dirty)
+static void release(char *base, size_t size, bool dirty)
 {
-    if (hak_extent_give(base, size, dirty))
-        hak_tend();
+    if (hak_extent_release(base, size, dirty))
+        hak_tick_now();
 }
 
-void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero)
+void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
     char *base = hak_extent_take(size, hak_max(align, HAK_UNIT), zeroed, zero);
@@ -72,17 +72,17 @@ void *hak_big_take(size_t size, size_t align, bool zeroed, bool *zero)
         return NULL;
     publish(base, size);
     atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
-    hak_trace("big taken", base, size);
+    hak_trace("huge taken", base, size);
     return base;
 }
 
-void hak_big_give(void *p, uint32_t entry)
+void hak_huge_release(void *p, uint32_t entry)
 {
-    size_t size = hak_big_slices(p, entry) << HAK_SLICE_SHIFT;
+    size_t size = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
     atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
-    hak_trace("big given", p, size);
+    hak_trace("huge given", p, size);
     forget(p, size);
-    give(p, size, true);
+    release(p, size, true);
 }
 
 /* The block in place, shorter. */
@@ -90,7 +90,7 @@ static void *shrink(char *base, size_t before, size_t size)
 {
     hak_map_set(base + before - HAK_SLICE, 0);
     publish(base, size);
-    give(base + size, before - size, true);
+    release(base + size, before - size, true);
     return base;
 }
 
@@ -117,25 +117,25 @@ static void *move(char *base, size_t before, size_t size)
     char *target = hak_extent_take(size, HAK_UNIT, true, &zero);
     if (target == NULL)
         return NULL;
-    size_t asked = HAK_HARDEN ? hak_big_asked(base) : 0;
+    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
     forget(base, before);
     if (!hak_os_move(base, before, target, size)) {
         publish(base, before);
         if (HAK_HARDEN)
-            hak_big_set_asked(base, asked);
-        give(target, size, !zero);
+            hak_huge_set_asked(base, asked);
+        release(target, size, !zero);
         return NULL;
     }
     hak_extent_moved(before, 0);
     publish(target, size);
     if (HAK_HARDEN)
-        hak_big_set_asked(target, asked);
+        hak_huge_set_asked(target, asked);
     return target;
 }
 
-void *hak_big_resize(void *p, uint32_t entry, size_t size)
+void *hak_huge_resize(void *p, uint32_t entry, size_t size)
 {
-    size_t before = hak_big_slices(p, entry) << HAK_SLICE_SHIFT;
+    size_t before = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
     size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
     if (size == before)
         return p;
@@ -145,12 +145,12 @@ void *hak_big_resize(void *p, uint32_t entry, size_t size)
     return grown != NULL ? grown : move(p, before, size);
 }
 
-size_t hak_big_count(void)
+size_t hak_huge_count(void)
 {
     return atomic_load_explicit(&blocks, memory_order_relaxed);
 }
 
-void hak_big_clear(void *p, size_t size)
+void hak_huge_clear(void *p, size_t size)
 {
     if (size < CLEAR_BY_PAGE || !hak_os_discard(p, hak_round_up(size, HAK_OS_PAGE)))
         memset(p, 0, size);

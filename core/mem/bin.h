@@ -6,10 +6,10 @@
 
 /* A block of the class for the calling thread, after its bin was found empty; not `exact`: or of the next class. NULL when
  * memory is out (errno is the caller's business). */
-void *hak_bin_refill(unsigned cls, bool exact);
+void *hak_bin_refill(unsigned c, bool exact);
 /* The same for calloc, not exact, of a class above HAK_TINY_CLASSES. *zero becomes true if all of the block is known to be zero. */
-void *hak_bin_refill_zero(unsigned cls, bool *zero);
-/* The bin at this offset has no room left. */
+void *hak_bin_refill_zero(unsigned c, bool *zero);
+/* The bin at this offset is full: its frees_left is 0. */
 void hak_bin_full(size_t offset);
 /* Puts a free block into the bin at this offset, as the fast path of free does. */
 static inline void hak_bin_push(void *p, size_t offset)
@@ -17,15 +17,15 @@ static inline void hak_bin_push(void *p, size_t offset)
     hak_bin_t *bin = &hak_thread.bins[offset / 16];
     hak_set_next(p, bin->head);
     bin->head = p;
-    if (hak_unlikely(--bin->room == 0))
+    if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);
 }
 
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
-/* Puts all stashes of a heap back into its slabs. Any thread that holds the heap's lock. */
-void hak_stashes_put_back(hak_heap_t *heap);
-/* Everything in the bins and stashes goes back into the slabs, blocks of other heaps go to their owners. */
+/* Puts all previous lists of a heap back into its slabs. Any thread that holds the heap's lock. */
+void hak_bins_flush_previous(hak_heap_t *heap);
+/* Everything in the bins and previous lists goes back into the slabs, blocks of other heaps go to their owners. */
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap);
 
 #endif

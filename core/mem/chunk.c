@@ -37,7 +37,7 @@ typedef struct chunk {
     struct chunk *older, *younger; /* of those that have slices to purge */
     struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
     uint32_t longest;              /* slices in the longest free run */
-    bool huge;                     /* the system has been told to back it by a huge page */
+    bool thp;                      /* the system has been told to back it by a huge page */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
@@ -50,10 +50,10 @@ static slices_t lists;                                       /* bit n: by_longes
 static chunk_t queue = {.older = &queue, .younger = &queue}; /* of chunks with slices to purge: its ends */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
-static bool region_huge;          /* the system has been told to back it by huge pages */
+static bool region_thp;           /* the system has been told to back it by huge pages */
 static hak_retain_t retain;       /* its `free` are the slices that are free and dirty, in bytes */
 static uint64_t used_slices;
-static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
+static hak_chunk_view_t totals; /* only reserved, purged, purges are kept here */
 
 static slices_t mask_of(unsigned first, unsigned slices)
 {
@@ -243,8 +243,8 @@ static bool reserve_region(void)
             hak_os_unmap(at, size);
             continue;
         }
-        region_huge = hak_policy()->thp == HAK_THP_ON;
-        hak_os_huge_pages(at, size, region_huge);
+        region_thp = hak_policy()->thp == HAK_THP_ON;
+        hak_os_thp(at, size, region_thp);
         region = at;
         region_end = at + size;
         totals.reserved += size;
@@ -295,7 +295,7 @@ static bool add_chunk(void)
     region += HAK_CHUNK;
     chunk->whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
     chunk->free = chunk->whole;
-    chunk->huge = region_huge;
+    chunk->thp = region_thp;
     list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);
     return true;
@@ -345,7 +345,7 @@ static bool can_be_had(unsigned slices, unsigned align)
     return hak_round_up(SURELY_FREE, align) + slices <= SURELY_FREE + HAK_RUN_MOST;
 }
 
-hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
+hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
@@ -369,15 +369,15 @@ hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
     return run;
 }
 
-hak_slab_t *hak_run_take(unsigned slices, unsigned align)
+hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
 {
-    hak_slab_t *run = hak_run_take_block(slices, align);
+    hak_slab_t *run = hak_chunk_take_block(slices, align);
     if (run != NULL)
         set_slices(run, 1, slices);
     return run;
 }
 
-bool hak_run_grow(hak_slab_t *run, unsigned slices)
+bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
 {
     if (slices <= run->slices)
         return true;
@@ -386,11 +386,11 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
     chunk_t *chunk = chunk_of(run);
     slices_t more = mask_of(index_of(run) + run->slices, slices - run->slices);
     hak_os_lock(&lock);
-    bool room = (chunk->free & more) == more;
-    if (room)
+    bool fits = (chunk->free & more) == more;
+    if (fits)
         take_locked(chunk, more, slices - run->slices);
     hak_os_unlock(&lock);
-    if (!room)
+    if (!fits)
         return false;
     set_slices(run, run->slices, slices);
     hak_trace("run grown", hak_slab_base(run), slices);
@@ -398,7 +398,7 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
 }
 
 /* So many slices are free again, of which those of `touched` may be other than zero. */
-static void give_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t touched)
+static void release_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t touched)
 {
     hak_assert((chunk->free & mask) == 0);
     slices_t to_purge = chunk->free & chunk->dirty;
@@ -414,7 +414,7 @@ static void give_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t
     hak_retain_freed(&retain, dirty_of(chunk, mask, slices) * HAK_SLICE);
 }
 
-void hak_run_shrink(hak_slab_t *run, unsigned slices)
+void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices)
 {
     if (slices == run->slices)
         return;
@@ -423,7 +423,7 @@ void hak_run_shrink(hak_slab_t *run, unsigned slices)
     hak_trace("run shrunk", hak_slab_base(run), slices);
     run->slices = (uint8_t)slices;
     hak_os_lock(&lock);
-    give_locked(chunk_of(run), rest, less, rest);
+    release_locked(chunk_of(run), rest, less, rest);
     hak_os_unlock(&lock);
 }
 
@@ -448,19 +448,19 @@ static bool purge_chunk(chunk_t *chunk)
 {
     slices_t todo = chunk->free & chunk->dirty;
     slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
-    slices_t held = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
-    chunk->free &= ~held;
+    slices_t taken = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
+    chunk->free &= ~taken;
     note_dirty(chunk, todo);
-    bool huge = chunk->huge;
-    chunk->huge = false;
+    bool thp = chunk->thp;
+    chunk->thp = false;
     hak_os_unlock(&lock);
     if (HAK_HARDEN)
-        forget_states(chunk, whole_groups(held | bars));
+        forget_states(chunk, whole_groups(taken | bars));
 
     slices_t done = 0;
     size_t calls = 0;
-    if (huge) /* or the system would soon fill the gaps again */
-        hak_os_huge_pages(chunk, HAK_CHUNK, false);
+    if (thp) /* or the system would soon fill the gaps again */
+        hak_os_thp(chunk, HAK_CHUNK, false);
     for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
         mask = lowest_run(rest);
         char *at = (char *)chunk + ((size_t)hak_set_first(mask) << HAK_SLICE_SHIFT);
@@ -474,9 +474,9 @@ static bool purge_chunk(chunk_t *chunk)
     chunk->dirty &= ~done;
     totals.purged += hak_set_count(done) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_given(&retain, hak_set_count(done) * HAK_SLICE);
+    hak_retain_released(&retain, hak_set_count(done) * HAK_SLICE);
     slices_t before = chunk->free & chunk->dirty;
-    for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
+    for (slices_t mask, rest = taken; rest != 0; rest &= ~mask) {
         mask = lowest_run(rest);
         set_free(chunk, mask);
     }
@@ -499,7 +499,7 @@ static void remove_chunk(chunk_t *chunk)
     unlink_chunk(chunk);
     if (to_purge != 0)
         unqueue_chunk(chunk);
-    hak_retain_given(&retain, hak_set_count(to_purge) * HAK_SLICE);
+    hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
 
@@ -527,22 +527,22 @@ static void unmap_empty_chunks(size_t most)
         removed = chunk;
     }
     hak_os_unlock(&lock);
-    chunk_t *kept = NULL;
+    chunk_t *refused = NULL;
     for (chunk_t *next; removed != NULL; removed = next) {
         next = removed->next;
         if (hak_os_release(removed, HAK_CHUNK))
             continue;
-        removed->next = kept;
-        kept = removed;
+        removed->next = refused;
+        refused = removed;
     }
     hak_os_lock(&lock);
-    for (chunk_t *next; kept != NULL; kept = next) {
-        next = kept->next;
-        restore_chunk(kept, HAK_RUN_MOST);
+    for (chunk_t *next; refused != NULL; refused = next) {
+        next = refused->next;
+        restore_chunk(refused, HAK_RUN_MOST);
     }
 }
 
-bool hak_run_unmap(hak_slab_t *run)
+bool hak_chunk_unmap_run(hak_slab_t *run)
 {
     chunk_t *chunk = chunk_of(run);
     unsigned slices = run->slices;
@@ -563,7 +563,7 @@ bool hak_run_unmap(hak_slab_t *run)
     return false;
 }
 
-void hak_run_give(hak_slab_t *run, unsigned touched)
+void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
 {
     chunk_t *chunk = chunk_of(run);
     unsigned first = index_of(run);
@@ -571,7 +571,8 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
     hak_trace("run given", hak_slab_base(run), slices);
     slices_t mask = mask_of(first, slices);
     hak_os_lock(&lock);
-    give_locked(chunk, mask, slices, touched == slices ? mask : mask & ~(~(slices_t)0 << (first + touched)));
+    release_locked(chunk, mask, slices,
+                   touched == slices ? mask : mask & ~(~(slices_t)0 << (first + touched)));
     bool due = HAK_PURGE && hak_retain_is_due(&retain, floor_of());
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
@@ -580,7 +581,7 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
         hak_thread.heap->ticks = 1;
 }
 
-bool hak_pool_give_back(uint32_t now_ms)
+bool hak_chunk_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && !hak_is_scarce())
         return false;
@@ -608,7 +609,7 @@ static size_t chunks_with_runs(void)
     return n;
 }
 
-size_t hak_pool_trim(void)
+size_t hak_chunk_trim(void)
 {
     hak_os_lock(&lock);
     uint64_t before = retain.free;
@@ -624,7 +625,7 @@ size_t hak_pool_trim(void)
     return before > after ? before - after : 0;
 }
 
-size_t hak_pool_unmap(void)
+size_t hak_chunk_unmap_free(void)
 {
     hak_os_lock(&lock);
     size_t before = totals.reserved;
@@ -638,7 +639,7 @@ size_t hak_pool_unmap(void)
     return unmapped;
 }
 
-void hak_pool_after_fork(void)
+void hak_chunk_after_fork(void)
 {
     if (!hak_os_lock_reset(&lock))
         return;
@@ -659,10 +660,10 @@ void hak_pool_after_fork(void)
     }
 }
 
-hak_pool_view_t hak_pool_view(void)
+hak_chunk_view_t hak_chunk_view(void)
 {
     hak_os_lock(&lock);
-    hak_pool_view_t view = totals;
+    hak_chunk_view_t view = totals;
     view.used = used_slices * HAK_SLICE;
     view.dirty = retain.free;
     hak_os_unlock(&lock);

@@ -136,11 +136,11 @@ static char *last_slice(const extent_t *extent)
 /* The free range that has an entry at p, beside `covered`, or NULL. */
 static extent_t *extent_at(const char *p, const char *covered)
 {
-    bool near = hak_map_window(p) == hak_map_window(covered);
-    uint32_t entry = hak_likely(near) ? hak_map_get(p) : hak_map_find(p);
-    if (hak_entry_low(entry) != HAK_ENTRY_FREE || hak_entry_high(entry) < valid)
+    bool same_window = hak_map_window(p) == hak_map_window(covered);
+    uint32_t entry = hak_likely(same_window) ? hak_map_get(p) : hak_map_find(p);
+    if (hak_entry_kind(entry) != HAK_ENTRY_FREE || hak_entry_payload(entry) < valid)
         return NULL;
-    return record_at(hak_entry_high(entry));
+    return record_at(hak_entry_payload(entry));
 }
 
 /* The same, if it is of this kind. */
@@ -360,14 +360,14 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         return NULL;
     }
     if (hak_policy()->thp != HAK_THP_AUTO)
-        hak_os_huge_pages(base, bytes, hak_policy()->thp == HAK_THP_ON);
+        hak_os_thp(base, bytes, hak_policy()->thp == HAK_THP_ON);
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);
     note_taken(size);
-    bool kept = bytes == size || add_joined(base + size, bytes - size, false);
+    bool added = bytes == size || add_joined(base + size, bytes - size, false);
     hak_os_unlock(&lock);
-    if (!kept)
+    if (!added)
         hak_os_unmap(base + size, bytes - size);
     return base;
 }
@@ -418,16 +418,16 @@ static uint64_t floor_of(void)
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 
-bool hak_extent_give(char *base, size_t size, bool dirty)
+bool hak_extent_release(char *base, size_t size, bool dirty)
 {
     hak_os_lock(&lock);
     totals.live -= size;
-    bool kept = add_joined(base, size, dirty);
-    if (kept && dirty)
+    bool added = add_joined(base, size, dirty);
+    if (added && dirty)
         hak_retain_freed(&retain, size);
     bool due = hak_retain_is_due(&retain, floor_of());
     hak_os_unlock(&lock);
-    if (!kept)
+    if (!added)
         hak_os_release(base, size);
     return due;
 }
@@ -462,7 +462,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
     else if (!add_joined(base, size, !emptied))
         return false; /* lost, for want of a record */
     if (emptied && dirty)
-        hak_retain_given(&retain, size);
+        hak_retain_released(&retain, size);
     return dirty ? emptied : unmapped;
 }
 
@@ -474,7 +474,7 @@ static bool return_oldest(uint64_t due)
     return return_range(base, size, true, false);
 }
 
-bool hak_extent_give_back(uint32_t now_ms)
+bool hak_extent_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;

@@ -52,7 +52,7 @@ static void *find(const char *name)
     return of_libc ? found : NULL;
 }
 
-void hak_foreign_find(void)
+void hak_unknown_find(void)
 {
     if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
         return;
@@ -65,7 +65,7 @@ void hak_foreign_find(void)
 /* True if libc has mappings of so many bytes in use: in nearly all processes it has none. */
 static bool libc_has_mapped(size_t bytes)
 {
-    hak_foreign_find();
+    hak_unknown_find();
     if (atomic_load_explicit(&libc_free, memory_order_acquire) == NULL)
         return false;
     struct mallinfo2 (*ask)(void);
@@ -170,24 +170,24 @@ static bool is_foreign(const void *p)
 {
     if (!is_block(p))
         return false;
-    hak_foreign_find();
+    hak_unknown_find();
     return atomic_load_explicit(&libc_free, memory_order_acquire) != NULL;
 }
 
-bool hak_foreign_free(void *p)
+bool hak_unknown_free(void *p)
 {
     int saved = errno;
     bool found = is_foreign(p);
     if (found) {
-        void (*give)(void *);
-        *(void **)&give = atomic_load_explicit(&libc_free, memory_order_relaxed);
-        give(p);
+        void (*release)(void *);
+        *(void **)&release = atomic_load_explicit(&libc_free, memory_order_relaxed);
+        release(p);
     }
     errno = saved;
     return found;
 }
 
-size_t hak_foreign_size(void *p)
+size_t hak_unknown_size(void *p)
 {
     int saved = errno;
     size_t size = 0;

@@ -12,10 +12,10 @@
 #include "base/types.h"
 
 /* Frees the block of libc's that p, which has no entry in the map, begins. False if it begins none. */
-bool hak_foreign_free(void *p);
+bool hak_unknown_free(void *p);
 /* Usable bytes in it; 0 if it begins none. */
-size_t hak_foreign_size(void *p);
+size_t hak_unknown_size(void *p);
 /* Finds libc's functions, before anything is done to its table of symbols. */
-void hak_foreign_find(void);
+void hak_unknown_find(void);
 
 #endif

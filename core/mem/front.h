@@ -10,10 +10,10 @@
 HAK_NOINLINE void *hak_malloc_slow(size_t size);
 /* A request above HAK_TINY_MAX. */
 HAK_NOINLINE void *hak_malloc_mid(size_t size);
-/* What the fast path of free leaves: NULL, blocks of other threads, large and big ones, pointers that are not ours. */
+/* What the fast path of free leaves: NULL, blocks of other threads, large and huge ones, pointers that are not ours. */
 HAK_NOINLINE void hak_free_slow(void *p);
 /* What begins no block of ours: libc's, or nobody's. */
-HAK_COLD void hak_free_unknown(void *p, uint32_t entry);
+HAK_COLD void hak_free_not_ours(void *p, uint32_t entry);
 /* Memory that is aligned to a power of two, any size. */
 void *hak_malloc_aligned(size_t align, size_t size);
 /* Zeroed memory, the slow way. */
@@ -114,7 +114,7 @@ HAK_INLINE void hak_free_front(void *p)
     void *head = bin->head;
     hak_set_next(p, head);
     bin->head = p;
-    if (hak_unlikely(--bin->room == 0))
+    if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);
 }
 

@@ -17,39 +17,40 @@
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
 #define FILL_MOST                                                                                            \
-    ((size_t)64 << 10)    /* bytes that are filled by writing them; of more the pages are given back */
-#define WAITING       32u /* freed large and big blocks that wait, of all threads */
-#define STRAYS        8u
-#define WAITING_SIZE  ((size_t)256 << 20) /* bytes of one of them, at most */
-#define GUARDED_MOST  8192u               /* large and big blocks at a time that have an inaccessible end */
-#define CHUNKS_BARRED 1024u               /* chunks that have bars: 10,240 mappings; */
-#define CHUNKS_FIRST  8192u               /* that have an inaccessible end: 14,336 more; */
-#define CHUNKS_THEN   64u                 /* of those that follow one in so many has one, */
-#define CHUNKS_LAST   (1u << 18)          /* up to this one: 7,936 more */
+    ((size_t)64 << 10)      /* bytes that are filled by writing them; of more the pages are given back */
+#define QUARANTINE      32u /* freed large and huge blocks that wait, of all threads */
+#define STRAYS          8u
+#define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
+#define GUARDED_MOST    8192u      /* large and huge blocks at a time that have an inaccessible end */
+#define CHUNKS_BARRED   1024u      /* chunks that have bars: 10,240 mappings; */
+#define CHUNKS_FIRST    8192u      /* that have an inaccessible end: 14,336 more; */
+#define CHUNKS_THEN     64u        /* of those that follow one in so many has one, */
+#define CHUNKS_LAST     (1u << 18) /* up to this one: 7,936 more */
 
-hak_guard_keys_t hak_guard_keys;
-static _Atomic uint64_t seeds;             /* of the threads' generators: secret, and another one for each */
-static uint64_t seed_factor;               /* secret; written once */
-static _Atomic uint32_t chunks;            /* so far */
-static _Atomic uint32_t huge_in_use;       /* large and big blocks */
-static _Atomic(void *) waiting[WAITING];   /* freed large and big blocks; whoever exchanges one holds it */
-static _Atomic(const void *) waiting_last; /* the one that came last */
-static _Atomic(void *) strays[STRAYS];     /* blocks of slabs that were freed by threads without a heap */
+hak_harden_keys_t hak_harden_keys;
+static _Atomic uint64_t seeds;           /* of the threads' generators: secret, and another one for each */
+static uint64_t seed_factor;             /* secret; written once */
+static _Atomic uint32_t chunks;          /* so far */
+static _Atomic uint32_t oversize_in_use; /* large and huge blocks */
+static _Atomic(void *)
+    quarantine[QUARANTINE]; /* freed large and huge blocks; whoever exchanges one holds it */
+static _Atomic(const void *) quarantine_last; /* the one that came last */
+static _Atomic(void *) strays[STRAYS];        /* blocks of slabs that were freed by threads without a heap */
 
-void hak_guard_init(void)
+void hak_harden_init(void)
 {
     uint64_t words[7];
     hak_os_random(words, 7);
-    hak_guard_keys = (hak_guard_keys_t){.link = words[0],
-                                        .echo = words[1],
-                                        .echo_factor = words[2] | 1,
-                                        .canary = words[3],
-                                        .canary_factor = words[4] | 1};
+    hak_harden_keys = (hak_harden_keys_t){.link = words[0],
+                                          .mirror = words[1],
+                                          .mirror_factor = words[2] | 1,
+                                          .canary = words[3],
+                                          .canary_factor = words[4] | 1};
     atomic_store_explicit(&seeds, words[5], memory_order_relaxed);
     seed_factor = words[6] | 1;
 }
 
-uint64_t hak_guard_seed(uint64_t process)
+uint64_t hak_harden_seed(uint64_t process)
 {
     uint64_t next = atomic_fetch_add_explicit(&seeds, 0x9e3779b97f4a7c15ull, memory_order_relaxed);
     return hak_mix(next ^ process, seed_factor);
@@ -86,18 +87,19 @@ static uint64_t number(const void *p)
 
 static uint64_t class_of(uint32_t entry)
 {
-    return hak_entry_in_slab(entry) ? (uint64_t)(hak_entry_low(entry) / 16) : 0;
+    return hak_entry_in_slab(entry) ? (uint64_t)(hak_entry_bin(entry) / 16) : 0;
 }
 
 /* Where a free block differs from what it was left as. */
-void hak_guard_spoilt(const void *block)
+void hak_harden_corrupted(const void *block)
 {
     const hak_word_t *word = block;
     uint32_t entry = hak_map_find(block);
-    if (!hak_entry_in_slab(entry) || *hak_guard_state(block) != HAK_BLOCK_FREE)
+    if (!hak_entry_in_slab(entry) || *hak_harden_state(block) != HAK_BLOCK_FREE)
         hak_fatal("corrupt list of free blocks: %x (class %u) is not free: state %u, expected %u",
                   number(block), class_of(entry),
-                  hak_entry_in_slab(entry) ? (uint64_t)*hak_guard_state(block) : 0, (uint64_t)HAK_BLOCK_FREE);
+                  hak_entry_in_slab(entry) ? (uint64_t)*hak_harden_state(block) : 0,
+                  (uint64_t)HAK_BLOCK_FREE);
     size_t words = hak_slab_of(block)->size / sizeof *word;
     size_t at = 2;
     while (at < words && word[at] == (uint64_t)HAK_FILL_WORD)
@@ -119,9 +121,9 @@ static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
     size_t at = (uintptr_t)p & (HAK_ALIGN - 1);
     if (in_slab)
         at = (size_t)((const char *)p - hak_slab_base(hak_slab_of(p))) % hak_slab_of(p)->size;
-    else if (!hak_is_zero_entry(entry) && hak_entry_low(entry) != HAK_ENTRY_LARGE - HAK_ENTRY_KEPT)
-        at = hak_huge_size(p, entry) == 0;
-    if (at == 0 && (!in_slab || *hak_guard_state(p) != HAK_BLOCK_NONE))
+    else if (!hak_is_zero_entry(entry) && hak_entry_kind(entry) != HAK_ENTRY_LARGE - HAK_ENTRY_CACHED)
+        at = hak_oversize_size(p, entry) == 0;
+    if (at == 0 && (!in_slab || *hak_harden_state(p) != HAK_BLOCK_NONE))
         hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), number(site));
     if (!in_slab)
         hak_fatal("free of %x: not the start of a block (above %u bytes), or freed before; called from %x",
@@ -133,7 +135,7 @@ static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
 
 static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, const void *site)
 {
-    uint64_t canary = hak_guard_canary(p, 0);
+    uint64_t canary = hak_harden_canary(p, 0);
     const char *end = (const char *)p + usable;
     uint64_t at = 0;
     while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
@@ -144,36 +146,36 @@ static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, cons
 
 /* --- what is known of a block ------------------------------------------------------------------------------------- */
 
-static bool is_big(uint32_t entry)
+static bool is_huge(uint32_t entry)
 {
-    return hak_entry_low(entry) == HAK_ENTRY_BIG;
+    return hak_entry_kind(entry) == HAK_ENTRY_HUGE;
 }
 
-/* What was asked for a big block; all of its bytes while it waits. */
-static size_t big_asked(const void *p, uint32_t entry)
+/* What was asked for a huge block; all of its bytes while it waits. */
+static size_t huge_asked(const void *p, uint32_t entry)
 {
     (void)entry;
-    return hak_big_asked(p);
+    return hak_huge_asked(p);
 }
 
-static void set_big_asked(void *p, uint32_t entry, size_t asked)
+static void set_huge_asked(void *p, uint32_t entry, size_t asked)
 {
     (void)entry;
-    hak_big_set_asked(p, asked);
+    hak_huge_set_asked(p, asked);
 }
 
 /* Bytes behind the canary of a block in a slab. Few fit into its state; of more the next three states have seven bits each,
  * which look like no block in use. */
 static size_t slack_of(const void *p)
 {
-    const uint8_t *state = hak_guard_state(p);
+    const uint8_t *state = hak_harden_state(p);
     size_t slack = *state & HAK_SLACK_MOST;
     return slack < HAK_SLACK_MOST ? slack : state[1] | (size_t)state[2] << 7 | (size_t)state[3] << 14;
 }
 
 static void set_slack(void *p, size_t slack)
 {
-    uint8_t *state = hak_guard_state(p);
+    uint8_t *state = hak_harden_state(p);
     *state = (uint8_t)(HAK_BLOCK_USED | hak_min(slack, HAK_SLACK_MOST));
     for (unsigned i = 1; slack >= HAK_SLACK_MOST && i <= 3; i++)
         state[i] = slack >> (7 * (i - 1)) & 0x7f;
@@ -187,25 +189,25 @@ static size_t usable_of(const void *p, uint32_t entry)
     if (hak_entry_in_slab(entry))
         return hak_slab_of(p)->size - HAK_CANARY_BYTES - slack_of(p);
 #if HAK_HARDEN
-    if (!is_big(entry))
+    if (!is_huge(entry))
         return hak_slab_of(p)->asked;
 #endif
-    return big_asked(p, entry);
+    return huge_asked(p, entry);
 }
 
 static bool is_in_use(const void *p, uint32_t entry)
 {
     if (((uintptr_t)p & (HAK_ALIGN - 1)) != 0)
         return false;
-    if (is_big(entry)) {
-        size_t size = hak_huge_size(p, entry);
-        return size != 0 && size != big_asked(p, entry);
+    if (is_huge(entry)) {
+        size_t size = hak_oversize_size(p, entry);
+        return size != 0 && size != huge_asked(p, entry);
     }
-    bool begins = hak_entry_in_slab(entry) || hak_is_zero_entry(entry) || hak_huge_size(p, entry) != 0;
-    return begins && *hak_guard_state(p) >= HAK_BLOCK_USED;
+    bool begins = hak_entry_in_slab(entry) || hak_is_zero_entry(entry) || hak_oversize_size(p, entry) != 0;
+    return begins && *hak_harden_state(p) >= HAK_BLOCK_USED;
 }
 
-static bool is_spoilt(const void *p)
+static bool is_corrupted(const void *p)
 {
     unsigned char byte = atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed);
     return byte != 0 && byte != HAK_FILL_BYTE;
@@ -214,7 +216,7 @@ static bool is_spoilt(const void *p)
 #if HAK_HARDEN
 /* The byte in front of a slice is somebody else's, who may free it and make it inaccessible at any moment. So the thread says
  * first where it looks; only a slab is accessible all through. */
-static HAK_NOINLINE bool is_spoilt_in_front(const void *before)
+static HAK_NOINLINE bool is_corrupted_in_front(const void *before)
 {
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL)
@@ -222,9 +224,9 @@ static HAK_NOINLINE bool is_spoilt_in_front(const void *before)
     /* seq_cst: either the entry is seen as it is after the slab was given up, or hak_guard_forbid sees this */
     atomic_store(&heap->looks_at, (uintptr_t)before);
     atomic_thread_fence(memory_order_seq_cst);
-    bool spoilt = hak_entry_in_slab(hak_map_find(before)) && is_spoilt(before);
+    bool corrupted = hak_entry_in_slab(hak_map_find(before)) && is_corrupted(before);
     atomic_store_explicit(&heap->looks_at, 0, memory_order_release);
-    return spoilt;
+    return corrupted;
 }
 
 static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)
@@ -252,9 +254,9 @@ static bool is_underrun(const void *p)
     const char *before = (const char *)p - 1;
 #if HAK_HARDEN
     if (((uintptr_t)p & (HAK_SLICE - 1)) == 0)
-        return is_spoilt_in_front(before);
+        return is_corrupted_in_front(before);
 #endif
-    return is_spoilt(before);
+    return is_corrupted(before);
 }
 
 static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
@@ -268,8 +270,8 @@ static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
 static unsigned kind_of(const void *p, uint32_t entry, size_t usable)
 {
     if (hak_is_zero_entry(entry))
-        return *hak_guard_state(p) & ~HAK_BLOCK_USED;
-    return (*canary_of(p, usable) ^ hak_guard_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
+        return *hak_harden_state(p) & ~HAK_BLOCK_USED;
+    return (*canary_of(p, usable) ^ hak_harden_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
 }
 
 /* Where operator new is not ours, all blocks are of one kind. */
@@ -289,9 +291,9 @@ static size_t check(const void *p, uint32_t entry, const void *site)
     if (hak_is_zero_entry(entry))
         return usable;
     unsigned kind = kind_of(p, entry, usable);
-    if (*canary_of(p, usable) != hak_guard_canary(p, kind) || !is_kind(kind))
+    if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
         overrun(p, entry, usable, site);
-    if (!is_big(entry) && is_underrun(p))
+    if (!is_huge(entry) && is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),
                   class_of(entry), number(site));
     return usable;
@@ -325,15 +327,15 @@ static void mark(void *p, size_t size, unsigned kind)
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
         set_slack(p, hak_slab_of(p)->size - HAK_CANARY_BYTES - size);
-    } else if (is_big(entry)) {
-        set_big_asked(p, entry, size);
+    } else if (is_huge(entry)) {
+        set_huge_asked(p, entry, size);
     } else {
 #if HAK_HARDEN
         hak_slab_of(p)->asked = (uint32_t)size;
 #endif
-        *hak_guard_state(p) = HAK_BLOCK_USED;
+        *hak_harden_state(p) = HAK_BLOCK_USED;
     }
-    *canary_of(p, size) = hak_guard_canary(p, kind);
+    *canary_of(p, size) = hak_harden_canary(p, kind);
 }
 
 /* --- filling ------------------------------------------------------------------------------------------------------ */
@@ -356,21 +358,21 @@ static void fill_range(char *p, size_t bytes)
     memset(from + pages, HAK_FILL_BYTE, bytes - front - pages);
 }
 
-void hak_guard_fill_any(void *p, size_t bytes)
+void hak_harden_fill_any(void *p, size_t bytes)
 {
     if (bytes <= HAK_TINY_MAX)
-        hak_guard_fill(p, bytes);
+        hak_harden_fill(p, bytes);
     else
         fill_range(p, bytes);
 }
 
-void hak_guard_forget(char *base, size_t size, size_t count)
+void hak_harden_forget(char *base, size_t size, size_t count)
 {
     for (size_t i = 0; HAK_FILL_BYTE == 0 && i < count; i++)
         *(hak_line_t *)(void *)(base + i * size) = HAK_FILL_LINE;
 }
 
-/* --- large and big blocks ----------------------------------------------------------------------------------------- *
+/* --- large and huge blocks ----------------------------------------------------------------------------------------- *
  *
  * Behind the last page of one in use the rest is inaccessible, at least a page. One that was freed is empty and inaccessible
  * and waits for a while, in a place that another one at random takes over. */
@@ -384,7 +386,7 @@ static size_t with_guard(size_t size)
     return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
 }
 
-/* Bytes of a huge block from its start to the first page that nothing of it needs. */
+/* Bytes of an oversize block from its start to the first page that nothing of it needs. */
 static size_t needed(size_t asked)
 {
     return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
@@ -392,47 +394,47 @@ static size_t needed(size_t asked)
 
 static void guard_end(void *p, size_t asked)
 {
-    size_t size = hak_huge_size(p, hak_map_get(p));
-    if (needed(asked) < size && atomic_load_explicit(&huge_in_use, memory_order_relaxed) <= GUARDED_MOST)
+    size_t size = hak_oversize_size(p, hak_map_get(p));
+    if (needed(asked) < size && atomic_load_explicit(&oversize_in_use, memory_order_relaxed) <= GUARDED_MOST)
         hak_guard_forbid((char *)p + needed(asked), size - needed(asked));
 }
 
 /* Makes the end accessible again; where it was already, nothing changes. False when the system has no more mappings. */
 static bool open_end(void *p, uint32_t entry, size_t asked)
 {
-    size_t size = hak_huge_size(p, entry);
+    size_t size = hak_oversize_size(p, entry);
     return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
 }
 
 /* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
-static bool unmap_waiting(void *p, uint32_t entry)
+static bool unmap_quarantined(void *p, uint32_t entry)
 {
-    if (is_big(entry))
+    if (is_huge(entry))
         return false;
     hak_map_set(p, 0);
-    bool unmapped = hak_run_unmap(hak_slab_of(p));
+    bool unmapped = hak_chunk_unmap_run(hak_slab_of(p));
     if (!unmapped)
         hak_map_set(p, entry);
     return unmapped;
 }
 
 /* Frees a block that waited. False when the system refuses to make it accessible: under RLIMIT_DATA that counts like new memory. */
-static bool stop_waiting(void *p)
+static bool end_quarantine(void *p)
 {
     uint32_t entry = hak_map_get(p);
-    if (!hak_os_make_writable(p, hak_huge_size(p, entry)))
-        return unmap_waiting(p, entry);
+    if (!hak_os_make_writable(p, hak_oversize_size(p, entry)))
+        return unmap_quarantined(p, entry);
     hak_free_front(p);
     return true;
 }
 
 /* For a block that could not be made accessible: it waits until that is tried again. With every place taken by such, its
  * addresses are lost. */
-static void wait_anywhere(void *p)
+static void quarantine_anywhere(void *p)
 {
-    for (unsigned i = 0; i < WAITING; i++) {
+    for (unsigned i = 0; i < QUARANTINE; i++) {
         void *none = NULL;
-        if (atomic_compare_exchange_strong(&waiting[i], &none, p))
+        if (atomic_compare_exchange_strong(&quarantine[i], &none, p))
             return;
     }
 }
@@ -441,44 +443,45 @@ static void wait_anywhere(void *p)
 static bool vacate(unsigned place)
 {
     /* acquire: what was done to a block is seen by whoever takes it out */
-    void *p = atomic_exchange_explicit(&waiting[place], NULL, memory_order_acq_rel);
+    void *p = atomic_exchange_explicit(&quarantine[place], NULL, memory_order_acq_rel);
     if (p == NULL)
         return false;
-    bool freed = stop_waiting(p);
+    bool freed = end_quarantine(p);
     if (!freed)
-        wait_anywhere(p);
+        quarantine_anywhere(p);
     return freed;
 }
 
-static void free_huge(void *p, uint32_t entry)
+static void free_oversize(void *p, uint32_t entry)
 {
-    size_t size = hak_huge_size(p, entry);
+    size_t size = hak_oversize_size(p, entry);
     if (!hak_os_discard(p, size))
         memset(p, HAK_FILL_BYTE, hak_min(size, needed(usable_of(p, entry))));
-    if (is_big(entry))
-        set_big_asked(p, entry, size);
+    if (is_huge(entry))
+        set_huge_asked(p, entry, size);
     else
-        *hak_guard_state(p) = HAK_BLOCK_FREE;
-    atomic_fetch_sub_explicit(&huge_in_use, 1, memory_order_relaxed);
-    unsigned place = hak_random() % WAITING;
+        *hak_harden_state(p) = HAK_BLOCK_FREE;
+    atomic_fetch_sub_explicit(&oversize_in_use, 1, memory_order_relaxed);
+    unsigned place = hak_random() % QUARANTINE;
     vacate(place);
-    bool waits = size <= WAITING_SIZE && atomic_load_explicit(&waiting[place], memory_order_relaxed) == NULL;
-    if (!waits && stop_waiting(p))
+    bool waits =
+        size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;
+    if (!waits && end_quarantine(p))
         return;
     hak_guard_forbid(p, size);
-    atomic_store_explicit(&waiting_last, p, memory_order_relaxed);
+    atomic_store_explicit(&quarantine_last, p, memory_order_relaxed);
     void *none = NULL;
-    if (!atomic_compare_exchange_strong(&waiting[place], &none, p) && !stop_waiting(p))
-        wait_anywhere(p);
+    if (!atomic_compare_exchange_strong(&quarantine[place], &none, p) && !end_quarantine(p))
+        quarantine_anywhere(p);
 }
 
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
 
-/* A huge block that was just taken: what the caller gets for a request of `size`. */
-static void *hand_out_huge(void *p, size_t size, unsigned kind)
+/* An oversize block that was just taken: what the caller gets for a request of `size`. */
+static void *hand_out_oversize(void *p, size_t size, unsigned kind)
 {
     mark(p, size, kind);
-    atomic_fetch_add_explicit(&huge_in_use, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
     guard_end(p, size);
     return p;
 }
@@ -489,12 +492,12 @@ static void *hand_out(void *p, size_t size, unsigned kind)
     if (p == NULL)
         return NULL;
     if (!hak_entry_in_slab(hak_map_get(p))) {
-        hand_out_huge(p, size, kind);
+        hand_out_oversize(p, size, kind);
     } else {
         size_t bytes = hak_slab_of(p)->size;
         /* Of one whose pages were given back only the first is looked at: the others may not be there. */
         size_t look = HAK_FILL_BYTE == 0 && bytes >= FILL_MOST ? HAK_OS_PAGE : bytes;
-        hak_guard_hand_out(p, look, 0, kind);
+        hak_harden_hand_out(p, look, 0, kind);
         *(hak_word_anywhere_t *)((char *)p + look - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
         mark(p, size, kind);
     }
@@ -503,42 +506,42 @@ static void *hand_out(void *p, size_t size, unsigned kind)
     return p;
 }
 
-void *hak_hard_malloc_slow(size_t size, unsigned kind)
+void *hak_harden_malloc_slow(size_t size, unsigned kind)
 {
     if (size == 0)
         return hak_zero_take(kind);
     return hand_out(hak_malloc_front(with_guard(size)), size, kind);
 }
 
-void *hak_hard_malloc_none(unsigned kind)
+void *hak_harden_malloc_none(unsigned kind)
 {
     return hand_out(hak_malloc_front(HAK_CANARY_BYTES), 0, kind);
 }
 
-void hak_hard_set_kind(void *p, unsigned kind)
+void hak_harden_set_kind(void *p, unsigned kind)
 {
     uint32_t entry = hak_map_find(p);
     if (entry == 0 || !is_in_use(p, entry))
         return;
     if (hak_is_zero_entry(entry))
-        *hak_guard_state(p) = (uint8_t)(HAK_BLOCK_USED | kind);
+        *hak_harden_state(p) = (uint8_t)(HAK_BLOCK_USED | kind);
     else
-        *canary_of(p, usable_of(p, entry)) = hak_guard_canary(p, kind);
+        *canary_of(p, usable_of(p, entry)) = hak_harden_canary(p, kind);
 }
 
 /* Free memory is zero, unless somebody wrote to it after its free. */
-void *hak_hard_calloc_huge(size_t size)
+void *hak_harden_calloc_oversize(size_t size)
 {
     void *p = HAK_FILL_BYTE == 0 ? hak_malloc_front(with_guard(size)) : hak_calloc_slow(with_guard(size));
     if (p == NULL)
         return NULL;
-    if (HAK_FILL_BYTE == 0 && !is_big(hak_map_get(p)) && !hak_slab_of(p)->clean &&
+    if (HAK_FILL_BYTE == 0 && !is_huge(hak_map_get(p)) && !hak_slab_of(p)->clean &&
         !hak_os_discard(p, hak_slab_of(p)->size))
         memset(p, 0, size);
-    return hand_out_huge(p, size, HAK_KIND_MALLOC);
+    return hand_out_oversize(p, size, HAK_KIND_MALLOC);
 }
 
-void *hak_hard_aligned(size_t align, size_t size, unsigned kind)
+void *hak_harden_aligned(size_t align, size_t size, unsigned kind)
 {
     if (size == 0 && align <= HAK_ALIGN)
         return hak_zero_take(kind);
@@ -549,12 +552,12 @@ void *hak_hard_aligned(size_t align, size_t size, unsigned kind)
 static void send_home(void *p)
 {
     uint32_t entry = hak_map_get(p);
-    if (hak_thread.heap != NULL && hak_entry_high(entry) == hak_thread.heap->owner)
-        hak_hard_push(p, hak_entry_low(entry));
-    else if (hak_guard_is_held(p))
+    if (hak_thread.heap != NULL && hak_entry_owner(entry) == hak_thread.heap->owner)
+        hak_harden_push(p, hak_entry_bin(entry));
+    else if (hak_harden_is_unlinked(p))
         hak_free_front(p);
     else
-        hak_guard_spoilt(p);
+        hak_harden_corrupted(p);
 }
 
 /* A block that waited for all threads without a heap, or NULL. */
@@ -565,31 +568,32 @@ static void send_stray(void *p)
 }
 
 /* A filled block of a slab waits, and another one need not any more. */
-static void hold_any(void *p, uint32_t entry)
+static void quarantine_any(void *p, uint32_t entry)
 {
 #if HAK_HARDEN
-    bool tiny = hak_entry_low(entry) <= HAK_TINY_MAX && hak_entry_high(entry) == hak_thread.heap->owner;
-    p = hak_hold_at(tiny ? hak_thread.held[hak_entry_low(entry) / 16] : hak_thread.late, p);
+    bool tiny = hak_entry_bin(entry) <= HAK_TINY_MAX && hak_entry_owner(entry) == hak_thread.heap->owner;
+    p = hak_quarantine_swap(
+        tiny ? hak_thread.quarantine[hak_entry_bin(entry) / 16] : hak_thread.quarantine_other, p);
 #endif
     (void)entry;
     if (p != NULL)
         send_home(p);
 }
 
-void hak_hard_receive(void *p, uint32_t entry)
+void hak_quarantine_receive(void *p, uint32_t entry)
 {
     *(hak_line_t *)p = HAK_FILL_LINE;
-    hold_any(p, entry);
+    quarantine_any(p, entry);
 }
 
-void hak_hard_release_late(bool ends)
+void hak_quarantine_flush_other(bool ends)
 {
 #if HAK_HARDEN
-    for (unsigned i = 0; i < HAK_HELD; i++) {
-        void *p = hak_thread.late[i];
+    for (unsigned i = 0; i < HAK_QUARANTINE; i++) {
+        void *p = hak_thread.quarantine_other[i];
         if (p == NULL || (!ends && p == hak_thread.last))
             continue;
-        hak_thread.late[i] = NULL;
+        hak_thread.quarantine_other[i] = NULL;
         send_home(p);
     }
 #endif
@@ -598,20 +602,20 @@ void hak_hard_release_late(bool ends)
 
 static void free_in_slab(void *p, uint32_t entry)
 {
-    *hak_guard_state(p) = HAK_BLOCK_FREE;
-    hak_guard_fill_any(p, hak_slab_of(p)->size);
+    *hak_harden_state(p) = HAK_BLOCK_FREE;
+    hak_harden_fill_any(p, hak_slab_of(p)->size);
     if (hak_thread.heap != NULL || hak_heap_attach_at_need() != NULL)
-        hold_any(p, entry);
+        quarantine_any(p, entry);
     else
         send_stray(atomic_exchange_explicit(&strays[hak_random() % STRAYS], p, memory_order_acq_rel));
 }
 
-bool hak_hard_let_go(bool all)
+bool hak_quarantine_flush_oversize(bool all)
 {
     bool any = false;
-    const void *last = all ? NULL : atomic_load_explicit(&waiting_last, memory_order_relaxed);
-    for (unsigned i = 0; i < WAITING; i++) {
-        void *p = atomic_load_explicit(&waiting[i], memory_order_relaxed);
+    const void *last = all ? NULL : atomic_load_explicit(&quarantine_last, memory_order_relaxed);
+    for (unsigned i = 0; i < QUARANTINE; i++) {
+        void *p = atomic_load_explicit(&quarantine[i], memory_order_relaxed);
         if (p == NULL || p == last)
             continue;
         any |= vacate(i);
@@ -621,12 +625,12 @@ bool hak_hard_let_go(bool all)
     return any;
 }
 
-void hak_hard_free_slow(void *p, size_t asked, unsigned kind, const void *site)
+void hak_harden_free_slow(void *p, size_t asked, unsigned kind, const void *site)
 {
     if (p == NULL)
         return;
     uint32_t entry = hak_map_find(p);
-    if (entry == 0 && hak_foreign_free(p))
+    if (entry == 0 && hak_unknown_free(p))
         return;
     size_t usable = check(p, entry, site);
     check_kind(p, entry, kind_of(p, entry, usable), kind, site);
@@ -637,14 +641,14 @@ void hak_hard_free_slow(void *p, size_t asked, unsigned kind, const void *site)
     hak_thread.window = (uintptr_t)p >> 32;
 #endif
     if (hak_is_zero_entry(entry))
-        hak_zero_give(p);
+        hak_zero_free(p);
     else if (hak_entry_in_slab(entry))
         free_in_slab(p, entry);
     else
-        free_huge(p, entry);
+        free_oversize(p, entry);
 }
 
-void hak_hard_check_align(const void *p, size_t align, const void *site)
+void hak_harden_check_align(const void *p, size_t align, const void *site)
 {
     if (((uintptr_t)p & (align - 1)) != 0)
         hak_fatal("free of %x with the wrong alignment: %u, expected at most %u; called from %x", number(p),
@@ -663,39 +667,39 @@ static void clear_between(char *p, size_t before, size_t size, size_t bytes)
 /* In place, or by moving pages; NULL when it can be neither: the block is as it was. */
 static void *resize(void *p, size_t size, size_t before, uint32_t entry)
 {
-    bool huge = !hak_entry_in_slab(entry);
-    if (huge && !open_end(p, entry, before))
+    bool oversize = !hak_entry_in_slab(entry);
+    if (oversize && !open_end(p, entry, before))
         return NULL;
-    if (huge && size < before && with_guard(size) > (is_big(entry) ? HAK_LARGE_MAX : HAK_CLASS_MAX))
+    if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_LARGE_MAX : HAK_CLASS_MAX))
         fill_range((char *)p + size,
                    before + HAK_CANARY_BYTES - size); /* it cannot fail, and others may get the rest */
     void *resized = hak_realloc_in_place(p, with_guard(size));
     if (resized == NULL) {
-        if (huge)
+        if (oversize)
             guard_end(p, before);
         return NULL;
     }
     entry = hak_map_get(resized);
     bool in_slab = hak_entry_in_slab(entry);
     clear_between(resized, before, size,
-                  in_slab ? hak_slab_of(resized)->size : hak_huge_size(resized, entry));
+                  in_slab ? hak_slab_of(resized)->size : hak_oversize_size(resized, entry));
     mark(resized, size, HAK_KIND_MALLOC);
     if (in_slab)
         return resized;
-    if (!huge)
-        atomic_fetch_add_explicit(&huge_in_use, 1, memory_order_relaxed);
+    if (!oversize)
+        atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
     guard_end(resized, size);
     return resized;
 }
 
 /* A block of libc's, of `before` bytes, becomes one of ours; NULL if memory is out. */
-static HAK_COLD void *realloc_foreign(void *p, size_t size, size_t before)
+static HAK_COLD void *realloc_unknown(void *p, size_t size, size_t before)
 {
-    void *target = hak_hard_malloc(size, HAK_KIND_MALLOC);
+    void *target = hak_harden_malloc(size, HAK_KIND_MALLOC);
     if (target == NULL)
         return NULL;
     memcpy(target, p, hak_min(before, size));
-    hak_foreign_free(p);
+    hak_unknown_free(p);
     return target;
 }
 
@@ -707,12 +711,12 @@ static void *shrink_by_name(void *p, size_t size, size_t before)
     return p;
 }
 
-void *hak_hard_realloc(void *p, size_t size, const void *site)
+void *hak_harden_realloc(void *p, size_t size, const void *site)
 {
     uint32_t entry = hak_map_find(p);
-    size_t foreign = hak_unlikely(entry == 0) ? hak_foreign_size(p) : 0;
-    if (foreign != 0)
-        return realloc_foreign(p, size, foreign);
+    size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size(p) : 0;
+    if (theirs != 0)
+        return realloc_unknown(p, size, theirs);
     size_t before = check(p, entry, site);
     unsigned kind = kind_of(p, entry, before);
     check_kind(p, entry, kind, HAK_KIND_MALLOC, site);
@@ -732,12 +736,12 @@ void *hak_hard_realloc(void *p, size_t size, const void *site)
     if (target == NULL)
         return shrink_by_name(p, size, before);
     memcpy(hand_out(target, size, HAK_KIND_MALLOC), p, hak_min(before, size));
-    hak_hard_free_slow(p, HAK_ANY_SIZE, kind, site);
+    hak_harden_free_slow(p, HAK_ANY_SIZE, kind, site);
     return target;
 }
 
-size_t hak_hard_usable(const void *p, const void *site)
+size_t hak_harden_usable(const void *p, const void *site)
 {
     uint32_t entry = hak_map_find(p);
-    return hak_likely(entry != 0) ? check(p, entry, site) : hak_foreign_size((void *)(uintptr_t)p);
+    return hak_likely(entry != 0) ? check(p, entry, site) : hak_unknown_size((void *)(uintptr_t)p);
 }

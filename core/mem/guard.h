@@ -40,22 +40,22 @@
 typedef uint64_t hak_word_t __attribute__((may_alias));
 typedef uint64_t hak_word_anywhere_t __attribute__((may_alias, aligned(1)));
 
-typedef struct hak_guard_keys {
+typedef struct hak_harden_keys {
     uint64_t link;
-    uint64_t echo, echo_factor;
+    uint64_t mirror, mirror_factor;
     uint64_t canary, canary_factor;
-} hak_guard_keys_t;
+} hak_harden_keys_t;
 
 /* Written once, before the first block. */
-extern hak_guard_keys_t hak_guard_keys HAK_HIDDEN;
+extern hak_harden_keys_t hak_harden_keys HAK_HIDDEN;
 
-void hak_guard_init(void);
+void hak_harden_init(void);
 /* Fills a block of any size that lies in a slab. */
-void hak_guard_fill_any(void *p, size_t bytes);
+void hak_harden_fill_any(void *p, size_t bytes);
 /* Makes memory inaccessible that is in no slab, unless another thread is looking at it this moment. Any thread, with any lock. */
 void hak_guard_forbid(void *address, size_t size);
 /* A slab's blocks are all free, and it is given up: their links go. */
-void hak_guard_forget(char *base, size_t size, size_t count);
+void hak_harden_forget(char *base, size_t size, size_t count);
 /* What of a chunk is made inaccessible. Each slice is two mappings, of which the system has 65,530 for a process. */
 typedef enum hak_guard_extent {
     HAK_GUARD_NOTHING,
@@ -72,9 +72,9 @@ unsigned __int128 hak_guard_bars(void);
  * or free was one side. Not defined in the archive, which has no operator new. */
 bool hak_kinds_are_known(bool c) HAK_HIDDEN __attribute__((weak));
 /* The link in a free block, or a word behind it, is not what it was. */
-HAK_COLD _Noreturn void hak_guard_spoilt(const void *block);
+HAK_COLD _Noreturn void hak_harden_corrupted(const void *block);
 
-HAK_INLINE uint8_t *hak_guard_state(const void *p)
+HAK_INLINE uint8_t *hak_harden_state(const void *p)
 {
     uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
     return (uint8_t *)(chunk +
@@ -96,31 +96,31 @@ HAK_INLINE unsigned hak_kind_aligned(unsigned kind, size_t align)
 #define HAK_KIND_AT 48 /* the bit of a canary with which the kind begins: its last byte but one */
 
 /* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
-HAK_INLINE uint64_t hak_guard_canary(const void *p, unsigned kind)
+HAK_INLINE uint64_t hak_harden_canary(const void *p, unsigned kind)
 {
-    uint64_t secret = hak_mix((uintptr_t)p ^ hak_guard_keys.canary, hak_guard_keys.canary_factor);
+    uint64_t secret = hak_mix((uintptr_t)p ^ hak_harden_keys.canary, hak_harden_keys.canary_factor);
     return (secret >> 8 | 1) ^ (uint64_t)kind << HAK_KIND_AT;
 }
 
 /* Its last byte is zero. */
-HAK_INLINE uint64_t hak_guard_echo(const void *block, uint64_t next)
+HAK_INLINE uint64_t hak_harden_mirror(const void *block, uint64_t next)
 {
-    return hak_mix(next ^ hak_guard_keys.echo, (uintptr_t)block ^ hak_guard_keys.echo_factor) >> 8;
+    return hak_mix(next ^ hak_harden_keys.mirror, (uintptr_t)block ^ hak_harden_keys.mirror_factor) >> 8;
 }
 
-HAK_INLINE void hak_guard_link(void *block, const void *next)
+HAK_INLINE void hak_harden_link(void *block, const void *next)
 {
     hak_word_t *word = block;
-    word[0] = (uintptr_t)next ^ hak_guard_keys.link;
-    word[1] = hak_guard_echo(block, (uintptr_t)next);
+    word[0] = (uintptr_t)next ^ hak_harden_keys.link;
+    word[1] = hak_harden_mirror(block, (uintptr_t)next);
 }
 
-HAK_INLINE void *hak_guard_next(const void *block)
+HAK_INLINE void *hak_harden_next(const void *block)
 {
     const hak_word_t *word = block;
-    uint64_t next = word[0] ^ hak_guard_keys.link;
-    if (hak_unlikely(word[1] != hak_guard_echo(block, next)))
-        hak_guard_spoilt(block);
+    uint64_t next = word[0] ^ hak_harden_keys.link;
+    if (hak_unlikely(word[1] != hak_harden_mirror(block, next)))
+        hak_harden_corrupted(block);
     return (void *)next; /* NOLINT(performance-no-int-to-ptr) */
 }
 
@@ -144,7 +144,7 @@ HAK_INLINE hak_line_t hak_differ_four(const hak_line_t *line)
 }
 
 /* Fills a tiny block of `bytes`. From 64 bytes on by four lines, of which the last may overlap. */
-HAK_INLINE void hak_guard_fill(void *p, size_t bytes)
+HAK_INLINE void hak_harden_fill(void *p, size_t bytes)
 {
     hak_line_t *line = p;
     hak_line_t *end = line + bytes / sizeof(hak_line_t);
@@ -163,7 +163,7 @@ HAK_INLINE void hak_guard_fill(void *p, size_t bytes)
 }
 
 /* True if a block of `bytes` is as it was filled, but for its first line, which has the link. */
-HAK_INLINE bool hak_guard_is_filled(const void *p, size_t bytes)
+HAK_INLINE bool hak_harden_is_filled(const void *p, size_t bytes)
 {
     const hak_line_t *line = (const hak_line_t *)p + 1;
     const hak_line_t *end = (const hak_line_t *)p + bytes / sizeof(hak_line_t);
@@ -184,7 +184,7 @@ HAK_INLINE bool hak_guard_is_filled(const void *p, size_t bytes)
 }
 
 /* True if the first line of a free block that has no link yet is as it was filled. */
-HAK_INLINE bool hak_guard_is_held(const void *p)
+HAK_INLINE bool hak_harden_is_unlinked(const void *p)
 {
     const hak_word_t *word = p;
     return ((word[0] ^ (uint64_t)HAK_FILL_WORD) | (word[1] ^ (uint64_t)HAK_FILL_WORD)) == 0;
@@ -192,26 +192,26 @@ HAK_INLINE bool hak_guard_is_held(const void *p)
 
 /* A block of `bytes` in a slab, just taken from its bin: checks that it is free and untouched, and hands it out with a
  * canary so many bytes, less than HAK_SLACK_MOST, before its end. */
-HAK_INLINE void hak_guard_hand_out(void *p, size_t bytes, size_t slack, unsigned kind)
+HAK_INLINE void hak_harden_hand_out(void *p, size_t bytes, size_t slack, unsigned kind)
 {
-    uint8_t *state = hak_guard_state(p);
-    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_guard_is_filled(p, bytes)))
-        hak_guard_spoilt(p);
+    uint8_t *state = hak_harden_state(p);
+    if (hak_unlikely(*state != HAK_BLOCK_FREE || !hak_harden_is_filled(p, bytes)))
+        hak_harden_corrupted(p);
     *state = (uint8_t)(HAK_BLOCK_USED | slack);
     *(hak_line_t *)p = HAK_FILL_LINE;
-    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_guard_canary(p, kind);
+    *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_harden_canary(p, kind);
 }
 
 /* The byte in front of a block, which nobody may write. In front of a slice it may be inaccessible. Another thread may be
  * writing it: a zero, too. */
-HAK_INLINE bool hak_guard_is_underrun(const void *p)
+HAK_INLINE bool hak_harden_is_underrun(const void *p)
 {
     return ((uintptr_t)p & (HAK_SLICE - 1)) != 0 && ((const volatile char *)p)[-1] != 0;
 }
 
 /* The start of a thread's generator, out of secret numbers that were drawn at the start: a sandbox may not know the call for random
  * ones. `process`: what tells a forked child from its parent; else 0. */
-uint64_t hak_guard_seed(uint64_t process);
+uint64_t hak_harden_seed(uint64_t process);
 
 /* --- seals -------------------------------------------------------------------------------------------------------- *
  *
@@ -225,14 +225,14 @@ uint64_t hak_guard_seed(uint64_t process);
 HAK_INLINE bool hak_is_sealed(const void *block)
 {
     const hak_word_t *word = block;
-    return (word[0] ^ word[1]) == hak_guard_keys.link;
+    return (word[0] ^ word[1]) == hak_harden_keys.link;
 }
 
 HAK_INLINE void hak_seal(void *block, const void *next)
 {
     hak_word_t *word = block;
     word[0] = (uintptr_t)next;
-    word[1] = (uintptr_t)next ^ hak_guard_keys.link;
+    word[1] = (uintptr_t)next ^ hak_harden_keys.link;
 }
 
 /* For whatever takes a block off a list to hand it out. */

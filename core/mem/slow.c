@@ -1,4 +1,4 @@
-/* slow.c: what the fast paths leave: mid sizes, huge blocks, alignment, realloc, blocks of others. Any thread;
+/* slow.c: what the fast paths leave: mid sizes, oversize blocks, alignment, realloc, blocks of others. Any thread;
  * nothing static. */
 #include "base/message.h"
 #include "base/options.h"
@@ -19,20 +19,21 @@
 /* --- malloc ------------------------------------------------------------------------------------------------------- */
 
 /* What is cached or reserved goes back to the system. False if that was nothing. */
-static bool give_up_once(void)
+static bool trim_once(void)
 {
     hak_heap_trim();
-    return (hak_extent_trim(true) + hak_pool_unmap()) != 0;
+    return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
 }
 
 /* Memory is out. Under RLIMIT_DATA a block that waits in hardened can be made accessible only when others have gone, whose memory
  * it may share a chunk with: so by turns, until no more of them go. */
-static bool give_up_everything(void)
+static bool trim_everything(void)
 {
-    bool any = give_up_once();
-    for (unsigned turns = HAK_HARDEN ? TURNS_MOST : 0; turns != 0 && hak_hard_let_go(true); turns--) {
+    bool any = trim_once();
+    for (unsigned turns = HAK_HARDEN ? TURNS_MOST : 0; turns != 0 && hak_quarantine_flush_oversize(true);
+         turns--) {
         any = true;
-        give_up_once();
+        trim_once();
     }
     return any;
 }
@@ -47,47 +48,47 @@ static void *met_or_not(void *p)
     return p;
 }
 
-static HAK_COLD void *take_huge_again(size_t size, bool zeroed, bool *zero)
+static HAK_COLD void *take_oversize_again(size_t size, bool zeroed, bool *zero)
 {
-    bool again = size <= HAK_REQUEST_MAX && give_up_everything();
-    return met_or_not(again ? hak_huge_take(size, zeroed, zero) : NULL);
+    bool again = size <= HAK_REQUEST_MAX && trim_everything();
+    return met_or_not(again ? hak_oversize_take(size, zeroed, zero) : NULL);
 }
 
 /* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
  * failure. */
-static void *take_huge_or_fail(size_t size, bool zeroed, bool *zero)
+static void *take_oversize_or_fail(size_t size, bool zeroed, bool *zero)
 {
-    void *p = hak_huge_take(size, zeroed, zero);
-    return hak_likely(p != NULL) ? p : take_huge_again(size, zeroed, zero);
+    void *p = hak_oversize_take(size, zeroed, zero);
+    return hak_likely(p != NULL) ? p : take_oversize_again(size, zeroed, zero);
 }
 
 /* No block of this size is kept; or it is too large for any. */
-static HAK_NOINLINE void *malloc_huge_slow(size_t size)
+static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_REQUEST_MAX)) {
         errno = ENOMEM;
         return NULL;
     }
     bool zero;
-    return take_huge_or_fail(size, false, &zero);
+    return take_oversize_or_fail(size, false, &zero);
 }
 
 /* A request above HAK_CLASS_MAX. */
-static HAK_NOINLINE void *malloc_huge(size_t size)
+static HAK_NOINLINE void *malloc_oversize(size_t size)
 {
-    void *p = hak_huge_take_kept(hak_huge_slices(size));
-    return hak_likely(p != NULL) ? p : malloc_huge_slow(size);
+    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
+    return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
 }
 
-static HAK_COLD void *refill_again(unsigned cls)
+static HAK_COLD void *refill_again(unsigned c)
 {
-    return met_or_not(give_up_everything() ? hak_bin_refill(cls, true) : NULL);
+    return met_or_not(trim_everything() ? hak_bin_refill(c, true) : NULL);
 }
 
 void *hak_malloc_slow(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
-        return malloc_huge(size);
+        return malloc_oversize(size);
     if (hak_unlikely(size == 0)) /* comes here always, though there may be blocks for it */
         return hak_malloc_front(1);
     void *p = hak_bin_refill(hak_class_of(size), false);
@@ -97,7 +98,7 @@ void *hak_malloc_slow(size_t size)
 void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
-        return malloc_huge(size);
+        return malloc_oversize(size);
     size_t offset = hak_class_of_mid(size) * 16;
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
@@ -106,23 +107,23 @@ void *hak_malloc_mid(size_t size)
     return hak_bin_pop(bin, block);
 }
 
-static HAK_NOINLINE void *calloc_huge(size_t size)
+static HAK_NOINLINE void *calloc_oversize(size_t size)
 {
     bool zero;
-    void *p = take_huge_or_fail(size, true, &zero);
+    void *p = take_oversize_or_fail(size, true, &zero);
     if (p != NULL && !zero)
-        hak_big_clear(p, size);
+        hak_huge_clear(p, size);
     return p;
 }
 
 /* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
 static HAK_NOINLINE void *calloc_new(size_t size)
 {
-    unsigned cls = hak_class_of_mid(size);
+    unsigned c = hak_class_of_mid(size);
     bool zero = false;
-    void *block = hak_bin_refill_zero(cls, &zero);
+    void *block = hak_bin_refill_zero(c, &zero);
     if (hak_unlikely(block == NULL))
-        block = refill_again(cls);
+        block = refill_again(c);
     if (block != NULL && !zero)
         memset(block, 0, size);
     return block;
@@ -131,7 +132,7 @@ static HAK_NOINLINE void *calloc_new(size_t size)
 static HAK_NOINLINE void *calloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
-        return calloc_huge(size);
+        return calloc_oversize(size);
     hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
@@ -149,14 +150,14 @@ void *hak_calloc_slow(size_t size)
 }
 
 /* A block of just this class. */
-static void *take_exactly(unsigned cls)
+static void *take_exactly(unsigned c)
 {
-    hak_bin_ref_t bin = hak_bin_at(cls * 16);
+    hak_bin_ref_t bin = hak_bin_at(c * 16);
     void *block = bin->head;
     if (block != NULL)
         return hak_bin_pop(bin, block);
-    block = hak_bin_refill(cls, true);
-    return hak_likely(block != NULL) ? block : refill_again(cls);
+    block = hak_bin_refill(c, true);
+    return hak_likely(block != NULL) ? block : refill_again(c);
 }
 
 void *hak_malloc_aligned(size_t align, size_t size)
@@ -170,17 +171,17 @@ void *hak_malloc_aligned(size_t align, size_t size)
     /* A slab begins at a slice: blocks whose size is a multiple of the alignment are aligned. */
     size_t padded = hak_round_up(hak_max(size, 1), align);
     if (align <= HAK_SLICE && padded <= HAK_CLASS_MAX) {
-        unsigned cls = hak_class_of(padded);
-        while (hak_class_size(cls) <= HAK_MID_MAX && hak_class_size(cls) % align != 0)
-            cls++;
-        return take_exactly(cls);
+        unsigned c = hak_class_of(padded);
+        while (hak_class_size(c) <= HAK_MID_MAX && hak_class_size(c) % align != 0)
+            c++;
+        return take_exactly(c);
     }
     if (align <= HAK_SLICE)
-        return malloc_huge(padded);
-    void *p = hak_huge_take_aligned(align, hak_max(size, 1));
+        return malloc_oversize(padded);
+    void *p = hak_oversize_take_aligned(align, hak_max(size, 1));
     if (hak_likely(p != NULL))
         return p;
-    return met_or_not(give_up_everything() ? hak_huge_take_aligned(align, hak_max(size, 1)) : NULL);
+    return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL);
 }
 
 /* --- free --------------------------------------------------------------------------------------------------------- */
@@ -195,15 +196,15 @@ static void refuse(void *p, bool ours)
 }
 
 /* A pointer without an entry: a block of libc's, or of nobody. */
-static HAK_NOINLINE void free_foreign(void *p)
+static HAK_NOINLINE void free_unknown(void *p)
 {
-    if (!hak_foreign_free(p))
+    if (!hak_unknown_free(p))
         refuse(p, false);
 }
 
 static uint64_t class_at(const void *p)
 {
-    return hak_entry_low(hak_map_find(p)) / 16;
+    return hak_entry_bin(hak_map_find(p)) / 16;
 }
 
 void hak_bad_link(const void *block)
@@ -248,17 +249,17 @@ static HAK_NOINLINE void free_checked(void *p, uint32_t entry)
 {
     check_start(p);
     check_seal(p);
-    if (hak_thread.heap == NULL || hak_entry_high(entry) != hak_thread.heap->owner) {
+    if (hak_thread.heap == NULL || hak_entry_owner(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
         return;
     }
-    hak_bin_push(p, hak_entry_low(entry));
+    hak_bin_push(p, hak_entry_bin(entry));
 }
 
-void hak_free_unknown(void *p, uint32_t entry)
+void hak_free_not_ours(void *p, uint32_t entry)
 {
     if (entry == 0)
-        free_foreign(p);
+        free_unknown(p);
     else
         refuse(p, true);
 }
@@ -269,7 +270,7 @@ static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
     if (hak_check_frees() && hak_entry_in_slab(entry))
         free_checked(p, entry);
     else
-        hak_huge_give(p, entry);
+        hak_oversize_free(p, entry);
 }
 
 void hak_free_slow(void *p)
@@ -288,17 +289,17 @@ void hak_free_slow(void *p)
 /* Bytes in the block that p begins; its entry is not 0. */
 static size_t size_of(const void *p, uint32_t entry)
 {
-    return hak_entry_in_slab(entry) ? hak_slab_of(p)->size : hak_huge_size(p, entry);
+    return hak_entry_in_slab(entry) ? hak_slab_of(p)->size : hak_oversize_size(p, entry);
 }
 
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    return hak_likely(entry != 0) ? size_of(p, entry) : hak_foreign_size((void *)(uintptr_t)p);
+    return hak_likely(entry != 0) ? size_of(p, entry) : hak_unknown_size((void *)(uintptr_t)p);
 }
 
 /* The same of a block that is not in a slab and can be cut down where it is: of that an eighth may be too much. */
-static bool huge_stays(size_t size, size_t before)
+static bool oversize_stays(size_t size, size_t before)
 {
     return size <= before && size > before - before / 8;
 }
@@ -308,12 +309,12 @@ static HAK_NOINLINE void *resize(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
-        if (size <= before || hak_entry_high(entry) != hak_self() >> HAK_ENTRY_SHIFT)
+        if (size <= before || hak_entry_owner(entry) != hak_self() >> HAK_ENTRY_SHIFT)
             return NULL;
         if (size <= HAK_CLASS_MAX)
             return hak_slab_grow(p, hak_class_of_mid(size)) ? p : NULL;
     }
-    return size > HAK_CLASS_MAX ? hak_huge_resize(p, entry, size) : NULL;
+    return size > HAK_CLASS_MAX ? hak_oversize_resize(p, entry, size) : NULL;
 }
 
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
@@ -339,14 +340,14 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 }
 
 /* A block of libc's becomes one of ours. Of anything else we do not know the length, so that there is nothing to copy. */
-static HAK_COLD void *realloc_foreign(void *p, size_t size)
+static HAK_COLD void *realloc_unknown(void *p, size_t size)
 {
-    size_t before = hak_foreign_size(p);
+    size_t before = hak_unknown_size(p);
     void *target = before != 0 ? hak_malloc_front(size) : NULL;
     if (target != NULL)
         memcpy(target, p, hak_min(before, size));
     if (target != NULL || before == 0)
-        free_foreign(p);
+        free_unknown(p);
     if (before == 0)
         errno = ENOMEM;
     return target;
@@ -361,19 +362,19 @@ static HAK_COLD void *realloc_refused(void *p)
 }
 
 /* Of a block that is not in a slab, or of what is none. */
-static HAK_NOINLINE void *realloc_huge(void *p, size_t size, uint32_t entry)
+static HAK_NOINLINE void *realloc_oversize(void *p, size_t size, uint32_t entry)
 {
-    size_t before = hak_huge_size(p, entry);
+    size_t before = hak_oversize_size(p, entry);
     if (hak_unlikely(before == 0))
-        return entry == 0 ? realloc_foreign(p, size) : realloc_refused(p);
-    return huge_stays(size, before) ? p : realloc_moving(p, size, before);
+        return entry == 0 ? realloc_unknown(p, size) : realloc_refused(p);
+    return oversize_stays(size, before) ? p : realloc_moving(p, size, before);
 }
 
 void *hak_realloc_in_place(void *p, size_t size)
 {
     size_t before = hak_block_size(p);
     bool in_slab = hak_entry_in_slab(hak_map_get(p));
-    if (in_slab ? hak_realloc_stays(size, before) : huge_stays(size, before))
+    if (in_slab ? hak_realloc_stays(size, before) : oversize_stays(size, before))
         return p;
     return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
 }
@@ -400,7 +401,7 @@ void *hak_realloc(void *p, size_t size)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_unlikely(!hak_entry_in_slab(entry)))
-        return realloc_huge(p, size, entry);
+        return realloc_oversize(p, size, entry);
     return hak_unlikely(hak_check_frees()) ? realloc_checked(p, size) : realloc_in_slab(p, size);
 }
 
@@ -409,8 +410,8 @@ void *hak_realloc(void *p, size_t size)
 bool hak_trim_all(void)
 {
     if (HAK_HARDEN)
-        hak_hard_let_go(false);
+        hak_quarantine_flush_oversize(false);
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
-    return (bytes + hak_pool_trim()) != 0;
+    return (bytes + hak_chunk_trim()) != 0;
 }

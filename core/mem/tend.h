@@ -9,13 +9,13 @@
 #define HAK_TICKS 64u /* slow paths of a heap for each look at the clock */
 
 /* Looks at the clock and gives back what is due. No lock may be held: watchers of the system calls may allocate. */
-HAK_COLD void hak_tend(void);
+HAK_COLD void hak_tick_now(void);
 
 /* At the end of a slow path of the thread's own heap. No lock may be held. */
 HAK_INLINE void hak_tick(hak_heap_t *heap)
 {
     if (hak_unlikely(--heap->ticks == 0))
-        hak_tend();
+        hak_tick_now();
 }
 
 #endif

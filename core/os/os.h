@@ -54,7 +54,7 @@ bool hak_os_resize(void *address, size_t old_size, size_t new_size);
 /* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. */
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 /* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
-void hak_os_huge_pages(void *address, size_t size, bool on);
+void hak_os_thp(void *address, size_t size, bool on);
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
 /* Bytes of address space that the process may have; SIZE_MAX without a limit. */

@@ -461,8 +461,8 @@ static void release_all(void)
 {
 #if HAK_HARDEN
     hak_thread.last = NULL;
-    hak_hard_release_late(true);
-    hak_hard_let_go(true);
+    hak_quarantine_flush_other(true);
+    hak_quarantine_flush_oversize(true);
 #endif
     malloc_trim(0);
 }

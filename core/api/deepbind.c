@@ -4,7 +4,7 @@
  * So before the first plug-in of that kind is loaded, libc's table of symbols is told that its malloc family is ours:
  * whoever looks these names up in libc from then on finds our functions. That holds for the plug-in, for what it was linked
  * with, for their constructors, for calls that are bound late, for dlsym; nothing has to be undone by dlclose. Blocks of
- * libc's that exist already, freed by us, are seen by mem/foreign.c.
+ * libc's that exist already, freed by us, are seen by mem/unknown.c.
  *
  * Rejected: to take the flag away (symbols that the plug-in shares with the program would change their meaning); to write the
  * plug-in's own GOT after dlopen (its constructors have run by then, and late binding writes it again).
@@ -15,7 +15,7 @@
 
 #if HAK_OVERRIDE
 
-#include "mem/foreign.h"
+#include "mem/unknown.h"
 #include "os/os.h"
 
 #include <dlfcn.h>

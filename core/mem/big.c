@@ -6,7 +6,7 @@
 #include "mem/big.h"
 
 #include "mem/extent.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/os.h"
 

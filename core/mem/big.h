@@ -4,8 +4,8 @@
  * of its size in slices, then the rest of the size, and with HAK_HARDEN three times twenty bits of the bytes asked
  * for. Its last slice has an entry, too, so that its neighbours know that they have one. So the number of huge blocks is bounded by
  * memory alone, and no overrun reaches what is known of them. */
-#ifndef HAK_MEM_BIG_H
-#define HAK_MEM_BIG_H
+#ifndef HAK_MEM_HUGE_H
+#define HAK_MEM_HUGE_H
 
 #include "map/map.h"
 

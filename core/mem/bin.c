@@ -3,7 +3,7 @@
 
 #include "mem/remote.h"
 #include "mem/slab.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES 2u

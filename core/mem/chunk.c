@@ -9,7 +9,7 @@
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/os.h"
 

@@ -6,9 +6,9 @@
 
 #include "base/message.h"
 #include "mem/big.h"
-#include "mem/foreign.h"
+#include "mem/unknown.h"
 #include "mem/hard.h"
-#include "mem/huge.h"
+#include "mem/oversize.h"
 #include "mem/zero.h"
 #include "os/os.h"
 

@@ -10,10 +10,10 @@
 #include "mem/bin.h"
 #include "mem/front.h"
 #include "mem/hard.h"
-#include "mem/huge.h"
+#include "mem/oversize.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/os.h"
 

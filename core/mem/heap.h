@@ -81,12 +81,12 @@ struct hak_heap {
         uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
     } class[HAK_CLASSES];
     _Atomic(uintptr_t)
-        cached[HAK_CACHED]; /* freed oversize blocks (huge.c); 0 in an empty place; anybody may empty one */
+        cached[HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS]; /* * empty slabs, for any class */
     uint32_t empty_count;                     /* * */
     uint32_t swept;                           /* the class where the sweep of the bins is */
     uint32_t cached_slices;                   /* their sum; more, if somebody else emptied a place */
-    uint32_t ticks;                           /* slow paths until one looks at the clock (tend.h) */
+    uint32_t ticks;                           /* slow paths until one looks at the clock (tick.h) */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
 #if !HAK_TLS_BINS

@@ -3,7 +3,7 @@
 
 #include "mem/extent.h"
 #include "mem/front.h"
-#include "mem/huge.h"
+#include "mem/oversize.h"
 
 #define TRIES     2000    /* for a heap's lock: in a forked child it may be held for ever */
 #define LIST_MOST 100000u /* blocks in a bin or a previous list, far more than there ever are */

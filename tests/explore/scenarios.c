@@ -7,7 +7,7 @@
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/hard.h"
-#include "mem/huge.h"
+#include "mem/oversize.h"
 #include "mem/remote.h"
 
 enum {

@@ -1,11 +1,11 @@
-/* huge.c: large and huge blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread, but anybody
+/* oversize.c: large and huge blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread, but anybody
  * may take it away to free it, when memory is out or the thread sleeps. */
-#include "mem/huge.h"
+#include "mem/oversize.h"
 
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/front.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 
 #define CACHED_SLICES ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
 #define LARGE_SLICES  (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)

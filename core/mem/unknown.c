@@ -1,10 +1,10 @@
-/* foreign.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
+/* unknown.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
  * for every thread.
  *
  * In front of each block glibc keeps two words: the bytes of what lies before it, and its own bytes with three flags. A
  * block is in the heap of brk, which is libc's alone; in an arena, whose head is at a multiple of 64 MiB; or a mapping. */
 #define _GNU_SOURCE
-#include "mem/foreign.h"
+#include "mem/unknown.h"
 
 #include "os/os.h"
 

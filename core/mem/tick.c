@@ -1,5 +1,5 @@
-/* tend.c: see tend.h. No state. */
-#include "mem/tend.h"
+/* tick.c: see tick.h. No state. */
+#include "mem/tick.h"
 
 #include "mem/chunk.h"
 #include "mem/extent.h"

@@ -1,4 +1,4 @@
-/* foreign.h: blocks of libc's own malloc that reach our free, realloc or malloc_usable_size.
+/* unknown.h: blocks of libc's own malloc that reach our free, realloc or malloc_usable_size.
  *
  * They come from code that finds libc's malloc past ours: a wrapper that was preloaded behind us and asks for RTLD_NEXT, a
  * pointer that somebody took from libc by dlsym, a plug-in that was loaded with RTLD_DEEPBIND before we could see to it
@@ -6,8 +6,8 @@
  * block and is looked at without faulting: what is not beyond doubt is no block of libc's.
  *
  * Any thread, no lock held. errno is left alone. */
-#ifndef HAK_MEM_FOREIGN_H
-#define HAK_MEM_FOREIGN_H
+#ifndef HAK_MEM_UNKNOWN_H
+#define HAK_MEM_UNKNOWN_H
 
 #include "base/types.h"
 

@@ -1,8 +1,8 @@
-/* huge.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and huge ones, which are mappings. A heap
+/* oversize.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and huge ones, which are mappings. A heap
  * keeps the last few that it freed: those of equal size are taken again without a lock. Sizes go by whole slices. Any
  * thread; no lock may be held. */
-#ifndef HAK_MEM_HUGE_H
-#define HAK_MEM_HUGE_H
+#ifndef HAK_MEM_OVERSIZE_H
+#define HAK_MEM_OVERSIZE_H
 
 #include "mem/big.h"
 #include "mem/heap.h"

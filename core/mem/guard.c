@@ -5,7 +5,7 @@
 #include "mem/guard.h"
 
 #include "base/message.h"
-#include "mem/big.h"
+#include "mem/huge.h"
 #include "mem/unknown.h"
 #include "mem/hard.h"
 #include "mem/oversize.h"

@@ -1,9 +1,9 @@
-/* big.c: see big.h.
+/* huge.c: see huge.h.
  *
  * Two orders hold everywhere here. An address gets an entry only after the map there was covered: extent.c does that for all that
  * it takes from the system, and what the system makes longer is covered here. And it loses all its entries before it is given up
  * (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
-#include "mem/big.h"
+#include "mem/huge.h"
 
 #include "mem/extent.h"
 #include "mem/tick.h"

@@ -1,4 +1,4 @@
-/* big.h: blocks above HAK_LARGE_MAX, each a range of its own (extent.h). Any thread.
+/* huge.h: blocks above HAK_LARGE_MAX, each a range of its own (extent.h). Any thread.
  *
  * What is known of one stands in the map, in the entries of its first slices: that a block begins there and the low twenty bits
  * of its size in slices, then the rest of the size, and with HAK_HARDEN three times twenty bits of the bytes asked

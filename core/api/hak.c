@@ -6,6 +6,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/chunk.h"
 #include "mem/extent.h"
 #include "obs/trace.h"
 #include "os/os.h"

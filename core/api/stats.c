@@ -3,6 +3,7 @@
 
 #include "base/message.h"
 #include "base/options.h"
+#include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
 

@@ -112,10 +112,10 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 {
     void *last = bin->head;
     uint32_t kept = 1;
-    for (; kept < bin->cap / 2 && hak_next(last) != NULL; kept++)
-        last = hak_next(last);
-    void *rest = hak_next(last);
-    hak_set_next(last, NULL);
+    for (; kept < bin->cap / 2 && hak_link_next(last) != NULL; kept++)
+        last = hak_link_next(last);
+    void *rest = hak_link_next(last);
+    hak_link_set(last, NULL);
     bin->frees_left = bin->cap - kept;
     if (rest != NULL)
         put_back(heap, rest);
@@ -146,8 +146,8 @@ static void *begin(hak_heap_t *heap, unsigned c, void *list)
     hak_bin_t *bin = &hak_thread.bins[c];
     heap->class[c].ran_out = true;
     bin->frees_left = bin->cap;
-    bin->head = hak_next(list);
-    hak_unseal(list);
+    bin->head = hak_link_next(list);
+    hak_link_unseal(list);
     return list;
 }
 
@@ -159,7 +159,7 @@ static void *take_by_borrowing(unsigned c)
         return NULL;
     void *block = hak_slab_take_one(heap, c);
     if (block != NULL)
-        hak_unseal(block);
+        hak_link_unseal(block);
     hak_heap_unlock_one(heap);
     return block;
 }
@@ -175,7 +175,7 @@ static void flush_quarantine(hak_bin_t *bin, unsigned c)
         if (!hak_harden_is_unlinked(block))
             hak_harden_corrupted(block);
         hak_thread.quarantine[c][i] = NULL;
-        hak_set_next(block, bin->head);
+        hak_link_set(block, bin->head);
         bin->head = block;
     }
 #else
@@ -239,8 +239,8 @@ HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
     void *block = next->head;
     if (block == NULL)
         return NULL;
-    next->head = hak_next(block);
-    hak_unseal(block);
+    next->head = hak_link_next(block);
+    hak_link_unseal(block);
     return block;
 }
 

@@ -2,7 +2,32 @@
 #ifndef HAK_MEM_BIN_H
 #define HAK_MEM_BIN_H
 
-#include "mem/heap.h"
+#include "mem/link.h"
+
+/* The bin at a class's offset (class times 16). */
+#if HAK_THREAD_IN_FS
+typedef hak_bin_t __seg_fs *hak_bin_ref_t;
+
+HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
+{
+    return (hak_bin_ref_t)(hak_thread_offset() + offsetof(hak_thread_t, bins) + offset);
+}
+#else
+typedef hak_bin_t *hak_bin_ref_t;
+
+HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
+{
+    return (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
+}
+#endif
+
+/* Takes the first block of the bin; the caller has seen that there is one. */
+HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block)
+{
+    bin->head = hak_link_next(block);
+    hak_link_unseal(block);
+    return block;
+}
 
 /* A block of the class for the calling thread, after its bin was found empty; not `exact`: or of the next class. NULL when
  * memory is out (errno is the caller's business). */
@@ -15,7 +40,7 @@ void hak_bin_full(size_t offset);
 static inline void hak_bin_push(void *p, size_t offset)
 {
     hak_bin_t *bin = &hak_thread.bins[offset / 16];
-    hak_set_next(p, bin->head);
+    hak_link_set(p, bin->head);
     bin->head = p;
     if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);

@@ -44,50 +44,6 @@ static inline bool hak_check_frees(void)
     return !HAK_HARDEN && hak_policy()->safe_free;
 }
 
-/* The bin at a class's offset (class times 16), and the thread's `self`. clang puts both relative to the thread pointer
- * into the instruction itself; gcc first makes pointers of them, unless it is told that they lie in the segment fs:
- * malloc and free are 13 and 15 instructions with that, 14 and 17 without (gcc 12; clang 22: 11 and 14). */
-#if defined(__x86_64__) && !defined(__clang__) && !HAK_SANITIZED && HAK_TLS_BINS
-typedef hak_bin_t __seg_fs *hak_bin_ref_t;
-
-HAK_INLINE uintptr_t hak_thread_offset(void)
-{
-    uintptr_t offset;
-    __asm__("movq hak_thread@gottpoff(%%rip), %0" : "=r"(offset));
-    return offset;
-}
-
-HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
-{
-    return (hak_bin_ref_t)(hak_thread_offset() + offsetof(hak_thread_t, bins) + offset);
-}
-
-HAK_INLINE uint32_t hak_self(void)
-{
-    return *(uint32_t __seg_fs *)(hak_thread_offset() + offsetof(hak_thread_t, self));
-}
-#else
-typedef hak_bin_t *hak_bin_ref_t;
-
-HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
-{
-    return (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
-}
-
-HAK_INLINE uint32_t hak_self(void)
-{
-    return hak_thread.self;
-}
-#endif
-
-/* Takes the first block of the bin; the caller has seen that there is one. */
-HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block)
-{
-    bin->head = hak_next(block);
-    hak_unseal(block);
-    return block;
-}
-
 HAK_INLINE void *hak_malloc_front(size_t size)
 {
     if (hak_unlikely(size > HAK_TINY_MAX))
@@ -102,17 +58,17 @@ HAK_INLINE void *hak_malloc_front(size_t size)
 
 HAK_INLINE void hak_free_front(void *p)
 {
-    size_t offset = hak_map_get(p) ^ hak_self();
+    size_t offset = hak_map_get(p) ^ hak_thread_self();
     if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
         hak_free_slow(p);
         return;
     }
-    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
-        hak_freed_twice(p);
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_link_is_sealed(p)))
+        hak_link_freed_twice(p);
     hak_bin_ref_t bin = hak_bin_at(offset);
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the map sends NULL to the slow path */
     void *head = bin->head;
-    hak_set_next(p, head);
+    hak_link_set(p, head);
     bin->head = p;
     if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);

@@ -5,10 +5,11 @@
 #include "mem/guard.h"
 
 #include "base/message.h"
-#include "mem/huge.h"
-#include "mem/unknown.h"
+#include "mem/chunk.h"
 #include "mem/hard.h"
+#include "mem/huge.h"
 #include "mem/oversize.h"
+#include "mem/unknown.h"
 #include "mem/zero.h"
 #include "os/os.h"
 
@@ -74,7 +75,7 @@ unsigned __int128 hak_guard_bars(void)
     const unsigned __int128 one = 1;
     unsigned __int128 bars = one << first | one << last;
     for (unsigned i = 0; i < 2; i++) /* each in a third of its own, at least four slices from the next */
-        bars |= one << (first + 4 + i * (third + 4) + hak_random() % (third - 4));
+        bars |= one << (first + 4 + i * (third + 4) + hak_thread_random() % (third - 4));
     return bars;
 }
 
@@ -462,7 +463,7 @@ static void free_oversize(void *p, uint32_t entry)
     else
         *hak_harden_state(p) = HAK_BLOCK_FREE;
     atomic_fetch_sub_explicit(&oversize_in_use, 1, memory_order_relaxed);
-    unsigned place = hak_random() % QUARANTINE;
+    unsigned place = hak_thread_random() % QUARANTINE;
     vacate(place);
     bool waits =
         size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;
@@ -607,7 +608,7 @@ static void free_in_slab(void *p, uint32_t entry)
     if (hak_thread.heap != NULL || hak_heap_attach_at_need() != NULL)
         quarantine_any(p, entry);
     else
-        send_stray(atomic_exchange_explicit(&strays[hak_random() % STRAYS], p, memory_order_acq_rel));
+        send_stray(atomic_exchange_explicit(&strays[hak_thread_random() % STRAYS], p, memory_order_acq_rel));
 }
 
 bool hak_quarantine_flush_oversize(bool all)

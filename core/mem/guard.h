@@ -1,5 +1,4 @@
-/* guard.h: what the variants with HAK_HARDEN know of each block; and at the end the little that those with HAK_LINK_CHECKS
- * know.
+/* guard.h: what the variants with HAK_HARDEN know of each block.
  *
  * A byte for each 16 bytes of a chunk, outside all blocks, says whether a block that is in use begins there: a free of
  * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
@@ -19,7 +18,6 @@
 #define HAK_MEM_GUARD_H
 
 #include "map/map.h"
-#include "mem/chunk.h"
 
 #define HAK_CANARY_BYTES (HAK_HARDEN ? sizeof(uint64_t) : (size_t)0)
 #define HAK_SLACK_MOST   127u /* and what says that the state's next three bytes hold the number */
@@ -212,77 +210,5 @@ HAK_INLINE bool hak_harden_is_underrun(const void *p)
 /* The start of a thread's generator, out of secret numbers that were drawn at the start: a sandbox may not know the call for random
  * ones. `process`: what tells a forked child from its parent; else 0. */
 uint64_t hak_harden_seed(uint64_t process);
-
-/* --- seals -------------------------------------------------------------------------------------------------------- *
- *
- * Without HAK_HARDEN, but with HAK_LINK_CHECKS, the second word of a free block is its link with the process's key: its
- * seal, on whatever list the block is and whoever holds that. A free of a sealed block is its second one; a link without
- * a seal is not followed. What is handed out has its seal broken, or a free of it would look like the second one. */
-
-#define HAK_CHECK_LINKS (HAK_LINK_CHECKS && !HAK_HARDEN)
-
-/* True of every free block, and of no other, but for one in 2^64. */
-HAK_INLINE bool hak_is_sealed(const void *block)
-{
-    const hak_word_t *word = block;
-    return (word[0] ^ word[1]) == hak_harden_keys.link;
-}
-
-HAK_INLINE void hak_seal(void *block, const void *next)
-{
-    hak_word_t *word = block;
-    word[0] = (uintptr_t)next;
-    word[1] = (uintptr_t)next ^ hak_harden_keys.link;
-}
-
-/* For whatever takes a block off a list to hand it out. */
-HAK_INLINE void hak_unseal(void *block)
-{
-    if (HAK_CHECK_LINKS)
-        ((hak_word_t *)block)[1] = 0;
-}
-
-/* What is freed and begins no block of its slab. */
-HAK_COLD _Noreturn void hak_not_a_start(const void *p);
-
-HAK_INLINE void hak_slab_set_inverse(hak_slab_t *slab)
-{
-#if !HAK_HARDEN
-    if (HAK_CHECK_LINKS)
-        slab->inverse = UINT32_MAX / (slab->size / HAK_ALIGN) + 1;
-#endif
-    (void)slab;
-}
-
-/* Where p is in its slab. */
-HAK_INLINE size_t hak_place_in_slab(const void *p)
-{
-    uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
-    uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
-    const hak_slab_t *run =
-        (const hak_slab_t *)(chunk + index * sizeof *run); /* NOLINT(performance-no-int-to-ptr) */
-    return ((uintptr_t)p & (HAK_SLICE - 1)) + ((size_t)run->back << HAK_SLICE_SHIFT);
-}
-
-/* Aborts unless a block begins at p, which is `at` bytes into the slab: n times the inverse of a size, modulo 2^32, is less than
- * the inverse just if n is a multiple of the size (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019),
- * which holds while their product is below 2^32: in units of 16 bytes it is below 2^28. The inverse of one unit is 0 in 32 bits.
- * For where there is time: when a block is on its way between threads or back into its slab. */
-HAK_INLINE void hak_check_start(const hak_slab_t *slab, size_t at, const void *p)
-{
-#if !HAK_HARDEN
-    uint32_t units = (uint32_t)(at / HAK_ALIGN);
-    if (HAK_CHECK_LINKS && hak_unlikely(at % HAK_ALIGN != 0 || units * slab->inverse > slab->inverse - 1))
-        hak_not_a_start(p);
-#endif
-    (void)slab, (void)at, (void)p;
-}
-
-/* The same, of a block alone. */
-HAK_INLINE void hak_check_begins(const void *p)
-{
-    if (HAK_CHECK_LINKS)
-        hak_check_start(hak_slab_of(p), hak_place_in_slab(p), p);
-}
 
 #endif

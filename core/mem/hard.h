@@ -72,7 +72,7 @@ HAK_INLINE void *hak_quarantine_swap(void **quarantine, void *p)
 #if HAK_HARDEN
     uint64_t places = hak_thread.places;
     if (hak_unlikely(places <= 1))
-        places = hak_random() >> 1 | HAK_QUARANTINE_PLACES;
+        places = hak_thread_random() >> 1 | HAK_QUARANTINE_PLACES;
     hak_thread.places = places >> HAK_QUARANTINE_BITS;
     hak_quarantine_note_last(p);
     void **place = &quarantine[places % HAK_QUARANTINE];
@@ -102,7 +102,7 @@ HAK_INLINE void hak_harden_push(void *p, size_t offset)
     if (hak_unlikely(!hak_harden_is_unlinked(p))) /* the link is about to hide what was written there */
         hak_harden_corrupted(p);
     hak_bin_ref_t bin = hak_bin_at(offset);
-    hak_set_next(p, bin->head);
+    hak_link_set(p, bin->head);
     bin->head = p;
     if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);
@@ -110,11 +110,12 @@ HAK_INLINE void hak_harden_push(void *p, size_t offset)
 
 HAK_INLINE void hak_harden_free(void *p, size_t asked, unsigned kind, const void *site)
 {
-    if (hak_unlikely((uintptr_t)p >> 32 != hak_window() || ((uintptr_t)p & 15) != 0)) {
+    if (hak_unlikely((uintptr_t)p >> 32 != hak_thread_window() || ((uintptr_t)p & 15) != 0)) {
         hak_harden_free_slow(p, asked, kind, site);
         return;
     }
-    size_t bytes = hak_map_get(p) ^ hak_self(); /* the bin's offset, which of a tiny class is the size, too */
+    size_t bytes =
+        hak_map_get(p) ^ hak_thread_self(); /* the bin's offset, which of a tiny class is the size, too */
     if (hak_unlikely(bytes > HAK_TINY_MAX)) {
         hak_harden_free_slow(p, asked, kind, site);
         return;

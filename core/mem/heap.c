@@ -29,18 +29,6 @@
 #define IDLE_MS     100u /* a thread that did not look at the clock for less is not asleep */
 #define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
 
-#if HAK_TLS_BINS
-_Thread_local hak_thread_t hak_thread = {
-    .self = HAK_NO_OWNER,
-#if HAK_HARDEN
-    .window = UINTPTR_MAX,
-#endif
-};
-#else
-static const hak_bin_t no_bins[HAK_CLASSES];
-_Thread_local hak_thread_t hak_thread = {.bins = (hak_bin_t *)no_bins, .self = HAK_NO_OWNER};
-#endif
-
 static hak_os_lock_t heaps_lock;
 /* By owner; written once, before the owner's number is in any map entry. */
 static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
@@ -253,7 +241,7 @@ static void forget_heap(void)
     hak_thread.heap = NULL;
     hak_thread.self = HAK_NO_OWNER;
 #if !HAK_TLS_BINS
-    hak_thread.bins = (hak_bin_t *)no_bins;
+    hak_thread.bins = (hak_bin_t *)hak_thread_no_bins;
 #endif
 }
 

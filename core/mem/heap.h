@@ -15,49 +15,12 @@
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 
-#include "map/map.h"
-#include "mem/chunk.h"
-#include "mem/guard.h"
+#include "mem/thread.h"
 #include "obs/counters.h"
 #include "os/os.h"
 
-/* The fast path's list of one class. 16 bytes: a class times 16 is its bin's offset. */
-typedef struct hak_bin {
-    void *head;          /* first free block, linked through their first words; NULL when empty */
-    uint32_t frees_left; /* frees until hak_bin_full; at least 1 */
-    uint16_t cap;        /* what frees_left is set to when the bin is filled or emptied */
-    uint16_t seen;       /* what the sweep of the bins saw when it last came by */
-} hak_bin_t;
+typedef struct hak_slab hak_slab_t;
 
-#define HAK_QUARANTINE_BITS 2
-#define HAK_QUARANTINE      (1u << HAK_QUARANTINE_BITS)
-
-/* What a thread has; zero but for `self` and `window` until the thread's first slow path. Only its thread touches it. */
-typedef struct hak_thread {
-#if HAK_TLS_BINS
-    hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
-#else
-    hak_bin_t
-        *bins; /* those in its heap; without a heap, bins that are always empty and that nobody may write */
-#endif
-    uint32_t self;  /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
-    bool ended;     /* the thread has been told that it ends */
-    uint8_t strays; /* blocks that it took or freed without a heap; counted as far as HAK_STRAYS */
-    hak_heap_t *heap;
-    hak_heap_t *claimed; /* on its way to or from the thread: nobody else's, in a forked child either */
-#if HAK_HARDEN
-    uintptr_t window; /* the 4 GiB of addresses of the last pointer that turned out to be ours */
-    uint64_t random;
-    uint64_t places;  /* random bits to be used, and a one in front of them; 0 at first */
-    const void *last; /* the block freed last */
-    void *quarantine[HAK_TINY_CLASSES + 1][HAK_QUARANTINE]; /* freed blocks that wait (hard.h) */
-    void *quarantine_other[HAK_QUARANTINE];                 /* those that are not tiny, or another heap's */
-#endif
-} hak_thread_t;
-
-extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
-
-#define HAK_STRAYS      8u /* a thread that takes and frees more blocks than that gets a heap of its own */
 #define HAK_EMPTY_SLABS 16u
 #define HAK_CACHED      4u
 
@@ -80,8 +43,8 @@ struct hak_heap {
         bool grown;       /* its bin is as large as it gets */
         uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
     } class[HAK_CLASSES];
-    _Atomic(uintptr_t)
-        cached[HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
+    _Atomic(uintptr_t) cached
+        [HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS]; /* * empty slabs, for any class */
     uint32_t empty_count;                     /* * */
     uint32_t swept;                           /* the class where the sweep of the bins is */
@@ -144,50 +107,6 @@ hak_heap_t *hak_heap_by_owner(uint32_t owner);
 static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned c)
 {
     return hak_entry(heap->owner, c * 16);
-}
-
-/* The link of a free block is not what the allocator wrote. */
-HAK_COLD _Noreturn void hak_bad_link(const void *block);
-/* The block is on some list of free ones already. */
-HAK_COLD _Noreturn void hak_freed_twice(const void *p);
-
-/* The link in a free block. */
-HAK_INLINE void *hak_next(const void *block)
-{
-    if (HAK_CHECK_LINKS && hak_unlikely(!hak_is_sealed(block)))
-        hak_bad_link(block);
-    return HAK_HARDEN ? hak_harden_next(block) : *(void *const *)block;
-}
-
-HAK_INLINE void hak_set_next(void *block, void *next)
-{
-    if (HAK_HARDEN)
-        hak_harden_link(block, next);
-    else if (HAK_CHECK_LINKS)
-        hak_seal(block, next);
-    else
-        *(void **)block = next;
-}
-
-/* Not for keys: where a block goes, and in which order new ones are handed out. */
-HAK_INLINE uint64_t hak_random(void)
-{
-#if HAK_HARDEN
-    hak_thread.random += 0x9e3779b97f4a7c15ull; /* odd: every state comes */
-    return hak_mix(hak_thread.random, hak_thread.random ^ hak_harden_keys.mirror_factor);
-#else
-    return 0;
-#endif
-}
-
-/* The 4 GiB of addresses for which the map need not be asked. */
-HAK_INLINE uintptr_t hak_window(void)
-{
-#if HAK_HARDEN
-    return hak_thread.window;
-#else
-    return 0;
-#endif
 }
 
 #endif

@@ -4,8 +4,8 @@
 #ifndef HAK_MEM_OVERSIZE_H
 #define HAK_MEM_OVERSIZE_H
 
-#include "mem/huge.h"
 #include "mem/heap.h"
+#include "mem/huge.h"
 
 /* A block of at least `size` bytes. `zeroed`: it is going to be zeroed; *zero says whether it is known to be. NULL when memory is
  * out. */

@@ -3,6 +3,7 @@
 
 #include "base/message.h"
 #include "mem/bin.h"
+#include "mem/chunk.h"
 #include "mem/hard.h"
 #include "mem/slab.h"
 
@@ -58,7 +59,7 @@ void hak_remote_push(hak_heap_t *heap, void *first, void *last)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_remote_batches, 1);
     void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     do
-        hak_set_next(last, head);
+        hak_link_set(last, head);
     while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
     uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
     if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN || waiting >= WAITING_MOST)
@@ -80,11 +81,11 @@ void hak_remote_send_list(void *list)
     for (uint64_t n = 1; list != NULL; n++) { /* ends: count_block */
         void *block = list;
         count_block(block, n);
-        list = hak_next(block);
+        list = hak_link_next(block);
         uint32_t owner = hak_entry_owner(hak_map_get(block));
         unsigned i = owner % BATCHES;
         if (batches[i].owner == owner) {
-            hak_set_next(block, batches[i].first);
+            hak_link_set(block, batches[i].first);
             batches[i].first = block;
             continue;
         }
@@ -126,9 +127,9 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
     void *block = take_remote(heap, c);
     for (void *next; block != NULL; block = next) {
         if (n-- == 0)
-            hak_freed_twice(block);
-        next = hak_next(block);
-        hak_check_begins(block);
+            hak_link_freed_twice(block);
+        next = hak_link_next(block);
+        hak_link_check_begins(block);
         hak_bin_push(block, c * 16);
     }
 }
@@ -149,8 +150,8 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 
 void hak_remote_free(void *p, uint32_t entry)
 {
-    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
-        hak_freed_twice(p);
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_link_is_sealed(p)))
+        hak_link_freed_twice(p);
     hak_heap_t *heap = hak_thread.heap;
     unsigned c = hak_entry_bin(entry) / 16;
     if (hak_unlikely(heap == NULL)) {
@@ -160,11 +161,11 @@ void hak_remote_free(void *p, uint32_t entry)
     hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
     if (heap->class[c].remote_keep != 0) {
         heap->class[c].remote_keep--;
-        hak_check_begins(p);
+        hak_link_check_begins(p);
         hak_bin_push(p, hak_entry_bin(entry));
         return;
     }
-    hak_set_next(p, heap->class[c].remote);
+    hak_link_set(p, heap->class[c].remote);
     heap->class[c].remote = p;
     if (hak_unlikely(--heap->class[c].remote_left == 0))
         batch_full(heap, c);
@@ -176,13 +177,13 @@ void hak_remote_drain(hak_heap_t *heap)
     void *block = take_inbox(heap);
     for (void *next; block != NULL; block = next) { /* ends: count_block */
         count_block(block, ++n);
-        next = hak_next(block);
+        next = hak_link_next(block);
         uint32_t offset = hak_map_get(block) ^ hak_entry(heap->owner, 0);
         if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
             hak_remote_push(hak_heap_by_owner(hak_entry_owner(hak_map_get(block))), block, block);
             continue;
         }
-        hak_check_begins(block);
+        hak_link_check_begins(block);
         if (HAK_HARDEN)
             hak_quarantine_receive(block, hak_map_get(block));
         else

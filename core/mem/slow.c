@@ -2,14 +2,15 @@
  * nothing static. */
 #include "base/message.h"
 #include "base/options.h"
+#include "mem/chunk.h"
 #include "mem/extent.h"
-#include "mem/unknown.h"
 #include "mem/front.h"
 #include "mem/hard.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
 #include "mem/scarce.h"
 #include "mem/slab.h"
+#include "mem/unknown.h"
 
 #include <errno.h>
 #include <string.h>
@@ -202,46 +203,19 @@ static HAK_NOINLINE void free_unknown(void *p)
         refuse(p, false);
 }
 
-static uint64_t class_at(const void *p)
-{
-    return hak_entry_bin(hak_map_find(p)) / 16;
-}
-
-void hak_bad_link(const void *block)
-{
-    hak_fatal(
-        "write after free of %x (class %u), or overrun of the block before it: its link to %x is not as it was",
-        (uint64_t)(uintptr_t)block, class_at(block), *(const uint64_t *)block);
-}
-
-void hak_freed_twice(const void *p)
-{
-    hak_fatal("double free of %x (class %u)", (uint64_t)(uintptr_t)p, class_at(p));
-}
-
-void hak_not_a_start(const void *p)
-{
-    const hak_slab_t *slab = hak_slab_of(p);
-    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
-    if (at % slab->size == 0 && hak_slab_is_purged(slab, at / slab->size))
-        hak_freed_twice(p);
-    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block)",
-              (uint64_t)(uintptr_t)p, class_at(p), (uint64_t)slab->size, (uint64_t)(at % slab->size));
-}
-
 static void check_start(const void *p)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
     size_t index = at / slab->size;
     if (at % slab->size != 0 || index >= hak_slab_edge(slab) || hak_slab_is_purged(slab, index))
-        hak_not_a_start(p);
+        hak_link_not_a_start(p);
 }
 
 static void check_seal(const void *p)
 {
-    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
-        hak_freed_twice(p);
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_link_is_sealed(p)))
+        hak_link_freed_twice(p);
 }
 
 /* Only with safe_free do a thread's own blocks come this way. */
@@ -309,7 +283,7 @@ static HAK_NOINLINE void *resize(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
-        if (size <= before || hak_entry_owner(entry) != hak_self() >> HAK_ENTRY_SHIFT)
+        if (size <= before || hak_entry_owner(entry) != hak_thread_self() >> HAK_ENTRY_SHIFT)
             return NULL;
         if (size <= HAK_CLASS_MAX)
             return hak_slab_grow(p, hak_class_of_mid(size)) ? p : NULL;
@@ -382,7 +356,7 @@ void *hak_realloc_in_place(void *p, size_t size)
 HAK_INLINE void *realloc_in_slab(void *p, size_t size)
 {
     const hak_slab_t *slab = hak_slab_of(p);
-    hak_check_start(slab, hak_place_in_slab(p), p);
+    hak_link_check_start(slab, hak_slab_place(p), p);
     check_seal(p);
     size_t before = slab->size;
     if (hak_realloc_stays(size, before))

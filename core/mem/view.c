@@ -1,6 +1,7 @@
 /* view.c: see view.h. Nothing static. */
 #include "mem/view.h"
 
+#include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/front.h"
 #include "mem/oversize.h"
@@ -41,7 +42,7 @@ static size_t add_slabs_locked(hak_memory_view_t *view, const hak_heap_t *heap)
 static size_t length_of(void *block)
 {
     size_t n = 0;
-    for (; block != NULL && n < LIST_MOST; block = hak_next(block))
+    for (; block != NULL && n < LIST_MOST; block = hak_link_next(block))
         n++;
     return n;
 }

@@ -2,6 +2,7 @@
  * whether it is taken: no lock, a place is whose exchange of the state succeeds. Runs stay. */
 #include "mem/zero.h"
 
+#include "mem/chunk.h"
 #include "mem/hard.h"
 #include "os/os.h"
 
@@ -18,7 +19,7 @@ static _Atomic(char *) runs[RUNS]; /* in use from [0] on */
 static void *take_from(char *run, unsigned kind)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        char *p = run + hak_random() % PLACES * HAK_ALIGN;
+        char *p = run + hak_thread_random() % PLACES * HAK_ALIGN;
         uint8_t *state = hak_harden_state(p);
         uint8_t found = __atomic_load_n(state, __ATOMIC_RELAXED);
         if (found < HAK_BLOCK_USED && !hak_quarantine_was_last(p) &&

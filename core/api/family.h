@@ -3,8 +3,9 @@
 #ifndef HAK_API_FAMILY_H
 #define HAK_API_FAMILY_H
 
-#include "mem/front.h"
+#include "mem/fast.h"
 #include "mem/hard.h"
+#include "mem/realloc.h"
 #include "obs/counters.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@
 HAK_INLINE void *hak_family_malloc_kind(size_t size, unsigned kind)
 {
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_harden_malloc(size, kind) : hak_malloc_front(size);
+    return HAK_HARDEN ? hak_harden_malloc(size, kind) : hak_fast_malloc(size);
 }
 
 HAK_INLINE void *hak_family_malloc(size_t size)
@@ -43,7 +44,7 @@ HAK_INLINE void hak_family_free_kind(void *p, size_t size, unsigned kind, const 
     if (HAK_HARDEN)
         hak_harden_free(p, size, kind, site);
     else
-        hak_free_front(p);
+        hak_fast_free(p);
 }
 
 HAK_INLINE void hak_family_free(void *p, const void *site)
@@ -122,12 +123,12 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
         return HAK_FILL_BYTE == 0 || p == NULL ? p : memset(p, 0, size);
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
-        return hak_calloc_slow(size);
+        return hak_malloc_zeroed(size);
     size_t offset = (size + 15) & ~(size_t)15;
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
-        return hak_calloc_slow(size);
+        return hak_malloc_zeroed(size);
     hak_bin_pop(bin, block);
     hak_zero_tiny(block, offset);
     return block;

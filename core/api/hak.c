@@ -59,7 +59,7 @@ HAK_EXPORT size_t hak_usable_size(const void *block)
 
 HAK_EXPORT int hak_trim(void)
 {
-    return hak_trim_all();
+    return hak_malloc_trim();
 }
 
 HAK_EXPORT void hak_stats_print(int fd, int json)

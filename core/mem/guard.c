@@ -9,6 +9,7 @@
 #include "mem/hard.h"
 #include "mem/huge.h"
 #include "mem/oversize.h"
+#include "mem/realloc.h"
 #include "mem/unknown.h"
 #include "mem/zero.h"
 #include "os/os.h"
@@ -425,7 +426,7 @@ static bool end_quarantine(void *p)
     uint32_t entry = hak_map_get(p);
     if (!hak_os_make_writable(p, hak_oversize_size(p, entry)))
         return unmap_quarantined(p, entry);
-    hak_free_front(p);
+    hak_fast_free(p);
     return true;
 }
 
@@ -511,12 +512,12 @@ void *hak_harden_malloc_slow(size_t size, unsigned kind)
 {
     if (size == 0)
         return hak_zero_take(kind);
-    return hand_out(hak_malloc_front(with_guard(size)), size, kind);
+    return hand_out(hak_fast_malloc(with_guard(size)), size, kind);
 }
 
 void *hak_harden_malloc_none(unsigned kind)
 {
-    return hand_out(hak_malloc_front(HAK_CANARY_BYTES), 0, kind);
+    return hand_out(hak_fast_malloc(HAK_CANARY_BYTES), 0, kind);
 }
 
 void hak_harden_set_kind(void *p, unsigned kind)
@@ -533,7 +534,7 @@ void hak_harden_set_kind(void *p, unsigned kind)
 /* Free memory is zero, unless somebody wrote to it after its free. */
 void *hak_harden_calloc_oversize(size_t size)
 {
-    void *p = HAK_FILL_BYTE == 0 ? hak_malloc_front(with_guard(size)) : hak_calloc_slow(with_guard(size));
+    void *p = HAK_FILL_BYTE == 0 ? hak_fast_malloc(with_guard(size)) : hak_malloc_zeroed(with_guard(size));
     if (p == NULL)
         return NULL;
     if (HAK_FILL_BYTE == 0 && !is_huge(hak_map_get(p)) && !hak_slab_of(p)->clean &&
@@ -556,7 +557,7 @@ static void send_home(void *p)
     if (hak_thread.heap != NULL && hak_entry_owner(entry) == hak_thread.heap->owner)
         hak_harden_push(p, hak_entry_bin(entry));
     else if (hak_harden_is_unlinked(p))
-        hak_free_front(p);
+        hak_fast_free(p);
     else
         hak_harden_corrupted(p);
 }
@@ -728,9 +729,9 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
         return resized;
     bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
     int saved = errno;
-    void *target = by_little ? hak_malloc_front(with_guard(size + size / 4)) : NULL;
+    void *target = by_little ? hak_fast_malloc(with_guard(size + size / 4)) : NULL;
     if (target == NULL)
-        target = hak_malloc_front(with_guard(size));
+        target = hak_fast_malloc(with_guard(size));
     if (target == NULL && size > before)
         return NULL;
     errno = saved; /* an attempt that failed is no failure of the whole */

@@ -1,4 +1,4 @@
-/* hard.h: the fast paths of the variants with HAK_HARDEN: those of front.h and the checks of guard.h in one. Whatever is
+/* hard.h: the fast paths of the variants with HAK_HARDEN: those of fast.h and the checks of guard.h in one. Whatever is
  * unusual, misuse above all, is one branch to a _slow function, which looks at everything again and says what it is.
  *
  * A freed block is not for use at once: it changes places with a random one of the last few, so that the block freed last is
@@ -7,7 +7,7 @@
 #ifndef HAK_MEM_HARD_H
 #define HAK_MEM_HARD_H
 
-#include "mem/front.h"
+#include "mem/fast.h"
 
 HAK_NOINLINE void *hak_harden_malloc_slow(size_t size, unsigned kind);
 /* `asked` is the size that the caller says, or HAK_ANY_SIZE; `kind` of which it takes the block to be; `site` where it was

@@ -8,7 +8,7 @@
 #include "base/names.h"
 #include "base/options.h"
 #include "mem/bin.h"
-#include "mem/front.h"
+#include "mem/free_slow.h"
 #include "mem/hard.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
@@ -231,7 +231,7 @@ static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
     thread->bins = heap->bins;
 #endif
     thread->heap = heap;
-    thread->self = hak_check_frees() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->self = hak_free_is_checked() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     thread->claimed = NULL;
     hak_bins_init(thread);
 }

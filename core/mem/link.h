@@ -38,6 +38,13 @@ HAK_INLINE void hak_link_unseal(void *block)
         ((hak_word_t *)block)[1] = 0;
 }
 
+/* Aborts if the block is a free one. */
+HAK_INLINE void hak_link_check_seal(const void *block)
+{
+    if (HAK_CHECK_LINKS && hak_unlikely(hak_link_is_sealed(block)))
+        hak_link_freed_twice(block);
+}
+
 /* The link in a free block. */
 HAK_INLINE void *hak_link_next(const void *block)
 {

@@ -4,7 +4,7 @@
 
 #include "map/map.h"
 #include "mem/chunk.h"
-#include "mem/front.h"
+#include "mem/free_slow.h"
 #include "mem/tick.h"
 
 #define CACHED_SLICES ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */

@@ -150,8 +150,7 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 
 void hak_remote_free(void *p, uint32_t entry)
 {
-    if (HAK_CHECK_LINKS && hak_unlikely(hak_link_is_sealed(p)))
-        hak_link_freed_twice(p);
+    hak_link_check_seal(p);
     hak_heap_t *heap = hak_thread.heap;
     unsigned c = hak_entry_bin(entry) / 16;
     if (hak_unlikely(heap == NULL)) {

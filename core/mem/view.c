@@ -3,7 +3,7 @@
 
 #include "mem/chunk.h"
 #include "mem/extent.h"
-#include "mem/front.h"
+#include "mem/bin.h"
 #include "mem/oversize.h"
 
 #define TRIES     2000    /* for a heap's lock: in a forked child it may be held for ever */

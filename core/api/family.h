@@ -4,7 +4,7 @@
 #define HAK_API_FAMILY_H
 
 #include "mem/fast.h"
-#include "mem/hard.h"
+#include "mem/harden_fast.h"
 #include "mem/realloc.h"
 #include "obs/counters.h"
 
@@ -26,7 +26,7 @@
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
 
-/* What a function of a kind gives (HAK_KIND_MALLOC, mem/guard.h). */
+/* What a function of a kind gives (HAK_KIND_MALLOC, mem/harden.h). */
 HAK_INLINE void *hak_family_malloc_kind(size_t size, unsigned kind)
 {
     hak_histogram_add(size);

@@ -41,7 +41,7 @@ static uint16_t first_cap(unsigned c)
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
  * takes all and frees all in turns, no bin is large enough. Returns the block, so that callers end with it: nothing is saved
  * across a call. */
-static HAK_NOINLINE void *grow(hak_heap_t *heap, unsigned c, void *block)
+static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 {
     if (heap->class[c].put_back > TO_AND_FRO)
         return block;
@@ -253,7 +253,7 @@ HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, b
     if (block == NULL)
         bin->head = zero == NULL ? hak_slab_take_blocks(heap, c) : hak_slab_take_zero(heap, c, zero);
     if (heap->class[c].put_back != 0)
-        grow(heap, c, NULL);
+        grow_bin(heap, c, NULL);
     heap->class[c].put_back = 0;
     hak_os_unlock(&heap->lock);
     return block;
@@ -286,7 +286,7 @@ void *hak_bin_refill(unsigned c, bool exact)
         return refill_any(c, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
     void *block = begin(heap, c, list);
-    return hak_likely(heap->class[c].grown) ? block : grow(heap, c, block);
+    return hak_likely(heap->class[c].grown) ? block : grow_bin(heap, c, block);
 }
 
 void *hak_bin_refill_zero(unsigned c, bool *zero)

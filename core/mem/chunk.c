@@ -159,7 +159,7 @@ static void unqueue_chunk(chunk_t *chunk)
 }
 
 /* NULL if there is none. */
-static chunk_t *oldest(void)
+static chunk_t *oldest_chunk(void)
 {
     return queue.younger != &queue ? queue.younger : NULL;
 }
@@ -249,7 +249,7 @@ static chunk_t *chunk_of(const hak_slab_t *run)
     return (chunk_t *)((uintptr_t)run & ~(HAK_CHUNK - 1)); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static unsigned index_of(const hak_slab_t *run)
+static unsigned run_index(const hak_slab_t *run)
 {
     return (unsigned)(run - (hak_slab_t *)(void *)chunk_of(run));
 }
@@ -324,10 +324,10 @@ bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
 {
     if (slices <= run->slices)
         return true;
-    if (index_of(run) + slices > HAK_CHUNK_SLICES)
+    if (run_index(run) + slices > HAK_CHUNK_SLICES)
         return false;
     chunk_t *chunk = chunk_of(run);
-    hak_slices_t more = hak_slices_mask(index_of(run) + run->slices, slices - run->slices);
+    hak_slices_t more = hak_slices_mask(run_index(run) + run->slices, slices - run->slices);
     hak_os_lock(&lock);
     bool fits = (chunk->free & more) == more;
     if (fits)
@@ -362,7 +362,7 @@ void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices)
     if (slices == run->slices)
         return;
     unsigned less = run->slices - slices;
-    hak_slices_t rest = hak_slices_mask(index_of(run) + slices, less);
+    hak_slices_t rest = hak_slices_mask(run_index(run) + slices, less);
     hak_trace("run shrunk", hak_slab_base(run), slices);
     run->slices = (uint8_t)slices;
     hak_os_lock(&lock);
@@ -370,7 +370,7 @@ void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices)
     hak_os_unlock(&lock);
 }
 
-/* Of the members those whose blocks' states (guard.h) have pages of their own. */
+/* Of the members those whose blocks' states (harden.h) have pages of their own. */
 static hak_slices_t whole_groups(hak_slices_t set)
 {
     return (hak_slices_runs(set, STATE_GROUP) & hak_slices_every(STATE_GROUP)) *
@@ -429,7 +429,7 @@ static bool purge_chunk(chunk_t *chunk)
 }
 
 /* Free beyond it goes back at once. */
-static uint64_t floor_of(void)
+static uint64_t chunk_floor(void)
 {
     const hak_policy_t *policy = hak_policy();
     return policy->purge_delay_ms == 0 ? 0 : (uint64_t)policy->retain_mb << 20;
@@ -490,7 +490,7 @@ bool hak_chunk_unmap_run(hak_slab_t *run)
 {
     chunk_t *chunk = chunk_of(run);
     unsigned slices = run->slices;
-    hak_slices_t mask = hak_slices_mask(index_of(run), slices);
+    hak_slices_t mask = hak_slices_mask(run_index(run), slices);
     hak_os_lock(&lock);
     bool alone = (chunk->free | mask) == chunk->whole;
     if (alone) {
@@ -510,14 +510,14 @@ bool hak_chunk_unmap_run(hak_slab_t *run)
 void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
 {
     chunk_t *chunk = chunk_of(run);
-    unsigned first = index_of(run);
+    unsigned first = run_index(run);
     unsigned slices = run->slices;
     hak_trace("run given", hak_slab_base(run), slices);
     hak_slices_t mask = hak_slices_mask(first, slices);
     hak_os_lock(&lock);
     release_locked(chunk, mask, slices,
                    touched == slices ? mask : mask & ~(~(hak_slices_t)0 << (first + touched)));
-    bool due = HAK_PURGE && hak_retain_is_due(&retain, floor_of());
+    bool due = HAK_PURGE && hak_retain_is_due(&retain, chunk_floor());
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
@@ -534,11 +534,11 @@ bool hak_chunk_release_due(uint32_t now_ms)
     if (hak_is_scarce() && idle > HAK_IDLE_WHEN_SCARCE)
         unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = HAK_PURGE ? hak_retain_due(&retain, floor_of()) : 0;
-    for (unsigned i = 0; due != 0 && oldest() != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest()))
+    uint64_t due = HAK_PURGE ? hak_retain_due(&retain, chunk_floor()) : 0;
+    for (unsigned i = 0; due != 0 && oldest_chunk() != NULL && i < CHUNKS_AT_A_TIME; i++) {
+        if (!purge_chunk(oldest_chunk()))
             hak_retain_refused(&retain, now_ms);
-        due = hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, chunk_floor());
     }
     hak_os_unlock(&lock);
     return due != 0;
@@ -561,8 +561,8 @@ size_t hak_chunk_trim(void)
         unmap_empty_chunks(SIZE_MAX);
     /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on
      * filling it. */
-    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest() != NULL && rounds != 0; rounds--)
-        if (!purge_chunk(oldest()))
+    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest_chunk() != NULL && rounds != 0; rounds--)
+        if (!purge_chunk(oldest_chunk()))
             break;
     uint64_t after = retain.free;
     hak_os_unlock(&lock);

@@ -121,7 +121,7 @@ static void unqueue_extent(extent_t *extent)
 }
 
 /* NULL if there is none. */
-static extent_t *oldest(void)
+static extent_t *oldest_extent(void)
 {
     return queue.younger != &queue ? queue.younger : NULL;
 }
@@ -155,7 +155,7 @@ static uint32_t entry_of(const extent_t *extent)
     return hak_entry(extent->index, HAK_ENTRY_FREE);
 }
 
-static void set_entries(const extent_t *extent, uint32_t entry)
+static void set_end_entries(const extent_t *extent, uint32_t entry)
 {
     hak_map_set(extent->base, entry);
     hak_map_set(last_slice(extent), entry);
@@ -171,7 +171,7 @@ static bool add(char *base, size_t size, bool dirty)
     extent->size = size;
     extent->dirty = dirty;
     extent->bin = (uint8_t)bin_of(size);
-    set_entries(extent, entry_of(extent));
+    set_end_entries(extent, entry_of(extent));
     list_extent(extent);
     if (dirty)
         queue_extent(extent);
@@ -185,13 +185,13 @@ static void take_away(extent_t *extent)
     unlist_extent(extent);
     if (extent->dirty)
         unqueue_extent(extent);
-    set_entries(extent, 0);
+    set_end_entries(extent, 0);
     totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
 }
 
 /* A free range gets longer or shorter. It is used, on the whole: its age begins anew. */
-static void resize(extent_t *extent, size_t size)
+static void resize_extent(extent_t *extent, size_t size)
 {
     if (extent->dirty) {
         unqueue_extent(extent);
@@ -214,14 +214,14 @@ static void move_begin(extent_t *extent, char *base)
     hak_map_set(extent->base, 0);
     hak_map_set(base, entry_of(extent));
     extent->base = base;
-    resize(extent, size);
+    resize_extent(extent, size);
 }
 
 static void move_end(extent_t *extent, size_t size)
 {
     hak_map_set(last_slice(extent), 0);
     hak_map_set(extent->base + size - HAK_SLICE, entry_of(extent));
-    resize(extent, size);
+    resize_extent(extent, size);
 }
 
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
@@ -269,7 +269,7 @@ static char *aligned_in(const extent_t *extent, size_t align)
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
 }
 
-HAK_INLINE bool fits(const extent_t *extent, size_t size, size_t align)
+HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align)
 {
     if (extent->size < size)
         return false;
@@ -281,7 +281,7 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align)
 {
     extent_t *best = NULL;
     for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
-        if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
+        if (extent_fits(extent, size, align) && (best == NULL || extent->size < best->size))
             best = extent;
     return best;
 }
@@ -299,7 +299,7 @@ HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align)
 }
 
 /* Twice, since hardly anything is aligned to more than a unit. */
-static extent_t *find(bool dirty, size_t size, size_t align)
+static extent_t *find_extent(bool dirty, size_t size, size_t align)
 {
     return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
@@ -308,9 +308,9 @@ static extent_t *find(bool dirty, size_t size, size_t align)
 static char *take_free(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool clean_first = zeroed && size >= ZERO_BY_PAGE;
-    extent_t *extent = find(!clean_first, size, align);
+    extent_t *extent = find_extent(!clean_first, size, align);
     if (extent == NULL)
-        extent = find(clean_first, size, align);
+        extent = find_extent(clean_first, size, align);
     if (extent == NULL)
         return NULL;
     char *at = aligned_in(extent, align);
@@ -409,7 +409,7 @@ void hak_extent_moved(size_t before, size_t after)
 /* --- giving ------------------------------------------------------------------------------------------------------- */
 
 /* Free beyond it goes back at once. */
-static uint64_t floor_of(void)
+static uint64_t extent_floor(void)
 {
     const hak_policy_t *policy = hak_policy();
     if (!HAK_BIGCACHE || policy->disable_bigcache || policy->purge_delay_ms == 0)
@@ -425,7 +425,7 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
     bool added = add_joined(base, size, dirty);
     if (added && dirty)
         hak_retain_freed(&retain, size);
-    bool due = hak_retain_is_due(&retain, floor_of());
+    bool due = hak_retain_is_due(&retain, extent_floor());
     hak_os_unlock(&lock);
     if (!added)
         hak_os_release(base, size);
@@ -470,7 +470,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
 static bool return_oldest(uint64_t due)
 {
     size_t size = hak_round_up((size_t)due, HAK_UNIT);
-    char *base = take_end(oldest(), &size);
+    char *base = take_end(oldest_extent(), &size);
     return return_range(base, size, true, false);
 }
 
@@ -480,11 +480,11 @@ bool hak_extent_release_due(uint32_t now_ms)
         return false;
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = hak_retain_due(&retain, floor_of());
-    for (unsigned i = 0; due != 0 && oldest() != NULL && i < AT_A_TIME; i++) {
+    uint64_t due = hak_retain_due(&retain, extent_floor());
+    for (unsigned i = 0; due != 0 && oldest_extent() != NULL && i < AT_A_TIME; i++) {
         if (!return_oldest(due))
             hak_retain_refused(&retain, now_ms);
-        due = hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, extent_floor());
     }
     hak_os_unlock(&lock);
     return due != 0;
@@ -504,7 +504,7 @@ size_t hak_extent_trim(bool unmap)
     /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
      * after as many as there were records. */
     uint32_t rounds = used + 1;
-    for (extent_t *extent; rounds != 0 && (extent = oldest()) != NULL; rounds--) {
+    for (extent_t *extent; rounds != 0 && (extent = oldest_extent()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(extent, &size);
         if (!return_range(base, size, true, unmap))

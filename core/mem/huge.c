@@ -58,7 +58,7 @@ static void forget(char *base, size_t size)
     hak_map_set(base + size - HAK_SLICE, 0);
 }
 
-static void release(char *base, size_t size, bool dirty)
+static void release_range(char *base, size_t size, bool dirty)
 {
     if (hak_extent_release(base, size, dirty))
         hak_tick_now();
@@ -82,7 +82,7 @@ void hak_huge_release(void *p, uint32_t entry)
     atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
     hak_trace("huge given", p, size);
     forget(p, size);
-    release(p, size, true);
+    release_range(p, size, true);
 }
 
 /* The block in place, shorter. */
@@ -90,12 +90,12 @@ static void *shrink(char *base, size_t before, size_t size)
 {
     hak_map_set(base + before - HAK_SLICE, 0);
     publish(base, size);
-    release(base + size, before - size, true);
+    release_range(base + size, before - size, true);
     return base;
 }
 
 /* The block in place, longer; NULL if what is behind it is taken. */
-static void *grow(char *base, size_t before, size_t size)
+static void *grow_in_place(char *base, size_t before, size_t size)
 {
     if (hak_extent_take_at(base + before, size - before)) {
         hak_map_set(base + before - HAK_SLICE, 0);
@@ -123,7 +123,7 @@ static void *move(char *base, size_t before, size_t size)
         publish(base, before);
         if (HAK_HARDEN)
             hak_huge_set_asked(base, asked);
-        release(target, size, !zero);
+        release_range(target, size, !zero);
         return NULL;
     }
     hak_extent_moved(before, 0);
@@ -141,7 +141,7 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size)
         return p;
     if (size < before)
         return shrink(p, before, size);
-    void *grown = grow(p, before, size);
+    void *grown = grow_in_place(p, before, size);
     return grown != NULL ? grown : move(p, before, size);
 }
 

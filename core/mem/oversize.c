@@ -45,7 +45,7 @@ HAK_INLINE bool slices_of(const void *p, uint32_t entry, size_t *slices)
 }
 
 /* Frees a block that is not kept. */
-static void release(void *p, uint32_t entry)
+static void release_uncached(void *p, uint32_t entry)
 {
     hak_map_set(p, 0);
     if (hak_entry_kind(entry) == HAK_ENTRY_HUGE) {
@@ -79,7 +79,7 @@ void hak_oversize_flush_cache(hak_heap_t *heap)
             continue;
         uintptr_t word = take_place(heap, i);
         if (word != 0)
-            release(block_in(word), entry_in_use(block_in(word)));
+            release_uncached(block_in(word), entry_in_use(block_in(word)));
     }
 }
 
@@ -125,12 +125,12 @@ HAK_INLINE bool put_in_cache(hak_heap_t *heap, void *p, uint32_t entry, size_t s
 static HAK_NOINLINE void cache_slow(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
 {
     if (heap == NULL) {
-        release(p, entry);
+        release_uncached(p, entry);
         return;
     }
     hak_oversize_flush_cache(heap);
     if (!put_in_cache(heap, p, entry, slices))
-        release(p, entry);
+        release_uncached(p, entry);
     hak_tick(heap);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Bytes in the block that p begins; its entry is not 0. */
-static size_t size_of(const void *p, uint32_t entry)
+static size_t size_before(const void *p, uint32_t entry)
 {
     return hak_entry_in_slab(entry) ? hak_slab_of(p)->size : hak_oversize_size(p, entry);
 }
@@ -17,7 +17,7 @@ static size_t size_of(const void *p, uint32_t entry)
 size_t hak_block_size(const void *p)
 {
     uint32_t entry = hak_map_get(p);
-    return hak_likely(entry != 0) ? size_of(p, entry) : hak_unknown_size((void *)(uintptr_t)p);
+    return hak_likely(entry != 0) ? size_before(p, entry) : hak_unknown_size((void *)(uintptr_t)p);
 }
 
 /* The same of a block that is not in a slab and can be cut down where it is: of that an eighth may be too much. */
@@ -27,7 +27,7 @@ static bool oversize_stays(size_t size, size_t before)
 }
 
 /* Resizes a block above HAK_MID_MAX in place, or by moving pages. NULL when that cannot be. */
-static HAK_NOINLINE void *resize(void *p, size_t size, size_t before)
+static HAK_NOINLINE void *resize_in_place(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
@@ -42,7 +42,7 @@ static HAK_NOINLINE void *resize(void *p, size_t size, size_t before)
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
     if (before > HAK_MID_MAX) {
-        void *resized = resize(p, size, before);
+        void *resized = resize_in_place(p, size, before);
         if (resized != NULL)
             return resized;
     }
@@ -98,7 +98,7 @@ void *hak_realloc_in_place(void *p, size_t size)
     bool in_slab = hak_entry_in_slab(hak_map_get(p));
     if (in_slab ? hak_realloc_stays(size, before) : oversize_stays(size, before))
         return p;
-    return before > HAK_MID_MAX ? resize(p, size, before) : NULL;
+    return before > HAK_MID_MAX ? resize_in_place(p, size, before) : NULL;
 }
 
 HAK_INLINE void *realloc_in_slab(void *p, size_t size)

@@ -4,7 +4,7 @@
 #include "base/message.h"
 #include "mem/bin.h"
 #include "mem/chunk.h"
-#include "mem/hard.h"
+#include "mem/quarantine.h"
 #include "mem/slab.h"
 
 #define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */

@@ -102,7 +102,7 @@ static void release_slab(hak_heap_t *heap, hak_slab_t *slab)
     release_run(heap, slab);
 }
 
-static uint32_t index_of(const hak_slab_t *slab, const void *block)
+static uint32_t block_index(const hak_slab_t *slab, const void *block)
 {
     return (uint32_t)((size_t)((const char *)block - hak_slab_base(slab)) / slab->size);
 }
@@ -411,7 +411,7 @@ static batch_t next_batch(void **list)
     batch_t batch = {.slab = hak_slab_of(*list)};
     void *block = *list;
     for (; block != NULL && hak_slab_of(block) == batch.slab; block = hak_link_next(block))
-        batch.blocks |= 1u << index_of(batch.slab, block);
+        batch.blocks |= 1u << block_index(batch.slab, block);
     *list = block;
     return batch;
 }
@@ -536,7 +536,7 @@ static uint32_t check_free(const hak_slab_t *slab)
     uint32_t n = 0;
     for (void *block = slab->free; block != NULL; block = hak_link_next(block), n++) {
         size_t at = (size_t)((char *)block - hak_slab_base(slab));
-        uint32_t index = index_of(slab, block);
+        uint32_t index = block_index(slab, block);
         if (n > slab->carved || at % slab->size != 0 || index >= hak_slab_edge(slab) ||
             hak_slab_is_purged(slab, index))
             hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)hak_slab_base(slab),

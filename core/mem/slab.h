@@ -31,7 +31,7 @@ typedef struct hak_slab {
 } hak_slab_t;
 
 static_assert(sizeof(hak_slab_t) == HAK_CACHE_LINE, "64 descriptors fill a page");
-#define HAK_STATES (HAK_CHUNK_SLICES * sizeof(hak_slab_t)) /* offset of what guard.h keeps of each block */
+#define HAK_STATES (HAK_CHUNK_SLICES * sizeof(hak_slab_t)) /* offset of what harden.h keeps of each block */
 
 static_assert(HAK_STATES <= HAK_SLICE, "the first slice holds all of them");
 static_assert(!HAK_HARDEN || (HAK_CHUNK_HEAD * HAK_SLICE >> 4) >= HAK_STATES,

@@ -2,7 +2,7 @@
 #ifndef HAK_MEM_THREAD_H
 #define HAK_MEM_THREAD_H
 
-#include "mem/guard.h"
+#include "mem/harden.h"
 
 typedef struct hak_heap hak_heap_t;
 
@@ -37,7 +37,7 @@ typedef struct hak_thread {
     uint64_t random;
     uint64_t places;  /* random bits to be used, and a one in front of them; 0 at first */
     const void *last; /* the block freed last */
-    void *quarantine[HAK_TINY_CLASSES + 1][HAK_QUARANTINE]; /* freed blocks that wait (hard.h) */
+    void *quarantine[HAK_TINY_CLASSES + 1][HAK_QUARANTINE]; /* freed blocks that wait (quarantine.h) */
     void *quarantine_other[HAK_QUARANTINE];                 /* those that are not tiny, or another heap's */
 #endif
 } hak_thread_t;

@@ -1,9 +1,9 @@
 /* view.c: see view.h. Nothing static. */
 #include "mem/view.h"
 
+#include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
-#include "mem/bin.h"
 #include "mem/oversize.h"
 
 #define TRIES     2000    /* for a heap's lock: in a forked child it may be held for ever */

@@ -1,9 +1,10 @@
-/* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and guard.h's state of the place says
+/* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and harden.h's state of the place says
  * whether it is taken: no lock, a place is whose exchange of the state succeeds. Runs stay. */
 #include "mem/zero.h"
 
 #include "mem/chunk.h"
-#include "mem/hard.h"
+#include "mem/guard.h"
+#include "mem/quarantine.h"
 #include "os/os.h"
 
 #include <errno.h>

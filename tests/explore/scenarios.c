@@ -6,7 +6,7 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
-#include "mem/hard.h"
+#include "mem/harden_fast.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
 

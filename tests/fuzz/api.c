@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mem/hard.h"
+#include "mem/harden_fast.h"
 
 #define THREADS   3
 #define FORKS     2  // of an input, at most

@@ -10,8 +10,8 @@
 #include "hakmem.h"
 #include "mem/chunk.h"
 #include "map/map.h"
-#include "mem/guard.h"
-#include "mem/hard.h"
+#include "mem/harden.h"
+#include "mem/harden_fast.h"
 #include "mem/view.h"
 
 enum {

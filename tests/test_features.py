@@ -12,9 +12,9 @@ MUTANTS = {row.name: row for row in drive.load_mutants()}
 OF_OPTIONS = {
     "HAKMEM_PURGE_DELAY_MS": "no delay",
     "HAKMEM_RETAIN_MB": "no retained amount",
-    "HAKMEM_BIGCACHE_MB": "big cache of one size",
-    "HAKMEM_DISABLE_BIGCACHE": "big cache cannot be disabled",
-    "HAKMEM_THP": "big blocks ignore THP",
+    "HAKMEM_BIGCACHE_MB": "huge cache of one size",
+    "HAKMEM_DISABLE_BIGCACHE": "huge cache cannot be disabled",
+    "HAKMEM_THP": "huge blocks ignore THP",
     "HAKMEM_SAFE_FREE": "no safe free",
     "HAKMEM_STATS": "counters without an option",
     "HAKMEM_SIZE_HIST": "histogram without an option",
@@ -23,7 +23,7 @@ OF_OPTIONS = {
 }
 OF_FEATURES = {
     "purge": "no purge",
-    "big_cache": "no big cache",
+    "big_cache": "no huge cache",
     "remote_batch": "blocks go one by one",
     "options": "a mode changes nothing",
     "stats": "no counters",

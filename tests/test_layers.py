@@ -1,4 +1,5 @@
-"""The allocator's layers: a file of core/ includes only files of its own layer and of those beneath it."""
+"""The allocator's files: one includes only files of its own layer and of those beneath it; what a header declares is in
+the .c of its name; and no two static functions have one name."""
 
 import re
 from pathlib import Path
@@ -6,9 +7,18 @@ from pathlib import Path
 from tests.support import ROOT
 
 # From the bottom up; layers of one row do not see each other.
-ORDER = (("base",), ("os",), ("map",), ("learn", "obs"), ("mem",), ("api",))
+ORDER = (("base",), ("os",), ("map",), ("obs",), ("mem",), ("api",))
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 CODE = (".c", ".h", ".cc", ".def")
+DECLARED = re.compile(r"^(?!static|HAK_INLINE|typedef|extern)[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{]*?\)[^;{]*;",
+                      re.MULTILINE)
+DEFINED = re.compile(r"^[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{]*?\)\s*\{", re.MULTILINE)
+STATIC = re.compile(r"^(?:static|HAK_INLINE)\b[\w *()]*?\b(\w+)\([^;{]*?\)\s*\{", re.MULTILINE)
+# What a header declares and another file than the .c of its name defines, with the reason.
+ELSEWHERE = {
+    "core/os/os.h": "core/os/os_linux.c",  # the seam: one header, a file for each system
+    "core/mem/harden.h": "core/api/kinds.c",  # hak_kinds_are_known: of the layer above, and absent from the archive
+}
 
 
 def height(layer: str) -> int:
@@ -41,6 +51,30 @@ def violations(core: Path, include: Path) -> list[str]:
     return found
 
 
+def misplaced(core: Path, elsewhere: dict[str, str]) -> list[str]:
+    """One sentence for each function that a header declares and the .c of its name does not define."""
+    found = []
+    for header in sorted(core.rglob("*.h")):
+        name = f"core/{header.relative_to(core)}"
+        places = [header.with_suffix(".c")]
+        if name in elsewhere:
+            places.append(core.parent / elsewhere[name])
+        there = {function for place in places if place.is_file() for function in DEFINED.findall(place.read_text())}
+        found += [f"{name} declares {function}, which {places[0].name} does not define"
+                  for function in DECLARED.findall(header.read_text()) if function not in there]
+    return found
+
+
+def shared_names(core: Path) -> list[str]:
+    """One sentence for each name that static functions of two files have: a profile shows the name alone."""
+    files: dict[str, set[str]] = {}
+    for path in sorted(p for p in core.rglob("*") if p.suffix in (".c", ".h")):
+        for function in STATIC.findall(path.read_text()):
+            files.setdefault(function, set()).add(str(path.relative_to(core)))
+    return [f"{function} is static in {' and '.join(sorted(names))}"
+            for function, names in sorted(files.items()) if len(names) > 1]
+
+
 def test_includes_point_downwards():
     """The rule, over all of core/."""
     assert list((ROOT / "core").rglob("*.c")), "core/ has no sources"
@@ -48,9 +82,9 @@ def test_includes_point_downwards():
 
 
 def test_a_violation_is_seen(tmp_path):
-    """The check itself: upwards, sideways, out of the layers, and to nowhere."""
-    for name, text in {"base/types.h": "", "os/os.h": '#include "base/types.h"\n', "mem/heap.h": "", "learn/p2.h": "",
-                       "obs/trace.c": '#include "learn/p2.h"\n',
+    """The check itself: upwards, out of the layers, and to nowhere."""
+    for name, text in {"base/types.h": "", "os/os.h": '#include "base/types.h"\n', "mem/heap.h": "",
+                       "obs/trace.c": '#include "mem/heap.h"\n',
                        "base/bits.c": '#include "types.h"\n#include "mem/heap.h"\n',
                        "api/malloc.c": '#include "hakmem.h"\n#include "mem/heap.h"\n',
                        "os/lost.c": '# include "gone.h"\n',
@@ -62,6 +96,37 @@ def test_a_violation_is_seen(tmp_path):
     assert violations(tmp_path / "core", tmp_path / "include") == [
         "attic/old.c lies in no layer",
         "base/bits.c includes mem/heap.h: layer mem is not beneath base",
-        "obs/trace.c includes learn/p2.h: layer learn is not beneath obs",
+        "obs/trace.c includes mem/heap.h: layer mem is not beneath obs",
         "os/lost.c includes gone.h, which does not exist",
     ]
+
+
+def test_a_header_is_of_its_source():
+    """The file is the prefix is the header."""
+    assert misplaced(ROOT / "core", ELSEWHERE) == []
+    assert all((ROOT / of).is_file() and (ROOT / place).is_file() for of, place in ELSEWHERE.items())
+
+
+def test_a_misplaced_function_is_seen(tmp_path):
+    """The check itself: one defined elsewhere, one nowhere; inline ones are in their header."""
+    core = tmp_path / "core"
+    core.mkdir()
+    (core / "heap.h").write_text("void *hak_heap_take(int n);\nbool hak_heap_lost(void);\n"
+                                 "int hak_heap_here(\n    int);\n"
+                                 "HAK_INLINE int hak_heap_inline(void)\n{\n    return 1;\n}\n")
+    (core / "heap.c").write_text("int hak_heap_here(\n    int n)\n{\n    return n;\n}\n")
+    (core / "slab.c").write_text("void *hak_heap_take(int n)\n{\n    return 0;\n}\n")
+    assert misplaced(core, {}) == ["core/heap.h declares hak_heap_take, which heap.c does not define",
+                                   "core/heap.h declares hak_heap_lost, which heap.c does not define"]
+
+
+def test_static_functions_have_names_of_their_own():
+    """In the whole allocator."""
+    assert shared_names(ROOT / "core") == []
+
+
+def test_a_shared_name_is_seen(tmp_path):
+    """The check itself."""
+    (tmp_path / "a.c").write_text("static int find(int n)\n{\n    return n;\n}\n\nstatic int once(void)\n{\n}\n")
+    (tmp_path / "b.c").write_text("HAK_INLINE void *find(\n    const char *p)\n{\n    return 0;\n}\n")
+    assert shared_names(tmp_path) == ["find is static in a.c and b.c"]

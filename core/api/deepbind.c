@@ -4,7 +4,7 @@
  * So before the first plug-in of that kind is loaded, libc's table of symbols is told that its malloc family is ours:
  * whoever looks these names up in libc from then on finds our functions. That holds for the plug-in, for what it was linked
  * with, for their constructors, for calls that are bound late, for dlsym; nothing has to be undone by dlclose. Blocks of
- * libc's that exist already, freed by us, are seen by mem/foreign.c.
+ * libc's that exist already, freed by us, are seen by mem/unknown.c.
  *
  * Rejected: to take the flag away (symbols that the plug-in shares with the program would change their meaning); to write the
  * plug-in's own GOT after dlopen (its constructors have run by then, and late binding writes it again).
@@ -15,7 +15,7 @@
 
 #if HAK_OVERRIDE
 
-#include "mem/foreign.h"
+#include "mem/unknown.h"
 #include "os/os.h"
 
 #include <dlfcn.h>
@@ -153,7 +153,7 @@ static void redirect_libc(void)
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     if (libc == NULL || dlinfo(libc, RTLD_DI_LINKMAP, &plan.libc) != 0)
         return;
-    hak_foreign_find(); /* libc's own functions, while they can be found */
+    hak_unknown_find(); /* libc's own functions, while they can be found */
     for (size_t i = 0; i < NAMES; i++)
         plan.own[i] = own_definition(names[i]);
     dl_iterate_phdr(redirect_in, &plan);

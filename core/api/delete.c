@@ -32,13 +32,13 @@ HAK_OWN(aligned_t, own_delete_array_aligned, "_ZdaPvSt11align_val_t");
 
 void _ZdlPv(void *p)
 {
-    hak_family_give(p, HAK_ANY_SIZE, HAK_KIND_NEW, HAK_SITE);
+    hak_family_free_kind(p, HAK_ANY_SIZE, HAK_KIND_NEW, HAK_SITE);
 }
 
 HAK_INLINE void delete_aligned(void *p, size_t size, size_t align, unsigned form, const void *site)
 {
     hak_family_check_align(p, align, site);
-    hak_family_give(p, size, hak_kind_aligned(form, align), site);
+    hak_family_free_kind(p, size, hak_kind_aligned(form, align), site);
 }
 
 void _ZdlPvSt11align_val_t(void *p, size_t align)
@@ -58,7 +58,7 @@ void _ZdlPvSt11align_val_t(void *p, size_t align)
         HAK_IN_FORCE(simpler) arguments;                                                                     \
     }
 
-#define GIVE(size, kind)         hak_family_give(p, size, kind, HAK_SITE)
+#define GIVE(size, kind)         hak_family_free_kind(p, size, kind, HAK_SITE)
 #define GIVE_ALIGNED(size, kind) delete_aligned(p, size, align, kind, HAK_SITE)
 #define ONE                      (void *p)
 #define SIZED                    (void *p, size_t size UNUSED)

@@ -3,8 +3,9 @@
 #ifndef HAK_API_FAMILY_H
 #define HAK_API_FAMILY_H
 
-#include "mem/front.h"
-#include "mem/hard.h"
+#include "mem/fast.h"
+#include "mem/harden_fast.h"
+#include "mem/realloc.h"
 #include "obs/counters.h"
 
 #include <errno.h>
@@ -25,54 +26,54 @@
 /* Exported under its standard name. */
 #define HAK_EXPORT __attribute__((visibility("default")))
 
-/* What a function of a kind gives (HAK_KIND_MALLOC, mem/guard.h). */
-HAK_INLINE void *hak_family_take(size_t size, unsigned kind)
+/* What a function of a kind gives (HAK_KIND_MALLOC, mem/harden.h). */
+HAK_INLINE void *hak_family_malloc_kind(size_t size, unsigned kind)
 {
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_hard_malloc(size, kind) : hak_malloc_front(size);
+    return HAK_HARDEN ? hak_harden_malloc(size, kind) : hak_fast_malloc(size);
 }
 
 HAK_INLINE void *hak_family_malloc(size_t size)
 {
-    return hak_family_take(size, HAK_KIND_MALLOC);
+    return hak_family_malloc_kind(size, HAK_KIND_MALLOC);
 }
 
 /* `site` is where free, or what stands for it, was called; `size` what the caller says that it asked for, or HAK_ANY_SIZE. */
-HAK_INLINE void hak_family_give(void *p, size_t size, unsigned kind, const void *site)
+HAK_INLINE void hak_family_free_kind(void *p, size_t size, unsigned kind, const void *site)
 {
     if (HAK_HARDEN)
-        hak_hard_free(p, size, kind, site);
+        hak_harden_free(p, size, kind, site);
     else
-        hak_free_front(p);
+        hak_fast_free(p);
 }
 
 HAK_INLINE void hak_family_free(void *p, const void *site)
 {
-    hak_family_give(p, HAK_ANY_SIZE, HAK_KIND_MALLOC, site);
+    hak_family_free_kind(p, HAK_ANY_SIZE, HAK_KIND_MALLOC, site);
 }
 
 /* The caller says how many bytes it asked for. */
 HAK_INLINE void hak_family_free_sized(void *p, size_t size, const void *site)
 {
-    hak_family_give(p, size, HAK_KIND_MALLOC, site);
+    hak_family_free_kind(p, size, HAK_KIND_MALLOC, site);
 }
 
 /* The caller says to what it had the block aligned. */
 HAK_INLINE void hak_family_check_align(const void *p, size_t align, const void *site)
 {
     if (HAK_HARDEN)
-        hak_hard_check_align(p, align, site);
+        hak_harden_check_align(p, align, site);
 }
 
-HAK_INLINE void *hak_family_take_aligned(size_t align, size_t size, unsigned kind)
+HAK_INLINE void *hak_family_aligned_kind(size_t align, size_t size, unsigned kind)
 {
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_hard_aligned(align, size, kind) : hak_malloc_aligned(align, size);
+    return HAK_HARDEN ? hak_harden_aligned(align, size, kind) : hak_malloc_aligned(align, size);
 }
 
 HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
 {
-    return hak_family_take_aligned(align, size, HAK_KIND_MALLOC);
+    return hak_family_aligned_kind(align, size, HAK_KIND_MALLOC);
 }
 
 /* memalign takes any alignment: glibc's rounds it up to a power of two. */
@@ -117,17 +118,17 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     hak_histogram_add(size);
     if (HAK_HARDEN) {
         if (hak_unlikely(size > HAK_CLASS_MAX - HAK_CANARY_BYTES))
-            return hak_hard_calloc_huge(size);
-        void *p = hak_hard_malloc(size, HAK_KIND_MALLOC);
+            return hak_harden_calloc_oversize(size);
+        void *p = hak_harden_malloc(size, HAK_KIND_MALLOC);
         return HAK_FILL_BYTE == 0 || p == NULL ? p : memset(p, 0, size);
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
-        return hak_calloc_slow(size);
+        return hak_malloc_zeroed(size);
     size_t offset = (size + 15) & ~(size_t)15;
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
-        return hak_calloc_slow(size);
+        return hak_malloc_zeroed(size);
     hak_bin_pop(bin, block);
     hak_zero_tiny(block, offset);
     return block;
@@ -135,7 +136,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
 
 HAK_INLINE size_t hak_family_usable(const void *p, const void *site)
 {
-    return HAK_HARDEN ? hak_hard_usable(p, site) : hak_block_size(p);
+    return HAK_HARDEN ? hak_harden_usable(p, site) : hak_block_size(p);
 }
 
 HAK_INLINE void *hak_family_realloc(void *p, size_t size, const void *site)
@@ -147,7 +148,7 @@ HAK_INLINE void *hak_family_realloc(void *p, size_t size, const void *site)
         return NULL;
     }
     hak_histogram_add(size);
-    return HAK_HARDEN ? hak_hard_realloc(p, size, site) : hak_realloc(p, size);
+    return HAK_HARDEN ? hak_harden_realloc(p, size, site) : hak_realloc(p, size);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/chunk.h"
 #include "mem/extent.h"
 #include "obs/trace.h"
 #include "os/os.h"
@@ -56,7 +57,7 @@ HAK_EXPORT size_t hakmem_usable_size(const void *block)
 
 HAK_EXPORT int hakmem_trim(void)
 {
-    return hak_trim_all();
+    return hak_malloc_trim();
 }
 
 HAK_EXPORT void hakmem_stats_print(int fd, int json)
@@ -70,7 +71,7 @@ static bool repair_in_child(bool first, bool forker)
 {
     if (first) {
         hak_map_after_fork();
-        hak_pool_after_fork();
+        hak_chunk_after_fork();
         hak_extent_after_fork();
         hak_heaps_find_lost();
     }

@@ -20,7 +20,7 @@ HAK_EXPORT int __libc_mallopt(int parameter, int value);
 
 /* The most that any of these calls has seen. */
 typedef struct most {
-    _Atomic size_t mapped, big_blocks, big_bytes;
+    _Atomic size_t mapped, huge_blocks, huge_bytes;
 } most_t;
 
 static most_t most;
@@ -38,16 +38,16 @@ static hak_memory_view_t look(void)
     hak_memory_view_t view;
     hak_memory_view(&view);
     note(&most.mapped, view.mapped);
-    note(&most.big_blocks, view.big_blocks);
-    note(&most.big_bytes, view.big_bytes);
+    note(&most.huge_blocks, view.huge_blocks);
+    note(&most.huge_bytes, view.huge_bytes);
     return view;
 }
 
 static size_t free_blocks(const hak_memory_view_t *view)
 {
     size_t n = 0;
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        n += view->free[cls];
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        n += view->free[c];
     return n;
 }
 
@@ -58,11 +58,11 @@ struct mallinfo2 mallinfo2(void)
     hak_memory_view_t view = look();
     return (struct mallinfo2){.arena = view.mapped,
                               .ordblks = free_blocks(&view),
-                              .hblks = view.big_blocks,
-                              .hblkhd = view.big_bytes,
+                              .hblks = view.huge_blocks,
+                              .hblkhd = view.huge_bytes,
                               .uordblks = view.used,
                               .fordblks = view.mapped - view.used,
-                              .keepcost = view.kept};
+                              .keepcost = view.trimmable};
 }
 
 /* glibc's wraps around; the largest number that an int holds is nearer to the truth. */
@@ -106,20 +106,20 @@ void malloc_stats(void)
     fputs("Arena 0:\n", stderr);
     print_use(view.mapped, view.used);
     fputs("Total (incl. mmap):\n", stderr);
-    print_use(view.mapped + view.big_bytes, view.used + view.big_bytes);
-    fprintf(stderr, "max mmap regions = %10zu\nmax mmap bytes   = %10zu\n", atomic_load(&most.big_blocks),
-            atomic_load(&most.big_bytes));
+    print_use(view.mapped + view.huge_bytes, view.used + view.huge_bytes);
+    fprintf(stderr, "max mmap regions = %10zu\nmax mmap bytes   = %10zu\n", atomic_load(&most.huge_blocks),
+            atomic_load(&most.huge_bytes));
 }
 
 static void print_sizes(FILE *stream, const hak_memory_view_t *view)
 {
     fputs("<sizes>\n", stream);
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
-        size_t size = hak_class_size(cls);
-        size_t smaller = cls > 1 ? hak_class_size(cls - 1) : 0;
-        if (view->free[cls] != 0)
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        size_t size = hak_class_size(c);
+        size_t smaller = c > 1 ? hak_class_size(c - 1) : 0;
+        if (view->free[c] != 0)
             fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", smaller + 1,
-                    size, view->free[cls] * size, view->free[cls]);
+                    size, view->free[c] * size, view->free[c]);
     }
     fputs("</sizes>\n", stream);
 }
@@ -151,7 +151,7 @@ int malloc_info(int options, FILE *stream)
     print_system(stream, &view);
     fputs("</heap>\n", stream);
     print_free(stream, &view);
-    fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", view.big_blocks, view.big_bytes);
+    fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", view.huge_blocks, view.huge_bytes);
     print_system(stream, &view);
     fputs("</malloc>\n", stream);
     return 0;

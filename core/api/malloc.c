@@ -113,7 +113,7 @@ size_t malloc_usable_size(void *p)
 int malloc_trim(size_t pad)
 {
     (void)pad;
-    return hak_trim_all();
+    return hak_malloc_trim();
 }
 
 #ifndef malloc /* a fuzz target includes this file under other names */

@@ -139,7 +139,7 @@ static void *new_by_parts(size_t size, size_t align, unsigned kind, const void *
     handler_t handler;
     while (runtime.get_handler != NULL && (handler = runtime.get_handler()) != NULL) {
         handler();
-        void *p = hak_family_take_aligned(align, size, kind);
+        void *p = hak_family_aligned_kind(align, size, kind);
         if (p != NULL)
             return p;
     }
@@ -160,7 +160,7 @@ static _Noreturn void nothing_to_throw_with(size_t size, const void *caller)
 static void *as_kind(void *p, unsigned kind)
 {
     if (HAK_HARDEN && p != NULL)
-        hak_hard_set_kind(p, kind);
+        hak_harden_set_kind(p, kind);
     return p;
 }
 
@@ -246,7 +246,7 @@ HAK_OWN(aligned_t, own_new_array_aligned, "_ZnamSt11align_val_t");
 
 void *_Znwm(size_t size)
 {
-    void *p = hak_family_take(size, HAK_KIND_NEW);
+    void *p = hak_family_malloc_kind(size, HAK_KIND_NEW);
     return hak_likely(p != NULL) ? p : new_slow(size, HAK_KIND_NEW, HAK_SITE);
 }
 
@@ -254,7 +254,7 @@ void *_Znwm(size_t size)
 HAK_JUMPS void *_Znam(size_t size)
 {
     if (HAK_HARDEN && HAK_IS_OWN(_Znwm, own_new)) {
-        void *p = hak_family_take(size, HAK_KIND_ARRAY);
+        void *p = hak_family_malloc_kind(size, HAK_KIND_ARRAY);
         return hak_likely(p != NULL) ? p : new_slow(size, HAK_KIND_ARRAY, HAK_SITE);
     }
     HAK_JUMP return HAK_IN_FORCE(_Znwm)(size);
@@ -264,7 +264,7 @@ HAK_JUMPS void *_Znam(size_t size)
 HAK_INLINE void *new_aligned(size_t size, size_t align, unsigned form)
 {
     unsigned kind = hak_kind_aligned(form, align);
-    void *p = hak_likely(hak_is_power_of_two(align)) ? hak_family_take_aligned(align, size, kind) : NULL;
+    void *p = hak_likely(hak_is_power_of_two(align)) ? hak_family_aligned_kind(align, size, kind) : NULL;
     return hak_likely(p != NULL) ? p : new_aligned_slow(size, align, kind, HAK_SITE);
 }
 
@@ -283,7 +283,7 @@ HAK_JUMPS void *_ZnamSt11align_val_t(size_t size, size_t align)
 void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow)
 {
     plain_t *basic = HAK_IS_OWN(_Znwm, own_new) ? NULL : HAK_IN_FORCE(_Znwm);
-    void *p = hak_likely(basic == NULL) ? hak_family_take(size, HAK_KIND_NEW) : NULL;
+    void *p = hak_likely(basic == NULL) ? hak_family_malloc_kind(size, HAK_KIND_NEW) : NULL;
     if (hak_likely(p != NULL))
         return p;
     return quiet_slow("_ZnwmRKSt9nothrow_t", basic, size, nothrow, HAK_KIND_NEW, HAK_SITE);
@@ -292,7 +292,7 @@ void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow)
 void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow)
 {
     bool ours = HAK_IS_OWN(_Znwm, own_new) && HAK_IS_OWN(_Znam, own_new_array);
-    void *p = hak_likely(ours) ? hak_family_take(size, HAK_KIND_ARRAY) : NULL;
+    void *p = hak_likely(ours) ? hak_family_malloc_kind(size, HAK_KIND_ARRAY) : NULL;
     if (hak_likely(p != NULL))
         return p;
     plain_t *basic = ours ? NULL : HAK_IN_FORCE(_Znam);
@@ -305,7 +305,7 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *
     aligned_t *basic =
         HAK_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned) ? NULL : HAK_IN_FORCE(_ZnwmSt11align_val_t);
     bool direct = basic == NULL && hak_is_power_of_two(align);
-    void *p = hak_likely(direct) ? hak_family_take_aligned(align, size, kind) : NULL;
+    void *p = hak_likely(direct) ? hak_family_aligned_kind(align, size, kind) : NULL;
     if (hak_likely(p != NULL))
         return p;
     return quiet_aligned_slow("_ZnwmSt11align_val_tRKSt9nothrow_t", basic, size, align, nothrow, kind,
@@ -318,7 +318,7 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *
     bool ours = HAK_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned) &&
                 HAK_IS_OWN(_ZnamSt11align_val_t, own_new_array_aligned);
     void *p =
-        hak_likely(ours && hak_is_power_of_two(align)) ? hak_family_take_aligned(align, size, kind) : NULL;
+        hak_likely(ours && hak_is_power_of_two(align)) ? hak_family_aligned_kind(align, size, kind) : NULL;
     if (hak_likely(p != NULL))
         return p;
     aligned_t *basic = ours ? NULL : HAK_IN_FORCE(_ZnamSt11align_val_t);

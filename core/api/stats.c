@@ -3,6 +3,7 @@
 
 #include "base/message.h"
 #include "base/options.h"
+#include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
 
@@ -37,18 +38,18 @@ static void write_options(page_t *page)
 
 static void write_memory(page_t *page)
 {
-    hak_pool_view_t pool = hak_pool_view();
-    hak_extent_view_t big = hak_extent_view();
+    hak_chunk_view_t pool = hak_chunk_view();
+    hak_extent_view_t huge = hak_extent_view();
     line(page, "reserved", pool.reserved, "bytes", "address space of the pool");
     line(page, "used", pool.used, "bytes", "in slabs and large blocks");
     line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
     line(page, "purged", pool.purged, "bytes", "given back so far");
     line(page, "purges", pool.purges, "", "system calls that did it");
-    line(page, "big_live", big.live, "bytes", "in blocks above 512 KiB");
-    line(page, "big_cached", big.dirty, "bytes", "freed ones kept for reuse");
-    line(page, "big_unbacked", big.clean, "bytes", "their address space without pages");
-    line(page, "big_taken", big.taken, "", "blocks above 512 KiB so far");
-    line(page, "big_from_cache", big.from_cache, "", "of these, from the cache");
+    line(page, "big_live", huge.live, "bytes", "in blocks above 512 KiB");
+    line(page, "big_cached", huge.dirty, "bytes", "freed ones kept for reuse");
+    line(page, "big_unbacked", huge.clean, "bytes", "their address space without pages");
+    line(page, "big_taken", huge.taken, "", "blocks above 512 KiB so far");
+    line(page, "big_from_cache", huge.from_cache, "", "of these, from the cache");
 }
 
 static void write_counters(page_t *page)

@@ -25,6 +25,9 @@
     "HAK_HARDEN keeps freed blocks beside the bins in thread-local storage: harden = true needs tls_bins = true"
 #endif
 
+/* The checks of links as those variants have them that keep nothing else of a block (mem/link.h). */
+#define HAK_CHECK_LINKS (HAK_LINK_CHECKS && !HAK_HARDEN)
+
 /* Name of the variant and its default mode, for messages and the statistics page. */
 #ifndef HAK_VARIANT
 #define HAK_VARIANT "unnamed"

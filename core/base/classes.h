@@ -44,20 +44,20 @@ static inline unsigned hak_class_of(size_t size)
 }
 
 /* Bytes in a block of a class 1..128. */
-static inline size_t hak_class_size(unsigned cls)
+static inline size_t hak_class_size(unsigned c)
 {
-    if (cls <= HAK_TINY_CLASSES)
-        return (size_t)cls * 16;
-    unsigned step = (cls - HAK_TINY_CLASSES - 1) & 7;
-    unsigned doubling = (cls - HAK_TINY_CLASSES - 1) >> 3;
+    if (c <= HAK_TINY_CLASSES)
+        return (size_t)c * 16;
+    unsigned step = (c - HAK_TINY_CLASSES - 1) & 7;
+    unsigned doubling = (c - HAK_TINY_CLASSES - 1) >> 3;
     return (size_t)(9 + step) << (7 + doubling);
 }
 
 /* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least HAK_SLAB_BLOCKS fit and at most
  * a thirty-second is left over. */
-static inline unsigned hak_class_slices(unsigned cls)
+static inline unsigned hak_class_slices(unsigned c)
 {
-    size_t size = hak_class_size(cls);
+    size_t size = hak_class_size(c);
     if (size > HAK_MID_MAX)
         return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
     size_t bytes = hak_round_up(HAK_SLAB_BLOCKS * size, HAK_SLICE);
@@ -67,10 +67,10 @@ static inline unsigned hak_class_slices(unsigned cls)
 }
 
 /* Blocks in a slab of a class. */
-static inline unsigned hak_class_capacity(unsigned cls)
+static inline unsigned hak_class_capacity(unsigned c)
 {
-    size_t size = hak_class_size(cls);
-    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(cls) * HAK_SLICE / size);
+    size_t size = hak_class_size(c);
+    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(c) * HAK_SLICE / size);
 }
 
 #endif

@@ -42,9 +42,9 @@ typedef struct mode {
     bool compiled_in;
     const char *variant; /* that has it */
     bool giving_back, big_cache, counting, tracing, sizing;
-} mode_t;
+} policy_mode_t;
 
-static const mode_t modes[] = {
+static const policy_mode_t modes[] = {
     {"minimal", true, "minimal", false, false, false, false, false},
     {"fast", true, "bench_minimal", true, true, false, false, false},
     {"balanced", HAK_STATS, "balanced", true, true, true, true, false},
@@ -95,7 +95,7 @@ static void set_by_mode(const char *name, uint32_t value)
     }
 }
 
-static void apply_mode(const mode_t *mode)
+static void apply_mode(const policy_mode_t *mode)
 {
     mode_name = mode->name;
     if (!mode->giving_back) {

@@ -7,10 +7,15 @@
  *   run      adjacent slices of one chunk.
  *   slab     a run cut into blocks of one class.
  *   large    a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
- *   big      a block with a mapping of its own, above HAK_LARGE_MAX bytes.
+ *   huge     a block with a mapping of its own, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
+ *   oversize a block above the largest class: large or huge. Each heap has a small cache of freed ones.
  *   heap     the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
  *   owner    a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
  *   bin      a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.
+ *   previous the list that was in a bin when it was last full: a bin and it are two magazines, the loaded and the previous.
+ *   remote   said of a block of another heap's slab. Freed ones are collected in batches, which are sent to their owners.
+ *   unknown  said of a pointer that leads to no block of ours: libc's malloc may know it.
+ *   quarantine  freed blocks that are not for use yet (variants with HAK_HARDEN).
  *   clean    said of a slice whose bytes are known to be zero; otherwise it is dirty.
  *   purge    give the pages of dirty free slices back to the system, which makes them clean. */
 #ifndef HAK_BASE_TYPES_H
@@ -36,7 +41,7 @@
 #define HAK_RUN_MOST     (HAK_HARDEN ? 40u : HAK_CHUNK_SLICES - HAK_CHUNK_HEAD - HAK_CHUNK_TAIL)
 #define HAK_CHUNK        (HAK_SLICE * HAK_CHUNK_SLICES)
 #define HAK_ADDRESS_BITS 47                  /* user address space on x86-64 and arm64 without opt-in */
-#define HAK_LARGE_MAX    ((size_t)512 << 10) /* bytes; above it a block is big */
+#define HAK_LARGE_MAX    ((size_t)512 << 10) /* bytes; above it a block is huge */
 
 /* No request above this can be met; also keeps every later rounding free of overflow. */
 #define HAK_REQUEST_MAX ((size_t)1 << (HAK_ADDRESS_BITS - 1))

@@ -66,7 +66,7 @@ static bool cover_window(size_t window)
                 hak_os_make_writable(window_of(window), WINDOW_BYTES);
     if (!done)
         return false;
-    hak_os_huge_pages(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
+    hak_os_thp(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
     atomic_fetch_or_explicit(&covered[window / 64], (uint64_t)1 << (window % 64), memory_order_release);
     return true;
 }
@@ -106,7 +106,7 @@ void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owne
         for (uintptr_t i = 0; bit(covered, window) && i < slices; i++) {
             const void *slice = (const void *)((window * slices + i) << HAK_SLICE_SHIFT); /* NOLINT */
             uint32_t entry = hak_map_get(slice);
-            if (hak_entry_in_slab(entry) && hak_entry_high(entry) == owner)
+            if (hak_entry_in_slab(entry) && hak_entry_owner(entry) == owner)
                 visit(slice, owner);
         }
     }

@@ -13,10 +13,10 @@
  * Rejected: mapping all of the 32 GiB, read-only until needed. It costs no memory, but it counts against RLIMIT_AS: a
  * shell that preloads such a library and then sets `ulimit -v` can no longer fork.
  *
- * An entry is 0 (not ours) or high << 12 | low. Of a slab, `high` is the owner and `low` the class times 16, that is the
- * offset of the class's bin. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset if the block is its own, and
- * at least HAK_ENTRY_LIMIT otherwise. Of a large block `low` is HAK_ENTRY_LARGE. A big block has its size in the map: the first
- * slice has HAK_ENTRY_BIG, some of those behind HAK_ENTRY_PART, each with twenty bits of it (big.h); a free range that big
+ * An entry is 0 (not ours) or a number << 12 | another. Of a slab these are the owner and the class times 16, that is the
+ * offset of the class's bin. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset if the block is its own, and at
+ * least HAK_ENTRY_LIMIT otherwise. Of all else they are a payload and a kind. Of a large block the kind is HAK_ENTRY_LARGE. A huge block has its size in the map: the first
+ * slice has HAK_ENTRY_HUGE, some of those behind HAK_ENTRY_PART, each with twenty bits of it (huge.h); a free range that huge
  * blocks are cut from has HAK_ENTRY_FREE and the number of its record in its first and in its last slice (extent.c).
  *
  * Who writes: the owner of the slices, before a block is handed out and after the last one is back. Entries are
@@ -29,23 +29,23 @@
 #define HAK_WINDOW_SHIFT 32 /* covering goes by windows of 4 GiB of addresses: 1 MiB of map */
 
 #define HAK_ENTRY_SHIFT 12
-#define HAK_ENTRY_LOW   0xfffu
+#define HAK_ENTRY_KIND  0xfffu
 #define HAK_ENTRY_LARGE 0xff0u
-#define HAK_ENTRY_BIG   0xfd0u
+#define HAK_ENTRY_HUGE  0xfd0u
 #define HAK_ENTRY_PART  0xfc0u
 #define HAK_ENTRY_FREE  0xfb0u
-#define HAK_ENTRY_KEPT                                                                                       \
-    0x10u /* a large or big block that is free and kept by a heap has so much less in `low` */
+#define HAK_ENTRY_CACHED                                                                                     \
+    0x10u /* a large or huge block that is free and kept by a heap has a kind so much less */
 #define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
 #define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
 
-static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_FREE, "large and big blocks must not look like a class");
-static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_KEPT != HAK_ENTRY_BIG &&
-                  HAK_ENTRY_BIG - HAK_ENTRY_KEPT == HAK_ENTRY_PART,
+static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_FREE, "large and huge blocks must not look like a class");
+static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_CACHED != HAK_ENTRY_HUGE &&
+                  HAK_ENTRY_HUGE - HAK_ENTRY_CACHED == HAK_ENTRY_PART,
               "a kept block must not look like one in use");
-static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_LOW) < HAK_NO_OWNER, "owners fit the entry");
+static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_KIND) < HAK_NO_OWNER, "owners fit the entry");
 
 /* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. */
 extern _Atomic uint32_t *hak_map HAK_HIDDEN;
@@ -80,25 +80,38 @@ HAK_INLINE void hak_map_set(const void *p, uint32_t entry)
     atomic_store_explicit(&hak_map[(uintptr_t)p >> HAK_SLICE_SHIFT], entry, memory_order_relaxed);
 }
 
-static inline uint32_t hak_entry(uint32_t high, uint32_t low)
+/* Of an owner and its bin, or of a payload and a kind. */
+static inline uint32_t hak_entry(uint32_t owner, uint32_t bin)
 {
-    return high << HAK_ENTRY_SHIFT | low;
+    return owner << HAK_ENTRY_SHIFT | bin;
 }
 
-HAK_INLINE uint32_t hak_entry_high(uint32_t entry)
+/* Of a slab's entry: its owner, and the offset of its class's bin. */
+HAK_INLINE uint32_t hak_entry_owner(uint32_t entry)
 {
     return entry >> HAK_ENTRY_SHIFT;
 }
 
-HAK_INLINE uint32_t hak_entry_low(uint32_t entry)
+HAK_INLINE uint32_t hak_entry_bin(uint32_t entry)
 {
-    return entry & HAK_ENTRY_LOW;
+    return entry & HAK_ENTRY_KIND;
+}
+
+/* The same numbers of any other entry: what it says, and which of the HAK_ENTRY_ kinds it is. */
+HAK_INLINE uint32_t hak_entry_payload(uint32_t entry)
+{
+    return hak_entry_owner(entry);
+}
+
+HAK_INLINE uint32_t hak_entry_kind(uint32_t entry)
+{
+    return hak_entry_bin(entry);
 }
 
 /* True of the entry of a block that lies in a slab. */
 HAK_INLINE bool hak_entry_in_slab(uint32_t entry)
 {
-    return hak_entry_low(entry) - 1 < HAK_ENTRY_LIMIT - 1;
+    return hak_entry_bin(entry) - 1 < HAK_ENTRY_LIMIT - 1;
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "mem/remote.h"
 #include "mem/slab.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES 2u
@@ -17,47 +17,47 @@
 static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
 /* Frees until a bin is full, for that many bytes; but at least three and at most 256. */
-static uint16_t cap_of(unsigned cls, size_t bytes)
+static uint16_t cap_of(unsigned c, size_t bytes)
 {
-    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(cls), 3), 256);
+    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), 3), 256);
 }
 
 /* A bin grows as far as 64 KiB, of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43 instructions with that, 48
  * with 512 KiB, 54 with 256 KiB), above them 256 KiB; less when many threads share that. */
-static uint16_t last_cap(unsigned cls)
+static uint16_t last_cap(unsigned c)
 {
-    size_t size = hak_class_size(cls);
+    size_t size = hak_class_size(c);
     size_t bytes = (size_t)(size <= HAK_TINY_MAX ? TINY_KIB : size <= HAK_MID_MAX ? 1024 : 256) << 10;
-    return cap_of(cls, hak_max(bytes * SHARES / hak_max(hak_heap_count(), SHARES), FIRST_KIB << 10));
+    return cap_of(c, hak_max(bytes * SHARES / hak_max(hak_heap_count(), SHARES), FIRST_KIB << 10));
 }
 
 /* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin therefore begins small, and grows as its
  * blocks go to and fro; but for one of runs, which keeps a few anyway. */
-static uint16_t first_cap(unsigned cls)
+static uint16_t first_cap(unsigned c)
 {
-    return cls <= HAK_MID_CLASSES ? cap_of(cls, FIRST_KIB << 10) : last_cap(cls);
+    return c <= HAK_MID_CLASSES ? cap_of(c, FIRST_KIB << 10) : last_cap(c);
 }
 
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
  * takes all and frees all in turns, no bin is large enough. Returns the block, so that callers end with it: nothing is saved
  * across a call. */
-static HAK_NOINLINE void *grow(hak_heap_t *heap, unsigned cls, void *block)
+static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 {
-    if (heap->cls[cls].put_back > TO_AND_FRO)
+    if (heap->class[c].put_back > TO_AND_FRO)
         return block;
-    hak_bin_t *bin = &hak_thread.bins[cls];
-    uint16_t last = last_cap(cls);
+    hak_bin_t *bin = &hak_thread.bins[c];
+    uint16_t last = last_cap(c);
     bin->cap = (uint16_t)hak_min(4u * bin->cap, last);
-    heap->cls[cls].grown = bin->cap == last;
+    heap->class[c].grown = bin->cap == last;
     return block;
 }
 
 void hak_bins_init(hak_thread_t *thread)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        thread->bins[cls].room = thread->bins[cls].cap = first_cap(cls);
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        thread->bins[c].frees_left = thread->bins[c].cap = first_cap(c);
 #if HAK_HARDEN
-    thread->random = hak_guard_seed(0);
+    thread->random = hak_harden_seed(0);
     thread->places = 0;
 #endif
 }
@@ -70,53 +70,53 @@ static HAK_NOINLINE void put_back(hak_heap_t *heap, void *list)
     hak_tick(heap);
 }
 
-static bool has_stash(const hak_heap_t *heap, unsigned cls)
+static bool has_previous(const hak_heap_t *heap, unsigned c)
 {
-    return atomic_load_explicit(&heap->cls[cls].stash, memory_order_relaxed) != NULL;
+    return atomic_load_explicit(&heap->class[c].previous, memory_order_relaxed) != NULL;
 }
 
 /* What was there is the caller's. acquire: pairs with the release in set_aside, for whoever is not the heap's thread */
-static void *take_stash(hak_heap_t *heap, unsigned cls)
+static void *take_previous(hak_heap_t *heap, unsigned c)
 {
-    return atomic_exchange_explicit(&heap->cls[cls].stash, NULL, memory_order_acquire);
+    return atomic_exchange_explicit(&heap->class[c].previous, NULL, memory_order_acquire);
 }
 
-static HAK_NOINLINE void put_stash_back(hak_heap_t *heap, size_t cls, void *list)
+static HAK_NOINLINE void flush_previous(hak_heap_t *heap, size_t c, void *list)
 {
-    if (heap->cls[cls].put_back < UINT8_MAX)
-        heap->cls[cls].put_back++;
+    if (heap->class[c].put_back < UINT8_MAX)
+        heap->class[c].put_back++;
     put_back(heap, list);
 }
 
-/* Makes a list the stash; returns the one before. */
-static void *set_aside(hak_heap_t *heap, size_t cls, void *list)
+/* Makes a list the previous one; returns the one that was it before. */
+static void *set_aside(hak_heap_t *heap, size_t c, void *list)
 {
-    void *before = atomic_exchange_explicit(&heap->cls[cls].stash, list, memory_order_acq_rel);
-    /* release: who finds it set finds the stash, too */
-    atomic_store_explicit(&heap->stashed, true, memory_order_release);
+    void *before = atomic_exchange_explicit(&heap->class[c].previous, list, memory_order_acq_rel);
+    /* release: who finds it set finds the previous list, too */
+    atomic_store_explicit(&heap->has_previous, true, memory_order_release);
     return before;
 }
 
-void hak_stashes_put_back(hak_heap_t *heap)
+void hak_bins_flush_previous(hak_heap_t *heap)
 {
-    if (!atomic_exchange_explicit(&heap->stashed, false, memory_order_acq_rel))
+    if (!atomic_exchange_explicit(&heap->has_previous, false, memory_order_acq_rel))
         return;
-    for (unsigned cls = 1; cls <= HAK_MID_CLASSES; cls++)
-        if (has_stash(heap, cls))
-            hak_slab_put_list(heap, take_stash(heap, cls));
+    for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
+        if (has_previous(heap, c))
+            hak_slab_put_list(heap, take_previous(heap, c));
 }
 
-/* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no stash: each is memory that
+/* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no previous list: each is memory that
  * others could use. */
 static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 {
     void *last = bin->head;
     uint32_t kept = 1;
-    for (; kept < bin->cap / 2 && hak_next(last) != NULL; kept++)
-        last = hak_next(last);
-    void *rest = hak_next(last);
-    hak_set_next(last, NULL);
-    bin->room = bin->cap - kept;
+    for (; kept < bin->cap / 2 && hak_link_next(last) != NULL; kept++)
+        last = hak_link_next(last);
+    void *rest = hak_link_next(last);
+    hak_link_set(last, NULL);
+    bin->frees_left = bin->cap - kept;
     if (rest != NULL)
         put_back(heap, rest);
 }
@@ -125,184 +125,184 @@ void hak_bin_full(size_t offset)
 {
     hak_heap_t *heap = hak_thread.heap;
     hak_bin_t *bin = (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
-    size_t cls = offset / 16;
-    if (cls > HAK_MID_CLASSES) {
+    size_t c = offset / 16;
+    if (c > HAK_MID_CLASSES) {
         bin_full_of_runs(heap, bin);
         return;
     }
     void *list = bin->head;
     bin->head = NULL; /* first: with the bins in the heap, a forked child would find the list in both */
-    bin->room = bin->cap;
-    void *stale = set_aside(heap, cls, list);
+    bin->frees_left = bin->cap;
+    void *stale = set_aside(heap, c, list);
     if (stale != NULL)
-        put_stash_back(heap, cls, stale);
+        flush_previous(heap, c, stale);
     else
         hak_tick(heap);
 }
 
 /* The class's bin begins anew with this list, of which the first block is the caller's. */
-static void *begin(hak_heap_t *heap, unsigned cls, void *list)
+static void *begin(hak_heap_t *heap, unsigned c, void *list)
 {
-    hak_bin_t *bin = &hak_thread.bins[cls];
-    heap->cls[cls].ran_out = true;
-    bin->room = bin->cap;
-    bin->head = hak_next(list);
-    hak_unseal(list);
+    hak_bin_t *bin = &hak_thread.bins[c];
+    heap->class[c].ran_out = true;
+    bin->frees_left = bin->cap;
+    bin->head = hak_link_next(list);
+    hak_link_unseal(list);
     return list;
 }
 
 /* For a thread that has no heap: one block by way of another. */
-static void *take_by_borrowing(unsigned cls)
+static void *take_by_borrowing(unsigned c)
 {
     hak_heap_t *heap = hak_heap_lock_one();
     if (heap == NULL)
         return NULL;
-    void *block = hak_slab_take_one(heap, cls);
+    void *block = hak_slab_take_one(heap, c);
     if (block != NULL)
-        hak_unseal(block);
+        hak_link_unseal(block);
     hak_heap_unlock_one(heap);
     return block;
 }
 
 /* What the class holds back goes into the bin; the block freed last only when the thread ends. */
-static void let_go(hak_bin_t *bin, unsigned cls)
+static void flush_quarantine(hak_bin_t *bin, unsigned c)
 {
 #if HAK_HARDEN
-    for (unsigned i = 0; cls <= HAK_TINY_CLASSES && i < HAK_HELD; i++) {
-        void *block = hak_thread.held[cls][i];
+    for (unsigned i = 0; c <= HAK_TINY_CLASSES && i < HAK_QUARANTINE; i++) {
+        void *block = hak_thread.quarantine[c][i];
         if (block == NULL || (block == hak_thread.last && !hak_thread.ended))
             continue;
-        if (!hak_guard_is_held(block))
-            hak_guard_spoilt(block);
-        hak_thread.held[cls][i] = NULL;
-        hak_set_next(block, bin->head);
+        if (!hak_harden_is_unlinked(block))
+            hak_harden_corrupted(block);
+        hak_thread.quarantine[c][i] = NULL;
+        hak_link_set(block, bin->head);
         bin->head = block;
     }
 #else
-    (void)bin, (void)cls;
+    (void)bin, (void)c;
 #endif
 }
 
-static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned cls)
+static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c)
 {
-    let_go(bin, cls);
+    flush_quarantine(bin, c);
     if (bin->head != NULL)
         hak_slab_put_list(heap, bin->head);
-    if (has_stash(heap, cls))
-        hak_slab_put_list(heap, take_stash(heap, cls));
-    if (heap->cls[cls].foreign != NULL)
-        hak_remote_send(heap, cls);
+    if (has_previous(heap, c))
+        hak_slab_put_list(heap, take_previous(heap, c));
+    if (heap->class[c].remote != NULL)
+        hak_remote_send(heap, c);
     bin->head = NULL;
-    bin->room = bin->cap;
+    bin->frees_left = bin->cap;
 }
 
 /* Changes with each malloc and free, but for one in 65,536. */
 static uint16_t state_of(const hak_bin_t *bin)
 {
-    return (uint16_t)((uintptr_t)bin->head / HAK_ALIGN ^ bin->room);
+    return (uint16_t)((uintptr_t)bin->head / HAK_ALIGN ^ bin->frees_left);
 }
 
-static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned cls)
+static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
 {
-    return HAK_HARDEN || bin->head != NULL || has_stash(heap, cls) || heap->cls[cls].foreign != NULL;
+    return HAK_HARDEN || bin->head != NULL || has_previous(heap, c) || heap->class[c].remote != NULL;
 }
 
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 HAK_INLINE void sweep(hak_heap_t *heap)
 {
-    unsigned cls = heap->swept;
+    unsigned c = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
-        cls = cls < HAK_MID_CLASSES ? cls + 1 : SWEEP_FIRST;
-        hak_bin_t *bin = &hak_thread.bins[cls];
-        if (bin->seen == state_of(bin) && holds_blocks(heap, bin, cls))
-            empty(heap, bin, cls);
+        c = c < HAK_MID_CLASSES ? c + 1 : SWEEP_FIRST;
+        hak_bin_t *bin = &hak_thread.bins[c];
+        if (bin->seen == state_of(bin) && holds_blocks(heap, bin, c))
+            empty(heap, bin, c);
         bin->seen = state_of(bin);
     }
-    heap->swept = cls;
+    heap->swept = c;
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so
  * their number varies much, and what one class lacks the next one has. A class that is never freed to must get its own
  * in the end. NULL if there is none to spare. */
-HAK_INLINE void *borrow(hak_heap_t *heap, unsigned cls)
+HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
 {
-    if (cls <= HAK_TINY_CLASSES || cls >= HAK_MID_CLASSES)
+    if (c <= HAK_TINY_CLASSES || c >= HAK_MID_CLASSES)
         return NULL;
-    if (heap->cls[cls].borrowed++ == BORROWS) {
-        heap->cls[cls].borrowed = 0;
+    if (heap->class[c].borrowed++ == BORROWS) {
+        heap->class[c].borrowed = 0;
         return NULL;
     }
-    hak_bin_t *next = &hak_thread.bins[cls + 1];
-    if (next->head == NULL && has_stash(heap, cls + 1))
-        next->head = take_stash(heap, cls + 1);
+    hak_bin_t *next = &hak_thread.bins[c + 1];
+    if (next->head == NULL && has_previous(heap, c + 1))
+        next->head = take_previous(heap, c + 1);
     void *block = next->head;
     if (block == NULL)
         return NULL;
-    next->head = hak_next(block);
-    hak_unseal(block);
+    next->head = hak_link_next(block);
+    hak_link_unseal(block);
     return block;
 }
 
 /* Fills the bin from the slabs; or borrows a block and returns it. `zero`: NULL, or as in hak_bin_refill_zero. */
-HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned cls, bool exact, bool *zero)
+HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool exact, bool *zero)
 {
     hak_os_lock(&heap->lock);
     sweep(heap);
-    void *block = exact || hak_slab_has_free(heap, cls) ? NULL : borrow(heap, cls);
+    void *block = exact || hak_slab_has_free(heap, c) ? NULL : borrow(heap, c);
     if (block == NULL)
-        bin->head = zero == NULL ? hak_slab_take_blocks(heap, cls) : hak_slab_take_zero(heap, cls, zero);
-    if (heap->cls[cls].put_back != 0)
-        grow(heap, cls, NULL);
-    heap->cls[cls].put_back = 0;
+        bin->head = zero == NULL ? hak_slab_take_blocks(heap, c) : hak_slab_take_zero(heap, c, zero);
+    if (heap->class[c].put_back != 0)
+        grow_bin(heap, c, NULL);
+    heap->class[c].put_back = 0;
     hak_os_unlock(&heap->lock);
     return block;
 }
 
-/* The bin is empty and has no stash. Compiled twice: calloc's question would cost each other refill six instructions. */
-HAK_INLINE void *refill(unsigned cls, bool exact, bool *zero)
+/* The bin is empty and has no previous list. Compiled twice: calloc's question would cost each other refill six instructions. */
+HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap == NULL)
-        return take_by_borrowing(cls);
-    hak_bin_t *bin = &hak_thread.bins[cls];
+        return take_by_borrowing(c);
+    hak_bin_t *bin = &hak_thread.bins[c];
     hak_count_add(&heap->counters, HAK_COUNTER_refills, 1);
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
-    void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, cls, exact, zero);
-    return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, cls, bin->head);
+    void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, c, exact, zero);
+    return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, c, bin->head);
 }
 
-static HAK_NOINLINE void *refill_any(unsigned cls, bool exact)
+static HAK_NOINLINE void *refill_any(unsigned c, bool exact)
 {
-    return refill(cls, exact, NULL);
+    return refill(c, exact, NULL);
 }
 
-void *hak_bin_refill(unsigned cls, bool exact)
+void *hak_bin_refill(unsigned c, bool exact)
 {
     hak_heap_t *heap = hak_thread.heap;
-    void *list = heap != NULL ? take_stash(heap, cls) : NULL;
+    void *list = heap != NULL ? take_previous(heap, c) : NULL;
     if (list == NULL)
-        return refill_any(cls, exact);
+        return refill_any(c, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
-    void *block = begin(heap, cls, list);
-    return hak_likely(heap->cls[cls].grown) ? block : grow(heap, cls, block);
+    void *block = begin(heap, c, list);
+    return hak_likely(heap->class[c].grown) ? block : grow_bin(heap, c, block);
 }
 
-void *hak_bin_refill_zero(unsigned cls, bool *zero)
+void *hak_bin_refill_zero(unsigned c, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap == NULL || !has_stash(heap, cls))
-        return refill(cls, false, zero);
-    return hak_bin_refill(cls, false);
+    if (heap == NULL || !has_previous(heap, c))
+        return refill(c, false, zero);
+    return hak_bin_refill(c, false);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
-        hak_bin_t *bin = &thread->bins[cls];
-        empty(heap, bin, cls);
-        bin->room = bin->cap = first_cap(cls);
-        heap->cls[cls].grown = false;
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        hak_bin_t *bin = &thread->bins[c];
+        empty(heap, bin, c);
+        bin->frees_left = bin->cap = first_cap(c);
+        heap->class[c].grown = false;
     }
 }

@@ -2,30 +2,55 @@
 #ifndef HAK_MEM_BIN_H
 #define HAK_MEM_BIN_H
 
-#include "mem/heap.h"
+#include "mem/link.h"
+
+/* The bin at a class's offset (class times 16). */
+#if HAK_THREAD_IN_FS
+typedef hak_bin_t __seg_fs *hak_bin_ref_t;
+
+HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
+{
+    return (hak_bin_ref_t)(hak_thread_offset() + offsetof(hak_thread_t, bins) + offset);
+}
+#else
+typedef hak_bin_t *hak_bin_ref_t;
+
+HAK_INLINE hak_bin_ref_t hak_bin_at(size_t offset)
+{
+    return (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
+}
+#endif
+
+/* Takes the first block of the bin; the caller has seen that there is one. */
+HAK_INLINE void *hak_bin_pop(hak_bin_ref_t bin, void *block)
+{
+    bin->head = hak_link_next(block);
+    hak_link_unseal(block);
+    return block;
+}
 
 /* A block of the class for the calling thread, after its bin was found empty; not `exact`: or of the next class. NULL when
  * memory is out (errno is the caller's business). */
-void *hak_bin_refill(unsigned cls, bool exact);
+void *hak_bin_refill(unsigned c, bool exact);
 /* The same for calloc, not exact, of a class above HAK_TINY_CLASSES. *zero becomes true if all of the block is known to be zero. */
-void *hak_bin_refill_zero(unsigned cls, bool *zero);
-/* The bin at this offset has no room left. */
+void *hak_bin_refill_zero(unsigned c, bool *zero);
+/* The bin at this offset is full: its frees_left is 0. */
 void hak_bin_full(size_t offset);
 /* Puts a free block into the bin at this offset, as the fast path of free does. */
 static inline void hak_bin_push(void *p, size_t offset)
 {
     hak_bin_t *bin = &hak_thread.bins[offset / 16];
-    hak_set_next(p, bin->head);
+    hak_link_set(p, bin->head);
     bin->head = p;
-    if (hak_unlikely(--bin->room == 0))
+    if (hak_unlikely(--bin->frees_left == 0))
         hak_bin_full(offset);
 }
 
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
-/* Puts all stashes of a heap back into its slabs. Any thread that holds the heap's lock. */
-void hak_stashes_put_back(hak_heap_t *heap);
-/* Everything in the bins and stashes goes back into the slabs, blocks of other heaps go to their owners. */
+/* Puts all previous lists of a heap back into its slabs. Any thread that holds the heap's lock. */
+void hak_bins_flush_previous(hak_heap_t *heap);
+/* Everything in the bins and previous lists goes back into the slabs, blocks of other heaps go to their owners. */
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap);
 
 #endif

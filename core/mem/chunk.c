@@ -2,14 +2,14 @@
  * are marked as taken meanwhile and chunks that are in no list. */
 #include "mem/chunk.h"
 
-#include "base/bits.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
-#include "mem/tend.h"
+#include "mem/slices.h"
+#include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -17,7 +17,7 @@
 #define REGION_LEAST ((size_t)8 << 20)
 #define REGION_MOST  ((size_t)1 << 30)
 /* The free slices of a chunk without runs. */
-#define ALL_FREE ((~(slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
+#define ALL_FREE ((~(hak_slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
 /* From here on all are free in every chunk without runs, up to the tail: a run that fits there can always be had. */
 #define SURELY_FREE      (HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST)
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
@@ -25,74 +25,31 @@
 #define MAPPINGS_MOST    4096u
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
-/* A set of slices of one chunk: bit i is slice i. */
-typedef hak_set_t slices_t;
-
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
-    slices_t free;                 /* never those in front */
-    slices_t whole;                /* what is free when there are no runs */
-    slices_t dirty;                /* may hold something other than zero */
+    hak_slices_t free;             /* never those in front */
+    hak_slices_t whole;            /* what is free when there are no runs */
+    hak_slices_t dirty;            /* may hold something other than zero */
     struct chunk *next, *prev;     /* of those whose longest free run is as long */
     struct chunk *older, *younger; /* of those that have slices to purge */
     struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
     uint32_t longest;              /* slices in the longest free run */
-    bool huge;                     /* the system has been told to back it by a huge page */
+    bool thp;                      /* the system has been told to back it by a huge page */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
-static_assert(sizeof(slices_t) * 8 == HAK_CHUNK_SLICES, "a bit for each slice");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 static hak_os_lock_t lock;
 static chunk_t *by_longest[HAK_CHUNK_SLICES];                /* lists of chunks; [0] holds the full ones */
-static slices_t lists;                                       /* bit n: by_longest[n] is not empty */
+static hak_slices_t lists;                                   /* bit n: by_longest[n] is not empty */
 static chunk_t queue = {.older = &queue, .younger = &queue}; /* of chunks with slices to purge: its ends */
 static chunk_t *all;
 static char *region, *region_end; /* reserved address space that is not yet chunks */
-static bool region_huge;          /* the system has been told to back it by huge pages */
+static bool region_thp;           /* the system has been told to back it by huge pages */
 static hak_retain_t retain;       /* its `free` are the slices that are free and dirty, in bytes */
 static uint64_t used_slices;
-static hak_pool_view_t totals; /* only reserved, purged, purges are kept here */
-
-static slices_t mask_of(unsigned first, unsigned slices)
-{
-    return (~(slices_t)0 >> (HAK_CHUNK_SLICES - slices)) << first;
-}
-
-/* The lowest members that are adjacent. `set` is not empty. */
-static slices_t lowest_run(slices_t set)
-{
-    slices_t lowest = set & -set;
-    return set & ~(set + lowest);
-}
-
-/* The members that begin a run of at least n. */
-static slices_t runs_of(slices_t set, unsigned n)
-{
-    unsigned have = 1;
-    for (; have <= n / 2; have *= 2)
-        set &= set >> have;
-    return set & set >> (n - have);
-}
-
-/* By doubling: where runs of 1, 2, 4 ... begin, as long as there are any; then by how much the longest of these go on. */
-static unsigned longest_run(slices_t set)
-{
-    slices_t begins[8] = {set};
-    unsigned k = 0;
-    if (set == 0)
-        return 0;
-    while ((begins[k + 1] = begins[k] & begins[k] >> (1u << k)) != 0)
-        k++;
-    unsigned length = 1u << k;
-    for (slices_t at = begins[k]; k-- != 0;) {
-        slices_t longer = at & begins[k] >> length;
-        at = longer != 0 ? longer : at;
-        length += longer != 0 ? 1u << k : 0;
-    }
-    return length;
-}
+static hak_chunk_view_t totals; /* only reserved, purged, purges are kept here */
 
 static void unlink_chunk(chunk_t *chunk)
 {
@@ -124,44 +81,30 @@ static void relink_chunk(chunk_t *chunk, unsigned longest)
 }
 
 /* Marks slices as free again: the run that they now belong to may be the longest. */
-static void set_free(chunk_t *chunk, slices_t mask)
+static void set_free(chunk_t *chunk, hak_slices_t mask)
 {
     chunk->free |= mask;
     unsigned first = hak_set_first(mask);
-    slices_t taken_below =
+    hak_slices_t taken_below =
         ~chunk->free & (hak_set_bit(first) - 1); /* not empty: those in front are never free */
-    slices_t taken_above = ~chunk->free >> first;
+    hak_slices_t taken_above = ~chunk->free >> first;
     unsigned begin = hak_set_last(taken_below) + 1;
     unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + hak_set_first(taken_above);
     if (end - begin > chunk->longest)
         relink_chunk(chunk, end - begin);
 }
 
-/* The slices whose number is a multiple of `align`, a power of two up to 64. By a table: a division of 128 bits is a loop. */
-static slices_t every(unsigned align)
-{
-    static const uint64_t half[] = {~(uint64_t)0,
-                                    0x5555555555555555,
-                                    0x1111111111111111,
-                                    0x0101010101010101,
-                                    0x0001000100010001,
-                                    0x0000000100000001,
-                                    1};
-    uint64_t word = half[__builtin_ctz(align)];
-    return (slices_t)word << 64 | word;
-}
-
 /* Looks at the chunks of a list, of which *chunk is the first, for runs that begin in one of `places`: the first chunk that has
  * some, and where; 0 if none has of the *left that are still to be looked at. A chunk that has no run as long goes where it belongs. */
-static slices_t look_in_list(chunk_t **chunk, unsigned slices, slices_t places, unsigned *left)
+static hak_slices_t look_in_list(chunk_t **chunk, unsigned slices, hak_slices_t places, unsigned *left)
 {
     for (chunk_t *next; *chunk != NULL; *chunk = next) {
         next = (*chunk)->next;
-        slices_t runs = runs_of((*chunk)->free, slices);
+        hak_slices_t runs = hak_slices_runs((*chunk)->free, slices);
         if ((runs & places) != 0)
             return runs & places;
         if (runs == 0)
-            relink_chunk(*chunk, longest_run((*chunk)->free));
+            relink_chunk(*chunk, hak_slices_longest_run((*chunk)->free));
         if (*left == 0) /* of each list the first one all the same */
             break;
         --*left;
@@ -174,9 +117,9 @@ static slices_t look_in_list(chunk_t **chunk, unsigned slices, slices_t places, 
 static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsigned *first)
 {
     unsigned left = ALIGNED_SCAN;
-    for (slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
+    for (hak_slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
         *chunk = by_longest[hak_set_first(rest)];
-        slices_t runs = look_in_list(chunk, slices, every(align), &left);
+        hak_slices_t runs = look_in_list(chunk, slices, hak_slices_every(align), &left);
         if (runs != 0) {
             *first = hak_set_first(runs);
             return true;
@@ -191,12 +134,12 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
 {
     while ((lists >> slices) != 0) {
         *chunk = by_longest[slices + hak_set_first(lists >> slices)];
-        slices_t runs = runs_of((*chunk)->free, slices);
+        hak_slices_t runs = hak_slices_runs((*chunk)->free, slices);
         if (runs != 0) {
             *first = hak_set_first(runs);
             return true;
         }
-        relink_chunk(*chunk, longest_run((*chunk)->free));
+        relink_chunk(*chunk, hak_slices_longest_run((*chunk)->free));
     }
     return false;
 }
@@ -216,15 +159,15 @@ static void unqueue_chunk(chunk_t *chunk)
 }
 
 /* NULL if there is none. */
-static chunk_t *oldest(void)
+static chunk_t *oldest_chunk(void)
 {
     return queue.younger != &queue ? queue.younger : NULL;
 }
 
 /* Keeps the queue in step with a change of what a chunk has to purge. */
-static void note_dirty(chunk_t *chunk, slices_t before)
+static void note_dirty(chunk_t *chunk, hak_slices_t before)
 {
-    slices_t after = chunk->free & chunk->dirty;
+    hak_slices_t after = chunk->free & chunk->dirty;
     if (before == 0 && after != 0)
         queue_chunk(chunk);
     if (before != 0 && after == 0)
@@ -243,8 +186,8 @@ static bool reserve_region(void)
             hak_os_unmap(at, size);
             continue;
         }
-        region_huge = hak_policy()->thp == HAK_THP_ON;
-        hak_os_huge_pages(at, size, region_huge);
+        region_thp = hak_policy()->thp == HAK_THP_ON;
+        hak_os_thp(at, size, region_thp);
         region = at;
         region_end = at + size;
         totals.reserved += size;
@@ -276,13 +219,13 @@ static void forbid_slice(char *chunk, unsigned slice)
 
 /* Makes the slice at a new chunk's end inaccessible, where what runs over the end of the last block would reach the next
  * chunk's descriptors, and the bars between its blocks. Returns the slices that are for use. */
-static slices_t guard_chunk(char *chunk)
+static hak_slices_t guard_chunk(char *chunk)
 {
-    slices_t bars = hak_guard_bars();
+    hak_slices_t bars = hak_guard_bars();
     hak_guard_extent_t extent = hak_guard_next_chunk();
     if (extent != HAK_GUARD_NOTHING)
         forbid_slice(chunk, HAK_CHUNK_SLICES - 1);
-    for (slices_t rest = extent == HAK_GUARD_BARS ? bars : 0; rest != 0; rest &= rest - 1)
+    for (hak_slices_t rest = extent == HAK_GUARD_BARS ? bars : 0; rest != 0; rest &= rest - 1)
         forbid_slice(chunk, hak_set_first(rest));
     return ALL_FREE & ~bars;
 }
@@ -295,7 +238,7 @@ static bool add_chunk(void)
     region += HAK_CHUNK;
     chunk->whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
     chunk->free = chunk->whole;
-    chunk->huge = region_huge;
+    chunk->thp = region_thp;
     list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);
     return true;
@@ -306,22 +249,22 @@ static chunk_t *chunk_of(const hak_slab_t *run)
     return (chunk_t *)((uintptr_t)run & ~(HAK_CHUNK - 1)); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static unsigned index_of(const hak_slab_t *run)
+static unsigned run_index(const hak_slab_t *run)
 {
     return (unsigned)(run - (hak_slab_t *)(void *)chunk_of(run));
 }
 
 /* How many of the slices of a mask are dirty. */
-static unsigned dirty_of(const chunk_t *chunk, slices_t mask, unsigned slices)
+static unsigned dirty_of(const chunk_t *chunk, hak_slices_t mask, unsigned slices)
 {
-    slices_t dirty = chunk->dirty & mask;
+    hak_slices_t dirty = chunk->dirty & mask;
     return hak_likely(dirty == mask) ? slices : hak_set_count(dirty);
 }
 
 /* Takes free slices, so many. True if they are known to be zero. */
-static bool take_locked(chunk_t *chunk, slices_t mask, unsigned slices)
+static bool take_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices)
 {
-    slices_t to_purge = chunk->free & chunk->dirty;
+    hak_slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
     note_dirty(chunk, to_purge);
     unsigned dirty = dirty_of(chunk, mask, slices);
@@ -345,7 +288,7 @@ static bool can_be_had(unsigned slices, unsigned align)
     return hak_round_up(SURELY_FREE, align) + slices <= SURELY_FREE + HAK_RUN_MOST;
 }
 
-hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
+hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
@@ -358,7 +301,7 @@ hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
             return NULL;
         }
     }
-    bool clean = take_locked(chunk, mask_of(first, slices), slices);
+    bool clean = take_locked(chunk, hak_slices_mask(first, slices), slices);
     hak_os_unlock(&lock);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
@@ -369,28 +312,28 @@ hak_slab_t *hak_run_take_block(unsigned slices, unsigned align)
     return run;
 }
 
-hak_slab_t *hak_run_take(unsigned slices, unsigned align)
+hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
 {
-    hak_slab_t *run = hak_run_take_block(slices, align);
+    hak_slab_t *run = hak_chunk_take_block(slices, align);
     if (run != NULL)
         set_slices(run, 1, slices);
     return run;
 }
 
-bool hak_run_grow(hak_slab_t *run, unsigned slices)
+bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
 {
     if (slices <= run->slices)
         return true;
-    if (index_of(run) + slices > HAK_CHUNK_SLICES)
+    if (run_index(run) + slices > HAK_CHUNK_SLICES)
         return false;
     chunk_t *chunk = chunk_of(run);
-    slices_t more = mask_of(index_of(run) + run->slices, slices - run->slices);
+    hak_slices_t more = hak_slices_mask(run_index(run) + run->slices, slices - run->slices);
     hak_os_lock(&lock);
-    bool room = (chunk->free & more) == more;
-    if (room)
+    bool fits = (chunk->free & more) == more;
+    if (fits)
         take_locked(chunk, more, slices - run->slices);
     hak_os_unlock(&lock);
-    if (!room)
+    if (!fits)
         return false;
     set_slices(run, run->slices, slices);
     hak_trace("run grown", hak_slab_base(run), slices);
@@ -398,10 +341,10 @@ bool hak_run_grow(hak_slab_t *run, unsigned slices)
 }
 
 /* So many slices are free again, of which those of `touched` may be other than zero. */
-static void give_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t touched)
+static void release_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices, hak_slices_t touched)
 {
     hak_assert((chunk->free & mask) == 0);
-    slices_t to_purge = chunk->free & chunk->dirty;
+    hak_slices_t to_purge = chunk->free & chunk->dirty;
     chunk->dirty |= touched;
     set_free(chunk, mask);
     note_dirty(chunk, to_purge);
@@ -414,30 +357,31 @@ static void give_locked(chunk_t *chunk, slices_t mask, unsigned slices, slices_t
     hak_retain_freed(&retain, dirty_of(chunk, mask, slices) * HAK_SLICE);
 }
 
-void hak_run_shrink(hak_slab_t *run, unsigned slices)
+void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices)
 {
     if (slices == run->slices)
         return;
     unsigned less = run->slices - slices;
-    slices_t rest = mask_of(index_of(run) + slices, less);
+    hak_slices_t rest = hak_slices_mask(run_index(run) + slices, less);
     hak_trace("run shrunk", hak_slab_base(run), slices);
     run->slices = (uint8_t)slices;
     hak_os_lock(&lock);
-    give_locked(chunk_of(run), rest, less, rest);
+    release_locked(chunk_of(run), rest, less, rest);
     hak_os_unlock(&lock);
 }
 
-/* Of the members those whose blocks' states (guard.h) have pages of their own. */
-static slices_t whole_groups(slices_t set)
+/* Of the members those whose blocks' states (harden.h) have pages of their own. */
+static hak_slices_t whole_groups(hak_slices_t set)
 {
-    return (runs_of(set, STATE_GROUP) & every(STATE_GROUP)) * (hak_set_bit(STATE_GROUP) - 1);
+    return (hak_slices_runs(set, STATE_GROUP) & hak_slices_every(STATE_GROUP)) *
+           (hak_set_bit(STATE_GROUP) - 1);
 }
 
 /* Gives back the pages with the states of the blocks of these slices: there are none. */
-static void forget_states(chunk_t *chunk, slices_t groups)
+static void forget_states(chunk_t *chunk, hak_slices_t groups)
 {
-    for (slices_t mask, rest = groups; rest != 0; rest &= ~mask) {
-        mask = lowest_run(rest);
+    for (hak_slices_t mask, rest = groups; rest != 0; rest &= ~mask) {
+        mask = hak_slices_lowest_run(rest);
         hak_os_discard((char *)chunk + hak_set_first(mask) * (HAK_SLICE >> 4),
                        hak_set_count(mask) * (HAK_SLICE >> 4));
     }
@@ -446,23 +390,23 @@ static void forget_states(chunk_t *chunk, slices_t groups)
 /* Purges one chunk. Called with the lock, which it lets go of meanwhile. False if the system refuses. */
 static bool purge_chunk(chunk_t *chunk)
 {
-    slices_t todo = chunk->free & chunk->dirty;
-    slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
-    slices_t held = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
-    chunk->free &= ~held;
+    hak_slices_t todo = chunk->free & chunk->dirty;
+    hak_slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
+    hak_slices_t taken = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
+    chunk->free &= ~taken;
     note_dirty(chunk, todo);
-    bool huge = chunk->huge;
-    chunk->huge = false;
+    bool thp = chunk->thp;
+    chunk->thp = false;
     hak_os_unlock(&lock);
     if (HAK_HARDEN)
-        forget_states(chunk, whole_groups(held | bars));
+        forget_states(chunk, whole_groups(taken | bars));
 
-    slices_t done = 0;
+    hak_slices_t done = 0;
     size_t calls = 0;
-    if (huge) /* or the system would soon fill the gaps again */
-        hak_os_huge_pages(chunk, HAK_CHUNK, false);
-    for (slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
-        mask = lowest_run(rest);
+    if (thp) /* or the system would soon fill the gaps again */
+        hak_os_thp(chunk, HAK_CHUNK, false);
+    for (hak_slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
+        mask = hak_slices_lowest_run(rest);
         char *at = (char *)chunk + ((size_t)hak_set_first(mask) << HAK_SLICE_SHIFT);
         if (!hak_os_discard(at, hak_set_count(mask) * HAK_SLICE))
             break;
@@ -474,10 +418,10 @@ static bool purge_chunk(chunk_t *chunk)
     chunk->dirty &= ~done;
     totals.purged += hak_set_count(done) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_given(&retain, hak_set_count(done) * HAK_SLICE);
-    slices_t before = chunk->free & chunk->dirty;
-    for (slices_t mask, rest = held; rest != 0; rest &= ~mask) {
-        mask = lowest_run(rest);
+    hak_retain_released(&retain, hak_set_count(done) * HAK_SLICE);
+    hak_slices_t before = chunk->free & chunk->dirty;
+    for (hak_slices_t mask, rest = taken; rest != 0; rest &= ~mask) {
+        mask = hak_slices_lowest_run(rest);
         set_free(chunk, mask);
     }
     note_dirty(chunk, before);
@@ -485,7 +429,7 @@ static bool purge_chunk(chunk_t *chunk)
 }
 
 /* Free beyond it goes back at once. */
-static uint64_t floor_of(void)
+static uint64_t chunk_floor(void)
 {
     const hak_policy_t *policy = hak_policy();
     return policy->purge_delay_ms == 0 ? 0 : (uint64_t)policy->retain_mb << 20;
@@ -494,12 +438,12 @@ static uint64_t floor_of(void)
 /* A chunk without runs is no longer part of the pool. */
 static void remove_chunk(chunk_t *chunk)
 {
-    slices_t to_purge = chunk->free & chunk->dirty;
+    hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);
     if (to_purge != 0)
         unqueue_chunk(chunk);
-    hak_retain_given(&retain, hak_set_count(to_purge) * HAK_SLICE);
+    hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
 
@@ -527,26 +471,26 @@ static void unmap_empty_chunks(size_t most)
         removed = chunk;
     }
     hak_os_unlock(&lock);
-    chunk_t *kept = NULL;
+    chunk_t *refused = NULL;
     for (chunk_t *next; removed != NULL; removed = next) {
         next = removed->next;
         if (hak_os_release(removed, HAK_CHUNK))
             continue;
-        removed->next = kept;
-        kept = removed;
+        removed->next = refused;
+        refused = removed;
     }
     hak_os_lock(&lock);
-    for (chunk_t *next; kept != NULL; kept = next) {
-        next = kept->next;
-        restore_chunk(kept, HAK_RUN_MOST);
+    for (chunk_t *next; refused != NULL; refused = next) {
+        next = refused->next;
+        restore_chunk(refused, HAK_RUN_MOST);
     }
 }
 
-bool hak_run_unmap(hak_slab_t *run)
+bool hak_chunk_unmap_run(hak_slab_t *run)
 {
     chunk_t *chunk = chunk_of(run);
     unsigned slices = run->slices;
-    slices_t mask = mask_of(index_of(run), slices);
+    hak_slices_t mask = hak_slices_mask(run_index(run), slices);
     hak_os_lock(&lock);
     bool alone = (chunk->free | mask) == chunk->whole;
     if (alone) {
@@ -557,22 +501,23 @@ bool hak_run_unmap(hak_slab_t *run)
     if (!alone || hak_os_release(chunk, HAK_CHUNK))
         return alone;
     hak_os_lock(&lock);
-    restore_chunk(chunk, longest_run(chunk->free));
+    restore_chunk(chunk, hak_slices_longest_run(chunk->free));
     used_slices += slices;
     hak_os_unlock(&lock);
     return false;
 }
 
-void hak_run_give(hak_slab_t *run, unsigned touched)
+void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
 {
     chunk_t *chunk = chunk_of(run);
-    unsigned first = index_of(run);
+    unsigned first = run_index(run);
     unsigned slices = run->slices;
     hak_trace("run given", hak_slab_base(run), slices);
-    slices_t mask = mask_of(first, slices);
+    hak_slices_t mask = hak_slices_mask(first, slices);
     hak_os_lock(&lock);
-    give_locked(chunk, mask, slices, touched == slices ? mask : mask & ~(~(slices_t)0 << (first + touched)));
-    bool due = HAK_PURGE && hak_retain_is_due(&retain, floor_of());
+    release_locked(chunk, mask, slices,
+                   touched == slices ? mask : mask & ~(~(hak_slices_t)0 << (first + touched)));
+    bool due = HAK_PURGE && hak_retain_is_due(&retain, chunk_floor());
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
     hak_os_unlock(&lock);
@@ -580,7 +525,7 @@ void hak_run_give(hak_slab_t *run, unsigned touched)
         hak_thread.heap->ticks = 1;
 }
 
-bool hak_pool_give_back(uint32_t now_ms)
+bool hak_chunk_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && !hak_is_scarce())
         return false;
@@ -589,11 +534,11 @@ bool hak_pool_give_back(uint32_t now_ms)
     if (hak_is_scarce() && idle > HAK_IDLE_WHEN_SCARCE)
         unmap_empty_chunks((idle - HAK_IDLE_WHEN_SCARCE) / HAK_CHUNK);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = HAK_PURGE ? hak_retain_due(&retain, floor_of()) : 0;
-    for (unsigned i = 0; due != 0 && oldest() != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest()))
+    uint64_t due = HAK_PURGE ? hak_retain_due(&retain, chunk_floor()) : 0;
+    for (unsigned i = 0; due != 0 && oldest_chunk() != NULL && i < CHUNKS_AT_A_TIME; i++) {
+        if (!purge_chunk(oldest_chunk()))
             hak_retain_refused(&retain, now_ms);
-        due = hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, chunk_floor());
     }
     hak_os_unlock(&lock);
     return due != 0;
@@ -608,7 +553,7 @@ static size_t chunks_with_runs(void)
     return n;
 }
 
-size_t hak_pool_trim(void)
+size_t hak_chunk_trim(void)
 {
     hak_os_lock(&lock);
     uint64_t before = retain.free;
@@ -616,15 +561,15 @@ size_t hak_pool_trim(void)
         unmap_empty_chunks(SIZE_MAX);
     /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on
      * filling it. */
-    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest() != NULL && rounds != 0; rounds--)
-        if (!purge_chunk(oldest()))
+    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest_chunk() != NULL && rounds != 0; rounds--)
+        if (!purge_chunk(oldest_chunk()))
             break;
     uint64_t after = retain.free;
     hak_os_unlock(&lock);
     return before > after ? before - after : 0;
 }
 
-size_t hak_pool_unmap(void)
+size_t hak_chunk_unmap_free(void)
 {
     hak_os_lock(&lock);
     size_t before = totals.reserved;
@@ -638,7 +583,7 @@ size_t hak_pool_unmap(void)
     return unmapped;
 }
 
-void hak_pool_after_fork(void)
+void hak_chunk_after_fork(void)
 {
     if (!hak_os_lock_reset(&lock))
         return;
@@ -653,16 +598,16 @@ void hak_pool_after_fork(void)
     for (chunk_t *chunk = all; chunk != NULL; chunk = chunk->before) {
         chunk->after = after;
         after = chunk;
-        link_chunk(chunk, longest_run(chunk->free));
+        link_chunk(chunk, hak_slices_longest_run(chunk->free));
         note_dirty(chunk, 0);
         hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
     }
 }
 
-hak_pool_view_t hak_pool_view(void)
+hak_chunk_view_t hak_chunk_view(void)
 {
     hak_os_lock(&lock);
-    hak_pool_view_t view = totals;
+    hak_chunk_view_t view = totals;
     view.used = used_slices * HAK_SLICE;
     view.dirty = retain.free;
     hak_os_unlock(&lock);

@@ -121,7 +121,7 @@ static void unqueue_extent(extent_t *extent)
 }
 
 /* NULL if there is none. */
-static extent_t *oldest(void)
+static extent_t *oldest_extent(void)
 {
     return queue.younger != &queue ? queue.younger : NULL;
 }
@@ -136,11 +136,11 @@ static char *last_slice(const extent_t *extent)
 /* The free range that has an entry at p, beside `covered`, or NULL. */
 static extent_t *extent_at(const char *p, const char *covered)
 {
-    bool near = hak_map_window(p) == hak_map_window(covered);
-    uint32_t entry = hak_likely(near) ? hak_map_get(p) : hak_map_find(p);
-    if (hak_entry_low(entry) != HAK_ENTRY_FREE || hak_entry_high(entry) < valid)
+    bool same_window = hak_map_window(p) == hak_map_window(covered);
+    uint32_t entry = hak_likely(same_window) ? hak_map_get(p) : hak_map_find(p);
+    if (hak_entry_kind(entry) != HAK_ENTRY_FREE || hak_entry_payload(entry) < valid)
         return NULL;
-    return record_at(hak_entry_high(entry));
+    return record_at(hak_entry_payload(entry));
 }
 
 /* The same, if it is of this kind. */
@@ -155,7 +155,7 @@ static uint32_t entry_of(const extent_t *extent)
     return hak_entry(extent->index, HAK_ENTRY_FREE);
 }
 
-static void set_entries(const extent_t *extent, uint32_t entry)
+static void set_end_entries(const extent_t *extent, uint32_t entry)
 {
     hak_map_set(extent->base, entry);
     hak_map_set(last_slice(extent), entry);
@@ -171,7 +171,7 @@ static bool add(char *base, size_t size, bool dirty)
     extent->size = size;
     extent->dirty = dirty;
     extent->bin = (uint8_t)bin_of(size);
-    set_entries(extent, entry_of(extent));
+    set_end_entries(extent, entry_of(extent));
     list_extent(extent);
     if (dirty)
         queue_extent(extent);
@@ -185,13 +185,13 @@ static void take_away(extent_t *extent)
     unlist_extent(extent);
     if (extent->dirty)
         unqueue_extent(extent);
-    set_entries(extent, 0);
+    set_end_entries(extent, 0);
     totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
 }
 
 /* A free range gets longer or shorter. It is used, on the whole: its age begins anew. */
-static void resize(extent_t *extent, size_t size)
+static void resize_extent(extent_t *extent, size_t size)
 {
     if (extent->dirty) {
         unqueue_extent(extent);
@@ -214,14 +214,14 @@ static void move_begin(extent_t *extent, char *base)
     hak_map_set(extent->base, 0);
     hak_map_set(base, entry_of(extent));
     extent->base = base;
-    resize(extent, size);
+    resize_extent(extent, size);
 }
 
 static void move_end(extent_t *extent, size_t size)
 {
     hak_map_set(last_slice(extent), 0);
     hak_map_set(extent->base + size - HAK_SLICE, entry_of(extent));
-    resize(extent, size);
+    resize_extent(extent, size);
 }
 
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
@@ -269,7 +269,7 @@ static char *aligned_in(const extent_t *extent, size_t align)
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
 }
 
-HAK_INLINE bool fits(const extent_t *extent, size_t size, size_t align)
+HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align)
 {
     if (extent->size < size)
         return false;
@@ -281,7 +281,7 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align)
 {
     extent_t *best = NULL;
     for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
-        if (fits(extent, size, align) && (best == NULL || extent->size < best->size))
+        if (extent_fits(extent, size, align) && (best == NULL || extent->size < best->size))
             best = extent;
     return best;
 }
@@ -299,7 +299,7 @@ HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align)
 }
 
 /* Twice, since hardly anything is aligned to more than a unit. */
-static extent_t *find(bool dirty, size_t size, size_t align)
+static extent_t *find_extent(bool dirty, size_t size, size_t align)
 {
     return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
@@ -308,9 +308,9 @@ static extent_t *find(bool dirty, size_t size, size_t align)
 static char *take_free(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool clean_first = zeroed && size >= ZERO_BY_PAGE;
-    extent_t *extent = find(!clean_first, size, align);
+    extent_t *extent = find_extent(!clean_first, size, align);
     if (extent == NULL)
-        extent = find(clean_first, size, align);
+        extent = find_extent(clean_first, size, align);
     if (extent == NULL)
         return NULL;
     char *at = aligned_in(extent, align);
@@ -360,14 +360,14 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         return NULL;
     }
     if (hak_policy()->thp != HAK_THP_AUTO)
-        hak_os_huge_pages(base, bytes, hak_policy()->thp == HAK_THP_ON);
+        hak_os_thp(base, bytes, hak_policy()->thp == HAK_THP_ON);
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);
     note_taken(size);
-    bool kept = bytes == size || add_joined(base + size, bytes - size, false);
+    bool added = bytes == size || add_joined(base + size, bytes - size, false);
     hak_os_unlock(&lock);
-    if (!kept)
+    if (!added)
         hak_os_unmap(base + size, bytes - size);
     return base;
 }
@@ -409,7 +409,7 @@ void hak_extent_moved(size_t before, size_t after)
 /* --- giving ------------------------------------------------------------------------------------------------------- */
 
 /* Free beyond it goes back at once. */
-static uint64_t floor_of(void)
+static uint64_t extent_floor(void)
 {
     const hak_policy_t *policy = hak_policy();
     if (!HAK_BIGCACHE || policy->disable_bigcache || policy->purge_delay_ms == 0)
@@ -418,16 +418,16 @@ static uint64_t floor_of(void)
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 
-bool hak_extent_give(char *base, size_t size, bool dirty)
+bool hak_extent_release(char *base, size_t size, bool dirty)
 {
     hak_os_lock(&lock);
     totals.live -= size;
-    bool kept = add_joined(base, size, dirty);
-    if (kept && dirty)
+    bool added = add_joined(base, size, dirty);
+    if (added && dirty)
         hak_retain_freed(&retain, size);
-    bool due = hak_retain_is_due(&retain, floor_of());
+    bool due = hak_retain_is_due(&retain, extent_floor());
     hak_os_unlock(&lock);
-    if (!kept)
+    if (!added)
         hak_os_release(base, size);
     return due;
 }
@@ -462,7 +462,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
     else if (!add_joined(base, size, !emptied))
         return false; /* lost, for want of a record */
     if (emptied && dirty)
-        hak_retain_given(&retain, size);
+        hak_retain_released(&retain, size);
     return dirty ? emptied : unmapped;
 }
 
@@ -470,21 +470,21 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
 static bool return_oldest(uint64_t due)
 {
     size_t size = hak_round_up((size_t)due, HAK_UNIT);
-    char *base = take_end(oldest(), &size);
+    char *base = take_end(oldest_extent(), &size);
     return return_range(base, size, true, false);
 }
 
-bool hak_extent_give_back(uint32_t now_ms)
+bool hak_extent_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = hak_retain_due(&retain, floor_of());
-    for (unsigned i = 0; due != 0 && oldest() != NULL && i < AT_A_TIME; i++) {
+    uint64_t due = hak_retain_due(&retain, extent_floor());
+    for (unsigned i = 0; due != 0 && oldest_extent() != NULL && i < AT_A_TIME; i++) {
         if (!return_oldest(due))
             hak_retain_refused(&retain, now_ms);
-        due = hak_retain_due(&retain, floor_of());
+        due = hak_retain_due(&retain, extent_floor());
     }
     hak_os_unlock(&lock);
     return due != 0;
@@ -504,7 +504,7 @@ size_t hak_extent_trim(bool unmap)
     /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
      * after as many as there were records. */
     uint32_t rounds = used + 1;
-    for (extent_t *extent; rounds != 0 && (extent = oldest()) != NULL; rounds--) {
+    for (extent_t *extent; rounds != 0 && (extent = oldest_extent()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(extent, &size);
         if (!return_range(base, size, true, unmap))

@@ -1,4 +1,4 @@
-/* extent.h: the address space of big blocks: ranges of whole units that are free, and where new ones come from. Any thread.
+/* extent.h: the address space of huge blocks: ranges of whole units that are free, and where new ones come from. Any thread.
  *
  * A range that is given is joined with its neighbours and kept: dirty, until retain.h says that it goes back to the
  * system; afterwards unmapped, or, where that would cut a mapping in two, without pages and clean. (The system allows some
@@ -20,14 +20,14 @@
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero);
 /* Takes the `size` bytes that begin at `at`, if they are free. */
 bool hak_extent_take_at(char *at, size_t size);
-/* Gives a range back, of which the caller has cleared all map entries. True if it is time for hak_extent_give_back. No lock
+/* Gives a range back, of which the caller has cleared all map entries. True if it is time for hak_extent_release_due. No lock
  * may be held. */
-bool hak_extent_give(char *base, size_t size, bool dirty);
+bool hak_extent_release(char *base, size_t size, bool dirty);
 /* Tells of a range that was taken, and moved to other addresses or away by the system itself. */
 void hak_extent_moved(size_t before, size_t after);
 /* Gives back to the system what retain.h says, a bounded number of ranges at a time. True if there is more to do. No lock may
  * be held. */
-bool hak_extent_give_back(uint32_t now_ms);
+bool hak_extent_release_due(uint32_t now_ms);
 /* Gives all of it back; `unmap`: the address space of what is clean, too. Returns the bytes. No lock may be held. */
 size_t hak_extent_trim(bool unmap);
 void hak_extent_after_fork(void);

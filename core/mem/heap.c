@@ -8,12 +8,12 @@
 #include "base/names.h"
 #include "base/options.h"
 #include "mem/bin.h"
-#include "mem/front.h"
-#include "mem/hard.h"
-#include "mem/huge.h"
+#include "mem/free_slow.h"
+#include "mem/oversize.h"
+#include "mem/quarantine.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
-#include "mem/tend.h"
+#include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -28,18 +28,6 @@
 #define VISITS      8u  /* heaps that are looked at, at each look at the clock, whether their threads sleep */
 #define IDLE_MS     100u /* a thread that did not look at the clock for less is not asleep */
 #define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
-
-#if HAK_TLS_BINS
-_Thread_local hak_thread_t hak_thread = {
-    .self = HAK_NO_OWNER,
-#if HAK_HARDEN
-    .window = UINTPTR_MAX,
-#endif
-};
-#else
-static const hak_bin_t no_bins[HAK_CLASSES];
-_Thread_local hak_thread_t hak_thread = {.bins = (hak_bin_t *)no_bins, .self = HAK_NO_OWNER};
-#endif
 
 static hak_os_lock_t heaps_lock;
 /* By owner; written once, before the owner's number is in any map entry. */
@@ -91,7 +79,7 @@ static void start_locked(void)
         return;
     started = true;
     if (HAK_HARDEN || HAK_LINK_CHECKS)
-        hak_guard_init();
+        hak_harden_init();
     if (HAK_OPTIONS) {
         hak_options_read(hak_os_environment);
         hak_names_answer(hak_os_environment_list());
@@ -226,15 +214,15 @@ static hak_heap_t *find_heap(void)
 }
 
 /* The list may have been made anew by a fork meanwhile, but never with what is claimed. */
-static void give_back(hak_heap_t *heap)
+static void make_orphan(hak_heap_t *heap)
 {
     hak_os_lock(&heaps_lock);
     atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
     push_orphan_locked(heap);
-    atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_tend */
+    atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_flush_unattended */
     hak_thread.claimed = NULL;
     hak_os_unlock(&heaps_lock);
-    hak_remote_tend(heap);
+    hak_remote_flush_unattended(heap);
 }
 
 static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
@@ -243,7 +231,7 @@ static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
     thread->bins = heap->bins;
 #endif
     thread->heap = heap;
-    thread->self = hak_check_frees() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->self = hak_free_is_checked() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     thread->claimed = NULL;
     hak_bins_init(thread);
 }
@@ -253,7 +241,7 @@ static void forget_heap(void)
     hak_thread.heap = NULL;
     hak_thread.self = HAK_NO_OWNER;
 #if !HAK_TLS_BINS
-    hak_thread.bins = (hak_bin_t *)no_bins;
+    hak_thread.bins = (hak_bin_t *)hak_thread_no_bins;
 #endif
 }
 
@@ -306,9 +294,9 @@ void hak_heap_unlock_one(hak_heap_t *heap)
 {
     hak_os_unlock(&heap->lock);
     if (hak_thread.claimed == heap)
-        give_back(heap);
+        make_orphan(heap);
     else
-        hak_remote_tend(heap); /* somebody may have found the lock taken */
+        hak_remote_flush_unattended(heap); /* somebody may have found the lock taken */
 }
 
 /* --- given up ----------------------------------------------------------------------------------------------------- */
@@ -316,7 +304,7 @@ void hak_heap_unlock_one(hak_heap_t *heap)
 /* What others have freed, and what was set aside, goes into the slabs, and those that are empty back to the pool. */
 static void trim_and_unlock(hak_heap_t *heap)
 {
-    hak_stashes_put_back(heap);
+    hak_bins_flush_previous(heap);
     hak_remote_put_inbox(heap);
     hak_slab_release_empty(heap);
     if (HAK_CHECKS)
@@ -328,8 +316,8 @@ static void trim_and_unlock(hak_heap_t *heap)
 static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
 {
     if (HAK_HARDEN)
-        hak_hard_release_late(thread->ended);
-    hak_huge_release_kept(heap);
+        hak_quarantine_flush_other(thread->ended);
+    hak_oversize_flush_cache(heap);
     hak_os_lock(&heap->lock);
     hak_bins_empty(thread, heap);
     trim_and_unlock(heap);
@@ -342,7 +330,7 @@ void hak_heap_detach(void)
     hak_thread.claimed = heap;
     forget_heap();
     hak_trace("heap orphaned", heap, heap->owner);
-    give_back(heap);
+    make_orphan(heap);
 }
 
 void hak_heap_trim(void)
@@ -353,12 +341,12 @@ void hak_heap_trim(void)
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
         heap = hak_heap_by_owner(owner);
-        hak_huge_release_kept(heap);
+        hak_oversize_flush_cache(heap);
         if (!hak_os_try_lock(&heap->lock))
             continue;
         trim_and_unlock(heap);
         hak_slab_purge_free(heap);
-        hak_remote_tend(heap);
+        hak_remote_flush_unattended(heap);
     }
 }
 
@@ -377,16 +365,16 @@ static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 /* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside. */
 static void visit(hak_heap_t *heap)
 {
-    hak_huge_release_kept(heap);
-    bool holds = atomic_load_explicit(&heap->stashed, memory_order_relaxed) ||
+    hak_oversize_flush_cache(heap);
+    bool holds = atomic_load_explicit(&heap->has_previous, memory_order_relaxed) ||
                  atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
     if (!holds || !hak_os_try_lock(&heap->lock))
         return;
     trim_and_unlock(heap);
-    hak_remote_tend(heap);
+    hak_remote_flush_unattended(heap);
 }
 
-bool hak_heaps_tend(uint32_t now_ms)
+bool hak_heaps_flush_unattended(uint32_t now_ms)
 {
     uint32_t count = hak_heap_count();
     uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
@@ -400,18 +388,18 @@ bool hak_heaps_tend(uint32_t now_ms)
     return atomic_load_explicit(&visited, memory_order_relaxed) < count;
 }
 
-static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned cls)
+static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned c)
 {
     if (!hak_os_try_lock(&from->lock))
         return NULL;
-    hak_slab_t *slab = hak_slab_adopt(from, heap, cls);
+    hak_slab_t *slab = hak_slab_adopt(from, heap, c);
     hak_os_unlock(&from->lock);
-    hak_remote_tend(from); /* somebody may have found the lock taken */
+    hak_remote_flush_unattended(from); /* somebody may have found the lock taken */
     return slab;
 }
 
 /* An orphan that has none goes to the end of the ring, or those behind the first few would never be asked. */
-static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned cls)
+static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned c)
 {
     hak_slab_t *slab = NULL;
     hak_os_lock(&heaps_lock);
@@ -419,7 +407,7 @@ static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned cls)
     hak_heap_t *from = last;
     for (unsigned i = 0; i < ADOPT_FROM && from != NULL; i++) {
         from = from->next_orphan;
-        slab = adopt_from(from, heap, cls);
+        slab = adopt_from(from, heap, c);
         if (slab != NULL)
             break;
         atomic_store_explicit(&orphans, from, memory_order_relaxed);
@@ -430,10 +418,10 @@ static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned cls)
     return slab;
 }
 
-hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned cls)
+hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c)
 {
     return hak_likely(atomic_load_explicit(&orphans, memory_order_relaxed) == NULL) ? NULL
-                                                                                    : adopt_slab(heap, cls);
+                                                                                    : adopt_slab(heap, c);
 }
 
 /* --- in a forked child -------------------------------------------------------------------------------------------- */
@@ -474,9 +462,9 @@ static void salvage(hak_heap_t *heap)
 {
     if (heap == NULL || atomic_load(&heap->state) != HAK_HEAP_LOST)
         return;
-    for (unsigned cls = 0; cls < HAK_CLASSES; cls++)
-        heap->cls[cls].slabs = NULL;
-    heap->spares = 0;
+    for (unsigned c = 0; c < HAK_CLASSES; c++)
+        heap->class[c].slabs = NULL;
+    heap->empty_count = 0;
     hak_map_each(heap->owner, salvage_slab);
     hak_os_lock_reset(&heap->lock);
     heap->generation = hak_os_generation();
@@ -512,7 +500,7 @@ static void keep_own(hak_heap_t *heap)
 static void begin_another_order(void)
 {
 #if HAK_HARDEN
-    hak_thread.random = hak_guard_seed(hak_os_thread_name());
+    hak_thread.random = hak_harden_seed(hak_os_thread_name());
     hak_thread.places = 0;
 #endif
 }

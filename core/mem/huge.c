@@ -1,231 +1,157 @@
-/* huge.c: large and big blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread, but anybody
- * may take it away to free it, when memory is out or the thread sleeps. */
+/* huge.c: see huge.h.
+ *
+ * Two orders hold everywhere here. An address gets an entry only after the map there was covered: extent.c does that for all that
+ * it takes from the system, and what the system makes longer is covered here. And it loses all its entries before it is given up
+ * (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
 #include "mem/huge.h"
 
-#include "map/map.h"
-#include "mem/chunk.h"
-#include "mem/front.h"
-#include "mem/tend.h"
+#include "mem/extent.h"
+#include "mem/tick.h"
+#include "obs/trace.h"
+#include "os/os.h"
 
-#define KEPT_SLICES  ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
-#define LARGE_SLICES (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
+#include <string.h>
 
-static_assert(KEPT_SLICES < HAK_SLICE, "a number of slices fits below the address of one");
+/* Of a block's size, should its alignment alone make it huge: the rest is never touched, and a size tells large from huge. */
+#define LEAST (HAK_LARGE_MAX + HAK_UNIT)
+#define CLEAR_BY_PAGE                                                                                        \
+    ((size_t)32 << 20) /* bytes: above it pages are given back instead of filled with zeroes */
+#define PART_MASK   (((size_t)1 << HAK_HUGE_PART_BITS) - 1)
+#define ASKED_SLICE 2u /* the first of three */
 
-/* A place for a kept block holds its address and, in the bits that are zero in it, its slices: one word, so that it can be
- * taken away by one atomic exchange. Its map entry says what it is, and that it is not in use. */
-static uintptr_t kept_word(const void *p, size_t slices)
+static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_HUGE_PART_BITS, "a size has two parts");
+static_assert(HAK_ADDRESS_BITS <= 3 * HAK_HUGE_PART_BITS, "the bytes asked for have three");
+static_assert((ASKED_SLICE + 3) * HAK_SLICE < LEAST, "the last slice is behind all parts");
+
+static _Atomic size_t blocks; /* in use; relaxed: a figure for the statistics */
+
+static void set_part(void *p, unsigned slice, size_t bits)
 {
-    return (uintptr_t)p | slices;
+    hak_map_set((char *)p + slice * HAK_SLICE, hak_entry((uint32_t)(bits & PART_MASK), HAK_ENTRY_PART));
 }
 
-static char *block_in(uintptr_t word)
+size_t hak_huge_asked(const void *p)
 {
-    return (char *)(word & ~(HAK_SLICE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+    return hak_huge_part(p, ASKED_SLICE) | hak_huge_part(p, ASKED_SLICE + 1) << HAK_HUGE_PART_BITS |
+           hak_huge_part(p, ASKED_SLICE + 2) << 2 * HAK_HUGE_PART_BITS;
 }
 
-/* The entry of a kept block as it was when it was in use. */
-static uint32_t entry_in_use(const void *p)
+void hak_huge_set_asked(void *p, size_t asked)
 {
-    return hak_map_get(p) + HAK_ENTRY_KEPT;
+    for (unsigned part = 0; part < 3; part++)
+        set_part(p, ASKED_SLICE + part, asked >> part * HAK_HUGE_PART_BITS);
 }
 
-/* The slices in the block that p begins; false if it begins none. */
-HAK_INLINE bool slices_of(const void *p, uint32_t entry, size_t *slices)
+/* Writes a block down. The map is covered there. */
+static void publish(char *base, size_t size)
 {
-    if (((uintptr_t)p & (HAK_SLICE - 1)) != 0)
-        return false;
-    if (hak_entry_low(entry) == HAK_ENTRY_BIG)
-        *slices = hak_big_slices(p, entry);
-    else if (hak_entry_low(entry) == HAK_ENTRY_LARGE)
-        *slices = hak_slab_of(p)->slices;
-    else
-        return false;
-    return true;
+    size_t slices = size >> HAK_SLICE_SHIFT;
+    set_part(base, 1, slices >> HAK_HUGE_PART_BITS);
+    hak_map_set(base + size - HAK_SLICE, hak_entry(0, HAK_ENTRY_PART));
+    hak_map_set(base, hak_entry((uint32_t)(slices & PART_MASK), HAK_ENTRY_HUGE));
 }
 
-/* Frees a block that is not kept. */
-static void release(void *p, uint32_t entry)
+static void forget(char *base, size_t size)
 {
-    hak_map_set(p, 0);
-    if (hak_entry_low(entry) == HAK_ENTRY_BIG) {
-        hak_big_give(p, entry);
-        return;
-    }
-    hak_slab_t *run = hak_slab_of(p);
-    hak_run_give(run, run->slices);
+    for (unsigned slice = 0; slice < (HAK_HARDEN ? ASKED_SLICE + 3 : ASKED_SLICE); slice++)
+        hak_map_set(base + slice * HAK_SLICE, 0);
+    hak_map_set(base + size - HAK_SLICE, 0);
 }
 
-/* Empties a place; what was there is the caller's. acquire: pairs with the release in keep, for whoever is not the thread
- * that kept it */
-static uintptr_t take_place(hak_heap_t *heap, unsigned i)
+static void release_range(char *base, size_t size, bool dirty)
 {
-    return atomic_exchange_explicit(&heap->kept[i], 0, memory_order_acquire);
+    if (hak_extent_release(base, size, dirty))
+        hak_tick_now();
 }
 
-size_t hak_huge_kept(const hak_heap_t *heap, unsigned i, bool *big)
+void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
-    uintptr_t word = atomic_load_explicit(&heap->kept[i], memory_order_relaxed);
-    *big = word != 0 && hak_entry_low(entry_in_use(block_in(word))) == HAK_ENTRY_BIG;
-    return (word & (HAK_SLICE - 1)) << HAK_SLICE_SHIFT;
-}
-
-void hak_huge_release_kept(hak_heap_t *heap)
-{
-    if (heap == hak_thread.heap)
-        heap->kept_slices = 0;
-    for (unsigned i = 0; i < HAK_KEPT; i++) {
-        if (atomic_load_explicit(&heap->kept[i], memory_order_relaxed) == 0)
-            continue;
-        uintptr_t word = take_place(heap, i);
-        if (word != 0)
-            release(block_in(word), entry_in_use(block_in(word)));
-    }
-}
-
-HAK_INLINE void *take_kept(size_t slices, size_t align)
-{
-    hak_heap_t *heap = hak_thread.heap;
-    if (hak_unlikely(heap == NULL))
+    size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
+    char *base = hak_extent_take(size, hak_max(align, HAK_UNIT), zeroed, zero);
+    if (base == NULL)
         return NULL;
-    for (unsigned i = 0; i < HAK_KEPT; i++) {
-        uintptr_t word = atomic_load_explicit(&heap->kept[i], memory_order_relaxed);
-        if ((word & (HAK_SLICE - 1)) != slices || ((uintptr_t)block_in(word) & (align - 1)) != 0 ||
-            hak_unlikely(take_place(heap, i) == 0))
-            continue;
-        heap->kept_slices -= (uint32_t)slices;
-        hak_map_set(block_in(word), entry_in_use(block_in(word)));
-        return block_in(word);
-    }
-    return NULL;
-}
-
-void *hak_huge_take_kept(size_t slices)
-{
-    return take_kept(slices, 1);
-}
-
-/* Keeps a block, if there is a place and all is not too much. */
-HAK_INLINE bool keep(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
-{
-    if (hak_unlikely(heap->kept_slices + slices > KEPT_SLICES))
-        return false;
-    for (unsigned i = 0; i < HAK_KEPT; i++) {
-        if (atomic_load_explicit(&heap->kept[i], memory_order_relaxed) != 0)
-            continue;
-        hak_map_set(p, entry - HAK_ENTRY_KEPT);
-        atomic_store_explicit(&heap->kept[i], kept_word(p, slices), memory_order_release);
-        heap->kept_slices += (uint32_t)slices;
-        return true;
-    }
-    return false;
-}
-
-/* The heap has no free place, or has too much. */
-static HAK_NOINLINE void give_slow(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
-{
-    if (heap == NULL) {
-        release(p, entry);
-        return;
-    }
-    hak_huge_release_kept(heap);
-    if (!keep(heap, p, entry, slices))
-        release(p, entry);
-    hak_tick(heap);
-}
-
-void hak_huge_give(void *p, uint32_t entry)
-{
-    hak_heap_t *heap = hak_thread.heap;
-    size_t slices;
-    if (hak_unlikely(!slices_of(p, entry, &slices)))
-        hak_free_unknown(p, entry);
-    else if (hak_unlikely(heap == NULL || !keep(heap, p, entry, slices)))
-        give_slow(heap, p, entry, slices);
-}
-
-/* Makes a run a large block. */
-static void *large_block(hak_slab_t *run)
-{
-    char *base = hak_slab_base(run);
-    atomic_store_explicit(&run->heap, NULL, memory_order_relaxed); /* compared with one's own alone */
-    run->cls = 0;
-    run->size = (uint32_t)(run->slices * HAK_SLICE);
-    hak_map_set(base, HAK_ENTRY_LARGE);
+    publish(base, size);
+    atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
+    hak_trace("huge taken", base, size);
     return base;
 }
 
-static void *take_large(size_t size, bool *zero)
+void hak_huge_release(void *p, uint32_t entry)
 {
-    hak_slab_t *run = hak_run_take_block((unsigned)hak_huge_slices(size), 1);
-    if (run == NULL)
-        return NULL;
-    *zero = run->clean;
-    return large_block(run);
+    size_t size = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
+    atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
+    hak_trace("huge given", p, size);
+    forget(p, size);
+    release_range(p, size, true);
 }
 
-/* At a limit the pool may have free what the system does not give any more. */
-static void *take_big(size_t size, bool zeroed, bool *zero)
+/* The block in place, shorter. */
+static void *shrink(char *base, size_t before, size_t size)
 {
-    void *p = hak_big_take(size, HAK_SLICE, zeroed, zero);
-    return hak_likely(p != NULL) || size > HAK_RUN_MOST * HAK_SLICE ? p : take_large(size, zero);
+    hak_map_set(base + before - HAK_SLICE, 0);
+    publish(base, size);
+    release_range(base + size, before - size, true);
+    return base;
 }
 
-void *hak_huge_take(size_t size, bool zeroed, bool *zero)
+/* The block in place, longer; NULL if what is behind it is taken. */
+static void *grow_in_place(char *base, size_t before, size_t size)
 {
-    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
-    if (heap != NULL) {
-        /* Sizes that never come back must not keep the pool from joining what lies side by side. */
-        hak_huge_release_kept(heap);
-        hak_count_add(&heap->counters, HAK_COUNTER_large_blocks, 1);
-        hak_tick(heap);
+    if (hak_extent_take_at(base + before, size - before)) {
+        hak_map_set(base + before - HAK_SLICE, 0);
+        publish(base, size);
+        return base;
     }
-    if (size > HAK_LARGE_MAX)
-        return size <= HAK_REQUEST_MAX ? take_big(size, zeroed, zero) : NULL;
-    return take_large(size, zero);
+    if (!hak_map_cover(base, size) || !hak_os_resize(base, before, size))
+        return NULL;
+    hak_extent_moved(before, size);
+    hak_map_set(base + before - HAK_SLICE, 0);
+    publish(base, size);
+    return base;
 }
 
-void *hak_huge_take_aligned(size_t align, size_t size)
+/* The pages at another place; NULL when the system refuses (all is as it was). */
+static void *move(char *base, size_t before, size_t size)
 {
     bool zero;
-    size_t slices = hak_huge_slices(size);
-    void *p = take_kept(slices, align);
-    if (p != NULL)
-        return p;
-    if (hak_thread.heap == NULL)
-        hak_heap_attach_at_need();
-    if (slices <= LARGE_SLICES && align <= HAK_LARGE_MAX) {
-        hak_slab_t *run = hak_run_take_block((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
-        if (run != NULL)
-            return large_block(run);
-    }
-    return hak_big_take(size, align, false, &zero);
-}
-
-size_t hak_huge_size(const void *p, uint32_t entry)
-{
-    size_t slices;
-    return slices_of(p, entry, &slices) ? slices << HAK_SLICE_SHIFT : 0;
-}
-
-/* A large block with so many slices, in place; NULL if it cannot grow there. */
-static void *resize_run(void *p, unsigned slices)
-{
-    hak_slab_t *run = hak_slab_of(p);
-    if (slices < run->slices)
-        hak_run_shrink(run, slices);
-    else if (!hak_run_grow(run, slices))
+    char *target = hak_extent_take(size, HAK_UNIT, true, &zero);
+    if (target == NULL)
         return NULL;
-    for (size_t at = HAK_SLICE; run->cls != 0 && at < run->size; at += HAK_SLICE)
-        hak_map_set((char *)p + at, 0);
-    return large_block(run);
+    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
+    forget(base, before);
+    if (!hak_os_move(base, before, target, size)) {
+        publish(base, before);
+        if (HAK_HARDEN)
+            hak_huge_set_asked(base, asked);
+        release_range(target, size, !zero);
+        return NULL;
+    }
+    hak_extent_moved(before, 0);
+    publish(target, size);
+    if (HAK_HARDEN)
+        hak_huge_set_asked(target, asked);
+    return target;
 }
 
 void *hak_huge_resize(void *p, uint32_t entry, size_t size)
 {
-    if (size > HAK_REQUEST_MAX)
-        return NULL;
-    if (hak_entry_low(entry) == HAK_ENTRY_BIG)
-        return size > HAK_LARGE_MAX ? hak_big_resize(p, entry, size) : NULL;
-    return size > HAK_LARGE_MAX ? NULL : resize_run(p, (unsigned)hak_huge_slices(size));
+    size_t before = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
+    size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
+    if (size == before)
+        return p;
+    if (size < before)
+        return shrink(p, before, size);
+    void *grown = grow_in_place(p, before, size);
+    return grown != NULL ? grown : move(p, before, size);
+}
+
+size_t hak_huge_count(void)
+{
+    return atomic_load_explicit(&blocks, memory_order_relaxed);
+}
+
+void hak_huge_clear(void *p, size_t size)
+{
+    if (size < CLEAR_BY_PAGE || !hak_os_discard(p, hak_round_up(size, HAK_OS_PAGE)))
+        memset(p, 0, size);
 }

@@ -1,36 +1,42 @@
-/* huge.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and big ones, which are mappings. A heap
- * keeps the last few that it freed: those of equal size are taken again without a lock. Sizes go by whole slices. Any
- * thread; no lock may be held. */
+/* huge.h: blocks above HAK_LARGE_MAX, each a range of its own (extent.h). Any thread.
+ *
+ * What is known of one stands in the map, in the entries of its first slices: that a block begins there and the low twenty bits
+ * of its size in slices, then the rest of the size, and with HAK_HARDEN three times twenty bits of the bytes asked
+ * for. Its last slice has an entry, too, so that its neighbours know that they have one. So the number of huge blocks is bounded by
+ * memory alone, and no overrun reaches what is known of them. */
 #ifndef HAK_MEM_HUGE_H
 #define HAK_MEM_HUGE_H
 
-#include "mem/big.h"
-#include "mem/heap.h"
+#include "map/map.h"
 
-/* A block of at least `size` bytes. `zeroed`: it is going to be zeroed; *zero says whether it is known to be. NULL when memory is
- * out. */
-void *hak_huge_take(size_t size, bool zeroed, bool *zero);
-/* A block of at least `size` bytes, aligned to `align`, a power of two above HAK_SLICE; of any size: what needs such an
- * alignment has slices of its own. NULL when memory is out. */
-void *hak_huge_take_aligned(size_t align, size_t size);
-/* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
-void *hak_huge_take_kept(size_t slices);
-/* Frees the block that p, whose map entry this is, begins; if it begins none, it goes to hak_free_unknown. */
-void hak_huge_give(void *p, uint32_t entry);
-/* Usable bytes in the block that p, whose map entry this is, begins; 0 if it begins none. */
-size_t hak_huge_size(const void *p, uint32_t entry);
-/* A huge block of `size` bytes with the contents of p, in place or by moving pages rather than bytes; NULL when it can be
- * neither (p is as it was). p is huge, or a block above HAK_MID_MAX of the calling thread. */
+/* A block of at least `size` bytes, aligned to at least a slice and to `align`. `zeroed`: it is going to be zeroed; *zero says
+ * whether it is known to be. NULL when memory is out. No lock may be held here and in what follows. */
+void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero);
+/* Frees the block that p began, whose map entry this was: the caller has cleared it. */
+void hak_huge_release(void *p, uint32_t entry);
+/* Resizes a block in place, or by moving pages rather than bytes; NULL when it can be neither (p is as it was). */
 void *hak_huge_resize(void *p, uint32_t entry, size_t size);
-/* Bytes of the block in the i-th place of what a heap keeps, 0 if it is empty; *big says of which kind it is. For the heap's
- * thread. */
-size_t hak_huge_kept(const hak_heap_t *heap, unsigned i, bool *big);
-/* Frees what a heap keeps. Any thread: its own may be taking and keeping meanwhile. */
-void hak_huge_release_kept(hak_heap_t *heap);
+/* Blocks in use, those that heaps keep included. */
+size_t hak_huge_count(void);
+/* Makes all of a block zero that is in use. */
+void hak_huge_clear(void *p, size_t size);
 
-HAK_INLINE size_t hak_huge_slices(size_t size)
+#define HAK_HUGE_PART_BITS 20u
+
+/* The twenty bits that stand in the entry of a block's slice. */
+HAK_INLINE size_t hak_huge_part(const void *p, unsigned slice)
 {
-    return (size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT;
+    return hak_entry_payload(hak_map_get((const char *)p + slice * HAK_SLICE));
 }
+
+/* Slices in a block, whose map entry this is, or was. */
+HAK_INLINE size_t hak_huge_slices(const void *p, uint32_t entry)
+{
+    return hak_entry_payload(entry) | hak_huge_part(p, 1) << HAK_HUGE_PART_BITS;
+}
+
+/* With HAK_HARDEN: the bytes that were asked for. */
+size_t hak_huge_asked(const void *p);
+void hak_huge_set_asked(void *p, size_t asked);
 
 #endif

@@ -3,13 +3,14 @@
 
 #include "base/message.h"
 #include "mem/bin.h"
-#include "mem/hard.h"
+#include "mem/chunk.h"
+#include "mem/quarantine.h"
 #include "mem/slab.h"
 
 #define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
 #define BATCH_MOST   64u                /* blocks of it */
-#define PARCELS      8u
-#define TENDINGS     64u    /* times that one thread empties an inbox into which others push meanwhile */
+#define BATCHES      8u
+#define FLUSHES      64u    /* times that one thread empties an inbox into which others push meanwhile */
 #define WAITING_MOST 64u    /* lists in the inbox of a thread that does not come for them */
 #define CHECK_EVERY  65536u /* blocks of a list, whether it can be that long */
 
@@ -17,7 +18,7 @@
  * memory for them has no end. */
 static HAK_COLD void check_end(const void *block, uint64_t n)
 {
-    if (n > hak_pool_view().reserved / HAK_ALIGN)
+    if (n > hak_chunk_view().reserved / HAK_ALIGN)
         hak_fatal("double free of %x or of a block freed with it: the list of freed blocks has no end",
                   (uint64_t)(uintptr_t)block);
 }
@@ -40,10 +41,10 @@ void hak_remote_put_inbox(hak_heap_t *heap)
     hak_slab_put_list(heap, take_inbox(heap));
 }
 
-void hak_remote_tend(hak_heap_t *heap)
+void hak_remote_flush_unattended(hak_heap_t *heap)
 {
     /* Ends, though others may push all the time: each of them that finds the lock free comes here, too. */
-    for (unsigned i = 0; i < TENDINGS && atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock);
+    for (unsigned i = 0; i < FLUSHES && atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock);
          i++) {
         hak_remote_put_inbox(heap);
         hak_os_unlock(&heap->lock);
@@ -58,86 +59,85 @@ void hak_remote_push(hak_heap_t *heap, void *first, void *last)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_remote_batches, 1);
     void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     do
-        hak_set_next(last, head);
+        hak_link_set(last, head);
     while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
     uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
     if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN || waiting >= WAITING_MOST)
-        hak_remote_tend(heap);
+        hak_remote_flush_unattended(heap);
 }
 
 /* Frees until blocks of a class are sent. */
-static uint16_t batch_of(unsigned cls)
+static uint16_t batch_of(unsigned c)
 {
-    return HAK_REMOTE_BATCH ? (uint16_t)hak_min(hak_max(BATCH_BYTES / hak_class_size(cls), 1), BATCH_MOST)
-                            : 1;
+    return HAK_REMOTE_BATCH ? (uint16_t)hak_min(hak_max(BATCH_BYTES / hak_class_size(c), 1), BATCH_MOST) : 1;
 }
 
 void hak_remote_send_list(void *list)
 {
     struct {
-        uint32_t owner; /* 0 in an empty parcel */
+        uint32_t owner; /* 0 in an empty batch */
         void *first, *last;
-    } parcels[PARCELS] = {0};
+    } batches[BATCHES] = {0};
     for (uint64_t n = 1; list != NULL; n++) { /* ends: count_block */
         void *block = list;
         count_block(block, n);
-        list = hak_next(block);
-        uint32_t owner = hak_entry_high(hak_map_get(block));
-        unsigned i = owner % PARCELS;
-        if (parcels[i].owner == owner) {
-            hak_set_next(block, parcels[i].first);
-            parcels[i].first = block;
+        list = hak_link_next(block);
+        uint32_t owner = hak_entry_owner(hak_map_get(block));
+        unsigned i = owner % BATCHES;
+        if (batches[i].owner == owner) {
+            hak_link_set(block, batches[i].first);
+            batches[i].first = block;
             continue;
         }
-        if (parcels[i].owner != 0)
-            hak_remote_push(hak_heap_by_owner(parcels[i].owner), parcels[i].first, parcels[i].last);
-        parcels[i].owner = owner;
-        parcels[i].first = parcels[i].last = block;
+        if (batches[i].owner != 0)
+            hak_remote_push(hak_heap_by_owner(batches[i].owner), batches[i].first, batches[i].last);
+        batches[i].owner = owner;
+        batches[i].first = batches[i].last = block;
     }
-    for (unsigned i = 0; i < PARCELS; i++)
-        if (parcels[i].owner != 0)
-            hak_remote_push(hak_heap_by_owner(parcels[i].owner), parcels[i].first, parcels[i].last);
+    for (unsigned i = 0; i < BATCHES; i++)
+        if (batches[i].owner != 0)
+            hak_remote_push(hak_heap_by_owner(batches[i].owner), batches[i].first, batches[i].last);
 }
 
-/* The class's foreign blocks: the heap has none afterwards. */
-static void *take_foreign(hak_heap_t *heap, unsigned cls)
+/* The class's remote blocks: the heap has none afterwards. */
+static void *take_remote(hak_heap_t *heap, unsigned c)
 {
-    void *list = heap->cls[cls].foreign;
-    heap->cls[cls].foreign = NULL;
-    heap->cls[cls].foreign_room = batch_of(cls);
+    void *list = heap->class[c].remote;
+    heap->class[c].remote = NULL;
+    heap->class[c].remote_left = batch_of(c);
     return list;
 }
 
-void hak_remote_send(hak_heap_t *heap, unsigned cls)
+void hak_remote_send(hak_heap_t *heap, unsigned c)
 {
-    hak_remote_send_list(take_foreign(heap, cls));
+    hak_remote_send_list(take_remote(heap, c));
 }
 
 /* A thread that runs out of blocks of the class while it frees so many of others keeps these, and as many of the
  * following as its bin holds. One that only frees, or has enough of its own, sends them home. */
-static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned cls)
+static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
 {
-    if (!heap->cls[cls].ran_out) {
-        hak_remote_send(heap, cls);
+    if (!heap->class[c].ran_out) {
+        hak_remote_send(heap, c);
         return;
     }
-    heap->cls[cls].ran_out = false;
-    heap->cls[cls].lacking = hak_thread.bins[cls].cap;
-    uint32_t n = batch_of(cls); /* blocks of it: what leads to one more leads back into it */
-    void *block = take_foreign(heap, cls);
+    heap->class[c].ran_out = false;
+    heap->class[c].remote_keep = hak_thread.bins[c].cap;
+    uint32_t n = batch_of(c); /* blocks of it: what leads to one more leads back into it */
+    void *block = take_remote(heap, c);
     for (void *next; block != NULL; block = next) {
         if (n-- == 0)
-            hak_freed_twice(block);
-        next = hak_next(block);
-        hak_check_begins(block);
-        hak_bin_push(block, cls * 16);
+            hak_link_freed_twice(block);
+        next = hak_link_next(block);
+        hak_link_check_begins(block);
+        hak_bin_push(block, c * 16);
     }
 }
 
 void hak_remote_init(hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++)
-        heap->cls[cls].foreign_room = batch_of(cls);
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        heap->class[c].remote_left = batch_of(c);
 }
 
 static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
@@ -145,30 +145,29 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
     if (hak_heap_attach_at_need() != NULL)
         hak_remote_free(p, entry);
     else
-        hak_remote_push(hak_heap_by_owner(hak_entry_high(entry)), p, p);
+        hak_remote_push(hak_heap_by_owner(hak_entry_owner(entry)), p, p);
 }
 
 void hak_remote_free(void *p, uint32_t entry)
 {
-    if (HAK_CHECK_LINKS && hak_unlikely(hak_is_sealed(p)))
-        hak_freed_twice(p);
+    hak_link_check_seal(p);
     hak_heap_t *heap = hak_thread.heap;
-    unsigned cls = hak_entry_low(entry) / 16;
+    unsigned c = hak_entry_bin(entry) / 16;
     if (hak_unlikely(heap == NULL)) {
         send_without_heap(p, entry);
         return;
     }
     hak_count_add(&heap->counters, HAK_COUNTER_remote_blocks, 1);
-    if (heap->cls[cls].lacking != 0) {
-        heap->cls[cls].lacking--;
-        hak_check_begins(p);
-        hak_bin_push(p, hak_entry_low(entry));
+    if (heap->class[c].remote_keep != 0) {
+        heap->class[c].remote_keep--;
+        hak_link_check_begins(p);
+        hak_bin_push(p, hak_entry_bin(entry));
         return;
     }
-    hak_set_next(p, heap->cls[cls].foreign);
-    heap->cls[cls].foreign = p;
-    if (hak_unlikely(--heap->cls[cls].foreign_room == 0))
-        batch_full(heap, cls);
+    hak_link_set(p, heap->class[c].remote);
+    heap->class[c].remote = p;
+    if (hak_unlikely(--heap->class[c].remote_left == 0))
+        batch_full(heap, c);
 }
 
 void hak_remote_drain(hak_heap_t *heap)
@@ -177,15 +176,15 @@ void hak_remote_drain(hak_heap_t *heap)
     void *block = take_inbox(heap);
     for (void *next; block != NULL; block = next) { /* ends: count_block */
         count_block(block, ++n);
-        next = hak_next(block);
+        next = hak_link_next(block);
         uint32_t offset = hak_map_get(block) ^ hak_entry(heap->owner, 0);
         if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
-            hak_remote_push(hak_heap_by_owner(hak_entry_high(hak_map_get(block))), block, block);
+            hak_remote_push(hak_heap_by_owner(hak_entry_owner(hak_map_get(block))), block, block);
             continue;
         }
-        hak_check_begins(block);
+        hak_link_check_begins(block);
         if (HAK_HARDEN)
-            hak_hard_receive(block, hak_map_get(block));
+            hak_quarantine_receive(block, hak_map_get(block));
         else
             hak_bin_push(block, offset);
     }

@@ -1,7 +1,7 @@
 /* retain.c: see retain.h. No state. */
 #include "mem/retain.h"
 
-void hak_retain_given(hak_retain_t *retain, uint64_t bytes)
+void hak_retain_released(hak_retain_t *retain, uint64_t bytes)
 {
     retain->owed -= hak_min(bytes, retain->owed);
     hak_retain_reused(retain, bytes);

@@ -1,5 +1,5 @@
 /* retain.h: how much free memory stays for reuse, and how much goes back to the system. Arithmetic only: the time comes in,
- * and the caller holds the lock of what it is about. The pool has one of these, and so has the cache of big blocks.
+ * and the caller holds the lock of what it is about. The pool has one of these, and so has the cache of huge blocks.
  *
  * The rule has two numbers.
  *   window  Memory that was free all through a window of time (HAKMEM_PURGE_DELAY_MS) goes back when it ends. That is `low`,
@@ -72,7 +72,7 @@ HAK_INLINE bool hak_retain_is_due(const hak_retain_t *retain, uint64_t floor)
 }
 
 /* Some that were free went back to the system. */
-void hak_retain_given(hak_retain_t *retain, uint64_t bytes);
+void hak_retain_released(hak_retain_t *retain, uint64_t bytes);
 /* Looks at the clock: ends the window if it is over. */
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
 /* The system has refused to take some back: nothing is due before a window is over, or each free would try all of it again. */

@@ -6,7 +6,7 @@
 #include "base/types.h"
 
 /* Bytes that stay mapped then though they are free: the system may refuse them next time. The pool keeps as many, and so do the
- * ranges of big blocks. */
+ * ranges of huge blocks. */
 #define HAK_IDLE_WHEN_SCARCE ((size_t)16 << 20)
 
 extern _Atomic bool hak_scarce HAK_HIDDEN;

@@ -2,17 +2,19 @@
 #include "mem/slab.h"
 
 #include "base/message.h"
+#include "mem/chunk.h"
+#include "mem/link.h"
 #include "mem/remote.h"
 
 #include <string.h>
 
-#define SPARE_SLICES 4u                      /* in the longest slab that a heap keeps when it is empty */
+#define EMPTY_SLICES 4u                      /* in the longest slab that a heap keeps when it is empty */
 #define PURGED_FIRST 73u                     /* the first class of which one block is carved at a time */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN) /* blocks in a slice */
 
 static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
 {
-    hak_slab_t **list = &heap->cls[slab->cls].slabs;
+    hak_slab_t **list = &heap->class[slab->class].slabs;
     slab->prev = NULL;
     slab->next = *list;
     if (slab->next != NULL)
@@ -25,7 +27,7 @@ static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab)
 {
     if (slab->next != NULL)
         slab->next->prev = slab->prev;
-    *(slab->prev != NULL ? &slab->prev->next : &heap->cls[slab->cls].slabs) = slab->next;
+    *(slab->prev != NULL ? &slab->prev->next : &heap->class[slab->class].slabs) = slab->next;
     slab->listed = false;
 }
 
@@ -46,33 +48,33 @@ static uint8_t touched_slices(const hak_slab_t *slab)
 /* Empty slabs stay with the heap, for any class that needs one of their length. */
 static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices)
 {
-    for (uint32_t i = heap->spares; i-- != 0;) {
-        hak_slab_t *slab = heap->spare[i];
+    for (uint32_t i = heap->empty_count; i-- != 0;) {
+        hak_slab_t *slab = heap->empty_slabs[i];
         if (slab->slices != slices)
             continue;
-        heap->spare[i] = heap->spare[--heap->spares];
+        heap->empty_slabs[i] = heap->empty_slabs[--heap->empty_count];
         return slab;
     }
-    hak_slab_t *slab = hak_run_take(slices, 1);
+    hak_slab_t *slab = hak_chunk_take_run(slices, 1);
     if (slab != NULL)
         slab->touched = 0;
     return slab;
 }
 
-static void give_run(hak_heap_t *heap, hak_slab_t *slab)
+static void release_run(hak_heap_t *heap, hak_slab_t *slab)
 {
     slab->touched = touched_slices(slab);
     bool own =
         hak_thread.heap == heap; /* and not somebody's that frees what the heap's thread does not come for */
-    if (own && slab->slices <= SPARE_SLICES && heap->spares < HAK_SPARE)
-        heap->spare[heap->spares++] = slab;
+    if (own && slab->slices <= EMPTY_SLICES && heap->empty_count < HAK_EMPTY_SLABS)
+        heap->empty_slabs[heap->empty_count++] = slab;
     else
-        hak_run_give(slab, slab->touched);
+        hak_chunk_release_run(slab, slab->touched);
 }
 
-static hak_slab_t *make_slab(hak_heap_t *heap, unsigned cls)
+static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = take_run(heap, hak_class_slices(cls));
+    hak_slab_t *slab = take_run(heap, hak_class_slices(c));
     if (slab == NULL)
         return NULL;
     slab->free = NULL;
@@ -80,11 +82,11 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned cls)
     slab->free_count = 0;
     slab->carved = 0;
     slab->purged = 0;
-    slab->capacity = hak_class_capacity(cls);
-    slab->size = (uint32_t)hak_class_size(cls);
-    slab->cls = (uint16_t)cls;
+    slab->capacity = hak_class_capacity(c);
+    slab->size = (uint32_t)hak_class_size(c);
+    slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
-    set_entries(slab, hak_heap_entry(heap, cls));
+    set_entries(slab, hak_heap_entry(heap, c));
     list_slab(heap, slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
     return slab;
@@ -95,12 +97,12 @@ static void release_slab(hak_heap_t *heap, hak_slab_t *slab)
     unlist_slab(heap, slab);
     set_entries(slab, 0);
     if (HAK_HARDEN)
-        hak_guard_forget(hak_slab_base(slab), slab->size, hak_slab_edge(slab));
+        hak_harden_forget(hak_slab_base(slab), slab->size, hak_slab_edge(slab));
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_released, 1);
-    give_run(heap, slab);
+    release_run(heap, slab);
 }
 
-static uint32_t index_of(const hak_slab_t *slab, const void *block)
+static uint32_t block_index(const hak_slab_t *slab, const void *block)
 {
     return (uint32_t)((size_t)((const char *)block - hak_slab_base(slab)) / slab->size);
 }
@@ -129,28 +131,28 @@ static bool is_empty(const hak_slab_t *slab)
     return slab->free_count == slab->carved;
 }
 
-bool hak_slab_grow(void *p, unsigned cls)
+bool hak_slab_grow(void *p, unsigned c)
 {
     hak_slab_t *slab = hak_slab_of(p);
-    if (!hak_run_grow(slab, hak_class_slices(cls)))
+    if (!hak_chunk_grow_run(slab, hak_class_slices(c)))
         return false;
-    slab->size = (uint32_t)hak_class_size(cls);
-    slab->cls = (uint16_t)cls;
+    slab->size = (uint32_t)hak_class_size(c);
+    slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
-    set_entries(slab, hak_heap_entry(slab->heap, cls));
+    set_entries(slab, hak_heap_entry(slab->heap, c));
     return true;
 }
 
-hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned cls)
+hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
 {
-    hak_slab_t *slab = from->cls[cls].slabs;
+    hak_slab_t *slab = from->class[c].slabs;
     if (slab == NULL)
         return NULL;
     unlist_slab(from, slab);
     slab->heap = to;
     /* Who frees one of its blocks reads the new owner from these entries. */
     atomic_thread_fence(memory_order_release);
-    set_entries(slab, hak_heap_entry(to, cls));
+    set_entries(slab, hak_heap_entry(to, c));
     list_slab(to, slab);
     return slab;
 }
@@ -160,7 +162,7 @@ static HAK_COLD _Noreturn void too_many(const hak_slab_t *slab, const void *bloc
 {
     hak_fatal(
         "double free of %x or of a block beside it (class %u): more blocks of a slab are free than it has",
-        (uint64_t)(uintptr_t)block, (uint64_t)slab->cls);
+        (uint64_t)(uintptr_t)block, (uint64_t)slab->class);
 }
 
 /* After blocks came back: the slab has some to take, or is empty and is released. */
@@ -177,7 +179,7 @@ static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *las
 {
     if (hak_unlikely(slab->free_count + n > slab->carved))
         too_many(slab, first);
-    hak_set_next(last, slab->free);
+    hak_link_set(last, slab->free);
     slab->free = first;
     slab->free_count += n;
     settle(heap, slab);
@@ -197,49 +199,49 @@ static bool in_same_slice(const void *a, const void *b)
 void hak_slab_put_list(hak_heap_t *heap, void *list)
 {
     uint64_t n = 0;
-    void *foreign = NULL;
+    void *remote = NULL;
     while (list != NULL) {
         void *first = list;
         void *last = first;
         uint32_t chain = 1;
         hak_slab_t *slab = hak_slab_of(first);
         const char *base = hak_slab_base(slab);
-        hak_check_start(slab, (size_t)((char *)first - base), first);
-        while ((list = hak_next(last)) != NULL && in_same_slice(list, first) && chain < CHAIN_MOST) {
+        hak_link_check_start(slab, (size_t)((char *)first - base), first);
+        while ((list = hak_link_next(last)) != NULL && in_same_slice(list, first) && chain < CHAIN_MOST) {
             last = list;
             chain++;
-            hak_check_start(slab, (size_t)((char *)last - base), last);
+            hak_link_check_start(slab, (size_t)((char *)last - base), last);
         }
         n += chain;
         if (hak_likely(atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)) {
             put_chain(heap, slab, first, last, chain);
             continue;
         }
-        hak_set_next(last, foreign);
-        foreign = first;
+        hak_link_set(last, remote);
+        remote = first;
     }
-    if (foreign != NULL)
-        hak_remote_send_list(foreign);
+    if (remote != NULL)
+        hak_remote_send_list(remote);
     hak_count_add(&heap->counters, HAK_COUNTER_blocks_flushed, n);
 }
 
 /* Links the n blocks from `first` on in random order. They are filled, as all memory that was never used or that
- * hak_guard_forget has seen, but in debug. */
+ * hak_harden_forget has seen, but in debug. */
 static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
 {
     uint16_t order[HAK_OS_PAGE / 16];
     void *list = NULL;
     for (size_t i = 0; i < n; i++) {
-        size_t j = ((hak_random() >> 32) * (i + 1)) >> 32;
+        size_t j = ((hak_thread_random() >> 32) * (i + 1)) >> 32;
         order[i] = order[j];
         order[j] = (uint16_t)i;
     }
     for (size_t i = 0; i < n; i++) {
         char *block = first + order[i] * (size_t)slab->size;
         if (HAK_FILL_BYTE != 0)
-            hak_guard_fill_any(block, slab->size);
-        *hak_guard_state(block) = HAK_BLOCK_FREE;
-        hak_set_next(block, list);
+            hak_harden_fill_any(block, slab->size);
+        *hak_harden_state(block) = HAK_BLOCK_FREE;
+        hak_link_set(block, list);
         list = block;
     }
     return list;
@@ -248,20 +250,21 @@ static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
 /* One of a set; any, where an enemy could tell the lowest beforehand. */
 static uint32_t pick(uint32_t set)
 {
-    uint32_t skipped = HAK_HARDEN ? (uint32_t)(hak_random() >> 32) % (uint32_t)__builtin_popcount(set) : 0;
+    uint32_t skipped =
+        HAK_HARDEN ? (uint32_t)(hak_thread_random() >> 32) % (uint32_t)__builtin_popcount(set) : 0;
     for (; skipped != 0; skipped--)
         set &= set - 1;
     return (uint32_t)__builtin_ctz(set);
 }
 
 /* A purged block has no seal that would show its second free. What that wrote, or its next owner, is seen here. */
-static HAK_COLD _Noreturn void purged_is_spoilt(const void *block)
+static HAK_COLD _Noreturn void purged_is_corrupted(const void *block)
 {
     if (HAK_HARDEN)
-        hak_guard_spoilt(block);
-    if (hak_is_sealed(block))
-        hak_freed_twice(block);
-    hak_bad_link(block);
+        hak_harden_corrupted(block);
+    if (hak_link_is_sealed(block))
+        hak_link_freed_twice(block);
+    hak_link_corrupted(block);
 }
 
 /* One of the blocks whose pages went back. They come before those that were never handed out: the pages that they share with
@@ -270,10 +273,10 @@ static HAK_NOINLINE void *take_purged(hak_slab_t *slab)
 {
     uint32_t index = pick(slab->purged);
     void *block = block_at(slab, index);
-    if ((HAK_HARDEN || HAK_CHECK_LINKS) && !hak_guard_is_held(block))
-        purged_is_spoilt(block);
+    if ((HAK_HARDEN || HAK_CHECK_LINKS) && !hak_harden_is_unlinked(block))
+        purged_is_corrupted(block);
     remove_purged(slab, 1u << index);
-    hak_set_next(block, NULL);
+    hak_link_set(block, NULL);
     return block;
 }
 
@@ -281,7 +284,7 @@ static HAK_NOINLINE void *take_purged(hak_slab_t *slab)
  * it came from the pool, and no slab that the heap has made of that since got as far as the block. */
 static bool carves_zero(const hak_slab_t *slab)
 {
-    if (HAK_HARDEN || slab->free != NULL || slab->cls < PURGED_FIRST)
+    if (HAK_HARDEN || slab->free != NULL || slab->class < PURGED_FIRST)
         return false;
     return slab->purged != 0 || (slab->clean && slab->carved * slab->size >= slab->touched * HAK_SLICE);
 }
@@ -300,23 +303,23 @@ static void *carve(hak_slab_t *slab)
 /* With a profile clang peels this loop instead, for the mean of all programs: 4 % more instructions under perl. */
 #pragma GCC unroll 8
     for (size_t i = 1; i < n; i++, block += slab->size)
-        hak_set_next(block, block + slab->size);
-    hak_set_next(block, NULL);
+        hak_link_set(block, block + slab->size);
+    hak_link_set(block, NULL);
     return first;
 }
 
 /* One that has blocks to take; NULL when memory is out. */
-HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned cls)
+HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = heap->cls[cls].slabs;
-    if (slab == NULL && (slab = hak_heap_adopt_slab(heap, cls)) == NULL)
-        slab = make_slab(heap, cls);
+    hak_slab_t *slab = heap->class[c].slabs;
+    if (slab == NULL && (slab = hak_heap_adopt_slab(heap, c)) == NULL)
+        slab = make_slab(heap, c);
     return slab;
 }
 
-void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
+void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = slab_with_blocks(heap, cls);
+    hak_slab_t *slab = slab_with_blocks(heap, c);
     if (slab == NULL)
         return NULL;
     void *list = slab->free;
@@ -329,17 +332,17 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned cls)
     return list;
 }
 
-void *hak_slab_take_zero(hak_heap_t *heap, unsigned cls, bool *zero)
+void *hak_slab_take_zero(hak_heap_t *heap, unsigned c, bool *zero)
 {
     hak_slab_t *slab =
-        slab_with_blocks(heap, cls); /* from which the blocks will come: it is the first of its list */
+        slab_with_blocks(heap, c); /* from which the blocks will come: it is the first of its list */
     *zero = slab != NULL && carves_zero(slab);
-    return slab != NULL ? hak_slab_take_blocks(heap, cls) : NULL;
+    return slab != NULL ? hak_slab_take_blocks(heap, c) : NULL;
 }
 
-void *hak_slab_take_one(hak_heap_t *heap, unsigned cls)
+void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = slab_with_blocks(heap, cls);
+    hak_slab_t *slab = slab_with_blocks(heap, c);
     if (slab == NULL)
         return NULL;
     if (slab->free == NULL) {
@@ -348,7 +351,7 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned cls)
         slab->free_count = slab->carved - before;
     }
     void *block = slab->free;
-    slab->free = hak_next(block);
+    slab->free = hak_link_next(block);
     slab->free_count--;
     if (slab->free == NULL && slab->carved == slab->capacity)
         unlist_slab(heap, slab);
@@ -357,33 +360,33 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned cls)
 
 void hak_slab_release_empty(hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
         hak_slab_t *next;
-        for (hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; slab = next) {
+        for (hak_slab_t *slab = heap->class[c].slabs; slab != NULL; slab = next) {
             next = slab->next;
             if (is_empty(slab))
                 release_slab(heap, slab);
         }
     }
-    while (heap->spares != 0) {
-        hak_slab_t *slab = heap->spare[--heap->spares];
-        hak_run_give(slab, slab->touched);
+    while (heap->empty_count != 0) {
+        hak_slab_t *slab = heap->empty_slabs[--heap->empty_count];
+        hak_chunk_release_run(slab, slab->touched);
     }
 }
 
 /* Takes the free blocks of all slabs of a class, linked; the caller holds the heap's lock. */
-static void *take_all_free(hak_heap_t *heap, unsigned cls)
+static void *take_all_free(hak_heap_t *heap, unsigned c)
 {
     void *list = NULL;
     hak_slab_t *next;
-    for (hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; slab = next) { /* each slab once */
+    for (hak_slab_t *slab = heap->class[c].slabs; slab != NULL; slab = next) { /* each slab once */
         next = slab->next;
         if (slab->free == NULL)
             continue;
         void *last = slab->free;
         for (uint32_t n = slab->free_count; n > 1; n--)
-            last = hak_next(last);
-        hak_set_next(last, list);
+            last = hak_link_next(last);
+        hak_link_set(last, list);
         list = slab->free;
         slab->free = NULL;
         slab->free_count = 0;
@@ -407,8 +410,8 @@ static batch_t next_batch(void **list)
 {
     batch_t batch = {.slab = hak_slab_of(*list)};
     void *block = *list;
-    for (; block != NULL && hak_slab_of(block) == batch.slab; block = hak_next(block))
-        batch.blocks |= 1u << index_of(batch.slab, block);
+    for (; block != NULL && hak_slab_of(block) == batch.slab; block = hak_link_next(block))
+        batch.blocks |= 1u << block_index(batch.slab, block);
     *list = block;
     return batch;
 }
@@ -431,7 +434,7 @@ static hak_heap_t *lock_owner(hak_slab_t *slab)
 static void unlock_owner(hak_heap_t *heap)
 {
     hak_os_unlock(&heap->lock);
-    hak_remote_tend(heap); /* somebody may have found the lock taken */
+    hak_remote_flush_unattended(heap); /* somebody may have found the lock taken */
 }
 
 /* Those that were purged before come along: their neighbours share pages with them. */
@@ -487,7 +490,7 @@ static void put_batch(const batch_t *batch)
     add_purged(slab, batch->purged);
     for (uint32_t rest = batch->blocks & ~batch->purged; rest != 0; rest &= rest - 1) {
         void *block = block_at(slab, (uint32_t)__builtin_ctz(rest));
-        hak_set_next(block, slab->free);
+        hak_link_set(block, slab->free);
         slab->free = block;
         slab->free_count++;
     }
@@ -517,10 +520,10 @@ static bool purge_list(hak_heap_t *heap, void *list)
 
 void hak_slab_purge_free(hak_heap_t *heap)
 {
-    for (unsigned cls = PURGED_FIRST; !HAK_CHECKS && cls <= HAK_MID_CLASSES; cls++) {
+    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES; c++) {
         if (!hak_os_try_lock(&heap->lock))
             return;
-        void *list = take_all_free(heap, cls);
+        void *list = take_all_free(heap, c);
         hak_os_unlock(&heap->lock);
         if (!purge_list(heap, list))
             return;
@@ -531,31 +534,31 @@ void hak_slab_purge_free(hak_heap_t *heap)
 static uint32_t check_free(const hak_slab_t *slab)
 {
     uint32_t n = 0;
-    for (void *block = slab->free; block != NULL; block = hak_next(block), n++) {
+    for (void *block = slab->free; block != NULL; block = hak_link_next(block), n++) {
         size_t at = (size_t)((char *)block - hak_slab_base(slab));
-        uint32_t index = index_of(slab, block);
+        uint32_t index = block_index(slab, block);
         if (n > slab->carved || at % slab->size != 0 || index >= hak_slab_edge(slab) ||
             hak_slab_is_purged(slab, index))
             hak_fatal("free list of slab %x holds %x, class %u", (uint64_t)(uintptr_t)hak_slab_base(slab),
-                      (uint64_t)(uintptr_t)block, (uint64_t)slab->cls);
+                      (uint64_t)(uintptr_t)block, (uint64_t)slab->class);
     }
     return n;
 }
 
 void hak_slab_check(const hak_heap_t *heap)
 {
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
         const hak_slab_t *prev = NULL;
-        for (const hak_slab_t *slab = heap->cls[cls].slabs; slab != NULL; prev = slab, slab = slab->next) {
+        for (const hak_slab_t *slab = heap->class[c].slabs; slab != NULL; prev = slab, slab = slab->next) {
             const char *base = hak_slab_base(slab);
             uint32_t n = check_free(slab);
             uint32_t edge = hak_slab_edge(slab);
-            if (n != slab->free_count || edge > slab->capacity || slab->cls != cls || !slab->listed ||
+            if (n != slab->free_count || edge > slab->capacity || slab->class != c || !slab->listed ||
                 (slab->free == NULL && slab->carved == slab->capacity) ||
-                (slab->purged != 0 && (cls < PURGED_FIRST || slab->purged >> edge != 0)) ||
-                slab->prev != prev || slab->heap != heap || hak_map_get(base) != hak_heap_entry(heap, cls))
+                (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
+                slab->prev != prev || slab->heap != heap || hak_map_get(base) != hak_heap_entry(heap, c))
                 hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
-                          (uint64_t)(uintptr_t)base, (uint64_t)cls, (uint64_t)n, (uint64_t)slab->free_count);
+                          (uint64_t)(uintptr_t)base, (uint64_t)c, (uint64_t)n, (uint64_t)slab->free_count);
         }
     }
 }

@@ -6,12 +6,12 @@
 #include "base/classes.h"
 
 typedef struct hak_memory_view {
-    size_t mapped;            /* bytes of address space, but for big blocks in use */
+    size_t mapped;            /* bytes of address space, but for huge blocks in use */
     size_t used;              /* of them, bytes in blocks that are in use */
-    size_t kept;              /* of them, bytes that malloc_trim would give back at least */
+    size_t trimmable;         /* of them, bytes that malloc_trim would give back at least */
     size_t free[HAK_CLASSES]; /* free blocks of each class: in slabs, and in the caller's bins */
-    size_t big_blocks;        /* in use */
-    size_t big_bytes;         /* in them */
+    size_t huge_blocks;       /* in use */
+    size_t huge_bytes;        /* in them */
 } hak_memory_view_t;
 
 /* Blocks in other threads' bins and on their way between threads count as used, which is at most a few MiB a thread. */

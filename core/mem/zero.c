@@ -1,8 +1,10 @@
-/* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and guard.h's state of the place says
+/* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and harden.h's state of the place says
  * whether it is taken: no lock, a place is whose exchange of the state succeeds. Runs stay. */
 #include "mem/zero.h"
 
-#include "mem/hard.h"
+#include "mem/chunk.h"
+#include "mem/guard.h"
+#include "mem/quarantine.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -18,10 +20,10 @@ static _Atomic(char *) runs[RUNS]; /* in use from [0] on */
 static void *take_from(char *run, unsigned kind)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        char *p = run + hak_random() % PLACES * HAK_ALIGN;
-        uint8_t *state = hak_guard_state(p);
+        char *p = run + hak_thread_random() % PLACES * HAK_ALIGN;
+        uint8_t *state = hak_harden_state(p);
         uint8_t found = __atomic_load_n(state, __ATOMIC_RELAXED);
-        if (found < HAK_BLOCK_USED && !hak_was_last(p) &&
+        if (found < HAK_BLOCK_USED && !hak_quarantine_was_last(p) &&
             __atomic_compare_exchange_n(state, &found, (uint8_t)(HAK_BLOCK_USED | kind), false,
                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             return p;
@@ -32,13 +34,13 @@ static void *take_from(char *run, unsigned kind)
 /* Another run in place i, unless somebody is faster. False when memory is out. */
 static bool add_run(unsigned i)
 {
-    hak_slab_t *slab = hak_run_take(RUN_SLICES, 1);
+    hak_slab_t *slab = hak_chunk_take_run(RUN_SLICES, 1);
     if (slab == NULL)
         return false;
     char *run = hak_slab_base(slab);
     char *none = NULL;
     slab->heap = NULL;
-    slab->cls = 0;
+    slab->class = 0;
     slab->size = 0;
     hak_guard_forbid(run, RUN_SLICES * HAK_SLICE);
     for (unsigned at = 0; at < RUN_SLICES; at++)
@@ -50,30 +52,30 @@ static bool add_run(unsigned i)
     for (unsigned at = 0; at < RUN_SLICES; at++)
         hak_map_set(run + at * HAK_SLICE, 0);
     if (hak_os_make_writable(run, RUN_SLICES * HAK_SLICE))
-        hak_run_give(slab, 0);
+        hak_chunk_release_run(slab, 0);
     return true;
 }
 
 void *hak_zero_take(unsigned kind)
 {
     if (hak_thread.heap == NULL && hak_heap_attach_at_need() == NULL)
-        return hak_hard_malloc_none(kind);
+        return hak_harden_malloc_none(kind);
     for (unsigned i = 0; i < RUNS; i++) {
         char *run = atomic_load_explicit(&runs[i], memory_order_acquire);
         if (run == NULL) {
             if (!add_run(i))
-                return hak_hard_malloc_none(kind);
+                return hak_harden_malloc_none(kind);
             run = atomic_load_explicit(&runs[i], memory_order_acquire);
         }
         void *p = take_from(run, kind);
         if (p != NULL)
             return p;
     }
-    return hak_hard_malloc_none(kind);
+    return hak_harden_malloc_none(kind);
 }
 
-void hak_zero_give(void *p)
+void hak_zero_free(void *p)
 {
-    hak_note_last(p);
-    __atomic_store_n(hak_guard_state(p), HAK_BLOCK_FREE, __ATOMIC_RELEASE);
+    hak_quarantine_note_last(p);
+    __atomic_store_n(hak_harden_state(p), HAK_BLOCK_FREE, __ATOMIC_RELEASE);
 }

@@ -10,12 +10,12 @@ static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_ZERO, "they must not look like a clas
 
 static inline bool hak_is_zero_entry(uint32_t entry)
 {
-    return hak_entry_low(entry) == HAK_ENTRY_ZERO;
+    return hak_entry_kind(entry) == HAK_ENTRY_ZERO;
 }
 
 /* A block of no bytes; an ordinary one when there are too many. NULL when memory is out. Its state has its kind. */
 void *hak_zero_take(unsigned kind);
 /* Frees one, which is in use. */
-void hak_zero_give(void *p);
+void hak_zero_free(void *p);
 
 #endif

@@ -200,7 +200,7 @@ bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
     return done;
 }
 
-void hak_os_huge_pages(void *address, size_t size, bool on)
+void hak_os_thp(void *address, size_t size, bool on)
 {
     hak_call(SYS_madvise, (long)address, (long)size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }

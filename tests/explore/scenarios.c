@@ -6,8 +6,8 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
-#include "mem/hard.h"
-#include "mem/huge.h"
+#include "mem/harden_fast.h"
+#include "mem/oversize.h"
 #include "mem/remote.h"
 
 enum {
@@ -30,7 +30,7 @@ static void *new_block(size_t size)
 
 static void note_use(void)
 {
-    used_before = hak_pool_view().used;
+    used_before = hak_chunk_view().used;
 }
 
 // The thread has a heap of its own from now on: the first few blocks of a thread may come from others' heaps.
@@ -87,18 +87,18 @@ static void expect_different(void)
 }
 
 // What waits in the hardened variants goes back, the block freed last included.
-static void let_go(void)
+static void flush_quarantine(void)
 {
 #if HAK_HARDEN
     hak_thread.last = NULL;
-    hak_hard_release_late(true);
-    hak_hard_let_go(true);
+    hak_quarantine_flush_other(true);
+    hak_quarantine_flush_oversize(true);
 #endif
 }
 
 static void empty_out(void)
 {
-    let_go();
+    flush_quarantine();
     hak_heap_trim();
 }
 
@@ -117,8 +117,8 @@ static void expect_nothing_lost(void)
 {
     empty_out();
     empty_out();
-    CHECK(hak_pool_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
-          hak_pool_view().used, used_before);
+    CHECK(hak_chunk_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
+          hak_chunk_view().used, used_before);
 }
 
 // Nobody will come for it.
@@ -198,8 +198,8 @@ static void look_and_trim(void)
 
 static void expect_all_came_back(void)
 {
-    CHECK(hak_pool_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
-          hak_pool_view().used, used_before);
+    CHECK(hak_chunk_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
+          hak_chunk_view().used, used_before);
 }
 
 static const scenario_t ending = {
@@ -264,7 +264,7 @@ static void free_second_and_trim(void)
     empty_out();
 }
 
-// The handshake of hak_remote_tend where stores are seen late.
+// The handshake of hak_remote_flush_unattended where stores are seen late.
 static const scenario_t late_orphan = {
     .name = "late_orphan",
     .sentence = "As orphan, with stores that are seen late.",
@@ -417,7 +417,7 @@ static void grow_big(void)
     given[0] = grown;
 }
 
-static void take_big(void)
+static void take_huge(void)
 {
     taken[0] = new_block(BIG);
     CHECK(hakmem_usable_size(taken[0]) >= BIG, "the allocator does not know a block that it has handed out");
@@ -429,7 +429,7 @@ static void check_bigs(void)
     CHECK(hakmem_usable_size(given[0]) >= BIGGER, "the allocator forgot a block that it has moved");
     hakmem_free(given[0]);
     hakmem_free(taken[0]);
-    let_go();
+    flush_quarantine();
     hakmem_trim();
     CHECK(hak_extent_view().live == 0, "%zu bytes of big blocks are left", hak_extent_view().live);
 }
@@ -441,7 +441,7 @@ static const scenario_t big_move = {
     .threads = 2,
     .least = 10,
     .prepare = {give_big, have_heap},
-    .act = {grow_big, take_big},
+    .act = {grow_big, take_huge},
     .finish = {check_bigs},
 };
 
@@ -501,7 +501,7 @@ static void churn_big(void)
 
 static void expect_no_big(void)
 {
-    let_go();
+    flush_quarantine();
     hakmem_trim();
     CHECK(hak_extent_view().live == 0 && hak_extent_view().dirty == 0, "%zu bytes of big blocks are left",
           hak_extent_view().live + hak_extent_view().dirty);
@@ -510,7 +510,7 @@ static void expect_no_big(void)
 static void free_big_to_cache(void)
 {
     hakmem_free(given[0]);
-    hak_huge_release_kept(hak_thread.heap);
+    hak_oversize_flush_cache(hak_thread.heap);
 }
 
 static const scenario_t big_cache = {
@@ -545,7 +545,7 @@ static void set_another_aside(void)
 
 static void visit_all(void)
 {
-    hak_heaps_tend((uint32_t)hak_os_now_ms() + 10000);
+    hak_heaps_flush_unattended((uint32_t)hak_os_now_ms() + 10000);
 }
 
 static const scenario_t stash = {
@@ -636,7 +636,7 @@ static void take_blocks(void)
     taken[1] = new_block(BLOCK);
     taken[2] = new_block(300000);
     hakmem_free(taken[2]);
-    hak_huge_release_kept(hak_thread.heap);
+    hak_oversize_flush_cache(hak_thread.heap);
 }
 
 static const scenario_t fork_small = {
@@ -742,10 +742,10 @@ static const scenario_t fork_raw_big = {
 // The pool's lock; one slice each.
 static void take_run(void)
 {
-    hak_slab_t *run = hak_run_take(1, 1);
+    hak_slab_t *run = hak_chunk_take_run(1, 1);
     CHECK(run != NULL, "no memory");
     taken[acting()] = run;
-    hak_run_give(run, 1);
+    hak_chunk_release_run(run, 1);
 }
 
 static const scenario_t locks = {

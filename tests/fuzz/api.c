@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mem/hard.h"
+#include "mem/harden_fast.h"
 
 #define THREADS   3
 #define FORKS     2  // of an input, at most
@@ -461,8 +461,8 @@ static void release_all(void)
 {
 #if HAK_HARDEN
     hak_thread.last = NULL;
-    hak_hard_release_late(true);
-    hak_hard_let_go(true);
+    hak_quarantine_flush_other(true);
+    hak_quarantine_flush_oversize(true);
 #endif
     malloc_trim(0);
 }

@@ -7,10 +7,10 @@ static void test_class_holds_its_sizes(void **state)
 {
     (void)state;
     for (size_t size = 0; size <= HAK_CLASS_MAX; size++) {
-        const unsigned cls = hak_class_of(size);
-        assert_in_range(cls, 1, HAK_CLASSES - 1);
-        assert_true(hak_class_size(cls) >= size);
-        assert_true(cls == 1 || hak_class_size(cls - 1) < size);
+        const unsigned c = hak_class_of(size);
+        assert_in_range(c, 1, HAK_CLASSES - 1);
+        assert_true(hak_class_size(c) >= size);
+        assert_true(c == 1 || hak_class_size(c - 1) < size);
     }
 }
 
@@ -28,10 +28,10 @@ static void test_waste_is_bounded(void **state)
 static void test_classes_are_aligned_and_ascend(void **state)
 {
     (void)state;
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
-        assert_int_equal(hak_class_size(cls) % HAK_ALIGN, 0);
-        assert_true(cls == 1 || hak_class_size(cls) > hak_class_size(cls - 1));
-        assert_int_equal(hak_class_of(hak_class_size(cls)), cls);
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        assert_int_equal(hak_class_size(c) % HAK_ALIGN, 0);
+        assert_true(c == 1 || hak_class_size(c) > hak_class_size(c - 1));
+        assert_int_equal(hak_class_of(hak_class_size(c)), c);
     }
     assert_int_equal(hak_class_size(HAK_CLASSES - 1), HAK_CLASS_MAX);
 }
@@ -39,13 +39,13 @@ static void test_classes_are_aligned_and_ascend(void **state)
 static void test_slabs_hold_their_capacity(void **state)
 {
     (void)state;
-    for (unsigned cls = 1; cls < HAK_CLASSES; cls++) {
-        const size_t bytes = (size_t)hak_class_slices(cls) * HAK_SLICE;
-        assert_true(hak_class_capacity(cls) >= 1);
-        assert_true(hak_class_capacity(cls) * hak_class_size(cls) <= bytes);
-        assert_true(hak_class_slices(cls) < HAK_CHUNK_SLICES);
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        const size_t bytes = (size_t)hak_class_slices(c) * HAK_SLICE;
+        assert_true(hak_class_capacity(c) >= 1);
+        assert_true(hak_class_capacity(c) * hak_class_size(c) <= bytes);
+        assert_true(hak_class_slices(c) < HAK_CHUNK_SLICES);
         // Above that one is carved at a time, and a set of 32 bits says which are purged.
-        assert_true(hak_class_size(cls) <= HAK_OS_PAGE / 2 || hak_class_capacity(cls) < 32);
+        assert_true(hak_class_size(c) <= HAK_OS_PAGE / 2 || hak_class_capacity(c) < 32);
     }
 }
 

@@ -38,9 +38,9 @@ static void test_bins_have_an_end(void **state)
 {
     (void)state;
     take_many((void *)SMALL);
-    assert_true(hak_pool_view().used > (size_t)MANY * SMALL);
+    assert_true(hak_chunk_view().used > (size_t)MANY * SMALL);
     free_many();
-    assert_in_range(hak_pool_view().used, 0, 1 << 20);
+    assert_in_range(hak_chunk_view().used, 0, 1 << 20);
 }
 
 static void test_blocks_of_a_finished_thread(void **state)
@@ -49,9 +49,9 @@ static void test_blocks_of_a_finished_thread(void **state)
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, take_many, (void *)MID), 0);
     pthread_join(thread, NULL);
-    assert_true(hak_pool_view().used > (size_t)MANY * MID);
+    assert_true(hak_chunk_view().used > (size_t)MANY * MID);
     free_many();
-    assert_in_range(hak_pool_view().used, 0, 4 << 20);
+    assert_in_range(hak_chunk_view().used, 0, 4 << 20);
 }
 
 // One thread puts blocks here, another takes and frees them, half a ring at a time: while it does, the first one goes on
@@ -76,7 +76,7 @@ static void test_nothing_is_lost_between_threads(void **state)
 {
     (void)state;
     hakmem_trim();
-    const size_t before = hak_pool_view().used;
+    const size_t before = hak_chunk_view().used;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, free_from_ring, NULL), 0);
     for (size_t i = 0; i < PASSES; i++) {
@@ -90,7 +90,7 @@ static void test_nothing_is_lost_between_threads(void **state)
     }
     pthread_join(thread, NULL);
     hakmem_trim();
-    assert_int_equal(hak_pool_view().used, before);
+    assert_int_equal(hak_chunk_view().used, before);
 }
 
 int main(void)

@@ -10,8 +10,8 @@
 #include "hakmem.h"
 #include "mem/chunk.h"
 #include "map/map.h"
-#include "mem/guard.h"
-#include "mem/hard.h"
+#include "mem/harden.h"
+#include "mem/harden_fast.h"
 #include "mem/view.h"
 
 enum {
@@ -208,8 +208,9 @@ static void test_no_line_has_a_secret(void **state)
 {
     (void)state;
     char *block = hakmem_alloc(40);
-    uint64_t secrets[6] = {hak_guard_keys.link,   hak_guard_keys.echo,          hak_guard_keys.echo_factor,
-                           hak_guard_keys.canary, hak_guard_keys.canary_factor, word_at(block + 40)};
+    uint64_t secrets[6] = {hak_harden_keys.link,          hak_harden_keys.mirror,
+                           hak_harden_keys.mirror_factor, hak_harden_keys.canary,
+                           hak_harden_keys.canary_factor, word_at(block + 40)};
     for (size_t i = 0; i < 8; i++) {
         block[40 + i]++;
         assert_int_equal(end_of(free_it, block, 0), SIGABRT);
@@ -542,7 +543,7 @@ static size_t bytes_in_use(void)
 {
     hak_memory_view_t view;
     hak_memory_view(&view);
-    return view.used + view.big_bytes;
+    return view.used + view.huge_bytes;
 }
 
 // Blocks that the system does not make accessible wait on, and are freed when it does.
@@ -583,11 +584,11 @@ static void test_refused_blocks_go_with_their_chunks(void **state)
     for (int i = 0; i < MANY; i++) {
         hakmem_free(blocks[i]);
     }
-    const hak_pool_view_t before = hak_pool_view();
+    const hak_chunk_view_t before = hak_chunk_view();
     refusing = true;
-    const bool any = hak_hard_let_go(true);
+    const bool any = hak_quarantine_flush_oversize(true);
     refusing = false;
-    const hak_pool_view_t after = hak_pool_view();
+    const hak_chunk_view_t after = hak_chunk_view();
     assert_true(any);
     assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
     assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);

@@ -130,7 +130,7 @@ static void test_each_slice_of_an_owner(void **state)
     assert_non_null(area);
     assert_true(hak_map_cover(area, 64 * HAK_SLICE));
     hak_map_set(area + 3 * HAK_SLICE, hak_entry(77, 16));
-    hak_map_set(area + 4 * HAK_SLICE, hak_entry(77, HAK_ENTRY_BIG));
+    hak_map_set(area + 4 * HAK_SLICE, hak_entry(77, HAK_ENTRY_HUGE));
     hak_map_set(area + 5 * HAK_SLICE, hak_entry(78, 16));
     hak_map_set(area + 63 * HAK_SLICE, hak_entry(77, 128 * 16));
     hak_map_each(77, note_visit);

@@ -251,7 +251,7 @@ static void use_memory(void)
     assert_true(hak_os_move(area, 4 * HAK_OS_PAGE, target, 8 * HAK_OS_PAGE));
     assert_true(hak_os_release(target, 8 * HAK_OS_PAGE));
     hak_os_unmap(hak_os_map(HAK_OS_PAGE, HAK_OS_PAGE), HAK_OS_PAGE);
-    hak_os_huge_pages(&seen, 0, false);
+    hak_os_thp(&seen, 0, false);
 }
 
 static void test_what_goes_back_is_seen(void **state)

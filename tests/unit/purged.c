@@ -43,7 +43,7 @@ static void *holds_the_lock(void *unused)
 {
     (void)unused;
     hak_os_lock(&heap->lock);
-    hak_slab_t *slab = heap->cls[hak_class_of(SIZE)].slabs;
+    hak_slab_t *slab = heap->class[hak_class_of(SIZE)].slabs;
     const uint32_t purged = slab->purged;
     CHECK(purged != 0, "no block is purged");
     if (half) {

@@ -23,7 +23,7 @@ static void test_small_amounts_stay_for_a_window(void **state)
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 0);
     hak_retain_tick(&retain, 2000, WINDOW);
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 10 * MIB);
-    hak_retain_given(&retain, 10 * MIB);
+    hak_retain_released(&retain, 10 * MIB);
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 0);
     assert_int_equal(retain.free, 0);
 }
@@ -39,7 +39,7 @@ static void test_what_is_used_in_each_window_stays(void **state)
         hak_retain_tick(&retain, now, WINDOW);
         const uint64_t due = hak_retain_due(&retain, 16 * MIB);
         assert_true(due <= 7 * MIB);
-        hak_retain_given(&retain, due);
+        hak_retain_released(&retain, due);
     }
     // Beside something busy, what nobody needs goes nevertheless.
     assert_int_equal(retain.free, 5 * MIB);
@@ -60,7 +60,7 @@ static uint64_t burst(hak_retain_t *retain, uint64_t bytes)
     hak_retain_reused(retain, there);
     hak_retain_fresh(retain, bytes - there);
     hak_retain_freed(retain, bytes);
-    hak_retain_given(retain, hak_retain_due(retain, 16 * MIB));
+    hak_retain_released(retain, hak_retain_due(retain, 16 * MIB));
     return bytes - there;
 }
 
@@ -75,14 +75,14 @@ static void test_a_burst_that_repeats_keeps_what_it_used(void **state)
     for (uint32_t i = 0; i < 20; i++) {
         assert_in_range(burst(&retain, 100 * MIB), 0, 14 * MIB); // an eighth of the limit, once
         hak_retain_tick(&retain, 1000 + 100 * i, WINDOW);
-        hak_retain_given(&retain, hak_retain_due(&retain, 16 * MIB));
+        hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     }
     assert_int_equal(burst(&retain, 100 * MIB), 0);
     // Then nothing for two windows: all of it goes, and the limit comes down.
     hak_retain_tick(&retain, 5000, WINDOW);
-    hak_retain_given(&retain, hak_retain_due(&retain, 16 * MIB));
+    hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     hak_retain_tick(&retain, 5500, WINDOW);
-    hak_retain_given(&retain, hak_retain_due(&retain, 16 * MIB));
+    hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     assert_int_equal(retain.free, 0);
     hak_retain_tick(&retain, 9000, WINDOW);
     assert_in_range(retain.rise, 0, 2 * MIB);
@@ -95,7 +95,7 @@ static void test_growth_is_not_asking_again(void **state)
     hak_retain_fresh(&retain, 1000 * MIB);
     assert_int_equal(retain.rise, 0);
     hak_retain_freed(&retain, 1000 * MIB);
-    hak_retain_given(&retain, hak_retain_due(&retain, 16 * MIB));
+    hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     hak_retain_tick(&retain, 500, WINDOW);
     hak_retain_tick(&retain, 1000, WINDOW);
     hak_retain_tick(&retain, 1500, WINDOW);

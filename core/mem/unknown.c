@@ -1,10 +1,10 @@
-/* foreign.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
+/* unknown.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
  * for every thread.
  *
  * In front of each block glibc keeps two words: the bytes of what lies before it, and its own bytes with three flags. A
  * block is in the heap of brk, which is libc's alone; in an arena, whose head is at a multiple of 64 MiB; or a mapping. */
 #define _GNU_SOURCE
-#include "mem/foreign.h"
+#include "mem/unknown.h"
 
 #include "os/os.h"
 
@@ -42,7 +42,7 @@ static _Atomic(void *) libc_free, libc_usable_size, libc_mallinfo2;
 
 /* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
  * behind us may have a malloc of its own. */
-static void *find(const char *name)
+static void *find_in_libc(const char *name)
 {
     Dl_info object, libc;
     void *found = dlsym(RTLD_NEXT, name);
@@ -52,20 +52,20 @@ static void *find(const char *name)
     return of_libc ? found : NULL;
 }
 
-void hak_foreign_find(void)
+void hak_unknown_find(void)
 {
     if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
         return;
     /* release: whoever sees `free` sees the others, too */
-    atomic_store_explicit(&libc_mallinfo2, find("mallinfo2"), memory_order_relaxed);
-    atomic_store_explicit(&libc_usable_size, find("malloc_usable_size"), memory_order_relaxed);
-    atomic_store_explicit(&libc_free, find("free"), memory_order_release);
+    atomic_store_explicit(&libc_mallinfo2, find_in_libc("mallinfo2"), memory_order_relaxed);
+    atomic_store_explicit(&libc_usable_size, find_in_libc("malloc_usable_size"), memory_order_relaxed);
+    atomic_store_explicit(&libc_free, find_in_libc("free"), memory_order_release);
 }
 
 /* True if libc has mappings of so many bytes in use: in nearly all processes it has none. */
 static bool libc_has_mapped(size_t bytes)
 {
-    hak_foreign_find();
+    hak_unknown_find();
     if (atomic_load_explicit(&libc_free, memory_order_acquire) == NULL)
         return false;
     struct mallinfo2 (*ask)(void);
@@ -81,15 +81,15 @@ __attribute__((noinline, no_sanitize("thread"))) static uintptr_t word_at(const 
     return *(const volatile uintptr_t *)p;
 }
 
-static size_t size_of(const block_t *block)
+static size_t size_by_libc(const block_t *block)
 {
     return word_at(&block->size) & ~FLAGS;
 }
 
 /* The block behind this one is there, and says that this one is in use. */
-static bool is_in_use(const block_t *block)
+static bool is_used_by_libc(const block_t *block)
 {
-    const block_t *next = (const block_t *)((const char *)block + size_of(block));
+    const block_t *next = (const block_t *)((const char *)block + size_by_libc(block));
     return hak_os_readable(&next->size) && (word_at(&next->size) & IN_USE_BEFORE) != 0;
 }
 
@@ -98,7 +98,7 @@ static bool is_in_brk(const block_t *block)
     const char *end = &__curbrk != NULL ? __curbrk : NULL;
     const char *start = hak_os_program_end();
     return (const char *)block >= start && (const char *)block < end &&
-           size_of(block) < (size_t)(end - (const char *)block) && is_in_use(block);
+           size_by_libc(block) < (size_t)(end - (const char *)block) && is_used_by_libc(block);
 }
 
 static const arena_heap_t *heap_of(const void *p)
@@ -117,10 +117,10 @@ static bool is_in_arena(const block_t *block)
     if (size > writable || writable > ARENA || (writable & (HAK_OS_PAGE - 1)) != 0)
         return false;
     size_t at = (uintptr_t)block - (uintptr_t)heap;
-    if (at >= size || size_of(block) >= size - at || !hak_os_readable(arena))
+    if (at >= size || size_by_libc(block) >= size - at || !hak_os_readable(arena))
         return false;
     const arena_heap_t *first = heap_of(arena);
-    return hak_os_readable(first) && word_at(&first->arena) == (uintptr_t)arena && is_in_use(block);
+    return hak_os_readable(first) && word_at(&first->arena) == (uintptr_t)arena && is_used_by_libc(block);
 }
 
 /* True if the pages of the mapping are there, of a large one a thousand of them. */
@@ -140,7 +140,7 @@ static bool is_mapping(const block_t *block)
     if ((word_at(&block->size) & FLAGS) != MAPPED || before >= (uintptr_t)block)
         return false;
     const char *start = (const char *)block - before;
-    size_t size = before + size_of(block);
+    size_t size = before + size_by_libc(block);
     return (((uintptr_t)start | size) & (HAK_OS_PAGE - 1)) == 0 && size < HAK_REQUEST_MAX &&
            are_readable(start, size) && libc_has_mapped(size);
 }
@@ -170,24 +170,24 @@ static bool is_foreign(const void *p)
 {
     if (!is_block(p))
         return false;
-    hak_foreign_find();
+    hak_unknown_find();
     return atomic_load_explicit(&libc_free, memory_order_acquire) != NULL;
 }
 
-bool hak_foreign_free(void *p)
+bool hak_unknown_free(void *p)
 {
     int saved = errno;
     bool found = is_foreign(p);
     if (found) {
-        void (*give)(void *);
-        *(void **)&give = atomic_load_explicit(&libc_free, memory_order_relaxed);
-        give(p);
+        void (*release_theirs)(void *);
+        *(void **)&release_theirs = atomic_load_explicit(&libc_free, memory_order_relaxed);
+        release_theirs(p);
     }
     errno = saved;
     return found;
 }
 
-size_t hak_foreign_size(void *p)
+size_t hak_unknown_size(void *p)
 {
     int saved = errno;
     size_t size = 0;

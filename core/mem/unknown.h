@@ -1,4 +1,4 @@
-/* foreign.h: blocks of libc's own malloc that reach our free, realloc or malloc_usable_size.
+/* unknown.h: blocks of libc's own malloc that reach our free, realloc or malloc_usable_size.
  *
  * They come from code that finds libc's malloc past ours: a wrapper that was preloaded behind us and asks for RTLD_NEXT, a
  * pointer that somebody took from libc by dlsym, a plug-in that was loaded with RTLD_DEEPBIND before we could see to it
@@ -6,16 +6,16 @@
  * block and is looked at without faulting: what is not beyond doubt is no block of libc's.
  *
  * Any thread, no lock held. errno is left alone. */
-#ifndef HAK_MEM_FOREIGN_H
-#define HAK_MEM_FOREIGN_H
+#ifndef HAK_MEM_UNKNOWN_H
+#define HAK_MEM_UNKNOWN_H
 
 #include "base/types.h"
 
 /* Frees the block of libc's that p, which has no entry in the map, begins. False if it begins none. */
-bool hak_foreign_free(void *p);
+bool hak_unknown_free(void *p);
 /* Usable bytes in it; 0 if it begins none. */
-size_t hak_foreign_size(void *p);
+size_t hak_unknown_size(void *p);
 /* Finds libc's functions, before anything is done to its table of symbols. */
-void hak_foreign_find(void);
+void hak_unknown_find(void);
 
 #endif

@@ -1,0 +1,71 @@
+/* free_slow.c: see free_slow.h. Nothing static. */
+#include "mem/free_slow.h"
+
+#include "base/message.h"
+#include "mem/bin.h"
+#include "mem/oversize.h"
+#include "mem/remote.h"
+#include "mem/unknown.h"
+
+void hak_free_refuse(void *p, bool ours)
+{
+    if (HAK_HARDEN || hak_free_is_checked() || (HAK_LINK_CHECKS && ours))
+        hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
+    if (hak_thread.heap != NULL)
+        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
+}
+
+void hak_free_unknown(void *p)
+{
+    if (!hak_unknown_free(p))
+        hak_free_refuse(p, false);
+}
+
+void hak_free_check_start(const void *p)
+{
+    const hak_slab_t *slab = hak_slab_of(p);
+    size_t at = (size_t)((const char *)p - hak_slab_base(slab));
+    size_t index = at / slab->size;
+    if (at % slab->size != 0 || index >= hak_slab_edge(slab) || hak_slab_is_purged(slab, index))
+        hak_link_not_a_start(p);
+}
+
+/* Only with safe_free do a thread's own blocks come this way. */
+static HAK_NOINLINE void free_checked(void *p, uint32_t entry)
+{
+    hak_free_check_start(p);
+    hak_link_check_seal(p);
+    if (hak_thread.heap == NULL || hak_entry_owner(entry) != hak_thread.heap->owner) {
+        hak_remote_free(p, entry);
+        return;
+    }
+    hak_bin_push(p, hak_entry_bin(entry));
+}
+
+void hak_free_not_ours(void *p, uint32_t entry)
+{
+    if (entry == 0)
+        hak_free_unknown(p);
+    else
+        hak_free_refuse(p, true);
+}
+
+/* Everything but a block of another thread's slab. */
+static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
+{
+    if (hak_free_is_checked() && hak_entry_in_slab(entry))
+        free_checked(p, entry);
+    else
+        hak_oversize_free(p, entry);
+}
+
+void hak_free_slow(void *p)
+{
+    if (p == NULL)
+        return;
+    uint32_t entry = hak_map_get(p);
+    if (hak_likely(hak_entry_in_slab(entry) && !hak_free_is_checked()))
+        hak_remote_free(p, entry);
+    else
+        free_unusual(p, entry);
+}

@@ -1,0 +1,25 @@
+/* free_slow.h: what the fast path of free leaves: blocks of others, oversize ones, and what is no block. Any thread. */
+#ifndef HAK_MEM_FREE_SLOW_H
+#define HAK_MEM_FREE_SLOW_H
+
+#include "base/options.h"
+
+/* What the fast path of free leaves: NULL, blocks of other threads, large and huge ones, pointers that are not ours. */
+HAK_NOINLINE void hak_free_slow(void *p);
+/* What begins no block of ours: libc's, or nobody's. */
+HAK_COLD void hak_free_not_ours(void *p, uint32_t entry);
+/* A pointer without an entry: a block of libc's, or of nobody. */
+HAK_NOINLINE void hak_free_unknown(void *p);
+/* What is freed is no block that is in use. `ours`: it lies in a block or range of ours. Of what does not we leave open whether
+ * another malloc knows it. */
+void hak_free_refuse(void *p, bool ours);
+/* Aborts unless a block of its slab that was handed out begins at p. */
+void hak_free_check_start(const void *p);
+
+/* With safe_free each free takes the slow path and is checked there; HAK_HARDEN checks on all paths. */
+static inline bool hak_free_is_checked(void)
+{
+    return !HAK_HARDEN && hak_policy()->safe_free;
+}
+
+#endif

@@ -1,0 +1,539 @@
+/* harden.c: the slow side of the checks on blocks: the keys, what is not tiny, and what is wrong. Any thread; a block and its
+ * state belong to whoever holds it. Two threads that free a block at the same moment may both pass; nothing else may.
+ *
+ * No line that is printed has a key in it, or a canary or a link: who reads it may be the enemy. */
+#include "mem/harden.h"
+
+#include "base/message.h"
+#include "mem/chunk.h"
+#include "mem/fast.h"
+#include "mem/guard.h"
+#include "mem/harden_fast.h"
+#include "mem/huge.h"
+#include "mem/oversize.h"
+#include "mem/realloc.h"
+#include "mem/unknown.h"
+#include "mem/zero.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
+#define FILL_MOST                                                                                            \
+    ((size_t)64 << 10)     /* bytes that are filled by writing them; of more the pages are given back */
+#define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
+
+hak_harden_keys_t hak_harden_keys;
+static _Atomic uint64_t seeds;           /* of the threads' generators: secret, and another one for each */
+static uint64_t seed_factor;             /* secret; written once */
+static _Atomic uint32_t oversize_in_use; /* large and huge blocks */
+
+void hak_harden_init(void)
+{
+    uint64_t words[7];
+    hak_os_random(words, 7);
+    hak_harden_keys = (hak_harden_keys_t){.link = words[0],
+                                          .mirror = words[1],
+                                          .mirror_factor = words[2] | 1,
+                                          .canary = words[3],
+                                          .canary_factor = words[4] | 1};
+    atomic_store_explicit(&seeds, words[5], memory_order_relaxed);
+    seed_factor = words[6] | 1;
+}
+
+uint64_t hak_harden_seed(uint64_t process)
+{
+    uint64_t next = atomic_fetch_add_explicit(&seeds, 0x9e3779b97f4a7c15ull, memory_order_relaxed);
+    return hak_mix(next ^ process, seed_factor);
+}
+
+/* --- what is wrong ------------------------------------------------------------------------------------------------ */
+
+static uint64_t number(const void *p)
+{
+    return (uintptr_t)p;
+}
+
+static uint64_t class_of(uint32_t entry)
+{
+    return hak_entry_in_slab(entry) ? (uint64_t)(hak_entry_bin(entry) / 16) : 0;
+}
+
+/* Where a free block differs from what it was left as. */
+void hak_harden_corrupted(const void *block)
+{
+    const hak_word_t *word = block;
+    uint32_t entry = hak_map_find(block);
+    if (!hak_entry_in_slab(entry) || *hak_harden_state(block) != HAK_BLOCK_FREE)
+        hak_fatal("corrupt list of free blocks: %x (class %u) is not free: state %u, expected %u",
+                  number(block), class_of(entry),
+                  hak_entry_in_slab(entry) ? (uint64_t)*hak_harden_state(block) : 0,
+                  (uint64_t)HAK_BLOCK_FREE);
+    size_t words = hak_slab_of(block)->size / sizeof *word;
+    size_t at = 2;
+    while (at < words && word[at] == (uint64_t)HAK_FILL_WORD)
+        at++;
+    if (at == words)
+        at = 0;
+    hak_fatal(
+        "write after free of %x (class %u), or overrun of the block before it: at byte %u it is not as it "
+        "was left",
+        number(block), class_of(entry), (uint64_t)(at * sizeof *word));
+}
+
+static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
+{
+    if (entry == 0)
+        hak_fatal("free of %x: not a block of this allocator, or freed before; called from %x", number(p),
+                  number(site));
+    bool in_slab = hak_entry_in_slab(entry);
+    size_t at = (uintptr_t)p & (HAK_ALIGN - 1);
+    if (in_slab)
+        at = (size_t)((const char *)p - hak_slab_base(hak_slab_of(p))) % hak_slab_of(p)->size;
+    else if (!hak_is_zero_entry(entry) && hak_entry_kind(entry) != HAK_ENTRY_LARGE - HAK_ENTRY_CACHED)
+        at = hak_oversize_size(p, entry) == 0;
+    if (at == 0 && (!in_slab || *hak_harden_state(p) != HAK_BLOCK_NONE))
+        hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), number(site));
+    if (!in_slab)
+        hak_fatal("free of %x: not the start of a block (above %u bytes), or freed before; called from %x",
+                  number(p), (uint64_t)HAK_CLASS_MAX, number(site));
+    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
+              "called from %x",
+              number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, number(site));
+}
+
+static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, const void *site)
+{
+    uint64_t canary = hak_harden_canary(p, 0);
+    const char *end = (const char *)p + usable;
+    uint64_t at = 0;
+    while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
+        at++;
+    hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; freed from %x", number(p),
+              class_of(entry), (uint64_t)usable, at, number(site));
+}
+
+/* --- what is known of a block ------------------------------------------------------------------------------------- */
+
+static bool is_huge(uint32_t entry)
+{
+    return hak_entry_kind(entry) == HAK_ENTRY_HUGE;
+}
+
+/* What was asked for a huge block; all of its bytes while it waits. */
+static size_t huge_asked(const void *p, uint32_t entry)
+{
+    (void)entry;
+    return hak_huge_asked(p);
+}
+
+static void set_huge_asked(void *p, uint32_t entry, size_t asked)
+{
+    (void)entry;
+    hak_huge_set_asked(p, asked);
+}
+
+/* Bytes behind the canary of a block in a slab. Few fit into its state; of more the next three states have seven bits each,
+ * which look like no block in use. */
+static size_t slack_of(const void *p)
+{
+    const uint8_t *state = hak_harden_state(p);
+    size_t slack = *state & HAK_SLACK_MOST;
+    return slack < HAK_SLACK_MOST ? slack : state[1] | (size_t)state[2] << 7 | (size_t)state[3] << 14;
+}
+
+static void set_slack(void *p, size_t slack)
+{
+    uint8_t *state = hak_harden_state(p);
+    *state = (uint8_t)(HAK_BLOCK_USED | hak_min(slack, HAK_SLACK_MOST));
+    for (unsigned i = 1; slack >= HAK_SLACK_MOST && i <= 3; i++)
+        state[i] = slack >> (7 * (i - 1)) & 0x7f;
+}
+
+/* Bytes that the owner of a block in use may use: what it asked for. */
+static size_t usable_of(const void *p, uint32_t entry)
+{
+    if (hak_is_zero_entry(entry))
+        return 0;
+    if (hak_entry_in_slab(entry))
+        return hak_slab_of(p)->size - HAK_CANARY_BYTES - slack_of(p);
+#if HAK_HARDEN
+    if (!is_huge(entry))
+        return hak_slab_of(p)->asked;
+#endif
+    return huge_asked(p, entry);
+}
+
+static bool is_in_use(const void *p, uint32_t entry)
+{
+    if (((uintptr_t)p & (HAK_ALIGN - 1)) != 0)
+        return false;
+    if (is_huge(entry)) {
+        size_t size = hak_oversize_size(p, entry);
+        return size != 0 && size != huge_asked(p, entry);
+    }
+    bool begins = hak_entry_in_slab(entry) || hak_is_zero_entry(entry) || hak_oversize_size(p, entry) != 0;
+    return begins && *hak_harden_state(p) >= HAK_BLOCK_USED;
+}
+
+static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
+{
+    return (hak_word_anywhere_t *)((uintptr_t)p + usable); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+#define KIND_MOST 0xffu
+
+/* Of a block whose canary is whole. */
+static unsigned kind_of(const void *p, uint32_t entry, size_t usable)
+{
+    if (hak_is_zero_entry(entry))
+        return *hak_harden_state(p) & ~HAK_BLOCK_USED;
+    return (*canary_of(p, usable) ^ hak_harden_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
+}
+
+/* Where operator new is not ours, all blocks are of one kind. */
+static bool is_kind(unsigned kind)
+{
+    const unsigned form = kind & ((1u << HAK_KIND_BITS) - 1);
+    return kind == HAK_KIND_MALLOC ||
+           (hak_kinds_are_known != NULL && (form == HAK_KIND_NEW || form == HAK_KIND_ARRAY));
+}
+
+/* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
+static size_t check(const void *p, uint32_t entry, const void *site)
+{
+    if (entry == 0 || !is_in_use(p, entry))
+        refuse(p, entry, site);
+    size_t usable = usable_of(p, entry);
+    if (hak_is_zero_entry(entry))
+        return usable;
+    unsigned kind = kind_of(p, entry, usable);
+    if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
+        overrun(p, entry, usable, site);
+    if (!is_huge(entry) && hak_guard_is_underrun(p))
+        hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),
+                  class_of(entry), number(site));
+    return usable;
+}
+
+/* The alignment that the kind names, 0 if it is of none. */
+static uint64_t align_in(unsigned kind)
+{
+    return kind >> HAK_KIND_BITS != 0 ? (uint64_t)1 << (kind >> HAK_KIND_BITS) : 0;
+}
+
+/* Aborts if a block of the kind `found` is freed as one of the kind `asked`, unless that may be somebody else's doing. */
+static void check_kind(const void *p, uint32_t entry, unsigned found, unsigned asked, const void *site)
+{
+    static const char *const from[] = {"malloc", "new", "new[]", "none"};
+    static const char *const by[] = {"free", "delete", "delete[]", "none"};
+    const unsigned form = (1u << HAK_KIND_BITS) - 1;
+    if (hak_likely(found == asked))
+        return;
+    if (hak_kinds_are_known == NULL ||
+        !hak_kinds_are_known(found == HAK_KIND_MALLOC || asked == HAK_KIND_MALLOC))
+        return;
+    hak_fatal("free of %x (class %u), which is of %s (alignment %u), by %s (alignment %u); called from %x",
+              number(p), class_of(entry), from[found & form], align_in(found), by[asked & form],
+              align_in(asked), number(site));
+}
+
+/* Writes down that the block at p is in use for a request of `size`, and its canary. */
+static void mark(void *p, size_t size, unsigned kind)
+{
+    uint32_t entry = hak_map_get(p);
+    if (hak_entry_in_slab(entry)) {
+        set_slack(p, hak_slab_of(p)->size - HAK_CANARY_BYTES - size);
+    } else if (is_huge(entry)) {
+        set_huge_asked(p, entry, size);
+    } else {
+#if HAK_HARDEN
+        hak_slab_of(p)->asked = (uint32_t)size;
+#endif
+        *hak_harden_state(p) = HAK_BLOCK_USED;
+    }
+    *canary_of(p, size) = hak_harden_canary(p, kind);
+}
+
+/* --- filling ------------------------------------------------------------------------------------------------------ */
+
+/* What a program has never touched must not be touched here: whole pages go back to the system. */
+static void fill_range(char *p, size_t bytes)
+{
+    if (HAK_FILL_BYTE != 0) {
+        memset(p, HAK_FILL_BYTE, bytes);
+        return;
+    }
+    char *from = (char *)hak_round_up((uintptr_t)p, HAK_OS_PAGE); /* NOLINT(performance-no-int-to-ptr) */
+    size_t front = hak_min(bytes, (size_t)(from - p));
+    size_t pages = (bytes - front) & ~(HAK_OS_PAGE - 1);
+    if (pages < FILL_MOST || !hak_os_discard(from, pages)) {
+        memset(p, HAK_FILL_BYTE, bytes);
+        return;
+    }
+    memset(p, HAK_FILL_BYTE, front);
+    memset(from + pages, HAK_FILL_BYTE, bytes - front - pages);
+}
+
+void hak_harden_fill_any(void *p, size_t bytes)
+{
+    if (bytes <= HAK_TINY_MAX)
+        hak_harden_fill(p, bytes);
+    else
+        fill_range(p, bytes);
+}
+
+void hak_harden_forget(char *base, size_t size, size_t count)
+{
+    for (size_t i = 0; HAK_FILL_BYTE == 0 && i < count; i++)
+        *(hak_line_t *)(void *)(base + i * size) = HAK_FILL_LINE;
+}
+
+/* --- large and huge blocks ----------------------------------------------------------------------------------------- *
+ *
+ * Behind the last page of one in use the rest is inaccessible, at least a page. One that was freed is empty and inaccessible
+ * and waits for a while, in a place that another one at random takes over. */
+
+/* Bytes to ask for, so that there is room for the canary and for pages behind it. Requests so large that they would
+ * overflow are too large anyhow. */
+static size_t with_guard(size_t size)
+{
+    if (size >= HAK_REQUEST_MAX)
+        return size;
+    return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
+}
+
+/* Bytes of an oversize block from its start to the first page that nothing of it needs. */
+static size_t needed(size_t asked)
+{
+    return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
+}
+
+static void guard_end(void *p, size_t asked)
+{
+    size_t size = hak_oversize_size(p, hak_map_get(p));
+    if (needed(asked) < size && atomic_load_explicit(&oversize_in_use, memory_order_relaxed) <= GUARDED_MOST)
+        hak_guard_forbid((char *)p + needed(asked), size - needed(asked));
+}
+
+/* Makes the end accessible again; where it was already, nothing changes. False when the system has no more mappings. */
+static bool open_end(void *p, uint32_t entry, size_t asked)
+{
+    size_t size = hak_oversize_size(p, entry);
+    return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
+}
+
+static void free_oversize(void *p, uint32_t entry)
+{
+    size_t size = hak_oversize_size(p, entry);
+    if (!hak_os_discard(p, size))
+        memset(p, HAK_FILL_BYTE, hak_min(size, needed(usable_of(p, entry))));
+    if (is_huge(entry))
+        set_huge_asked(p, entry, size);
+    else
+        *hak_harden_state(p) = HAK_BLOCK_FREE;
+    atomic_fetch_sub_explicit(&oversize_in_use, 1, memory_order_relaxed);
+    hak_quarantine_oversize(p, size);
+}
+
+/* --- what the fast paths leave ------------------------------------------------------------------------------------ */
+
+/* An oversize block that was just taken: what the caller gets for a request of `size`. */
+static void *hand_out_oversize(void *p, size_t size, unsigned kind)
+{
+    mark(p, size, kind);
+    atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
+    guard_end(p, size);
+    return p;
+}
+
+/* A block that was just taken, or NULL: what the caller gets for a request of `size`. */
+static void *hand_out(void *p, size_t size, unsigned kind)
+{
+    if (p == NULL)
+        return NULL;
+    if (!hak_entry_in_slab(hak_map_get(p))) {
+        hand_out_oversize(p, size, kind);
+    } else {
+        size_t bytes = hak_slab_of(p)->size;
+        /* Of one whose pages were given back only the first is looked at: the others may not be there. */
+        size_t look = HAK_FILL_BYTE == 0 && bytes >= FILL_MOST ? HAK_OS_PAGE : bytes;
+        hak_harden_hand_out(p, look, 0, kind);
+        *(hak_word_anywhere_t *)((char *)p + look - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
+        mark(p, size, kind);
+    }
+    if (HAK_CHECKS)
+        memset(p, 0xa5, hak_min(size, POISON_MOST));
+    return p;
+}
+
+void *hak_harden_malloc_slow(size_t size, unsigned kind)
+{
+    if (size == 0)
+        return hak_zero_take(kind);
+    return hand_out(hak_fast_malloc(with_guard(size)), size, kind);
+}
+
+void *hak_harden_malloc_none(unsigned kind)
+{
+    return hand_out(hak_fast_malloc(HAK_CANARY_BYTES), 0, kind);
+}
+
+void hak_harden_set_kind(void *p, unsigned kind)
+{
+    uint32_t entry = hak_map_find(p);
+    if (entry == 0 || !is_in_use(p, entry))
+        return;
+    if (hak_is_zero_entry(entry))
+        *hak_harden_state(p) = (uint8_t)(HAK_BLOCK_USED | kind);
+    else
+        *canary_of(p, usable_of(p, entry)) = hak_harden_canary(p, kind);
+}
+
+/* Free memory is zero, unless somebody wrote to it after its free. */
+void *hak_harden_calloc_oversize(size_t size)
+{
+    void *p = HAK_FILL_BYTE == 0 ? hak_fast_malloc(with_guard(size)) : hak_malloc_zeroed(with_guard(size));
+    if (p == NULL)
+        return NULL;
+    if (HAK_FILL_BYTE == 0 && !is_huge(hak_map_get(p)) && !hak_slab_of(p)->clean &&
+        !hak_os_discard(p, hak_slab_of(p)->size))
+        memset(p, 0, size);
+    return hand_out_oversize(p, size, HAK_KIND_MALLOC);
+}
+
+void *hak_harden_aligned(size_t align, size_t size, unsigned kind)
+{
+    if (size == 0 && align <= HAK_ALIGN)
+        return hak_zero_take(kind);
+    return hand_out(hak_malloc_aligned(align, with_guard(size)), size, kind);
+}
+
+static void free_in_slab(void *p, uint32_t entry)
+{
+    *hak_harden_state(p) = HAK_BLOCK_FREE;
+    hak_harden_fill_any(p, hak_slab_of(p)->size);
+    hak_quarantine_small(p, entry);
+}
+
+void hak_harden_free_slow(void *p, size_t asked, unsigned kind, const void *site)
+{
+    if (p == NULL)
+        return;
+    uint32_t entry = hak_map_find(p);
+    if (entry == 0 && hak_unknown_free(p))
+        return;
+    size_t usable = check(p, entry, site);
+    check_kind(p, entry, kind_of(p, entry, usable), kind, site);
+    if (asked != HAK_ANY_SIZE && asked != usable)
+        hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number(p),
+                  (uint64_t)asked, (uint64_t)usable, number(site));
+#if HAK_HARDEN
+    hak_thread.window = (uintptr_t)p >> 32;
+#endif
+    if (hak_is_zero_entry(entry))
+        hak_zero_free(p);
+    else if (hak_entry_in_slab(entry))
+        free_in_slab(p, entry);
+    else
+        free_oversize(p, entry);
+}
+
+void hak_harden_check_align(const void *p, size_t align, const void *site)
+{
+    if (((uintptr_t)p & (align - 1)) != 0)
+        hak_fatal("free of %x with the wrong alignment: %u, expected at most %u; called from %x", number(p),
+                  (uint64_t)align, number(p) & -number(p), number(site));
+}
+
+/* What a block that shrank or grew in place must not show: the old canary, and what was between the new end and the old. */
+static void clear_between(char *p, size_t before, size_t size, size_t bytes)
+{
+    size_t from = hak_min(before, size);
+    size_t to = hak_min(before + HAK_CANARY_BYTES, bytes);
+    if (from < to)
+        fill_range(p + from, to - from);
+}
+
+/* In place, or by moving pages; NULL when it can be neither: the block is as it was. */
+static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
+{
+    bool oversize = !hak_entry_in_slab(entry);
+    if (oversize && !open_end(p, entry, before))
+        return NULL;
+    if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_LARGE_MAX : HAK_CLASS_MAX))
+        fill_range((char *)p + size,
+                   before + HAK_CANARY_BYTES - size); /* it cannot fail, and others may get the rest */
+    void *resized = hak_realloc_in_place(p, with_guard(size));
+    if (resized == NULL) {
+        if (oversize)
+            guard_end(p, before);
+        return NULL;
+    }
+    entry = hak_map_get(resized);
+    bool in_slab = hak_entry_in_slab(entry);
+    clear_between(resized, before, size,
+                  in_slab ? hak_slab_of(resized)->size : hak_oversize_size(resized, entry));
+    mark(resized, size, HAK_KIND_MALLOC);
+    if (in_slab)
+        return resized;
+    if (!oversize)
+        atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
+    guard_end(resized, size);
+    return resized;
+}
+
+/* A block of libc's, of `before` bytes, becomes one of ours; NULL if memory is out. */
+static HAK_COLD void *realloc_from_libc(void *p, size_t size, size_t before)
+{
+    void *target = hak_harden_malloc(size, HAK_KIND_MALLOC);
+    if (target == NULL)
+        return NULL;
+    memcpy(target, p, hak_min(before, size));
+    hak_unknown_free(p);
+    return target;
+}
+
+/* For a block that cannot be had smaller: it is kept, and is smaller by what is written about it. */
+static void *shrink_by_name(void *p, size_t size, size_t before)
+{
+    clear_between(p, before, size, before + HAK_CANARY_BYTES);
+    mark(p, size, HAK_KIND_MALLOC);
+    return p;
+}
+
+void *hak_harden_realloc(void *p, size_t size, const void *site)
+{
+    uint32_t entry = hak_map_find(p);
+    size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size(p) : 0;
+    if (theirs != 0)
+        return realloc_from_libc(p, size, theirs);
+    size_t before = check(p, entry, site);
+    unsigned kind = kind_of(p, entry, before);
+    check_kind(p, entry, kind, HAK_KIND_MALLOC, site);
+    /* With HAK_CHECKS every realloc moves, so that stale pointers show. */
+    bool stays = !HAK_CHECKS && size <= HAK_REQUEST_MAX && !hak_is_zero_entry(entry);
+    void *resized = stays ? resize_marked(p, size, before, entry) : NULL;
+    if (resized != NULL)
+        return resized;
+    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
+    int saved = errno;
+    void *target = by_little ? hak_fast_malloc(with_guard(size + size / 4)) : NULL;
+    if (target == NULL)
+        target = hak_fast_malloc(with_guard(size));
+    if (target == NULL && size > before)
+        return NULL;
+    errno = saved; /* an attempt that failed is no failure of the whole */
+    if (target == NULL)
+        return shrink_by_name(p, size, before);
+    memcpy(hand_out(target, size, HAK_KIND_MALLOC), p, hak_min(before, size));
+    hak_harden_free_slow(p, HAK_ANY_SIZE, kind, site);
+    return target;
+}
+
+size_t hak_harden_usable(const void *p, const void *site)
+{
+    uint32_t entry = hak_map_find(p);
+    return hak_likely(entry != 0) ? check(p, entry, site) : hak_unknown_size((void *)(uintptr_t)p);
+}

@@ -1,0 +1,194 @@
+/* malloc_slow.c: see malloc_slow.h. Nothing static. */
+#include "mem/malloc_slow.h"
+
+#include "base/message.h"
+#include "base/options.h"
+#include "mem/chunk.h"
+#include "mem/extent.h"
+#include "mem/fast.h"
+#include "mem/oversize.h"
+#include "mem/quarantine.h"
+#include "mem/remote.h"
+#include "mem/scarce.h"
+#include "mem/slab.h"
+#include "mem/unknown.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TURNS_MOST 32u /* as many as blocks wait in hardened */
+
+/* What is cached or reserved goes back to the system. False if that was nothing. */
+static bool trim_once(void)
+{
+    hak_heap_trim();
+    return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
+}
+
+/* Memory is out. Under RLIMIT_DATA a block that waits in hardened can be made accessible only when others have gone, whose memory
+ * it may share a chunk with: so by turns, until no more of them go. */
+static bool trim_everything(void)
+{
+    bool any = trim_once();
+    for (unsigned turns = HAK_HARDEN ? TURNS_MOST : 0; turns != 0 && hak_quarantine_flush_oversize(true);
+         turns--) {
+        any = true;
+        trim_once();
+    }
+    return any;
+}
+
+/* The end of a second try. */
+static void *met_or_not(void *p)
+{
+    if (p != NULL)
+        hak_scarce_begin();
+    else
+        errno = ENOMEM;
+    return p;
+}
+
+static HAK_COLD void *take_oversize_again(size_t size, bool zeroed, bool *zero)
+{
+    bool again = size <= HAK_REQUEST_MAX && trim_everything();
+    return met_or_not(again ? hak_oversize_take(size, zeroed, zero) : NULL);
+}
+
+/* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
+ * failure. */
+static void *take_oversize_or_fail(size_t size, bool zeroed, bool *zero)
+{
+    void *p = hak_oversize_take(size, zeroed, zero);
+    return hak_likely(p != NULL) ? p : take_oversize_again(size, zeroed, zero);
+}
+
+/* No block of this size is kept; or it is too large for any. */
+static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
+{
+    if (hak_unlikely(size > HAK_REQUEST_MAX)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    bool zero;
+    return take_oversize_or_fail(size, false, &zero);
+}
+
+/* A request above HAK_CLASS_MAX. */
+static HAK_NOINLINE void *malloc_oversize(size_t size)
+{
+    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
+    return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
+}
+
+static HAK_COLD void *refill_again(unsigned c)
+{
+    return met_or_not(trim_everything() ? hak_bin_refill(c, true) : NULL);
+}
+
+void *hak_malloc_slow(size_t size)
+{
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return malloc_oversize(size);
+    if (hak_unlikely(size == 0)) /* comes here always, though there may be blocks for it */
+        return hak_fast_malloc(1);
+    void *p = hak_bin_refill(hak_class_of(size), false);
+    return hak_likely(p != NULL) ? p : refill_again(hak_class_of(size));
+}
+
+void *hak_malloc_mid(size_t size)
+{
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return malloc_oversize(size);
+    size_t offset = hak_class_of_mid(size) * 16;
+    hak_bin_ref_t bin = hak_bin_at(offset);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL))
+        return hak_malloc_slow(size);
+    return hak_bin_pop(bin, block);
+}
+
+static HAK_NOINLINE void *calloc_oversize(size_t size)
+{
+    bool zero;
+    void *p = take_oversize_or_fail(size, true, &zero);
+    if (p != NULL && !zero)
+        hak_huge_clear(p, size);
+    return p;
+}
+
+/* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
+static HAK_NOINLINE void *calloc_new(size_t size)
+{
+    unsigned c = hak_class_of_mid(size);
+    bool zero = false;
+    void *block = hak_bin_refill_zero(c, &zero);
+    if (hak_unlikely(block == NULL))
+        block = refill_again(c);
+    if (block != NULL && !zero)
+        memset(block, 0, size);
+    return block;
+}
+
+static HAK_NOINLINE void *calloc_mid(size_t size)
+{
+    if (hak_unlikely(size > HAK_CLASS_MAX))
+        return calloc_oversize(size);
+    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
+    void *block = bin->head;
+    if (hak_unlikely(block == NULL))
+        return calloc_new(size);
+    return memset(hak_bin_pop(bin, block), 0, size);
+}
+
+void *hak_malloc_zeroed(size_t size)
+{
+    if (hak_unlikely(size > HAK_TINY_MAX))
+        return calloc_mid(size);
+    /* A block with a class comes from its bin, and has a link in it: not known to be zero. */
+    void *block = hak_fast_malloc(size);
+    return hak_likely(block != NULL) ? memset(block, 0, size) : NULL;
+}
+
+/* A block of just this class. */
+static void *take_exactly(unsigned c)
+{
+    hak_bin_ref_t bin = hak_bin_at(c * 16);
+    void *block = bin->head;
+    if (block != NULL)
+        return hak_bin_pop(bin, block);
+    block = hak_bin_refill(c, true);
+    return hak_likely(block != NULL) ? block : refill_again(c);
+}
+
+void *hak_malloc_aligned(size_t align, size_t size)
+{
+    if (align <= HAK_ALIGN)
+        return hak_fast_malloc(size);
+    if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    /* A slab begins at a slice: blocks whose size is a multiple of the alignment are aligned. */
+    size_t padded = hak_round_up(hak_max(size, 1), align);
+    if (align <= HAK_SLICE && padded <= HAK_CLASS_MAX) {
+        unsigned c = hak_class_of(padded);
+        while (hak_class_size(c) <= HAK_MID_MAX && hak_class_size(c) % align != 0)
+            c++;
+        return take_exactly(c);
+    }
+    if (align <= HAK_SLICE)
+        return malloc_oversize(padded);
+    void *p = hak_oversize_take_aligned(align, hak_max(size, 1));
+    if (hak_likely(p != NULL))
+        return p;
+    return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL);
+}
+
+bool hak_malloc_trim(void)
+{
+    if (HAK_HARDEN)
+        hak_quarantine_flush_oversize(false);
+    hak_heap_trim();
+    size_t bytes = hak_extent_trim(false);
+    return (bytes + hak_chunk_trim()) != 0;
+}

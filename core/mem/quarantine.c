@@ -1,0 +1,154 @@
+/* quarantine.c: see quarantine.h. Static are the places of what waits for all threads together. */
+#include "mem/quarantine.h"
+
+#include "mem/chunk.h"
+#include "mem/fast.h"
+#include "mem/guard.h"
+#include "mem/harden_fast.h"
+#include "mem/oversize.h"
+#include "os/os.h"
+
+#define QUARANTINE      32u /* freed large and huge blocks that wait, of all threads */
+#define STRAYS          8u
+#define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
+
+static _Atomic(void *)
+    quarantine[QUARANTINE]; /* freed large and huge blocks; whoever exchanges one holds it */
+static _Atomic(const void *) quarantine_last; /* the one that came last */
+static _Atomic(void *) strays[STRAYS];        /* blocks of slabs that were freed by threads without a heap */
+
+/* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
+static bool unmap_quarantined(void *p, uint32_t entry)
+{
+    if (hak_entry_kind(entry) == HAK_ENTRY_HUGE)
+        return false;
+    hak_map_set(p, 0);
+    bool unmapped = hak_chunk_unmap_run(hak_slab_of(p));
+    if (!unmapped)
+        hak_map_set(p, entry);
+    return unmapped;
+}
+
+/* Frees a block that waited. False when the system refuses to make it accessible: under RLIMIT_DATA that counts like new memory. */
+static bool end_quarantine(void *p)
+{
+    uint32_t entry = hak_map_get(p);
+    if (!hak_os_make_writable(p, hak_oversize_size(p, entry)))
+        return unmap_quarantined(p, entry);
+    hak_fast_free(p);
+    return true;
+}
+
+/* For a block that could not be made accessible: it waits until that is tried again. With every place taken by such, its
+ * addresses are lost. */
+static void quarantine_anywhere(void *p)
+{
+    for (unsigned i = 0; i < QUARANTINE; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong(&quarantine[i], &none, p))
+            return;
+    }
+}
+
+/* Takes out what waits at a place; where it was when it cannot be freed. True if a block was. */
+static bool vacate(unsigned place)
+{
+    /* acquire: what was done to a block is seen by whoever takes it out */
+    void *p = atomic_exchange_explicit(&quarantine[place], NULL, memory_order_acq_rel);
+    if (p == NULL)
+        return false;
+    bool freed = end_quarantine(p);
+    if (!freed)
+        quarantine_anywhere(p);
+    return freed;
+}
+
+void hak_quarantine_oversize(void *p, size_t size)
+{
+    unsigned place = hak_thread_random() % QUARANTINE;
+    vacate(place);
+    bool waits =
+        size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;
+    if (!waits && end_quarantine(p))
+        return;
+    hak_guard_forbid(p, size);
+    atomic_store_explicit(&quarantine_last, p, memory_order_relaxed);
+    void *none = NULL;
+    if (!atomic_compare_exchange_strong(&quarantine[place], &none, p) && !end_quarantine(p))
+        quarantine_anywhere(p);
+}
+
+/* Puts a free block of a slab where it belongs: the thread's bin, or its owner. */
+static void send_home(void *p)
+{
+    uint32_t entry = hak_map_get(p);
+    if (hak_thread.heap != NULL && hak_entry_owner(entry) == hak_thread.heap->owner)
+        hak_harden_push(p, hak_entry_bin(entry));
+    else if (hak_harden_is_unlinked(p))
+        hak_fast_free(p);
+    else
+        hak_harden_corrupted(p);
+}
+
+/* A block that waited for all threads without a heap, or NULL. */
+static void send_stray(void *p)
+{
+    if (p != NULL)
+        send_home(p);
+}
+
+/* A filled block of a slab waits, and another one need not any more. */
+static void quarantine_any(void *p, uint32_t entry)
+{
+#if HAK_HARDEN
+    bool tiny = hak_entry_bin(entry) <= HAK_TINY_MAX && hak_entry_owner(entry) == hak_thread.heap->owner;
+    p = hak_quarantine_swap(
+        tiny ? hak_thread.quarantine[hak_entry_bin(entry) / 16] : hak_thread.quarantine_other, p);
+#endif
+    (void)entry;
+    if (p != NULL)
+        send_home(p);
+}
+
+void hak_quarantine_small(void *p, uint32_t entry)
+{
+    if (hak_thread.heap != NULL || hak_heap_attach_at_need() != NULL)
+        quarantine_any(p, entry);
+    else
+        send_stray(atomic_exchange_explicit(&strays[hak_thread_random() % STRAYS], p, memory_order_acq_rel));
+}
+
+void hak_quarantine_receive(void *p, uint32_t entry)
+{
+    *(hak_line_t *)p = HAK_FILL_LINE;
+    quarantine_any(p, entry);
+}
+
+void hak_quarantine_flush_other(bool ends)
+{
+#if HAK_HARDEN
+    for (unsigned i = 0; i < HAK_QUARANTINE; i++) {
+        void *p = hak_thread.quarantine_other[i];
+        if (p == NULL || (!ends && p == hak_thread.last))
+            continue;
+        hak_thread.quarantine_other[i] = NULL;
+        send_home(p);
+    }
+#endif
+    (void)ends;
+}
+
+bool hak_quarantine_flush_oversize(bool all)
+{
+    bool any = false;
+    const void *last = all ? NULL : atomic_load_explicit(&quarantine_last, memory_order_relaxed);
+    for (unsigned i = 0; i < QUARANTINE; i++) {
+        void *p = atomic_load_explicit(&quarantine[i], memory_order_relaxed);
+        if (p == NULL || p == last)
+            continue;
+        any |= vacate(i);
+    }
+    for (unsigned i = 0; i < STRAYS; i++)
+        send_stray(atomic_exchange_explicit(&strays[i], NULL, memory_order_acq_rel));
+    return any;
+}

@@ -36,7 +36,7 @@
 #define HAK_ENTRY_FREE  0xfb0u
 #define HAK_ENTRY_CACHED                                                                                     \
     0x10u /* a large or huge block that is free and kept by a heap has a kind so much less */
-#define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
+#define HAK_ENTRY_LIMIT (HAK_CLASSES * HAK_BIN_BYTES)
 #define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */

@@ -14,6 +14,8 @@ typedef struct hak_bin {
     uint16_t seen;       /* what the sweep of the bins saw when it last came by */
 } hak_bin_t;
 
+static_assert(sizeof(hak_bin_t) == HAK_BIN_BYTES, "the offset of a bin is that of its class");
+
 #define HAK_QUARANTINE_BITS 2
 #define HAK_QUARANTINE      (1u << HAK_QUARANTINE_BITS)
 

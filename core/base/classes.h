@@ -19,8 +19,8 @@
 #define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
 #define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
 
-/* A class times 16 is the offset of its bin (mem/thread.h), and stands in the map; of a class up to HAK_TINY_CLASSES it is the size,
- * too. */
+/* A class times this is the offset of its bin (mem/thread.h), and stands in the map; of a class up to HAK_TINY_CLASSES it is
+ * the size, too. */
 #define HAK_BIN_BYTES 16u
 
 static_assert(HAK_BIN_BYTES == HAK_ALIGN, "the offset of a tiny class's bin is its size");

@@ -19,6 +19,12 @@
 #define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
 #define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
 
+/* A class times this is the offset of its bin (mem/thread.h), and stands in the map; of a class up to HAK_TINY_CLASSES it is
+ * the size, too. */
+#define HAK_BIN_BYTES 16u
+
+static_assert(HAK_BIN_BYTES == HAK_ALIGN, "the offset of a tiny class's bin is its size");
+
 /* The class of a request of 1..HAK_TINY_MAX bytes. */
 HAK_INLINE unsigned hak_class_of_tiny(size_t size)
 {
@@ -47,7 +53,7 @@ static inline unsigned hak_class_of(size_t size)
 static inline size_t hak_class_size(unsigned c)
 {
     if (c <= HAK_TINY_CLASSES)
-        return (size_t)c * 16;
+        return (size_t)c * HAK_ALIGN;
     unsigned step = (c - HAK_TINY_CLASSES - 1) & 7;
     unsigned doubling = (c - HAK_TINY_CLASSES - 1) >> 3;
     return (size_t)(9 + step) << (7 + doubling);

@@ -1,23 +1,23 @@
 /* types.h: the vocabulary of the allocator. Read this first.
  *
- *   block    what malloc returns; no header in front of it.
- *   class    1..128: blocks of one size (classes.h). Class 0 does not exist.
- *   slice    16 KiB of address space, aligned; the unit of the map and of slabs.
- *   chunk    2 MiB of address space, aligned: 128 slices, of which the first holds the descriptors of the others.
- *   run      adjacent slices of one chunk.
- *   slab     a run cut into blocks of one class.
- *   large    a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
- *   huge     a block with a mapping of its own, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
- *   oversize a block above the largest class: large or huge. Each heap has a small cache of freed ones.
- *   heap     the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
- *   owner    a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
- *   bin      a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.
- *   previous the list that was in a bin when it was last full: a bin and it are two magazines, the loaded and the previous.
- *   remote   said of a block of another heap's slab. Freed ones are collected in batches, which are sent to their owners.
- *   unknown  said of a pointer that leads to no block of ours: libc's malloc may know it.
- *   quarantine  freed blocks that are not for use yet (variants with HAK_HARDEN).
- *   clean    said of a slice whose bytes are known to be zero; otherwise it is dirty.
- *   purge    give the pages of dirty free slices back to the system, which makes them clean. */
+ *   block      what malloc returns; no header in front of it.
+ *   class      1..128: blocks of one size (classes.h). Class 0 does not exist.
+ *   slice      16 KiB of address space, aligned; the unit of the map and of slabs.
+ *   chunk      2 MiB of address space, aligned: 128 slices, of which the first holds the descriptors of the others.
+ *   run        adjacent slices of one chunk.
+ *   slab       a run cut into blocks of one class.
+ *   large      a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
+ *   huge       a block with a mapping of its own, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
+ *   oversize   a block above the largest class: large or huge. Each heap has a small cache of freed ones.
+ *   heap       the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
+ *   owner      a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
+ *   bin        a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.
+ *   previous   the list that was in a bin when it was last full: a bin and it are two magazines, the loaded and the previous.
+ *   remote     said of a block of another heap's slab. Freed ones are collected in batches, which are sent to their owners.
+ *   unknown    said of a pointer that leads to no block of ours: libc's malloc may know it.
+ *   quarantine freed blocks that are not for use yet (variants with HAK_HARDEN).
+ *   clean      said of a slice whose bytes are known to be zero; otherwise it is dirty.
+ *   purge      give the pages of dirty free slices back to the system, which makes them clean. */
 #ifndef HAK_BASE_TYPES_H
 #define HAK_BASE_TYPES_H
 

@@ -15,9 +15,10 @@
  *
  * An entry is 0 (not ours) or a number << 12 | another. Of a slab these are the owner and the class times 16, that is the
  * offset of the class's bin. Seen by an owner, `entry ^ (own << 12)` is thus the bin's offset if the block is its own, and at
- * least HAK_ENTRY_LIMIT otherwise. Of all else they are a payload and a kind. Of a large block the kind is HAK_ENTRY_LARGE. A huge block has its size in the map: the first
- * slice has HAK_ENTRY_HUGE, some of those behind HAK_ENTRY_PART, each with twenty bits of it (huge.h); a free range that huge
- * blocks are cut from has HAK_ENTRY_FREE and the number of its record in its first and in its last slice (extent.c).
+ * least HAK_ENTRY_LIMIT otherwise. Of all else they are a payload and a kind. Of a large block the kind is HAK_ENTRY_LARGE. A
+ * huge block has its size in the map: the first slice has HAK_ENTRY_HUGE, some of those behind HAK_ENTRY_PART, each with
+ * twenty bits of it (huge.h); a free range that huge blocks are cut from has HAK_ENTRY_FREE and the number of its record in
+ * its first and in its last slice (extent.c).
  *
  * Who writes: the owner of the slices, before a block is handed out and after the last one is back. Entries are
  * relaxed atomics: whoever holds a pointer got it from a thread that had seen the entry written. */
@@ -36,7 +37,7 @@
 #define HAK_ENTRY_FREE  0xfb0u
 #define HAK_ENTRY_CACHED                                                                                     \
     0x10u /* a large or huge block that is free and kept by a heap has a kind so much less */
-#define HAK_ENTRY_LIMIT (HAK_CLASSES * 16)
+#define HAK_ENTRY_LIMIT (HAK_CLASSES * HAK_BIN_BYTES)
 #define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
 #define HAK_NO_OWNER                                                                                         \
     0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */

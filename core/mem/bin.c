@@ -125,7 +125,7 @@ void hak_bin_full(size_t offset)
 {
     hak_heap_t *heap = hak_thread.heap;
     hak_bin_t *bin = (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
-    size_t c = offset / 16;
+    size_t c = offset / HAK_BIN_BYTES;
     if (c > HAK_MID_CLASSES) {
         bin_full_of_runs(heap, bin);
         return;

@@ -4,10 +4,11 @@
  * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
  * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
  *
- * A block in use ends in a canary of eight bytes right behind what was asked for, which also says by what kind of function.
- * What is behind that is filled, and so is a free block, all of it, which is looked at again before it is handed out. A free block's link is encoded with a key,
- * and its second word is a number that its address and its link make: whoever changes a link is found out before it is
- * followed. Filled is zero but in debug, and so is the memory of the pool: what is in no slab has no links.
+ * A block in use ends in a canary of eight bytes right behind what was asked for, which also says by what kind of
+ * function. What is behind that is filled, and so is a free block, all of it, which is looked at again before it is handed
+ * out. A free block's link is encoded with a key, and its second word is a number that its address and its link make:
+ * whoever changes a link is found out before it is followed. Filled is zero but in debug, and so is the memory of the
+ * pool: what is in no slab has no links.
  *
  * The last byte of a block is thus zero at all times: it is filled, or the end of a canary or of a second word, of which both
  * end in a zero. A free looks at the byte in front of its block, and sees an underrun.

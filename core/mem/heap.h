@@ -106,7 +106,7 @@ hak_heap_t *hak_heap_by_owner(uint32_t owner);
 
 static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned c)
 {
-    return hak_entry(heap->owner, c * 16);
+    return hak_entry(heap->owner, c * HAK_BIN_BYTES);
 }
 
 #endif

@@ -5,7 +5,7 @@
 
 static uint64_t class_at(const void *p)
 {
-    return hak_entry_bin(hak_map_find(p)) / 16;
+    return hak_entry_bin(hak_map_find(p)) / HAK_BIN_BYTES;
 }
 
 void hak_link_corrupted(const void *block)

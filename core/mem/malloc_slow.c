@@ -99,7 +99,7 @@ void *hak_malloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return malloc_oversize(size);
-    size_t offset = hak_class_of_mid(size) * 16;
+    size_t offset = hak_class_of_mid(size) * HAK_BIN_BYTES;
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
@@ -133,7 +133,7 @@ static HAK_NOINLINE void *calloc_mid(size_t size)
 {
     if (hak_unlikely(size > HAK_CLASS_MAX))
         return calloc_oversize(size);
-    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * 16);
+    hak_bin_ref_t bin = hak_bin_at(hak_class_of_mid(size) * HAK_BIN_BYTES);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return calloc_new(size);
@@ -152,7 +152,7 @@ void *hak_malloc_zeroed(size_t size)
 /* A block of just this class. */
 static void *take_exactly(unsigned c)
 {
-    hak_bin_ref_t bin = hak_bin_at(c * 16);
+    hak_bin_ref_t bin = hak_bin_at(c * HAK_BIN_BYTES);
     void *block = bin->head;
     if (block != NULL)
         return hak_bin_pop(bin, block);

@@ -1,5 +1,5 @@
-/* oversize.c: large and huge blocks, and those that heaps keep. Nothing static: what is kept belongs to its heap's thread, but anybody
- * may take it away to free it, when memory is out or the thread sleeps. */
+/* oversize.c: see oversize.h. Nothing static: what is in a cache belongs to its heap's thread, but anybody may take it away to
+ * free it, when memory is out or the thread sleeps. */
 #include "mem/oversize.h"
 
 #include "map/map.h"

@@ -61,7 +61,7 @@ HAK_INLINE void *hak_quarantine_swap(void **quarantine, void *p)
 HAK_INLINE void *hak_quarantine_tiny(void *p, size_t offset)
 {
 #if HAK_HARDEN
-    return hak_quarantine_swap(hak_thread.quarantine[offset / 16], p);
+    return hak_quarantine_swap(hak_thread.quarantine[offset / HAK_BIN_BYTES], p);
 #else
     (void)offset;
     return p;

@@ -130,7 +130,7 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
             hak_link_freed_twice(block);
         next = hak_link_next(block);
         hak_link_check_begins(block);
-        hak_bin_push(block, c * 16);
+        hak_bin_push(block, c * HAK_BIN_BYTES);
     }
 }
 
@@ -152,7 +152,7 @@ void hak_remote_free(void *p, uint32_t entry)
 {
     hak_link_check_seal(p);
     hak_heap_t *heap = hak_thread.heap;
-    unsigned c = hak_entry_bin(entry) / 16;
+    unsigned c = hak_entry_bin(entry) / HAK_BIN_BYTES;
     if (hak_unlikely(heap == NULL)) {
         send_without_heap(p, entry);
         return;

@@ -229,7 +229,7 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
  * hak_harden_forget has seen, but in debug. */
 static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
 {
-    uint16_t order[HAK_OS_PAGE / 16];
+    uint16_t order[HAK_OS_PAGE / HAK_ALIGN];
     void *list = NULL;
     for (size_t i = 0; i < n; i++) {
         size_t j = ((hak_thread_random() >> 32) * (i + 1)) >> 32;

@@ -14,6 +14,8 @@ typedef struct hak_bin {
     uint16_t seen;       /* what the sweep of the bins saw when it last came by */
 } hak_bin_t;
 
+static_assert(sizeof(hak_bin_t) == HAK_BIN_BYTES, "the offset of a bin is that of its class");
+
 #define HAK_QUARANTINE_BITS 2
 #define HAK_QUARANTINE      (1u << HAK_QUARANTINE_BITS)
 
@@ -49,9 +51,9 @@ extern _Thread_local hak_thread_t hak_thread HAK_HIDDEN;
 extern const hak_bin_t hak_thread_no_bins[HAK_CLASSES] HAK_HIDDEN;
 #endif
 
-/* clang puts what is in hak_thread relative to the thread pointer into the instruction itself; gcc first makes a pointer of it, unless
- * it is told that it lies in the segment fs: malloc and free are 13 and 15 instructions with that, 14 and 17 without (gcc 12;
- * clang 22: 11 and 14). */
+/* clang puts what is in hak_thread relative to the thread pointer into the instruction itself; gcc first makes a pointer of it,
+ * unless it is told that it lies in the segment fs: malloc and free are 13 and 15 instructions with that, 14 and 17 without
+ * (gcc 12; clang 22: 11 and 14). */
 #if defined(__x86_64__) && !defined(__clang__) && !HAK_SANITIZED && HAK_TLS_BINS
 #define HAK_THREAD_IN_FS 1
 

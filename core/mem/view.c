@@ -50,7 +50,7 @@ static size_t length_of(void *block)
 static void add_own_bins(hak_memory_view_t *view, const hak_heap_t *own)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        view->free[c] += length_of(hak_bin_at(c * 16)->head) +
+        view->free[c] += length_of(hak_bin_at(c * HAK_BIN_BYTES)->head) +
                          length_of(atomic_load_explicit(&own->class[c].previous, memory_order_relaxed));
 }
 

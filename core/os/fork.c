@@ -1,5 +1,5 @@
-/* fork.c: how a forked child is told from its parent and repaired. The state is the mark,
- * a page that the system wipes in each forked child (and not in one of vfork, which shares its parent's memory).
+/* fork.c: how a forked child is told from its parent and repaired. The state is the mark, a page that the system wipes in each
+ * forked child (and not in one of vfork, which shares its parent's memory).
  *
  *   mark       in a process                                     in a child, after the fork
  *   UNSET      nobody has taken a lock yet                      nobody has, since the fork: to be repaired

@@ -1,4 +1,5 @@
-/* os.h: the system calls of the allocator, but for those of locks and forked children (lock.h, fork.h). Any thread. Nothing here touches errno or allocates.
+/* os.h: the system calls of the allocator, but for those of locks and forked children (lock.h, fork.h). Any thread. Nothing
+ * here touches errno or allocates.
  *
  * Two ways lead into the system. Directly (base/call.h): under locks, before libc is ready, for the allocator's own
  * memory. And by libc's names, which programs and tools put themselves in front of, for what blocks lie in. tests/ may link

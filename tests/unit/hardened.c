@@ -10,6 +10,7 @@
 #include "hakmem.h"
 #include "mem/chunk.h"
 #include "map/map.h"
+#include "mem/guard.h"
 #include "mem/harden.h"
 #include "mem/harden_fast.h"
 #include "mem/view.h"

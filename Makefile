@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Makefile: the commands that people type. All work is done by ninja, on the graph that configure.py wrote.
 
 PYTHON ?= /usr/bin/python3

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Write build.ninja: load the tables, plan the edges, then write atomically. It builds and runs nothing."""
 
 import argparse

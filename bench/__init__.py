@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Benchmark programs, inputs, peers and their ranking, studies, the user's own commands."""

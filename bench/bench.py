@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark set under the project's library and its peers: `make bench`.
 
 Rounds are interleaved: in every round each contender runs each benchmark once, in an order that rotates, so that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Generators of the benchmark inputs: the same bytes on every machine and in every run.
 
 Each generator is a function that returns text, or writes a directory; all variety comes from a fixed linear

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Loads for servers, for which Debian has no program that counts and times requests: HTTP, memcached's text protocol,
 and pgbench with percentiles. Prints `requests N  p50 X ms  p99 Y ms`. A script without the project's modules.
 

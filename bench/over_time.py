@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Resident memory over time, ours and the peers': bursts of blocks, and what stays of them 0.5, 2 and 10 s later.
 
 The programs of one row (a shape and a size of bench_over_time) run under all contenders at the same time: what they do

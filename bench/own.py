@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The answer to whoever gives a program of their own: what the tailored library brings to it.
 
 For each own command, on the C library, on the library as it is built for everybody and on what ships: time by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From samples of the benchmark set to tables: ratios to a reference, geometric means, ranking, points.
 
 Pure: samples in, text out. A contender that failed a benchmark is shown as `fail` and has no geometric mean over

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A run of one of the project's own programs, and what it printed."""
 
 from common.launch import STDOUT, launch

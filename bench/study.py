@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One question about the library and its peers, one command: `make study STUDY=scaling`.
 
     operation       instructions of each pattern of bench_fastpath, and cycles where the machine counts them

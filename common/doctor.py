@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Show every tool, its version, what it is needed for and how to get it; install what is missing."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The two ways a tool stops: the user asked for something wrong (exit 2), or the work failed (exit 1)."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Atomic, content-stable files: a file whose content did not change keeps its time stamp, so ninja prunes."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Nothing outlives a run: whatever a program started, daemons too, ends with it.
 
 A process whose parent ends becomes the child of the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER), which

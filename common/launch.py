@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run one workload under one library: in a Scratch, with the pinned environment, only the program preloaded.
 
 The library, the inputs and the project's own programs are copied into the scratch, so that no path of the

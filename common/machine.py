@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What this machine is, as far as results depend on it. Never the host's name."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where things are, relative to the root of the clone. Every tool runs with the root as its directory."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one process runner: an argv list, a timeout, a log file, and the log's tail when it fails."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an artifact was made of. Profiles and measurements carry it, so that a stale one is never used."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The records of results/*.jsonl: one line a run, appended and sealed, never rewritten.
 
 Each line that is appended is sealed: results/seals.jsonl gets the number of lines that the file then has and the digest

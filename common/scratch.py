@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A run's own directory and environment, the same length and content for every stage, clone and machine.
 
 Instruction counts depend on both: 3 KB more of environment costs hundreds of instructions in ld.so.

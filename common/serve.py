@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A server as a workload: a small TOML file says how it is started, when it is ready, what loads it and how it stops.
 
 The server and all that it starts run under the library; the load does not. Both live on the loopback interface, in a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """TOML tables to frozen dataclasses: an unknown key, a missing key or a wrong type is a sentence, not a traceback."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Find the tools of tools.toml on this machine, without running any of them."""
 
 import glob

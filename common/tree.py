@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The build tree of one configuration, build/<toolchain>-<variant>: every file in it is named here, and only here."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The workload table: bench/workloads.toml, and the user's own commands that `configure.py --train` recorded."""
 
 import dataclasses

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Judging one library against another: the gates of the build, comparisons of revisions and of features."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compare two versions of the allocator by exact instruction counts: GO, NEUTRAL or NO-GO.
 
 A and B are git revisions, libraries (*.so), `.` for the working tree, or a stage of this build: base, pgo, layout,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each feature off in turn (on, where the variant lacks it): what it costs and brings. And the variants side by side.
 
 A copy of the sources in build/ab/features is configured with one variant more for each feature; nothing of the running

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a library costs in a few programs: instructions, peak memory, page faults and time, beside another library.
 
 Counts are exact and made two at a time; time is measured in interleaved rounds, alone, and only when asked for.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of gate/gates.toml, every figure shown."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Carry a gate's verdict into the build: which objects, which order and which library go on.
 
 Every file is written only when its content changes, so that an unchanged verdict prunes what follows.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hakmem.h: the public API of libhakmem.
  *
  * The library replaces malloc, free and the rest of the family under their own names, by LD_PRELOAD or by linking; a

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Counts to layout: symbol order, BOLT's profile, BOLT, the checks on what came out."""

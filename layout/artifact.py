@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks on a finished library: exports, symbol order, stack, text relocations, RELRO, soname."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run llvm-bolt on the library with exact counts, and refuse a result whose hot functions it did not profile.
 
 BOLT skips a function that it cannot analyse without failing, and a skipped malloc is a stage that did nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Callgrind counts -> BOLT profile (fdata): entries, branches, fall-throughs and calls, exact and repeatable.
 
 Each line is `FROM-IS-SYMBOL FROM OFFSET TO-IS-SYMBOL TO OFFSET MISPREDICTS COUNT`, offsets in hexadecimal.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What order and fdata share: which counts, of which library, with which weights."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Callgrind counts -> symbol order for lld's --symbol-ordering-file: one function name a line.
 
 Three methods. `density` sorts executed functions by instructions executed a byte. `c3` starts from one cluster a

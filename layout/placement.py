@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How many instruction cache misses an order of the functions will have, predicted from counts alone.
 
 A program runs much other code between two visits of one line of the allocator, so a line that is visited n times in

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Counts, control flow, golden figures and times of a library, and the statistics over them."""

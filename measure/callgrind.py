@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reader of callgrind's output: exact counts of one object's instructions, jumps and calls.
 
 The input is what `--dump-instr=yes --collect-jumps=yes --cache-sim=yes --branch-sim=yes` writes, plain or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Measure one workload under one library: exact counts by callgrind, then a plain run and a traced run.
 
 Writes OUT.json (metrics) and OUT.cg.gz (callgrind's output, from which order, BOLT profile and heatmap are made).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an x86-64 shared object says about itself, read by pyelftools into facts that do not change; and one rewriting.
 
 Kinds are named as in elf.h: "SHT_GNU_verdef", "PT_LOAD", "STB_LOCAL", "DT_FLAGS".

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Callgrind counts + disassembly -> executions of every edge of the library's control flow.
 
 callgrind counts instructions and taken jumps; BOLT wants edges between blocks, fall-throughs included, and the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Instructions, loads, stores and branches of one malloc and one free, pattern by pattern, counted exactly.
 
 bench_fastpath runs a pattern at two iteration counts under callgrind; the difference of the inclusive counts of

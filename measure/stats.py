@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Statistics of paired wall-clock rounds: medians of ratios, bootstrap intervals, the A/A noise floor.
 
 No bare means: an Estimate carries its interval, its n and its warnings, and prints `~` when undecided.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Wall clock of several libraries side by side: interleaved rounds, paired ratios, intervals, an A/A noise floor.
 
 Each round runs every workload under every subject before the next round begins, and each round starts with another

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """The training of profiles, their weighted merge and their checks."""

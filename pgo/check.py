@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Check a merged profile before anything is compiled with it: non-empty, of this build, and of the whole API."""
 
 import argparse

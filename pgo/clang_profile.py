@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """clang's profiles: indexed .profdata files."""
 
 import re

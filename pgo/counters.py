@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The file in which all processes of a training run count (pgo/slots.c): made before the run, read and added up after
 it, and turned into a profile by the library that counted.
 

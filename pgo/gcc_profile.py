@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gcc's profiles: one .gcda a translation unit, kept as a deterministic tar whose names are those of the sources."""
 
 import io

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* instrument.c: the profile runtimes, kept from writing, and how counters become a profile.
  *
  * Only the instrumented build links this file, with slots.c. Both runtimes write files from exit handlers: what leaves by

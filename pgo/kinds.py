@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which module knows a toolchain's profiles, and the record that stands beside every profile."""
 
 from pathlib import Path

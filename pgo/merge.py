@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Merge the workloads' profiles, each scaled to its weight: a long run counts no more than a short one."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Find out which program an own command really runs, by running it once on the C library.
 
 A version manager puts a shell script where the program would be, which looks for the right one and becomes it by exec.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* slots.c: counters that every process leaves behind, however it ends.
  *
  * The file "counters" beside the library (pgo/counters.py makes and reads it) is mapped over the pages from

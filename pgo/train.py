@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run one workload under the instrumented library and keep its profile."""
 
 import argparse

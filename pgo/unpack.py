@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Unpack a merged gcc profile: each source's .gcda to where its compile looks for it, unchanged files untouched."""
 
 import argparse

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* witness.c: counts requests for memory, process by process, and leaves them to the C library, also in a program that brings
  * another allocator along.
  *

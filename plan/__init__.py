@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """What is built: the tables, and the edges of the graph made from them. configure.py writes it; nothing is run here."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of deciding: verdicts, what goes on by them, and what ships."""
 
 from pathlib import PurePosixPath

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of the library itself: compiling and linking its stages, BOLT, and the checks on what came out."""
 
 from pathlib import PurePosixPath

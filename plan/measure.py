@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of measuring: counts, golden figures, wall clock, the user's own commands; and what is made of counts."""
 
 from common.tree import AGAIN, STAGES

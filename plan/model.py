@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The data that configure.py plans from: variants, features, sources, C tests. Parsed once, then never changed."""
 
 from collections.abc import Mapping

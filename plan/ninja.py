@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Write ninja edges: escaping, and nothing that ninja itself can do."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The user's own commands: what `--train` and `--holdout` take, as rows of the workload table.
 
 A command is words, as a shell would split them, and no more: nothing is expanded, piped or redirected. Assignments in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From the sources to what ships, stage by stage: `pipeline` names them all, in the order in which a profile flows."""
 
 import argparse

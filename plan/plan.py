@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The build graph as edges: a pure function of the tables. No file is written and no program is run here."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of what the library is measured by: benchmark programs, what is preloaded beside it, inputs, own commands."""
 
 from pathlib import PurePosixPath

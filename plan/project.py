@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What all edges are made from: the tables, the configurations, and how a compiler is called for one of them."""
 
 from collections.abc import Mapping

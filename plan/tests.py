@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of the C tests: programs of build/tests. gcc builds them, and clang those that need its libFuzzer."""
 
 from pathlib import PurePosixPath

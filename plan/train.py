@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Edges of the profile: the instrumented library, a training run each, the weighted merge and its check."""
 
 from pathlib import PurePosixPath

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Heat map of the library's text: executions of every 64-byte line, one panel a stage, drawn from callgrind's counts.
 
 perf's heat maps need hardware branch records; the counts are exact, and the same on every machine. Executions of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """core/base/options.def -> docs/options.md, so that the page cannot differ from what the library reads."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """README's figures, written from results/ and held to it.
 
 A block of README between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The result of a build: one row a stage with its figures and verdict, as a terminal table and as a page."""
 
 import argparse

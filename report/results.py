@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Append measured results to results/*.jsonl, one line a run, and show a metric over the runs.
 
 common/records.py writes and seals the lines. `make pgo` appends by itself; a run that measured nothing new adds none.

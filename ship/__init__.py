@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """The shipped directory, and the proof that it can be built again, byte for byte."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Make the shipped directory: the library that the gates chose, stripped, with all that is needed to use, debug,
 check and repeat it. It is built beside its final place, checked, and then renamed into it."""
 

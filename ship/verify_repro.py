@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Build the shipped directory again from its own profile, twice, in directories of different names and lengths, and
 compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
 measures and judges for itself."""

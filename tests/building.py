@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Build what the chosen tests need, and no more: a plug-in of tests/run.py, between pytest's choice and its first test.
 
 A test whose parameters name a C program's row or a library needs these. Of any other, its file says it: `NEEDS` is a

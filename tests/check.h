@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the small test programs share: one check macro, a pattern to recognise contents by, a generator, resident memory.
 //
 // A program returns 0 when its promise holds, 1 with one line on stderr when it does not, and 77 when this

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`make check`: of all tests the cheapest of each kind, as tests/check.toml has them. A plug-in of tests/run.py."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The marks that tests carry: what each asks of tests/parallel.py."""
 
 from tests.parallel import MARKS

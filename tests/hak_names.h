@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Included before everything else (-include) in programs that are built with the allocator's objects inside, without
 // its malloc: the standard names mean the hak_ ones, so that one source serves preloaded and sanitized builds.
 #ifndef TESTS_HAK_NAMES_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kill the pipeline with SIGKILL at many points, start it again each time, and compare what ships with an undisturbed
 run's.
 

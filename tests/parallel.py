@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time.
 
 A job is a file of tests, in its own order, so that a fixture of the module is made once. Two marks change that:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests of real programs share: which libraries, running one program twice, and leaving no process behind."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run all tests and end with one line: `N passed, N failed`, and `, N skipped` where some could not be shown here.
 
     /usr/bin/python3 -m tests.run                          all tests

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Servers that the tests run: each on a socket or a free port of its own, with the few words of its protocol."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the Python tests share: where things are, the libraries under test, running a program under one of them."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The archive as it ships: programs link with it statically, position-independent, whole and with link-time
 optimisation, and every function of the malloc family in them is ours."""
 

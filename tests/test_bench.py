@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """bench/: statistics with known answers, gates, golden figures, rounds, A/B exit statuses, report and results."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark programs, their tables and inputs, and the ranking that `make bench` prints."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The C programs of tests/tests.toml: each under every library, the unit programs by themselves."""
 
 import os

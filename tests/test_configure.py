@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """configure.py: what it plans, that it is quick and pure, and that a wrong request leaves the old file alone."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plug-ins that are loaded with RTLD_DEEPBIND share the program's malloc, however they bind."""
 
 import pytest

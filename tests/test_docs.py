@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the documents promise: each command of a ```sh block works or at least exists, each relative link resolves.
 
 A command is judged by its first word. Quick ones are run in this tree; `make` goals are looked up in the Makefile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The whole pipeline once, in a copy of the sources: configure, train, build, lay out, measure, gate, ship."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tools under fault: killed, on a full disk, before an unwritable directory, with a workload that crashes or hangs,
 with a profile that is empty or foreign. One sentence, the documented exit status, and nothing half-written."""
 

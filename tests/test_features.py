@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """No option and no feature without a test that misses it: each has a deliberate bug that takes it away."""
 
 import re

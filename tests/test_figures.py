@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Everything that is said with a number is so: README from results/, results/ only grow, tables that are printed, A/B
 by stage and by function, ablation, history, the knob."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The fuzz targets for a few seconds from their seeds: as many runs as their row says, always the same ones. The hour's
 run is `make fuzz`."""
 

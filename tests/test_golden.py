@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The committed table of instructions per malloc and free (bench/golden.toml) holds for what was just built."""
 
 import json

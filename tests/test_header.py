@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """include/hakmem.h: it compiles by itself in every language, declares what the library exports, and keeps its word on
 the statistics."""
 

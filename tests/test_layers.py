@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The allocator's files: one includes only files of its own layer and of those beneath it; what a header declares is in
 the .c of its name; and no two static functions have one name."""
 

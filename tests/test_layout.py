@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """layout/: the callgrind reader, control flow, symbol order, BOLT profile and artifact checks, on hand-made input."""
 
 import gzip

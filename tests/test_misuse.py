@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Misuse: what the variants make of it is what docs/reliability.md says; what is detected is said in one line."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The table of deliberate bugs fits the sources, and its driver tells caught from survived. Trying them all is
 `make mutants`."""
 

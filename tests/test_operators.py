@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The C++ operators in programs and plug-ins of every make: forms that a program replaces, and memory that is out.
 
 Each program is also run without the library: what the C++ runtime does by itself is what is expected.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/options.md says what core/base/options.def says."""
 
 import pytest

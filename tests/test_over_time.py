@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Resident memory over time: what is read of a program, means, who is ahead, tables, the record, README, the page."""
 
 import json

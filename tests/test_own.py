@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Training and measuring other people's programs: how they are named, that all of their processes are counted however
 they end, that nothing is left behind, and what is said when it cannot work."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """pgo/ and ship/: discovery, the doctor, the weighted merge, the checks on a profile, the shipped directory."""
 
 import io

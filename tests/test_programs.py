@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real programs under the library: the same output and exit status as without it.
 
 Programs that take a moment run under the shipped library, or the speed build and the production one; those that take

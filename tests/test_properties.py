@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every parser of outside data on mutated and arbitrary input: a valid result, or one of the two errors that end a tool
 with a sentence. The examples are always the same ones."""
 

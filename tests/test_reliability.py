@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/reliability.md names only tests that exist."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The rooms of the tools: a module imports only what lies before its room, and no two modules wait for each other."""
 
 import ast

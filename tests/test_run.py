@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The runner's closing line, what .ci/run makes of it, and that no library is left out."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Servers as workloads: each that ships in its shortest form, each way in which one can fail, and nothing left."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """House style held by tools: clang-format over all C and C++, clang-tidy over the allocator, flake8 over all Python."""
 
 import json
@@ -27,6 +28,22 @@ def test_c_is_formatted():
     result = run([tool, "--dry-run", "-Werror", "--ferror-limit=3", *sources(".c", ".h", ".cc")], cwd=ROOT, check=False)
     files = sorted({line.split(":")[0] for line in result.stderr.splitlines() if "error:" in line})
     assert not files, f"run: clang-format -i {' '.join(files)}"
+
+
+# Files of these names carry the license's line among their first ones; what a tool writes has a head of its own.
+LICENSED = (".py", ".toml", ".yml", ".yaml", ".c", ".h", ".cc", ".def", ".map", ".ld", "Makefile", ".ci/run",
+            "build.ninja.in", ".clang-format", ".clang-tidy")
+GENERATED = ("bench/golden.toml",)
+
+
+def test_every_source_names_its_license():
+    """Also when it is found alone."""
+    listed = run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
+    names = [name for name in listed.split("\0") if name.endswith(LICENSED) and name not in GENERATED]
+    texts = {name: (ROOT / name).read_text() for name in names if (ROOT / name).is_file()}
+    missing = [name for name, text in texts.items()
+               if text and "SPDX-License-Identifier: MIT" not in "\n".join(text.splitlines()[:3])]
+    assert missing == [] != names
 
 
 def test_python_is_clean():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs with runtimes of their own, and the linker's auditing: they start and run with the library in front."""
 
 import os

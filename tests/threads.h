@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Thread helpers of the test programs: start many at once, join them, a deadline for programs that might hang.
 #ifndef TESTS_THREADS_H
 #define TESTS_THREADS_H

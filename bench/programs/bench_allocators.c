@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Allocators against scenarios: a scenario allocates, writes and frees blocks of fixed sizes, so many a run, over
  * several runs after one to warm up; the result is one CSV row. Which allocator serves it is decided by LD_PRELOAD:
  * with --allocator the program starts itself again under that library, so that one command names what it measures.

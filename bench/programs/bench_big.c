@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Big blocks: random ones of a few slots are replaced by blocks of 5 to 25 MiB, of which each 16th page is written.
  * An allocator that returns such blocks to the kernel at once pays for mapping and faulting them each time. One
  * thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Passive false sharing: main allocates one small block for each thread, side by side, and hands them out. Each
  * thread frees its block at once, then allocates, writes and frees blocks of the same size. An allocator that gives
  * the thread the handed block back keeps all threads writing to the same cache line.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Active false sharing: threads allocate, write and free small blocks at the same time. An allocator that serves
  * several threads from one cache line makes them fight for it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Fast-path micro-benchmark: one allocation pattern, repeated, so that the difference between two iteration counts
  * is the cost of an operation and nothing else.
  *

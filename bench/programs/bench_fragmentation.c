@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Fragmentation stress: generations of blocks whose size range drifts upwards; of each generation one block in eight
  * survives to the end, scattered over the memory of the others. An allocator that cannot reuse the gaps for other
  * sizes shows it in peak memory. One thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Large working set: millions of live blocks of 16 to 79 bytes, random ones of which are replaced. Neither the blocks
  * nor the allocator's own data fit into a cache or the TLB, so every operation pays for each line it touches. One
  * thread.

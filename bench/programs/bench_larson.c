@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Larson's server simulation: each thread owns an array of blocks and replaces random ones; after CHUNKS * ROUNDS
  * replacements it exits and a successor inherits the array. So blocks are freed by threads that did not allocate
  * them, and heaps of finished threads must be reused.

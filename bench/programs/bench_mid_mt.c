@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Mid sizes with threads: each thread replaces random blocks of 8 to 32 KiB in its own slots. Threads share nothing,
  * so twice the threads should do twice the work.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Resident memory over time: bursts of blocks that are written and freed, and ten seconds after the last one. By shape
  * (what the program does then) and by size of block; the last block of each burst lives until the next one is over,
  * as the result of work would.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Memory beyond what was asked for: blocks are taken and written in full, then all but one in eight are freed in random
  * order. `filled` is resident memory for each byte asked for, `left` the same for what is still in use. One thread.
  */

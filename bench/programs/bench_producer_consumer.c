@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Producer and consumer: one thread of each pair only allocates, the other only frees, so every free is remote.
  * Blocks travel in batches through a ring of DEPTH batches, which bounds the memory. With DEPTH 1 the two take
  * strict turns and the order of all calls is the same in each run; deeper rings let both run at once.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Random mixed sizes: a working set of slots; each iteration frees the block in a random slot or fills an empty one
  * with 16 to 1039 bytes. One thread. The classic small-object churn of a scripting language.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Growth by realloc: a set of vectors, random ones of which grow, half of them by a few bytes as strings do, half by
  * a half as arrays do; a vector that has reached its own limit is checked, freed and starts again. One thread.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Runs a program and writes what it used: `bench_run OUT [NAME=VALUE...] PROGRAM [ARGUMENT...]` adds the variables to
  * the program's environment alone, waits, and writes one line `seconds=S user=S system=S peak_rss_kib=K faults=N` to
  * OUT; exits as the program did. A launcher of its own, since the kernel's peak memory of a child starts at the size

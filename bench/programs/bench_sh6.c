@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Waves of batches, each thread for itself: a wave allocates runs of equally sized blocks, frees every other run,
  * fills the gaps with runs of other sizes and frees all, first in the order of allocation, in the next wave against
  * it. Sizes lean to the small side, as objects of real programs do. Own design after the idea of SmartHeap's test 6.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Batches that change hands: every thread allocates a batch, swaps it for whatever another thread left on a shared
  * shelf, and frees what it got, forwards or backwards. Most frees are remote and every thread both allocates and
  * frees. Own design after the idea of SmartHeap's test 8.

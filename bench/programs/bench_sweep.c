@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One size, any number of threads: each thread replaces the blocks of its own slots, oldest first, so that only size
  * and threads differ from run to run. For the sweep over both (bench/study.py).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Thread churn: ten thousand short threads, a few at a time; each allocates a handful of blocks, passes one of them
  * to its successor through a mailbox, frees the rest and ends. The cost of setting up, abandoning and adopting a
  * thread's heap decides.

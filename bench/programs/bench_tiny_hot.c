@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tiny and hot: a handful of blocks of 8 to 128 bytes is allocated and freed again and again, so that everything
  * stays in the first cache and only the length of the fast path counts. Threads share nothing.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One side allocates, the other frees: as many threads that only allocate as threads that only free, with one shared
  * stack of batches between them. Unlike bench_producer_consumer a batch may reach any of the freeing threads, so
  * their remote frees meet in the same heaps. The stack's limit bounds the memory.

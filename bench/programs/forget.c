@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* forget.c: preloaded where callgrind counts. A forked child begins with its parent's counts, which would be counted twice:
  * it is told to forget them. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Implements harness.h. The statics below are written by main before any benchmark thread starts and are only
  * read afterwards.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What every benchmark program shares: arguments, clock, random numbers, block contents, threads and the report.
  *
  * A program declares its arguments as a table, calls bench_parse, does its work and ends with bench_report.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* steady.c: preloaded before the library where its work is counted, so that equal runs count the same.
  *
  * Two things differ between equal runs: how much time passes, which decides when free memory goes back to the system

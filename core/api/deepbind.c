@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* deepbind.c: plug-ins that are loaded with RTLD_DEEPBIND (PHP's extensions, for one) find libc's malloc before ours, while
  * libc itself calls ours: strdup gives such a plug-in a block of ours, and its free, which is libc's, aborts.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* delete.c: the twelve forms of operator delete. Those that a program does not replace call, as the standard says, those
  * that it does: each goes on to the next simpler form in force, by one indirect jump. */
 #include "api/operators.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family.h: what the malloc family, the C++ operators and the hak_ names have in common: the fast paths, with the
  * checks of the variants that have them. */
 #ifndef HAK_API_FAMILY_H

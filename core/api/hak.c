@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hak.c: the public functions (include/hakmem.h), and what happens when the library is loaded, forks and is unloaded. */
 #include "hakmem.h"
 

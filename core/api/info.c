@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* info.c: what glibc lets a program ask of its malloc, and tell it. The numbers are collected first, and printed with no lock
  * held; nothing is allocated but by the stream that is written to. */
 #include "api/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kinds.c: whether a block that was freed by another kind of function than gave it (new[], then delete) is a misuse. It is none if
  * operators that are not ours had a part in it: libstdc++'s new is malloc to us, and its delete is free. Asked only when kinds
  * differ, which correct programs do not make happen but with such operators; so it may take its time, and finds out

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libc.c: the second names under which glibc exports its malloc, for wrappers that call it by these. They are functions, not
  * aliases: tools that know an address by one name would call malloc __libc_malloc. */
 #include "api/family.h"

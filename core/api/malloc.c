@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* malloc.c: the malloc family under its standard names: what glibc's manual lists for a replacement, and the few that
  * glibc adds. Left out when HAK_OVERRIDE is 0. */
 #include "api/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* new.c: the eight forms of operator new, under their mangled names, without a C++ runtime: a C program that preloads the
  * library must not pay for one. Not in the archive: there libstdc++'s own forms call our malloc, which is all that the
  * standard asks for, and a static program has no other definition to turn to.

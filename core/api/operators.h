@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* operators.h: what new.c and delete.c have in common: which definition of a C++ operator is in force.
  *
  * A program may replace any of the twenty forms, and the forms that it leaves have to call those it replaced. Ours are weak:

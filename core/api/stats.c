@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stats.c: the statistics page, generated from the option and counter tables. */
 #include "api/stats.h"
 

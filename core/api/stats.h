@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stats.h: the statistics page. Any thread; other threads' counters may be a few events behind. */
 #ifndef HAK_API_STATS_H
 #define HAK_API_STATS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bits.h: sets of up to 128 small numbers, as the bits of one value. Arithmetic only. */
 #ifndef HAK_BASE_BITS_H
 #define HAK_BASE_BITS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* build.h: what was compiled in. The only place that asks the preprocessor about features.
  *
  * Every feature is a 0/1 macro that the build passes explicitly (the table is variants/features.toml), so that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* call.h: a system call without libc. Any thread, also under a lock and before libc is ready: no function that somebody
  * interposes is involved, errno is left alone. */
 #ifndef HAK_BASE_CALL_H

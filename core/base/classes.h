@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* classes.h: size in bytes <-> size class. Arithmetic only: no table, no state.
  *
  * Up to 1 KiB the classes are the multiples of 16 bytes, so that the class of a request is its size rounded up,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* message.c: text without malloc and without stdio. No state but hak_on_fatal. */
 #include "base/message.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* message.h: text without malloc and without stdio. Any thread; a message is one system call, not
  * libc's write: it is written before libc is ready, and programs put themselves in front of that name. */
 #ifndef HAK_BASE_MESSAGE_H

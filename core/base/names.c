@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* names.c: what became of names that nobody reads. No state. */
 #include "base/names.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* names.h: the answer to HAKMEM_ names in the environment that are no option. Called once, before the first block. */
 #ifndef HAK_BASE_NAMES_H
 #define HAK_BASE_NAMES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options.c: environment -> policy. Precedence: default < mode < single option. Single thread, before the first
  * allocation; read-only afterwards. */
 #include "base/options.h"

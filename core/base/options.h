@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options.h: the run-time policy. Written once, before the first block is handed out; read by any thread after that.
  *
  * Without HAK_OPTIONS the policy is a constant and every use of it folds. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* types.h: the vocabulary of the allocator. Read this first.
  *
  *   block      what malloc returns; no header in front of it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* map.c: sets the map up and covers windows of it. Any thread; `lock` guards `covered`. */
 #include "map/map.h"
 

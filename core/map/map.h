@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* map.h: pointer -> (owner, class) in one load, for every pointer a program can hold.
  *
  * The map is one array over the whole user address space with an entry for each 16 KiB slice, so that free() needs no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bin.c: see bin.h. Nothing static. */
 #include "mem/bin.h"
 

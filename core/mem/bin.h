@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bin.h: the slow side of the bins: where their blocks come from and go to. For the calling thread's own bins. */
 #ifndef HAK_MEM_BIN_H
 #define HAK_MEM_BIN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chunk.c: the pool of slices. Everything static here is under `lock`; memory goes back to the system without it, from slices that
  * are marked as taken meanwhile and chunks that are in no list. */
 #include "mem/chunk.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* chunk.h: the pool of slices: runs of 16 KiB slices out of 2 MiB chunks, shared by all threads under one lock.
  *
  * A chunk begins with 128 descriptors of 64 bytes. Descriptor i describes the run that begins at slice i; those in the

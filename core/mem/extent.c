@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extent.c: see extent.h. Everything static is under `lock`. The system is asked without it: what is about to go back has no
  * map entries by then and is in no list. Of all that is taken from the system the map is covered first. */
 #include "mem/extent.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extent.h: the address space of huge blocks: ranges of whole units that are free, and where new ones come from. Any thread.
  *
  * A range that is given is joined with its neighbours and kept: dirty, until retain.h says that it goes back to the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fast.h: the fast paths. malloc and free of blocks that have a class are what is in this file; every exceptional
  * exit is one branch to a _slow function. The golden table (bench/golden.toml) counts the instructions. */
 #ifndef HAK_MEM_FAST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* free_slow.c: see free_slow.h. Nothing static. */
 #include "mem/free_slow.h"
 

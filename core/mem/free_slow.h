@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* free_slow.h: what the fast path of free leaves: blocks of others, oversize ones, and what is no block. Any thread. */
 #ifndef HAK_MEM_FREE_SLOW_H
 #define HAK_MEM_FREE_SLOW_H

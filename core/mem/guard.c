@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guard.c: see guard.h. Static is how many chunks there were so far. */
 #include "mem/guard.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guard.h: memory that nobody may touch, in the variants with HAK_HARDEN: in chunks, and behind oversize blocks. Any thread. */
 #ifndef HAK_MEM_GUARD_H
 #define HAK_MEM_GUARD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* harden.c: the slow side of the checks on blocks: the keys, what is not tiny, and what is wrong. Any thread; a block and its
  * state belong to whoever holds it. Two threads that free a block at the same moment may both pass; nothing else may.
  *

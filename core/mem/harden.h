@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* harden.h: what the variants with HAK_HARDEN know of each block.
  *
  * A byte for each 16 bytes of a chunk, outside all blocks, says whether a block that is in use begins there: a free of

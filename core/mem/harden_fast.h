@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* harden_fast.h: the fast paths of the variants with HAK_HARDEN: those of fast.h and the checks of harden.h in one. Whatever is
  * unusual, misuse above all, is one branch to a _slow function, which looks at everything again and says what it is.
  * A freed block is not for use at once (quarantine.h). */

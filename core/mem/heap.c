@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* heap.c: the table of heaps, and the life of a heap: made or taken over, given up, found again.
  *
  * `heaps_lock` guards the table's growth, the list of orphans and the states. Locks are taken in this order: a heap's own,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* heap.h: heaps, their threads, and the bins between them.
  *
  * A thread works on its bins, which lie in thread-local storage; a heap owns slabs and outlives its thread. A heap is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* huge.c: see huge.h.
  *
  * Two orders hold everywhere here. An address gets an entry only after the map there was covered: extent.c does that for all that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* huge.h: blocks above HAK_LARGE_MAX, each a range of its own (extent.h). Any thread.
  *
  * What is known of one stands in the map, in the entries of its first slices: that a block begins there and the low twenty bits

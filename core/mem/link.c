@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* link.c: what is said of a link that is not as it was, and of a block that cannot be linked. Nothing static. */
 #include "mem/link.h"
 

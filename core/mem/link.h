@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* link.h: the links of free blocks, which lie in the blocks, and what of them is checked. */
 #ifndef HAK_MEM_LINK_H
 #define HAK_MEM_LINK_H

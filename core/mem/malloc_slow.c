@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* malloc_slow.c: see malloc_slow.h. Nothing static. */
 #include "mem/malloc_slow.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* malloc_slow.h: what the fast path of malloc leaves: mid sizes, oversize blocks, zeroed and aligned ones, and what is done when
  * memory is out. Any thread. */
 #ifndef HAK_MEM_MALLOC_SLOW_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* oversize.h: blocks above HAK_CLASS_MAX: large ones, which are runs of the pool, and huge ones, which are mappings. A heap
  * keeps the last few that it freed: those of equal size are taken again without a lock. Sizes go by whole slices. Any
  * thread; no lock may be held. */

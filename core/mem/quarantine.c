@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* quarantine.c: see quarantine.h. Static are the places of what waits for all threads together. */
 #include "mem/quarantine.h"
 

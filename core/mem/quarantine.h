@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* quarantine.h: freed blocks that are not for use yet, in the variants with HAK_HARDEN. A freed block changes places with a random
  * one of the last few, so that the block freed last is never the one handed out next. Tiny ones wait by class, others (and
  * another heap's) together, large and huge ones for all threads together, and inaccessible. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc.c: see realloc.h. Nothing static. */
 #include "mem/realloc.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc.h: blocks get another size, where they are if that is possible. Any thread. */
 #ifndef HAK_MEM_REALLOC_H
 #define HAK_MEM_REALLOC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* remote.c: see remote.h. Nothing static. An inbox is a stack: anybody pushes, whoever has the heap takes all of it. */
 #include "mem/remote.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* remote.h: blocks that a thread frees and another heap owns. The freeing thread collects them by class, and
  * keeps the batch for itself if it has run out of such blocks meanwhile, or sends it to their owners' inboxes. */
 #ifndef HAK_MEM_REMOTE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* retain.c: see retain.h. No state. */
 #include "mem/retain.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* retain.h: how much free memory stays for reuse, and how much goes back to the system. Arithmetic only: the time comes in,
  * and the caller holds the lock of what it is about. The pool has one of these, and so has the cache of huge blocks.
  *

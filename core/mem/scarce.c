@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* scarce.c: see scarce.h. */
 #include "mem/scarce.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* scarce.h: whether the system has refused memory lately. Then little is kept that is free: the next thread's stack, say,
  * needs room too. Any thread. */
 #ifndef HAK_MEM_SCARCE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* slab.h: slabs of a heap, out of the pool and back, and blocks in and out of them. All functions are for the holder of
  * the heap's lock, but for hak_slab_grow and hak_slab_purge_free. */
 #ifndef HAK_MEM_SLAB_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* slices.h: sets of slices of one chunk, and the runs of adjacent ones in them. Arithmetic only. */
 #ifndef HAK_MEM_SLICES_H
 #define HAK_MEM_SLICES_H

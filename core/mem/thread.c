@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* thread.c: see thread.h. */
 #include "mem/thread.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* thread.h: what a thread has, and the bins that it works on. Only the thread itself touches it. */
 #ifndef HAK_MEM_THREAD_H
 #define HAK_MEM_THREAD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tick.c: see tick.h. No state. */
 #include "mem/tick.h"
 

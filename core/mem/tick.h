@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tick.h: what has to be done now and then: memory that was not needed goes back to the system as time passes, whatever the
  * program does on the slow paths. Every heap counts its slow paths and looks at the clock once in so many; while there is more
  * to give back than one call does, each of them goes on with it. */

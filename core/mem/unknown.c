@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* unknown.c: libc's own functions, and what is a block of libc's malloc. Written once is what dlsym found: it finds the same
  * for every thread.
  *

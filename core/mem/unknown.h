@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* unknown.h: blocks of libc's own malloc that reach our free, realloc or malloc_usable_size.
  *
  * They come from code that finds libc's malloc past ours: a wrapper that was preloaded behind us and asks for RTLD_NEXT, a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* view.c: see view.h. Nothing static. */
 #include "mem/view.h"
 

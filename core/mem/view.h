@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* view.h: what is in use and what is free, for mallinfo and its like. Any thread; nothing is changed, nothing allocated, and
  * one heap is locked at a time. */
 #ifndef HAK_MEM_VIEW_H

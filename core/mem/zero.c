@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* zero.c: see zero.h. A run of inaccessible slices has a place for each 16 bytes, and harden.h's state of the place says
  * whether it is taken: no lock, a place is whose exchange of the state succeeds. Runs stay. */
 #include "mem/zero.h"

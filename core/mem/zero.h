@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* zero.h: blocks of no bytes, of the variants with HAK_HARDEN: addresses that cannot be read or written. Any thread. */
 #ifndef HAK_MEM_ZERO_H
 #define HAK_MEM_ZERO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* counters.c: names of the counters, and the one histogram. */
 #include "obs/counters.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* counters.h: the counters of a heap, and the distribution of request sizes. A heap's counters are written by the
  * thread that owns the heap and read by whoever prints, hence relaxed atomics without read-modify-write. */
 #ifndef HAK_OBS_COUNTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* trace.c: the ring of events. */
 #include "obs/trace.h"
 

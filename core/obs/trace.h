@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* trace.h: a ring of the last slow-path events, for the moment after something went wrong. Compiled in by HAK_TRACE.
  * Any thread; each event takes its own slot by one relaxed addition, and an event that is overtaken while it is
  * written shows up garbled, which a reader of a crash dump can live with. */

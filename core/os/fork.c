@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork.c: how a forked child is told from its parent and repaired. The state is the mark, a page that the system wipes in each
  * forked child (and not in one of vfork, which shares its parent's memory).
  *

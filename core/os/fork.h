@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork.h: how a forked child is told from its parent, and repaired. What a lock needs of that is the mark (lock.h). Any thread. */
 #ifndef HAK_OS_FORK_H
 #define HAK_OS_FORK_H

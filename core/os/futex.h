@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* futex.h: to sleep until a word changes. Any thread; a wait may end early. */
 #ifndef HAK_OS_FUTEX_H
 #define HAK_OS_FUTEX_H

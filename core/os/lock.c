@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lock.c: the slow sides of a lock. Nothing static. */
 #include "os/lock.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lock.h: locks. Any thread. */
 #ifndef HAK_OS_LOCK_H
 #define HAK_OS_LOCK_H

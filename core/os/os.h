@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* os.h: the system calls of the allocator, but for those of locks and forked children (lock.h, fork.h). Any thread. Nothing
  * here touches errno or allocates.
  *

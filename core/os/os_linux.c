@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* os_linux.c: memory, the clock, the environment, random numbers, threads. The only state is what the system has refused
  * before, and where the clock is. */
 #define _GNU_SOURCE

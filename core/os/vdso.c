@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vdso.c: walks the kernel's ELF image: program headers, its dynamic section, the symbols. No state. */
 #include "os/vdso.h"
 

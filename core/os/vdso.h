@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vdso.h: the clock that the kernel maps into each process. Found by hand: libc's clock_gettime is a name that tools put
  * themselves in front of, and what they do there may allocate. */
 #ifndef HAK_OS_VDSO_H

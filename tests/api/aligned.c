@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // aligned_alloc, memalign, posix_memalign, valloc, pvalloc: every alignment to 256 MiB, errors as POSIX says.
 #define _GNU_SOURCE
 #include "suite.h"

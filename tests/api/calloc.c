@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // calloc: zeroes at every size, also of recycled memory and under threads; overflow refused.
 #define _GNU_SOURCE
 #include "suite.h"

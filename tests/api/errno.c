@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every function that gives memory, one by one: errno untouched by success and by free, ENOMEM when the request is too
 // large, a block of its own for 0 bytes; and what glibc's manual says of odd alignments.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The functions that libc may lack, and who defines each: free_sized, free_aligned_sized, cfree, mallinfo's friends.
 #define _GNU_SOURCE
 #include "suite.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a program asks of its malloc: mallinfo, mallinfo2, malloc_info, malloc_stats, mallopt, before and after known blocks.
 // libc's own malloc passes, too, but for what is said to be ours.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // glibc's own names of its malloc lead to the same malloc, and blocks of libc's own malloc, from whichever of its heaps, may
 // be given to free, realloc and malloc_usable_size: they go to libc. What only looks like one is harmless or refused, as
 // before.

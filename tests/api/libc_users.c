@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libc's own users of the allocator: they allocate and the program frees, they keep and resize, they free at the end.
 #define _GNU_SOURCE
 #include "suite.h"

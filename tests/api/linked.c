@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A program linked with the library: the hak_ API, and malloc and hakmem_alloc of one allocator.
 #include "suite.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // malloc, free and malloc_usable_size: alignment, uniqueness, the whole block usable, errno.
 #define _GNU_SOURCE
 #include "suite.h"

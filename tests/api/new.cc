@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every form of operator new and delete: plain, array, sized, aligned, nothrow; bad_alloc, new_handler, exceptions.
 #include <cstdlib>
 #include <cstring>

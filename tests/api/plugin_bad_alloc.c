@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A C program, no libstdc++ in it, loads a C++ plug-in RTLD_LOCAL; the plug-in's bad_alloc is thrown and caught.
 // A C-built allocator has nothing to throw with and aborts here.
 #define _GNU_SOURCE

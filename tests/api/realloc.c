@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // realloc and reallocarray: contents kept over every kind of move, NULL, zero, overflow, failure leaves the block.
 #define _GNU_SOURCE
 #include "suite.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A plug-in, and with PROGRAM the program that loads it (its arguments: the plug-in, and dlopen's mode): each frees what the other
 // has allocated, by the operators that go together. Whose operators these are, the linking decides.
 #include <cstdlib>

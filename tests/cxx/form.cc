@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One replaced form of operator new or delete, FORM of the list in replaced.h: it says that it was called. Compiled once for
 // each form; tests/test_operators.py links them singly and in groups.
 #include "replaced.h"

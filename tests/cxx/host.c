@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Loads the plug-in that the argument names, which tests itself: as C, and as C++ with a runtime of its own. */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Takes a block of as many bytes as the argument says in each way and frees it in each way, each pair in a process of its own, and
 // says of each pair whether that was stopped. Under the hardened library and under AddressSanitizer it says the same.
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A C program that calls operator new, and closes the way to any C++ runtime first. */
 #include <stddef.h>
 #include <stdint.h>

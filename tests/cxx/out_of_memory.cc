@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // When memory is out: throwing forms throw, quiet ones give NULL, the new_handler is called, may free a reserve, and may throw
 // something of its own. A plug-in, or with PROGRAM a program.
 #include <malloc.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Calls each form of operator new and delete of a program that has replaced some of them (the arguments: their numbers) and
 // checks that the one that the standard names answers: the form itself, else the simpler one that the library's form is
 // to call, and so on. Some of the blocks are thus the program's, freed by the library, or the reverse: no misuse.

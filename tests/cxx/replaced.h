@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the replaced operators and the program that calls them share.
 #ifndef TESTS_CXX_REPLACED_H
 #define TESTS_CXX_REPLACED_H

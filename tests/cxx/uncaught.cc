@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Compiled without exceptions: nobody can catch what new throws, and nobody may be given NULL.
 #include <cstdint>
 #include <cstdio>

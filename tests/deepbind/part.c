@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the plug-in is linked with: it comes with it, and binds as it does.
 #define _GNU_SOURCE
 #include <stdio.h>

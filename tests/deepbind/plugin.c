@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A plug-in that is loaded with RTLD_DEEPBIND: it finds libc's malloc before the program's, while libc's own functions call the
 // program's. It frees what libc gave it, and gives and takes blocks.
 #define _GNU_SOURCE

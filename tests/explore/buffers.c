@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Stores that others see later than the thread that made them goes on. In a scenario with `buffers`, an atomic store or
 // read-modify-write that is not seq_cst goes into its thread's buffer, from which a step of its own writes it to memory;
 // the thread's own loads find it there, and its seq_cst writes and fences wait until the buffer is empty. A word that a

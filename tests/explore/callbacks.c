@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What code compiled with -fsanitize=thread calls: here the steps of the explorer instead of the sanitizer's runtime.
 // gcc's and clang's names are the same.
 #include "explore.h"

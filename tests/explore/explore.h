@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // An exhaustive explorer of interleavings over the library's real code.
 //
 // The library's objects are compiled with -fsanitize=thread, but the runtime that their calls lead to is our own

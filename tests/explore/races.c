@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whether plain accesses are ordered by the atomic ones, as the C standard has it: a store that releases and a load that
 // reads it and acquires order what is before the one and behind the other. Vector clocks, as in any race detector, but
 // here over every schedule. Of the threads that act; all is reset with each schedule, whose process it is.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The scenarios. Small ones: two or three threads, a few operations each, since every order of their steps is run.
 // Blocks of BLOCK bytes go to their owner's inbox one by one, without waiting for a batch.
 #include "explore.h"

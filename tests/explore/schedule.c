@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One schedule: threads that hand a baton on, and who gets it next.
 #define _GNU_SOURCE
 #include "explore.h"

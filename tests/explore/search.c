@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The search over all schedules of a scenario, each in a child, and the program's main.
 //
 // Dynamic partial-order reduction: of a schedule that was run, take each step and the last one before it by another

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The malloc family against a model of what it has handed out. An input is a list of records of six bytes, each an
 // operation of operations.def; any bytes are a valid input. Checked at each step: blocks do not overlap, are aligned, as
 // large as they say, zero when they must be, whole when they are freed or moved, and errno is touched by failures only.

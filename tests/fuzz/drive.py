@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run all fuzz targets side by side for a while. What they learn stays in build/fuzz: the next run starts there."""
 
 import argparse

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The malloc family, compiled into the including file under names of its own: libFuzzer and the sanitizers keep theirs.
 #ifndef TESTS_FUZZ_FAMILY_H
 #define TESTS_FUZZ_FAMILY_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The model: what the family has handed out and not yet got back, with the checks at both moments.
 #ifndef TESTS_FUZZ_MODEL_H
 #define TESTS_FUZZ_MODEL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The program's own mappings beside and in place of the allocator's: they keep their bytes, and the allocator never takes
 // them for blocks.
 #ifndef TESTS_FUZZ_NEIGHBOURS_H

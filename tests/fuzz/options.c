@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The options parser against a second, slower one. An input is a list of lines NAME=VALUE, in which a first byte below 32
 // stands for the name of an option. A valid value is taken without a word; a bad one changes nothing and costs one line
 // of at most 480 bytes that names it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The first inputs of each fuzz target, said in words rather than committed as bytes."""
 
 import re

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The system's calls, put in front of the real ones by --wrap: they fail when told to, and the clock is ours.
 #ifndef TESTS_FUZZ_SYSTEM_H
 #define TESTS_FUZZ_SYSTEM_H

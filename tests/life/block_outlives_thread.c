@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Blocks of finished threads stay whole, can be resized and freed by others, and their memory is found again.
 #include "threads.h"
 

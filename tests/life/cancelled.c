@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A cancel request pending in malloc: the family has no cancellation point, so the thread goes on to its own.
 #include "threads.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Started with 0, 1 and 2 closed, and with no descriptor allowed at all: the allocator neither needs nor takes one.
 #define _GNU_SOURCE
 #include <errno.h>

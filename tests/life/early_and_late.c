@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Allocation before main and after it: preinit_array, constructors, atexit, destructors; blocks cross all of them.
 #include "threads.h"
 

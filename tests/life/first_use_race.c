@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The first malloc of many threads at the same moment, in rounds: each thread's set-up races all the others'.
 #include "threads.h"
 

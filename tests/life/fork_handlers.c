@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The program's own fork handlers allocate, and were registered before any constructor ran: in the child they come
 // before the allocator's, while other threads were in the midst of allocating. Those before and behind fork in the
 // parent come while an allocator may hold its locks (jemalloc: a deadlock).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A signal handler forks while its thread is in the middle of malloc or free, as POSIX.1-2017 allows. The child returns from the
 // handler into the interrupted call and goes on: with small, mid and large blocks, alone or with another thread in the parent
 // that is at the same locks.

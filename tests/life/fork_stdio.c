@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Fork raced against stdio that allocates: an allocator lock taken in a prepare handler, while a stdio thread holds
 // its own lock and waits for the allocator's, is a deadlock (jemalloc, scudo, hardened_malloc).
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Forks while other threads allocate: each child allocates and frees all sizes, frees inherited blocks, starts a thread.
 #include <stdatomic.h>
 #include "threads.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // free(NULL) as the very first call, before any allocation of the program, in main and in threads.
 #include "threads.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The program puts itself in front of libc's names, and each of its functions allocates, as tools do that are preloaded: nothing
 // deadlocks or ends, whichever thread calls what, at start and later. And whoever watches munmap, madvise and mremap (memory that
 // is registered with a device) sees what blocks lay in go, with a malloc that works.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // pthread key destructors that allocate, free and set the key again, so that they run after the allocator's own.
 #include "threads.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The library is loaded when the program runs already (dlopen), used by a thread, and closed again while that thread lives: the
 // end of the thread, of other threads, forks and the program's own end find nothing that is gone. What asks little enough
 // thread-local storage (the variant plugin) is loaded so, into another namespace too, without any help; the others need the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // All memory of the process locked (mlockall): nothing can be given back then, for the kernel refuses. Recycled memory
 // that calloc gives must be zero all the same.
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Ten thousand short threads: each allocates and frees; what a finished thread held is used again.
 #include "threads.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The system's limit on mappings (vm.max_map_count), reached: the test cuts a reservation into single pages until the
 // kernel gives no more. Requests are then served or refused with ENOMEM, frees (whose munmap may fail) lose nothing,
 // and once the pages are joined again every size can be had.

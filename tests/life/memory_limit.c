@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // ulimit -v and ulimit -d: the program runs, exhaustion is NULL and ENOMEM, nothing is corrupted, and after
 // freeing, other sizes can be had again. Starts itself anew per level, so that the limit holds from the first malloc.
 #define _GNU_SOURCE

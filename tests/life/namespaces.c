@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A second namespace of the dynamic linker (dlmopen): a plug-in there has a libc and an allocator of its own beside
 // ours; then a second copy of our own library. Neither may tread on the other's memory. The copy's thread-local bins
 // need more than the linker's reserve of 1664 bytes, so the program starts itself anew with a larger one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // C++ when memory has run out: bad_alloc is thrown and caught, a new_handler that frees its reserve saves the request,
 // containers stay whole, and all works again after freeing, the limit still in force.
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // No /proc and no /sys: in a mount namespace whose root is empty but for the program, its libraries, and nothing else
 // that could be read. The program starts itself there, so that the library is loaded there.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Each option and each feature that the environment can turn changes what it promises, and nothing when it is not turned.
 // The program runs itself: once as the judge, and once for each setting as a program that allocates and tells what it saw.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Children that are told nothing by libc: made by clone, by _Fork, and by fork; by the first thread and by another one; while other
 // threads are idle, or in the middle of allocating. The first to allocate in such a child may be a thread that the child makes.
 // Contents stay whole, and nobody waits for threads that are not there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Sandboxes that refuse what the allocator can do without: flags of mmap, advice, protection, clocks, random numbers, numbers of
 // processes and threads, signal masks, limits. Whichever they refuse, with whichever error, before the start or later: memory
 // can be had and goes back.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Signals arriving in malloc at a high rate, handlers that touch no allocator; contents stay whole, errno too.
 #include <errno.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Signals to threads that wait for each other's locks: an interrupted wait goes on waiting. The handlers run on stacks
 // of their own, 16 KiB, and touch no allocator.
 #define _GNU_SOURCE

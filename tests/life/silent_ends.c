@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Threads that end without telling: those that never allocate but for whom libc frees something at their end, those that use the
 // allocator for the first time when the last destructors run, and those that leave by the exit system call. What the allocator
 // keeps for threads is bounded by those that live at the same time, and memory does not grow.

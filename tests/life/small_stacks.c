@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Threads of 16 KiB stack, which also holds the library's thread-local data: every function, no overflow.
 #define _GNU_SOURCE
 #include <limits.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Little address space (RLIMIT_AS): where a program starts, it starts with any larger limit, too.
 #define _GNU_SOURCE
 #include <sys/personality.h>

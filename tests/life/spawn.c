@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // vfork with exec, posix_spawn and popen from a program that allocates in other threads.
 #define _GNU_SOURCE
 #include <spawn.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The system calls of the allocator, all of them: a program behind a seccomp filter may rely on this list. Whatever
 // else the process calls ends it here with the number.
 //

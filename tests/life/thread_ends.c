@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every way a thread can end: return, pthread_exit, cancelled while it waits, detached; with cleanup handlers that
 // allocate and a buffer that libc itself frees after all destructors. Then the first thread ends before the others.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memory runs out in one thread while others run: they are served or refused with ENOMEM, and free its blocks. Then,
 // the limit still in force, new threads start and have what was freed.
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // thread_local objects whose constructors and destructors allocate and free, in many threads and in main.
 #include <memory>
 #include <string>

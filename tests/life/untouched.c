@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Blocks that nobody writes to are freed and come again, by every path: whatever the allocator leaves in a free block must not
 // make it look free when it is in use.
 #include <malloc.h>

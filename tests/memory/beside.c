@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // malloc_trim and free blocks beside others in use: the pages that lie in free blocks alone go back, also those that two of them
 // share; what is in use stays as it is; the blocks are there for the next requests, each for one. A child that is forked
 // meanwhile goes on with whole memory.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Threads that ended and left their memory nearly empty: whoever comes next uses what is free in it, of however many of them.
 #include "threads.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Threads that are idle: what they freed last and still have goes back by malloc_trim, and as time passes, though they sleep.
 // What is in their bins is out of reach, and little.
 #include <malloc.h>

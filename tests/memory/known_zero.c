@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memory that is known to be zero is not zeroed again by calloc: what is touched is what the program touches, for blocks that are
 // new, for those that were sparse before, and among others in use. What was written before is zero all the same.
 #include <malloc.h>

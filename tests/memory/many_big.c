@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Blocks with mappings or slices of their own, as many as memory allows: 200,000 pages of a database (64 KiB aligned to as much)
 // and 150,000 blocks above 1 MiB, untouched but for a byte. Freed every other one, the process still has mappings
 // left for a thread; the rest freed, all of it can be had again.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Big blocks anywhere in the address space: of many GiB and untouched, so that what is cut from a freed one begins far from any
 // address that was a block's before; and among large mappings of the program's own, freed, split and joined in random order.
 // Every block is found again by malloc_usable_size, keeps its first and last byte, and no byte of a neighbour changes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The system refuses to take pages back (as it does under mlockall, or in a sandbox): madvise, which the program defines
 // itself, fails with EINVAL. Frees must not try all of it again and again: few calls, little time, and nothing is lost.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Requests that nobody can meet, and a limit that is reached once, do not make what follows slow: a while later big blocks come
 // from what is kept, as before. Told by the system calls, of which the program counts munmap and mmap.
 #define _GNU_SOURCE

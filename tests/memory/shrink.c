@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What realloc cuts off comes back: blocks of 300 KiB to 100 MiB, cut down to nine tenths and less of what they were, have what
 // was asked for and little more, in malloc_usable_size and in resident memory; contents stay.
 #include <malloc.h>

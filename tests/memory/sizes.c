@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What was freed is given to a request that it is large enough for, and to no other: each size after each smaller one, with the
 // block of the smaller one just freed, kept, in a cache or in a bin; sizes up to many times 256 MiB, which are untouched.
 #include <errno.h>

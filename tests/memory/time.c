@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Time that passes gives memory back, whatever the program does meanwhile: after 1.5 s of small operations, no more stays than
 // a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free.
 #include <time.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The moment a big block's old address is free again, somebody else may get it: here right inside of mremap, munmap and
 // madvise, which the program defines itself. Whoever gets it keeps it, whatever the allocator does after the call returns.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A block that was freed twice makes a list of free blocks lead back into itself. Whatever comes of it, in no thread and by
 // no path may it be that the program goes round for ever.
 #include <stdbool.h>

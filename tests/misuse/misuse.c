@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One deliberate misuse of the allocator, named by the first argument, with blocks of as many bytes as the second says; `list`
 // prints all of them with what they do. Afterwards everything that such a bug is exploited for is looked for: a block
 // handed out twice, or outside of the heap, or changed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each variant makes of each misuse, measured, as the table in docs/reliability.md."""
 
 import argparse

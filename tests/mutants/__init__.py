@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Deliberate bugs, and what shows that the tests would notice them."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Put each deliberate bug of mutants.toml into a copy of the sources and see whether the tests notice.
 
 All mutants share one copy, so that ninja compiles again only what a mutant changes."""

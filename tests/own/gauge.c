@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A program whose requests for memory are known: 2,000 in the first process and 5,000 in a child that ends in the way the
 // argument says. tests/test_own.py trains and measures it.
 #define _GNU_SOURCE

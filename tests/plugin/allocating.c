@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A plug-in that allocates when loaded, keeps thread-local data, and frees when unloaded.
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A C++ plug-in as a C program loads it: its bad_alloc must reach its own catch, its memory the program's free.
 #include <cstdint>
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A program that calls every function of the malloc family which libc defines in the same object as malloc: linked with the
 // archive, all of them have to come from it, or the link fails with "multiple definition". By tests/test_archive.py.
 #define _GNU_SOURCE

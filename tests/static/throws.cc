@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // C++ when memory is out, in a program that is linked with the archive: every new form throws or gives NULL, the new_handler
 // is called and may help. By tests/test_archive.py.
 #include <cstdint>

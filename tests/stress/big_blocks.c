@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Blocks of 64 KiB to 24 MiB by two threads, grown, shrunk and freed: bounded while it runs, given back after.
 #include <malloc.h>
 #include "threads.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A burst of 300 MB, freed: after malloc_trim less than a tenth of the peak is resident. By size of block, and
 // freed in random order by the thread that allocated ("own"), by another when that has ended ("remote"), by four
 // threads that allocated it and then wait ("waiting"), or by another while these wait ("waiting-remote").

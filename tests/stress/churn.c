@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Random churn by N threads that pass blocks to each other through shared slots; every block is checked when it moves.
 // Argument: the number of threads. The work per thread shrinks with it, so that each run takes about a second.
 #include <malloc.h>

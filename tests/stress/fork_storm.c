@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Four threads fork at the same time, while two more allocate; every child frees what it inherited and some fork again.
 #include <stdatomic.h>
 #include "threads.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a thread costs that allocated once and waits: at most 64 KiB of resident memory, its stack included.
 #include "threads.h"
 

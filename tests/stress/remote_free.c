@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One side only allocates, the other only frees, through bounded rings: memory stays bounded, contents whole.
 #include <sched.h>
 #include <stdatomic.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A soak: threads that come and go do all that programs do with memory, for as long as asked. Every block is checked
 // when it changes hands; resident memory, sampled throughout, must be flat, and little may remain when all is freed;
 // children, forked in each way there is, check what they inherit. Beside them one thread maps and unmaps memory of its

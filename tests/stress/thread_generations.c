@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Threads come and go while blocks of the dead are freed by the living: slabs change owner again and again.
 #include <stdatomic.h>
 #include "threads.h"

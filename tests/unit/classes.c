@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Size classes: every size has one, it holds the size, no smaller one does, and the waste stays within its bound.
 #include "suite.h"
 

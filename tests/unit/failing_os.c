@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every mmap, munmap, mremap, mprotect and madvise fails once, and fails from some moment on: for each N, the Nth call
 // alone, every third with the three after it or all after it. Requests then give NULL and ENOMEM or succeed, contents stay
 // whole, and once the system gives again, every size can be had. The linker's --wrap puts these in front of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Where blocks go that are free: into the bins of their thread up to a limit, into the slabs of a thread that has ended at
 // once, and none of them is lost on the way between two threads.
 #include "suite.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What `hardened` keeps of each block: canaries and links that tell nothing, ends that are seen, memory that is zero or cannot
 // be touched, and an order that nobody guesses. Whatever ends the process does so in a forked child.
 #include "suite.h"

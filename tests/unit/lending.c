@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // No heap can be made any more, because the system has no memory for it (or there are no numbers left): each new thread is served
 // all the same, from the heaps that there are, and its blocks are as good as any.
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0.
 #include "suite.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Options: default < mode < single option; bad input keeps the value and warns in one line; origins are told.
 #include "suite.h"
 

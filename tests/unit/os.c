@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The system seam: mappings are aligned, zero and writable; discarded pages read as zero; errno is never touched; locks know
 // their owners, and a child is repaired once, before its first lock.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Blocks whose pages went back are on no list: what a forked child does with the slabs of its only thread when another one had just
 // locked them, or was in the middle of adding to the set of such blocks.
 #include <signal.h>

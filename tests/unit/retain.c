@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The rule of what goes back to the system (mem/retain.h): by time, by amount, and what it learns from being asked again.
 #include "suite.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A program that runs with more rights than its caller obeys no HAKMEM_ variable and says nothing about them. The program
 // runs a copy of itself that belongs to another user and is set-user-id.
 #define _GNU_SOURCE

@@ -18,7 +18,7 @@ Counters:
     Hash: 0x0bb9fb612b3061e1
     Counters: 4
     Block counts: [0, 578, 1580, 1531]
-  core/mem/slow.c;refill:
+  core/mem/malloc_slow.c;refill:
     Hash: 0x09a4e9b7989cccf7
     Counters: 2
     Block counts: [16155, 49]
@@ -58,7 +58,7 @@ def test_clang_counts(monkeypatch):
     """Block counts are summed by function."""
     monkeypatch.setattr(clang_profile.proc, "run", answer(SHOWN))
     monkeypatch.setattr(clang_profile.tools, "require", lambda name: name)
-    assert clang_profile.functions("x") == {"malloc": 3689, "core/mem/slow.c;refill": 16204, "free": 0}
+    assert clang_profile.functions("x") == {"malloc": 3689, "core/mem/malloc_slow.c;refill": 16204, "free": 0}
     assert clang_profile.total("x") == 3689 + 16204
 
 

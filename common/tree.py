@@ -2,7 +2,7 @@
 """The build tree of one configuration, build/<toolchain>-<variant>: every file in it is named here, and only here."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from common import files
 from common.errors import UserError
@@ -37,7 +37,7 @@ class Tree:
 
     def object(self, stage: str, source: str) -> Path:
         """What a source of core/ is compiled to."""
-        return self.root / stage / PurePosixPath(source).with_suffix(".o")
+        return self.root / stage / f"{source.rpartition('.')[0]}.o"
 
     def artifact(self, stage: str) -> Path:
         """The stamp of the checks on a stage's library."""

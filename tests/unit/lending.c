@@ -51,11 +51,11 @@ static void *serve(void *index)
 int main(void)
 {
     alarm(60);
-    void *blocks[6000];
-    for (size_t i = 0; i < 6000; i++) { // slices in reserve: enough for all of them
+    static void *blocks[12000];
+    for (size_t i = 0; i < 12000; i++) { // slices in reserve: a slab of each class for each thread
         blocks[i] = hakmem_alloc(15000);
     }
-    for (size_t i = 0; i < 6000; i++) {
+    for (size_t i = 0; i < 12000; i++) {
         hakmem_free(blocks[i]);
     }
     pthread_t threads[THREADS];

@@ -25,14 +25,14 @@ VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
 # What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
 # operator new, which calls malloc.
 ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o", "core/api/kinds.o")
-_VERSION = re.compile(r'^#define VERSION "([^"]+)"', re.MULTILINE)
+_VERSION = re.compile(r'^#define HAKMEM_VERSION_STRING "([^"]+)"', re.MULTILINE)
 
 
 def version(root=ROOT) -> str:
     """The project's version, which the library itself also reports."""
-    found = _VERSION.search((root / "core" / "api" / "hak.c").read_text())
+    found = _VERSION.search((root / "include" / "hakmem.h").read_text())
     if not found:
-        raise Failure('core/api/hak.c: no line `#define VERSION "..."`')
+        raise Failure('include/hakmem.h: no line `#define HAKMEM_VERSION_STRING "..."`')
     return found[1]
 
 

@@ -88,8 +88,8 @@ def test_outcomes():
     line = "hakmem: fatal: double free of 0x10 (class 1)\n"
     assert table.End(-6, line).outcome() == table.DETECTED
     assert table.End(-6, line + line).outcome() == table.UNDETECTED
-    assert table.End(-6, f"{line}hakmem: trace: big taken 0x10 1\n").outcome() == table.DETECTED
-    assert table.End(-6, f"hakmem: trace: big taken 0x10 1\n{line}").outcome() == table.UNDETECTED
+    assert table.End(-6, f"{line}hakmem: trace: huge taken 0x10 1\n").outcome() == table.DETECTED
+    assert table.End(-6, f"hakmem: trace: huge taken 0x10 1\n{line}").outcome() == table.UNDETECTED
     assert table.End(-6, "").outcome() == table.UNDETECTED
     assert table.End(0, "").outcome() == table.HARMLESS
     assert table.End(4, "").outcome() == table.STOPPED

@@ -400,7 +400,7 @@ static void test_the_ring_of_events(void **state)
     (void)state;
     NEEDS(has_trace());
     RUN("events", "HAKMEM_MEM_TRACE=1");
-    assert_non_null(strstr(text, "hakmem: trace: big taken 0x"));
+    assert_non_null(strstr(text, "hakmem: trace: huge taken 0x"));
     static const char *const off[] = {"HAKMEM_MEM_TRACE=0", "HAKMEM_MODE=minimal", "HAKMEM_MODE=fast"};
     for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
         RUN("events", off[k]);
@@ -415,7 +415,7 @@ static void test_a_fatal_error_tells_the_last_events(void **state)
     RUN("fatal", NULL);
     const char *line = strstr(text, "hakmem: fatal: double free of 0x");
     assert_ptr_equal(line, text);
-    assert_non_null(strstr(line, "hakmem: trace: big taken 0x"));
+    assert_non_null(strstr(line, "hakmem: trace: huge taken 0x"));
     RUN("fatal", "HAKMEM_MEM_TRACE=0");
     assert_ptr_equal(strstr(text, "hakmem: fatal: double free of 0x"), text);
     assert_null(strstr(text, "hakmem: trace:"));

@@ -142,7 +142,7 @@ def test_wrong_files(tmp_path, text, words):
 def test_a_server_ends_with_its_tool(tmp_path, number):
     """Whatever ends the tool, by Ctrl-C or SIGKILL: the server and its children end too."""
     described(tmp_path, words=["child"], load=["/bin/sleep", "60"], timeout=60)
-    source = ("from common import own; from common.launch import launch; from tests.test_own import SOURCE; "
+    source = ("from plan import own; from common.launch import launch; from tests.test_own import SOURCE; "
               f"launch(own.workload('user1', '{tmp_path}/s.toml', 1, SOURCE), None)")
     runner = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:

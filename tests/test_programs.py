@@ -18,6 +18,7 @@ from tests.programs import Household, both, environments, execute, program, same
 from tests.servers import Memcached, Nginx, Postgres, Redis
 from tests.support import Preloaded
 
+NEEDS = ("matrix",)
 PYTHON_SCRIPT = """
 import ast, collections, json, re, threading, zlib, decimal, sqlite3
 tree = ast.parse(open(json.__file__).read())
@@ -134,7 +135,6 @@ JAVA = """
 import java.util.*;
 import java.util.stream.*;
 
-NEEDS = ("matrix",)
 public class Small {
     public static void main(String[] arguments) throws Exception {
         Map<String, List<Integer>> table = new TreeMap<>();

@@ -78,10 +78,10 @@ class SideBySide:
         return True
 
     def run(self, session, waiting):
-        """Start jobs while there is room, and pass on what they report."""
+        """Start jobs while there is room, and pass on what they report. After -x or --maxfail no other job begins."""
         with selectors.DefaultSelector() as running:
-            while waiting or running.get_map():
-                while waiting and len(running.get_map()) < self.processes:
+            while (waiting and not session.shouldfail) or running.get_map():
+                while waiting and not session.shouldfail and len(running.get_map()) < self.processes:
                     job = waiting.pop(0)
                     running.register(start(session, job), selectors.EVENT_READ, job)
                 for key, _events in running.select():

@@ -13,10 +13,12 @@
 #define STRAYS          8u
 #define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 
-static _Atomic(void *)
-    quarantine[QUARANTINE]; /* freed large and huge blocks; whoever exchanges one holds it */
-static _Atomic(const void *) quarantine_last; /* the one that came last */
-static _Atomic(void *) strays[STRAYS];        /* blocks of slabs that were freed by threads without a heap */
+/* Freed large and huge blocks; whoever exchanges one holds it. */
+static _Atomic(void *) quarantine[QUARANTINE];
+/* The one that came last. */
+static _Atomic(const void *) quarantine_last;
+/* Blocks of slabs that were freed by threads without a heap. */
+static _Atomic(void *) strays[STRAYS];
 
 /* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
 static bool unmap_quarantined(void *p, uint32_t entry)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* build.h: what was compiled in. The only place that asks the preprocessor about features.
+/* build.h: what was compiled in.
  *
  * Every feature is a 0/1 macro that the build passes explicitly (the table is variants/features.toml), so that
- * code says `if (HAK_STATS)` and both branches always compile. */
+ * code says `if (HAK_STATS)` and both branches always compile. Elsewhere `#if` stands around fields that a variant does not have,
+ * and around the lines that name them. */
 #ifndef HAK_BASE_BUILD_H
 #define HAK_BASE_BUILD_H
 

@@ -55,6 +55,7 @@ static void memory_comes_back(size_t before, size_t after, size_t count)
 int main(void)
 {
     every_size();
+    memory_comes_back(500 << 10, 280 << 10, 600);
     memory_comes_back(1 << 20, 260 << 10, 600);
     memory_comes_back(900 << 10, 300 << 10, 600);
     memory_comes_back((size_t)60 << 20, (size_t)31 << 20, 6);

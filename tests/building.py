@@ -16,6 +16,7 @@ import pytest
 from common.errors import Failure
 from common.paths import BUILD, ROOT
 from common.proc import run
+from plan import tests as planned
 from tests import support
 
 LIBRARIES = "matrix"
@@ -45,7 +46,7 @@ def target(path: Path) -> str:
 def targets_of_row(row) -> set:
     """The program of a row, and the plug-ins, which any program may load."""
     plugins = (other for other in support.ctests() if other.kind == "plugin")
-    return {target(support.program_of(row)), *(f"{target(support.program_of(other))}.so" for other in plugins)}
+    return {target(support.program_of(row)), *map(planned.target, plugins)}
 
 
 def targets_of(item) -> set:

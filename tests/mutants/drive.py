@@ -16,7 +16,7 @@ from pathlib import Path
 from common import files, proc, tables
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from tests.support import copy_of_sources, ctests
+from tests.support import copy_of_sources, ctests, program_of
 
 TABLE = ROOT / "tests" / "mutants" / "mutants.toml"
 # What makes programs of several C++ runtimes: each by its id, since all of them would take minutes.
@@ -79,7 +79,7 @@ def needs(name, variant) -> Needs:
     if name == "operators":
         return Needs((library(variant),), OPERATORS)
     row = next(row for row in ctests() if row.name == name)
-    program = f"build/tests/{row.program or row.name}"
+    program = str(program_of(row).relative_to(ROOT))
     if name == "misuse":
         return Needs((library(variant), program), ("tests/test_misuse.py",))
     if row.kind == "fuzz":

@@ -51,6 +51,8 @@ static inline void hak_bin_push(void *p, size_t offset)
 
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
+/* The bins, which are empty, are as small again as they are at first. */
+void hak_bins_reset(hak_thread_t *thread);
 /* Puts all previous lists of a heap back into its slabs. Any thread that holds the heap's lock. */
 void hak_bins_flush_previous(hak_heap_t *heap);
 /* Everything in the bins and previous lists goes back into the slabs, blocks of other heaps go to their owners. */

@@ -24,6 +24,7 @@
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
+#define THP_SLICES       4u  /* in a run for which a chunk is made that a huge page backs, at most */
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* The first descriptors of a chunk, whose slices are not for use. */
@@ -231,15 +232,28 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-static bool add_chunk(void)
+/* Whether a new chunk, for a run of so many slices, is to be backed by a huge page: 512 faults less. A small heap would pay for it
+ * with memory that it never touches; so would a program with large buffers of which it touches little. */
+static bool wants_thp(unsigned slices)
+{
+    if (hak_policy()->thp != HAK_THP_AUTO)
+        return hak_policy()->thp == HAK_THP_ON;
+    return !HAK_HARDEN && slices <= THP_SLICES && used_slices * HAK_SLICE >= HAK_THP_FROM;
+}
+
+/* A chunk for a run of so many slices, and others. The system must know of the huge page before the first byte is touched. */
+static bool add_chunk(unsigned slices)
 {
     if (region == region_end && !reserve_region())
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
+    bool thp = wants_thp(slices);
+    if (thp != region_thp)
+        hak_os_thp(chunk, HAK_CHUNK, thp);
     chunk->whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
     chunk->free = chunk->whole;
-    chunk->thp = region_thp;
+    chunk->thp = thp;
     list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);
     return true;
@@ -297,7 +311,7 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
         return NULL;
     hak_os_lock(&lock);
     while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {
-        if (!add_chunk()) {
+        if (!add_chunk(slices)) {
             hak_os_unlock(&lock);
             return NULL;
         }

@@ -337,8 +337,10 @@ void hak_heap_detach(void)
 void hak_heap_trim(void)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap != NULL)
+    if (heap != NULL) {
         empty_heap(&hak_thread, heap);
+        hak_bins_reset(&hak_thread);
+    }
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
         heap = hak_heap_by_owner(owner);

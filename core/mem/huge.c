@@ -17,6 +17,8 @@
 #define LEAST (HAK_LARGE_MAX + HAK_UNIT)
 #define CLEAR_BY_PAGE                                                                                        \
     ((size_t)32 << 20) /* bytes: above it pages are given back instead of filled with zeroes */
+/* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
+#define COPY_MOST   ((size_t)4 << 20)
 #define PART_MASK   (((size_t)1 << HAK_HUGE_PART_BITS) - 1)
 #define ASKED_SLICE 2u /* the first of three */
 
@@ -111,27 +113,51 @@ static void *grow_in_place(char *base, size_t before, size_t size)
     return base;
 }
 
-/* The pages at another place; NULL when the system refuses (all is as it was). */
-static void *move(char *base, size_t before, size_t size)
+/* Tells of a block at another place what was told of it here. */
+static void publish_moved(char *target, size_t size, size_t asked)
 {
-    bool zero;
-    char *target = hak_extent_take(size, HAK_UNIT, true, &zero);
-    if (target == NULL)
-        return NULL;
-    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
-    forget(base, before);
-    if (!hak_os_move(base, before, target, size)) {
-        publish(base, before);
-        if (HAK_HARDEN)
-            hak_huge_set_asked(base, asked);
-        release_range(target, size, !zero);
-        return NULL;
-    }
-    hak_extent_moved(before, 0);
     publish(target, size);
     if (HAK_HARDEN)
         hak_huge_set_asked(target, asked);
-    return target;
+}
+
+/* The pages at another place; false when the system refuses (all is as it was, without `target`). */
+static bool move_pages(char *base, size_t before, char *target, size_t size, size_t asked)
+{
+    forget(base, before);
+    if (!hak_os_move(base, before, target, size)) {
+        publish_moved(base, before, asked);
+        return false;
+    }
+    hak_extent_moved(before, 0);
+    publish_moved(target, size, asked);
+    return true;
+}
+
+static void copy(char *base, size_t before, char *target, size_t size, size_t asked)
+{
+    memcpy(target, base, before);
+    publish_moved(target, size, asked);
+    forget(base, before);
+    release_range(base, before, true);
+}
+
+/* The block at another place, longer; NULL when there is none, or the system refuses. */
+static void *move(char *base, size_t before, size_t size)
+{
+    bool zero;
+    char *target = hak_extent_take(size, HAK_UNIT, false, &zero);
+    if (target == NULL)
+        return NULL;
+    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
+    if (!zero && before <= COPY_MOST) {
+        copy(base, before, target, size, asked);
+        return target;
+    }
+    if (move_pages(base, before, target, size, asked))
+        return target;
+    release_range(target, size, !zero);
+    return NULL;
 }
 
 void *hak_huge_resize(void *p, uint32_t entry, size_t size)

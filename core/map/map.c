@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* map.c: sets the map up and covers windows of it. Any thread; `lock` guards `covered`. */
+/* map.c: sets the map up and covers windows of it. Any thread. */
 #include "map/map.h"
 
 #include "os/os.h"
@@ -29,7 +29,7 @@ extern void __msan_init(void) __attribute__((weak));
 static _Atomic uint32_t nothing[4]; /* slices of the lowest addresses, of which the system maps none */
 _Atomic uint32_t *hak_map = nothing;
 
-static hak_os_lock_t lock;
+static hak_os_lock_t lock = HAK_OS_LOCK(MAP);
 static _Atomic uint64_t
     covered[WINDOWS / 64]; /* a bit for each window that is writable; set under the lock */
 
@@ -57,8 +57,7 @@ static char *window_of(size_t window)
     return (char *)hak_map + window * WINDOW_BYTES;
 }
 
-/* Under the lock. */
-static bool cover_window(size_t window)
+static bool cover_window(size_t window) HAK_REQUIRES(lock)
 {
     if (bit(covered, window))
         return true;

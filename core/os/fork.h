@@ -9,7 +9,7 @@
 typedef struct hak_os_thread {
     bool
         watched; /* in a call by libc's name: what comes back here from a watcher goes to the system directly */
-    int32_t locks; /* that it holds; only with HAK_CHECKS */
+    uint32_t held; /* locks, counted by rank (lock.h); only with HAK_CHECKS */
     uint32_t
         bystander; /* the process (hak_os_generation) in which it found out that it is not the thread that forked */
 } hak_os_thread_t;

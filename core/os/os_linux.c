@@ -34,7 +34,7 @@ void hak_os_program_runs(void)
 /* True if the caller is to use libc's name; then it calls unwatch afterwards, with what this has kept of errno. */
 static bool watch(int *saved)
 {
-    hak_assert(hak_os_thread.locks == 0); /* the watcher may allocate */
+    hak_assert(hak_os_thread.held == 0); /* the watcher may allocate */
     if (hak_os_thread.watched || !atomic_load_explicit(&program_runs, memory_order_relaxed))
         return false;
     hak_os_thread.watched = true;

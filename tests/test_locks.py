@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The compiler refuses what touches a guarded thing without its lock, and every lock has a rank."""
+"""The compiler refuses what touches a guarded thing without its lock, and every lock has a rank; every access to an
+atomic names its memory order, and every atomic says what its order is for."""
 
 import re
 
@@ -15,6 +16,7 @@ VIOLATIONS = {1: "writing variable 'guarded' requires holding lock 'lock'",
               3: "writing variable 'empty_count' requires holding lock '&hak_heap::lock'",
               4: "calling function 'hak_slab_has_free' requires holding lock 'heap->lock'",
               5: "lock 'lock' is still held at the end of function",
+              7: "implicit use of sequentially-consistent atomic",
               6: "cannot call function 'hak_remote_flush_unattended' while lock 'heap->lock' is held"}
 
 
@@ -68,3 +70,46 @@ def test_names_leave_locks_to_the_compiler():
     names = {name for path in (ROOT / "core").rglob("*.[ch]")
              for name in re.findall(r"\b\w+_locked\b", path.read_text())}
     assert names == {"hak_os_is_locked"}
+
+
+IMPLICIT = re.compile(r"\batomic_(?:load|store|exchange|compare_exchange_(?:strong|weak)|fetch_(?:add|sub|or|and))\(")
+ATOMIC = re.compile(r"^(?!.*\(|.* = &).*\b_Atomic\b.*;|^.*\b_Atomic\([^()]*\)[^()]*;", re.MULTILINE)
+ORDER = re.compile(r"\b(?:relaxed|acquire|release|acq_rel|seq_cst)\b")
+
+
+def unexplained(text) -> list[str]:
+    """Declarations of atomics without an order in the comment beside them or in the one above them."""
+    lines, found = text.splitlines(), []
+    for at, line in enumerate(lines):
+        if not ATOMIC.match(line) or ORDER.search(line):
+            continue
+        above = at
+        while above > 0 and ATOMIC.match(lines[above - 1]):  # one comment may be for several
+            above -= 1
+        comment = []
+        while above > 0 and re.match(r"\s*(/\*| \*)", lines[above - 1]):
+            above -= 1
+            comment.append(lines[above])
+        if not ORDER.search(" ".join(comment)):
+            found.append(line.strip())
+    return found
+
+
+def test_every_access_names_its_order():
+    """Plain reads and writes are for the compiler to see; these are for the reader."""
+    implicit = [f"{path.name}: {name}" for path in sorted((ROOT / "core").rglob("*.[ch]"))
+                for name in IMPLICIT.findall(path.read_text())]
+    assert implicit == []
+    assert IMPLICIT.search("x = atomic_load(&y);") and not IMPLICIT.search("atomic_load_explicit(&y, z)")
+
+
+def test_every_atomic_says_what_its_order_is_for():
+    found = {path.name: unexplained(path.read_text()) for path in sorted((ROOT / "core").rglob("*.[ch]"))}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_an_unexplained_atomic_is_seen():
+    """The check itself."""
+    text = ("/* A count; relaxed. */\nstatic _Atomic int n;\nstatic _Atomic int m;\n\nstatic _Atomic(void *) p;\n"
+            "static _Atomic int k; /* set once */\n    _Atomic int o; /* acquire in f */\n")
+    assert unexplained(text) == ["static _Atomic(void *) p;", "static _Atomic int k; /* set once */"]

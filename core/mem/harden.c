@@ -26,9 +26,10 @@
 #define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
 
 hak_harden_keys_t hak_harden_keys;
-static _Atomic uint64_t seeds;           /* of the threads' generators: secret, and another one for each */
+/* Of the threads' generators: secret, and another one for each. relaxed: each gets a value of its own. */
+static _Atomic uint64_t seeds;
 static uint64_t seed_factor;             /* secret; written once */
-static _Atomic uint32_t oversize_in_use; /* large and huge blocks */
+static _Atomic uint32_t oversize_in_use; /* large and huge blocks; relaxed: a count */
 
 void hak_harden_init(void)
 {

@@ -32,9 +32,11 @@
 hak_os_lock_t hak_heaps_lock = HAK_OS_LOCK(HEAPS);
 /* By owner; written once, before the owner's number is in any map entry. */
 static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
-static _Atomic uint32_t heap_count; /* the highest owner so far */
-/* A ring, by its last; changed under hak_heaps_lock. */
+/* The highest owner so far. release in new_heap, pairs with acquire in hak_heap_count: the heap is there. */
+static _Atomic uint32_t heap_count;
+/* A ring, by its last; changed under hak_heaps_lock. relaxed: whoever finds some takes the lock. */
 static _Atomic(hak_heap_t *) orphans;
+/* All relaxed: where to go on, and two threads may do so at the same place. */
 static _Atomic uint32_t looked;   /* the owner at which the search for ended threads is */
 static _Atomic uint32_t lent;     /* the owner that lent a block last */
 static _Atomic uint32_t round_ms; /* when the visits to all heaps began */
@@ -45,6 +47,7 @@ static bool ready HAK_GUARDED_BY(hak_heaps_lock);   /* the map too */
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
 static pthread_key_t thread_key;
+/* release in make_key, pairs with acquire there: the key is written. */
 static _Atomic uint32_t key_state;
 
 enum {
@@ -66,10 +69,11 @@ static void thread_ends(void *unused)
 static bool make_key(void)
 {
     uint32_t none = KEY_NONE;
-    if (!atomic_compare_exchange_strong(&key_state, &none, KEY_IN_MAKING))
+    if (!atomic_compare_exchange_strong_explicit(&key_state, &none, KEY_IN_MAKING, memory_order_acquire,
+                                                 memory_order_acquire))
         return none == KEY_MADE;
     bool made = pthread_key_create(&thread_key, thread_ends) == 0;
-    atomic_store(&key_state, made ? KEY_MADE : KEY_NONE);
+    atomic_store_explicit(&key_state, made ? KEY_MADE : KEY_NONE, memory_order_release);
     return made;
 }
 
@@ -135,7 +139,7 @@ static hak_heap_t *claim(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_thread.claimed = heap;
     heap->generation = hak_os_generation();
-    atomic_store(&heap->state, HAK_HEAP_LIVE);
+    atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
     return heap;
 }
 
@@ -167,7 +171,8 @@ static hak_heap_t *take_orphan(void) HAK_REQUIRES(hak_heaps_lock)
 static bool is_abandoned(hak_heap_t *heap, uint64_t self)
 {
     uint64_t thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
-    return thread != 0 && atomic_load(&heap->state) == HAK_HEAP_LIVE && hak_os_thread_ended(thread, self);
+    return thread != 0 && atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LIVE &&
+           hak_os_thread_ended(thread, self);
 }
 
 /* Looks at a few heaps, at others each time: so there are at most LOOKS + 1 heaps to LOOKS threads, and a constant. */
@@ -219,7 +224,7 @@ static void make_orphan(hak_heap_t *heap)
     hak_os_lock(&hak_heaps_lock);
     atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
     push_orphan(heap);
-    atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_flush_unattended */
+    atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);
     hak_thread.claimed = NULL;
     hak_os_unlock(&hak_heaps_lock);
     hak_remote_flush_unattended(heap);
@@ -379,7 +384,9 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
 {
     uint32_t count = hak_heap_count();
     uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
-    if (now_ms - began >= idle_after_ms() && atomic_compare_exchange_strong(&round_ms, &began, now_ms))
+    if (now_ms - began >= idle_after_ms() &&
+        atomic_compare_exchange_strong_explicit(&round_ms, &began, now_ms, memory_order_relaxed,
+                                                memory_order_relaxed))
         atomic_store_explicit(&visited, 0, memory_order_relaxed);
     for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
         uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;
@@ -438,8 +445,8 @@ void hak_heaps_find_lost(void)
         if (atomic_load_explicit(&heap->lock.word, memory_order_relaxed) == 0 ||
             hak_os_lock_is_mine(&heap->lock))
             continue;
-        list_is_broken |= atomic_load(&heap->state) == HAK_HEAP_ORPHAN;
-        atomic_store(&heap->state, HAK_HEAP_LOST);
+        list_is_broken |= atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_ORPHAN;
+        atomic_store_explicit(&heap->state, HAK_HEAP_LOST, memory_order_seq_cst);
     }
 }
 
@@ -447,7 +454,8 @@ void hak_heaps_find_lost(void)
 static void salvage_slab(const void *first, uint32_t owner)
 {
     hak_slab_t *slab = hak_slab_of(first);
-    if (hak_slab_base(slab) != first || atomic_load(&slab->heap) != hak_heap_by_owner(owner))
+    if (hak_slab_base(slab) != first ||
+        atomic_load_explicit(&slab->heap, memory_order_relaxed) != hak_heap_by_owner(owner))
         return;
     slab->free = NULL;
     slab->next = slab->prev = NULL;
@@ -462,7 +470,7 @@ static void salvage_slab(const void *first, uint32_t owner)
  * Unchecked: the holder of the lock does not exist. */
 static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
 {
-    if (heap == NULL || atomic_load(&heap->state) != HAK_HEAP_LOST)
+    if (heap == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) != HAK_HEAP_LOST)
         return;
     for (unsigned c = 0; c < HAK_CLASSES; c++)
         *hak_heap_slabs(heap, c) = NULL;
@@ -470,18 +478,18 @@ static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
     hak_map_each(heap->owner, salvage_slab);
     hak_os_lock_reset(&heap->lock);
     heap->generation = hak_os_generation();
-    atomic_store(&heap->state, HAK_HEAP_LIVE);
+    atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
 }
 
 /* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. Orphans are not written
  * to without need: each would cost the child a page. */
 static void orphan_if_left(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
-    uint32_t state = atomic_load(&heap->state);
+    uint32_t state = atomic_load_explicit(&heap->state, memory_order_seq_cst);
     bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation();
     if (left) {
         atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-        atomic_store(&heap->state, HAK_HEAP_ORPHAN);
+        atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);
     }
     if (!left && !(list_is_broken && state == HAK_HEAP_ORPHAN))
         return;

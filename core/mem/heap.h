@@ -36,7 +36,8 @@ typedef enum hak_heap_state {
 /* Fields are the thread's own, but for those that a lock guards, and the atomic ones. */
 struct hak_heap {
     struct {
-        _Atomic(void *) previous;  /* blocks of an earlier bin, linked; NULL if none; taken by exchange */
+        /* Blocks of an earlier bin, linked; NULL if none. release in set_aside, pairs with acquire in take_previous: the links. */
+        _Atomic(void *) previous;
         hak_slab_t *guarded_slabs; /* by the lock: hak_heap_slabs */
         void *remote;              /* blocks of other heaps that the thread freed, linked; NULL if none */
         uint16_t remote_left;      /* frees until they are sent to their owners */
@@ -46,8 +47,9 @@ struct hak_heap {
         bool grown;       /* its bin is as large as it gets */
         uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
     } class[HAK_CLASSES];
-    _Atomic(uintptr_t) cached
-        [HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
+    /* Freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one. release in put_in_cache, pairs with
+     * acquire in take_place: the block's entry. */
+    _Atomic(uintptr_t) cached[HAK_CACHED];
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t swept;         /* the class where the sweep of the bins is */
@@ -60,17 +62,27 @@ struct hak_heap {
 #endif
     hak_counters_t counters;
     hak_heap_t *next_orphan HAK_GUARDED_BY(hak_heaps_lock); /* in a ring */
-    _Atomic uint64_t thread;   /* hak_os_thread_name of whose it is; 0: not to be looked for */
-    _Atomic uint32_t state;    /* hak_heap_state_t; changed under hak_heaps_lock */
-    _Atomic uint32_t seen_ms;  /* when its thread looked at the clock last; the low bits of the clock */
-    _Atomic bool has_previous; /* there may be a previous list: cleared by whoever puts all of them back */
+    /* hak_os_thread_name of whose it is; 0: not to be looked for. relaxed: is_abandoned asks again under the lock. */
+    _Atomic uint64_t thread;
+    /* hak_heap_state_t; changed under hak_heaps_lock. seq_cst: ORPHAN is written before `inbox` is read in make_orphan, and `inbox`
+     * before this is read in hak_remote_push; so one of the two sees the other. */
+    _Atomic uint32_t state;
+    /* When its thread looked at the clock last; the low bits of the clock. relaxed: orders nothing. */
+    _Atomic uint32_t seen_ms;
+    /* There may be a previous list. Cleared by whoever puts all of them back. release in set_aside, pairs with acquire in
+     * hak_bins_flush_previous: the list is seen. */
+    _Atomic bool has_previous;
     hak_os_lock_t lock;
 #if HAK_HARDEN
-    _Atomic(uintptr_t)
-        looks_at; /* an address of others' memory that its thread is reading; 0: none (guard.c) */
+    /* An address of others' memory that its thread is reading; 0: none (guard.c). seq_cst: this is written before the map is
+     * read, and the map before this is read in hak_guard_forbid; so one of the two sees the other. */
+    _Atomic(uintptr_t) looks_at;
 #endif
-    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
-    _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
+    /* Blocks that others have freed, linked. seq_cst in hak_remote_push, because of `state` and the lock; pairs with acquire in
+     * take_inbox: the links. */
+    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox;
+    /* Lists pushed since it was emptied, about. relaxed: orders nothing. */
+    _Atomic uint32_t waiting;
 };
 
 /* What a process has once: options (once they are read, they are never read again), keys, the way to be told of a thread's
@@ -83,8 +95,8 @@ hak_heap_t *hak_heap_attach(void);
 /* The same for a block that has a class. NULL, too, for the first few: libc frees blocks in threads that never allocated and are
  * about to end, and destructors allocate when all others have run. What nobody would give back is not begun. */
 hak_heap_t *hak_heap_attach_at_need(void);
-/* A heap whose lock the caller holds (hak_os_is_locked), for one operation on its slabs by a thread that can have none: an orphan, a
- * new one, or one of another thread. NULL when there is none at all. */
+/* A heap whose lock the caller holds (hak_os_is_locked), for one operation on its slabs by a thread that can have none: an orphan,
+ * a new one, or one of another thread. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);
 void hak_heap_unlock_one(hak_heap_t *heap) HAK_RELEASES(heap->lock);
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the

@@ -79,7 +79,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lo
     if (slab == NULL)
         return NULL;
     slab->free = NULL;
-    slab->heap = heap;
+    atomic_store_explicit(&slab->heap, heap, memory_order_relaxed);
     slab->free_count = 0;
     slab->carved = 0;
     slab->purged = 0;
@@ -140,7 +140,7 @@ bool hak_slab_grow(void *p, unsigned c)
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
-    set_entries(slab, hak_heap_entry(slab->heap, c));
+    set_entries(slab, hak_heap_entry(atomic_load_explicit(&slab->heap, memory_order_relaxed), c));
     return true;
 }
 
@@ -150,8 +150,8 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
     if (slab == NULL)
         return NULL;
     unlist_slab(from, slab);
-    slab->heap = to;
-    /* Who frees one of its blocks reads the new owner from these entries. */
+    atomic_store_explicit(&slab->heap, to, memory_order_relaxed);
+    /* release: pairs with the acquire in hak_heap_by_owner. Who frees one of its blocks reads the new owner from these entries. */
     atomic_thread_fence(memory_order_release);
     set_entries(slab, hak_heap_entry(to, c));
     list_slab(to, slab);
@@ -424,7 +424,7 @@ static hak_heap_t *lock_owner(hak_slab_t *slab) HAK_LOCKS_UNCHECKED
 {
     for (;;) {
         hak_heap_t *heap = atomic_load_explicit(&slab->heap, memory_order_relaxed);
-        if (atomic_load(&heap->state) == HAK_HEAP_LOST)
+        if (atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
             return NULL;
         hak_os_lock(&heap->lock);
         if (atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)
@@ -514,7 +514,7 @@ static bool purge_list(hak_heap_t *heap, void *list)
         put_batch(&batch);
         refused = batch.refused;
     }
-    if (list == NULL || atomic_load(&heap->state) == HAK_HEAP_LOST)
+    if (list == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
         return !refused;
     hak_os_lock(&heap->lock);
     hak_slab_put_list(heap, list);
@@ -561,7 +561,8 @@ void hak_slab_check(hak_heap_t *heap)
             if (n != slab->free_count || edge > slab->capacity || slab->class != c || !slab->listed ||
                 (slab->free == NULL && slab->carved == slab->capacity) ||
                 (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
-                slab->prev != prev || slab->heap != heap || hak_map_get(base) != hak_heap_entry(heap, c))
+                slab->prev != prev || atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
+                hak_map_get(base) != hak_heap_entry(heap, c))
                 hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
                           (uint64_t)(uintptr_t)base, (uint64_t)c, (uint64_t)n, (uint64_t)slab->free_count);
         }

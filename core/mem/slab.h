@@ -10,18 +10,20 @@ typedef struct hak_slab {
     void *free; /* list of blocks that are neither handed out nor in a bin */
     struct hak_slab *next,
         *prev; /* in the heap's list of slabs of this class that have blocks to take; NULL-ended */
-    _Atomic(hak_heap_t *) heap; /* owner; NULL for a large block. Others may compare it with their own */
-    uint32_t free_count;        /* blocks in `free` */
-    uint32_t carved;            /* blocks that were handed out once, but for the purged ones */
-    uint32_t capacity;          /* blocks that fit */
-    uint32_t size;              /* bytes in a block; of a large block at most HAK_LARGE_MAX */
-    uint16_t class;             /* 1..128; 0 for a large block */
-    uint8_t slices;             /* in the run */
-    uint8_t back;               /* slices back to the first one of the run; written by the pool */
-    bool listed;                /* in the heap's list */
-    bool clean;                 /* all of it was zero when it was taken from the pool */
-    uint8_t touched;            /* slices that an earlier class may have written to */
-    uint32_t purged;            /* bit i: block i is free and in no list, and zero: its pages went back */
+    /* Owner; NULL for a large block. Others may compare it with their own. relaxed: changed under the locks of both heaps, and
+     * asked again by who has taken one of them. */
+    _Atomic(hak_heap_t *) heap;
+    uint32_t free_count; /* blocks in `free` */
+    uint32_t carved;     /* blocks that were handed out once, but for the purged ones */
+    uint32_t capacity;   /* blocks that fit */
+    uint32_t size;       /* bytes in a block; of a large block at most HAK_LARGE_MAX */
+    uint16_t class;      /* 1..128; 0 for a large block */
+    uint8_t slices;      /* in the run */
+    uint8_t back;        /* slices back to the first one of the run; written by the pool */
+    bool listed;         /* in the heap's list */
+    bool clean;          /* all of it was zero when it was taken from the pool */
+    uint8_t touched;     /* slices that an earlier class may have written to */
+    uint32_t purged;     /* bit i: block i is free and in no list, and zero: its pages went back */
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
 #else

@@ -16,7 +16,8 @@ typedef enum hak_os_rank {
 
 /* A lock that sleeps. Not recursive. All-zero is unlocked. */
 typedef struct HAK_LOCKABLE hak_os_lock {
-    /* 0 free; or the holder's hak_os_self(), plus HAK_OS_AWAITED if somebody may sleep */
+    /* 0 free; or the holder's hak_os_self(), plus HAK_OS_AWAITED if somebody may sleep. release in hak_os_unlock, pairs with
+     * acquire by who takes it: what the holder wrote. */
     _Atomic uint64_t word;
 #if HAK_CHECKS
     hak_os_rank_t rank;
@@ -73,7 +74,6 @@ static inline void hak_os_note_held(const hak_os_lock_t *lock, bool before, bool
 HAK_INLINE bool hak_os_take_lock(hak_os_lock_t *lock)
 {
     uint64_t expected = atomic_load_explicit(&hak_os_mark.word, memory_order_relaxed) - HAK_OS_READY;
-    /* acquire: pairs with the release in hak_os_unlock */
     return hak_likely(atomic_compare_exchange_strong_explicit(&lock->word, &expected, hak_os_self(),
                                                               memory_order_acquire, memory_order_relaxed));
 }
@@ -99,7 +99,6 @@ static inline bool hak_os_try_lock(hak_os_lock_t *lock) HAK_TRIES(*lock)
 static inline void hak_os_unlock(hak_os_lock_t *lock) HAK_RELEASES(*lock) HAK_LOCKS_UNCHECKED
 {
     hak_os_note_held(lock, true, false);
-    /* release: what the holder wrote is seen by the next one */
     if (hak_unlikely((atomic_exchange_explicit(&lock->word, 0, memory_order_release) & HAK_OS_AWAITED) != 0))
         hak_os_unlock_slow(lock);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What the compiler checks of locks (core/base/guarded.h): tests/test_locks.py compiles this with WRONG from 1 to 6, each of which must
-// be refused, and with 0, which must not.
+// What the compiler checks of locks (core/base/guarded.h): tests/test_locks.py compiles this with WRONG from 1 to 7, each of which
+// must be refused, and with 0, which must not.
 #include "mem/remote.h"
 #include "mem/slab.h"
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
 static int guarded HAK_GUARDED_BY(lock);
+static _Atomic int counted;
 
 static void change(void) HAK_REQUIRES(lock)
 {
@@ -24,6 +25,10 @@ bool hak_test_locks(hak_heap_t *heap)
         heap->empty_count = 0;
     if (WRONG == 4)
         return hak_slab_has_free(heap, 1);
+#if WRONG == 7
+    counted++;
+#endif
+    atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed);
     hak_os_lock(&lock);
     change();
     guarded--;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The order of locks, as debug checks it: a thread may wait for one that comes later in core/os/ranks.def, and may try any; one that
-// waits for an earlier one, or for a second of the same rank, is ended with both names, whether or not it would have deadlocked.
+// The order of locks, as debug checks it: a thread may wait for one that comes later in core/os/ranks.def, and may try any; one
+// that waits for an earlier one, or for a second of the same rank, is ended with both names, whether or not it would have deadlocked.
 #include "suite.h"
 #include "hakmem.h"
 #include "mem/heap.h"

@@ -6,6 +6,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/age.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -28,14 +29,14 @@
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
-    hak_slices_t free;             /* never those in front */
-    hak_slices_t whole;            /* what is free when there are no runs */
-    hak_slices_t dirty;            /* may hold something other than zero */
-    struct chunk *next, *prev;     /* of those whose longest free run is as long */
-    struct chunk *older, *younger; /* of those that have slices to purge */
-    struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
-    uint32_t longest;              /* slices in the longest free run */
-    bool thp;                      /* the system has been told to back it by a huge page */
+    hak_age_t age;      /* among those that have slices to purge; first: no address is computed for it */
+    hak_slices_t free;  /* never those in front */
+    hak_slices_t whole; /* what is free when there are no runs */
+    hak_slices_t dirty; /* may hold something other than zero */
+    struct chunk *next, *prev;    /* of those whose longest free run is as long */
+    struct chunk *before, *after; /* of all chunks; a forked child relies on `before` alone */
+    uint32_t longest;             /* slices in the longest free run */
+    bool thp;                     /* the system has been told to back it by a huge page */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
@@ -46,8 +47,8 @@ static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
 static chunk_t *by_longest[HAK_CHUNK_SLICES] HAK_GUARDED_BY(lock);
 /* Bit n: by_longest[n] is not empty. */
 static hak_slices_t lists HAK_GUARDED_BY(lock);
-/* Of chunks with slices to purge: its ends. */
-static chunk_t queue HAK_GUARDED_BY(lock) = {.older = &queue, .younger = &queue};
+/* Of chunks with slices to purge. */
+static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
 static chunk_t *all HAK_GUARDED_BY(lock);
 /* Reserved address space that is not yet chunks. */
 static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
@@ -154,24 +155,11 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQU
     return false;
 }
 
-static void queue_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
-{
-    chunk->younger = &queue;
-    chunk->older = queue.older;
-    queue.older->younger = chunk;
-    queue.older = chunk;
-}
-
-static void unqueue_chunk(chunk_t *chunk)
-{
-    chunk->younger->older = chunk->older;
-    chunk->older->younger = chunk->younger;
-}
-
 /* NULL if there is none. */
 static chunk_t *oldest_chunk(void) HAK_REQUIRES(lock)
 {
-    return queue.younger != &queue ? queue.younger : NULL;
+    char *place = (char *)hak_age_oldest(&queue);
+    return place != NULL ? (chunk_t *)(void *)(place - offsetof(chunk_t, age)) : NULL;
 }
 
 /* Keeps the queue in step with a change of what a chunk has to purge. */
@@ -179,9 +167,9 @@ static void note_dirty(chunk_t *chunk, hak_slices_t before) HAK_REQUIRES(lock)
 {
     hak_slices_t after = chunk->free & chunk->dirty;
     if (before == 0 && after != 0)
-        queue_chunk(chunk);
+        hak_age_add(&queue, &chunk->age);
     if (before != 0 && after == 0)
-        unqueue_chunk(chunk);
+        hak_age_remove(&chunk->age);
 }
 
 static bool reserve_region(void) HAK_REQUIRES(lock)
@@ -361,8 +349,8 @@ static void release_slices(chunk_t *chunk, hak_slices_t mask, unsigned slices, h
     note_dirty(chunk, to_purge);
     /* Its slices are in use, on the whole: the queue goes by the last time, not by the first. */
     if (to_purge != 0) {
-        unqueue_chunk(chunk);
-        queue_chunk(chunk);
+        hak_age_remove(&chunk->age);
+        hak_age_add(&queue, &chunk->age);
     }
     used_slices -= slices;
     hak_retain_freed(&retain, dirty_of(chunk, mask, slices) * HAK_SLICE);
@@ -453,7 +441,7 @@ static void remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
     unlist_from_all(chunk);
     unlink_chunk(chunk);
     if (to_purge != 0)
-        unqueue_chunk(chunk);
+        hak_age_remove(&chunk->age);
     hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
@@ -601,7 +589,7 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
     /* Another thread was at work. What each chunk has free is always true (one store); lists and sums are derived
      * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
     lists = 0;
-    queue.older = queue.younger = &queue;
+    hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         by_longest[i] = NULL;

@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "base/options.h"
+#include "mem/age.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "obs/trace.h"
@@ -22,11 +23,11 @@
 
 /* A free range. */
 typedef struct extent {
+    hak_age_t age; /* among the dirty ones: when it was given; first: no address is computed for it */
     char *base;
     size_t size;
-    struct extent *next, *prev;     /* in its bin */
-    struct extent *older, *younger; /* of the dirty ones, by when they were given */
-    uint32_t index;                 /* of this record */
+    struct extent *next, *prev; /* in its bin */
+    uint32_t index;             /* of this record */
     uint8_t bin;
     bool dirty;
 } extent_t;
@@ -43,8 +44,8 @@ static extent_t *unused HAK_GUARDED_BY(lock);
 static extent_t *bins[2][BINS] HAK_GUARDED_BY(lock);
 /* Bins that are not empty. */
 static hak_set_words_t filled[2] HAK_GUARDED_BY(lock);
-/* Of the dirty ones; its ends. */
-static extent_t queue HAK_GUARDED_BY(lock) = {.older = &queue, .younger = &queue};
+/* Of the dirty ones. */
+static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 /* Mappings that our unmapping made, about. */
 static uint32_t splits HAK_GUARDED_BY(lock);
@@ -114,25 +115,11 @@ static void unlist_extent(extent_t *extent) HAK_REQUIRES(lock)
         hak_set_remove(&filled[extent->dirty], extent->bin);
 }
 
-/* Makes it the youngest of the dirty ones. */
-static void queue_extent(extent_t *extent) HAK_REQUIRES(lock)
-{
-    extent->younger = &queue;
-    extent->older = queue.older;
-    queue.older->younger = extent;
-    queue.older = extent;
-}
-
-static void unqueue_extent(extent_t *extent)
-{
-    extent->younger->older = extent->older;
-    extent->older->younger = extent->younger;
-}
-
 /* NULL if there is none. */
 static extent_t *oldest_extent(void) HAK_REQUIRES(lock)
 {
-    return queue.younger != &queue ? queue.younger : NULL;
+    char *place = (char *)hak_age_oldest(&queue);
+    return place != NULL ? (extent_t *)(void *)(place - offsetof(extent_t, age)) : NULL;
 }
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
@@ -183,7 +170,7 @@ static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
     if (dirty)
-        queue_extent(extent);
+        hak_age_add(&queue, &extent->age);
     totals.clean += dirty ? 0 : size;
     return true;
 }
@@ -193,7 +180,7 @@ static void take_away(extent_t *extent) HAK_REQUIRES(lock)
 {
     unlist_extent(extent);
     if (extent->dirty)
-        unqueue_extent(extent);
+        hak_age_remove(&extent->age);
     set_end_entries(extent, 0);
     totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
@@ -203,8 +190,8 @@ static void take_away(extent_t *extent) HAK_REQUIRES(lock)
 static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(lock)
 {
     if (extent->dirty) {
-        unqueue_extent(extent);
-        queue_extent(extent);
+        hak_age_remove(&extent->age);
+        hak_age_add(&queue, &extent->age);
     } else {
         totals.clean += size - extent->size;
     }
@@ -543,7 +530,7 @@ void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
     filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
     for (unsigned bin = 0; bin < BINS; bin++)
         bins[0][bin] = bins[1][bin] = NULL;
-    queue.older = queue.younger = &queue;
+    hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     totals.clean = 0;
 }

@@ -519,16 +519,9 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
     void *resized = stays ? resize_marked(p, size, before, entry) : NULL;
     if (resized != NULL)
         return resized;
-    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
-    int saved = errno;
-    void *target = by_little ? hak_fast_malloc(with_guard(size + size / 4)) : NULL;
+    void *target = hak_realloc_target(size, before, with_guard);
     if (target == NULL)
-        target = hak_fast_malloc(with_guard(size));
-    if (target == NULL && size > before)
-        return NULL;
-    errno = saved; /* an attempt that failed is no failure of the whole */
-    if (target == NULL)
-        return shrink_by_name(p, size, before);
+        return size > before ? NULL : shrink_by_name(p, size, before);
     memcpy(hand_out(target, size, HAK_KIND_MALLOC), p, hak_min(before, size));
     hak_harden_free_slow(p, HAK_ANY_SIZE, kind, site);
     return target;

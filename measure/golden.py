@@ -4,6 +4,7 @@
 bench_fastpath runs each pattern, in a process of its own, at two iteration counts under callgrind; the difference of
 the inclusive counts of malloc and of free, divided by the difference of their calls, is the cost of a call, start-up
 and warm-up cancelled.
+`together` is one operation with what the caller pays too: a call and a PLT stub (2 instructions) for each function
 called. `--verify` measures `together` a second way, as the whole program less its twin loop without the calls.
 
 Calibration: glibc 2.36 gives 41.0 + 88.0 for pair64 and gperftools' tcmalloc 32.0 + 35.0, both without call and

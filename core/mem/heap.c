@@ -36,13 +36,13 @@ static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
 static _Atomic uint32_t heap_count;
 /* A ring, by its last; changed under hak_heaps_lock. relaxed: whoever finds some takes the lock. */
 static _Atomic(hak_heap_t *) orphans;
-/* All relaxed: where to go on, and two threads may do so at the same place. */
+/* Under no lock, all relaxed: where to go on, and two threads may do so at the same place. */
 static _Atomic uint32_t looked;   /* the owner at which the search for ended threads is */
 static _Atomic uint32_t lent;     /* the owner that lent a block last */
 static _Atomic uint32_t round_ms; /* when the visits to all heaps began */
 static _Atomic uint32_t visited;  /* the owner at which they are; beyond the last: the round is over */
-static bool started HAK_GUARDED_BY(hak_heaps_lock); /* options and keys */
-static bool ready HAK_GUARDED_BY(hak_heaps_lock);   /* the map too */
+static bool options_read HAK_GUARDED_BY(hak_heaps_lock); /* and the keys made */
+static bool ready HAK_GUARDED_BY(hak_heaps_lock);        /* the map too */
 
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
@@ -79,9 +79,9 @@ static bool make_key(void)
 
 static void start_heaps(void) HAK_REQUIRES(hak_heaps_lock)
 {
-    if (started)
+    if (options_read)
         return;
-    started = true;
+    options_read = true;
     if (HAK_HARDEN || HAK_LINK_CHECKS)
         hak_harden_init();
     if (HAK_OPTIONS) {

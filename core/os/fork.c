@@ -29,7 +29,7 @@ _Thread_local hak_os_thread_t hak_os_thread;
 
 /* Some process of this line has made the mark READY; not wiped. release in start, pairs with acquire in hak_os_mind_mark: the
  * mark. */
-static _Atomic bool started;
+static _Atomic bool ever_ready;
 static _Atomic bool
     wiped; /* the system has agreed to wipe the mark in children; relaxed: so it does, seen or not */
 static _Atomic uint32_t
@@ -55,11 +55,11 @@ static void have_mark_wiped(void)
         atomic_store_explicit(&wiped, true, memory_order_relaxed);
 }
 
-/* The first lock of all. Threads that meet here do the same: the mark is READY before `started` can be seen. */
+/* The first lock of all. Threads that meet here do the same: the mark is READY before `ever_ready` can be seen. */
 static void start(void)
 {
     atomic_store_explicit(&hak_os_mark.word, READY, memory_order_relaxed);
-    atomic_store_explicit(&started, true, memory_order_release);
+    atomic_store_explicit(&ever_ready, true, memory_order_release);
     have_mark_wiped();
 }
 
@@ -120,7 +120,7 @@ void hak_os_mind_mark(void)
         uint64_t mark = atomic_load_explicit(&hak_os_mark.word, memory_order_acquire);
         if (mark == READY || (mark == AWAITING && (tried || cannot_help())))
             return;
-        if (mark == UNSET && !atomic_load_explicit(&started, memory_order_acquire)) {
+        if (mark == UNSET && !atomic_load_explicit(&ever_ready, memory_order_acquire)) {
             start();
         } else if (mark != REPAIRING) {
             tried = mark == AWAITING;
@@ -137,7 +137,7 @@ void hak_os_repair(void)
 {
     /* Without a mark nobody else could repair before. */
     if (!atomic_load_explicit(&wiped, memory_order_relaxed) &&
-        atomic_load_explicit(&started, memory_order_relaxed))
+        atomic_load_explicit(&ever_ready, memory_order_relaxed))
         atomic_store_explicit(&hak_os_mark.word, UNSET, memory_order_relaxed);
     hak_os_mind_mark();
 }

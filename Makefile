@@ -115,7 +115,7 @@ ab: configured ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layo
 	@$(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT) \
 	    --rules $(RULES)
 
-ship: configured ## dist/: library, debug file, archive, header, profile, manifest, checksums
+ship: configured ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
 	@$(ALONE) $(NINJA) --quiet ship checks
 	@ls -l dist
 

@@ -81,14 +81,19 @@ def outputs(scratch: Path, subject) -> list:
     return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
 
 
+def under_callgrind(workload, library, keep, timeout=None):
+    """One run; `keep(scratch, subject)` takes callgrind's outputs, OUTPUT.<pid>, of the library that was run."""
+    wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
+    with readable_copy(library) as subject:
+        launch(workload, subject, wrapper=wrapper, keep=lambda scratch: keep(scratch, subject), timeout=timeout,
+               steady=True)
+
+
 def callgrind_output(workload, library, timeout=None) -> str:
     """Callgrind's outputs of all processes of one run, without their ids and with the scratch directory as '.'."""
     kept = []
-    wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
     try:
-        with readable_copy(library) as subject:
-            launch(workload, subject, wrapper=wrapper, keep=lambda scratch: kept.extend(outputs(scratch, subject)),
-                   timeout=timeout, steady=True)
+        under_callgrind(workload, library, lambda scratch, subject: kept.extend(outputs(scratch, subject)), timeout)
     except Failure as error:
         if NOT_WRITTEN in str(error):
             raise Failure(f"workload '{workload.name}': {workload.command[0]} became another user, and valgrind could "

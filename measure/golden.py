@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Instructions, loads, stores and branches of one malloc and one free, pattern by pattern, counted exactly.
 
-bench_fastpath runs a pattern at two iteration counts under callgrind; the difference of the inclusive counts of
-malloc and of free, divided by the difference of their calls, is the cost of a call, start-up and warm-up cancelled.
+bench_fastpath runs each pattern, in a process of its own, at two iteration counts under callgrind; the difference of
+the inclusive counts of malloc and of free, divided by the difference of their calls, is the cost of a call, start-up
+and warm-up cancelled.
 `together` is one operation with what the caller pays too: a call and a PLT stub (2 instructions) for each function
 called. `--verify` measures `together` a second way, as the whole program less its twin loop without the calls.
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from common import files, tables
 from common.errors import Failure, UserError, guard
+from common.launch import STDOUT
 from common.paths import ROOT
 from common.tree import STAGES, Tree
 from common.workloads import Workload
@@ -47,11 +49,21 @@ class Row:
     together: float
 
 
-def run(pattern: str, iterations: int, library) -> callgrind.Run:
-    """The program's own counts, its calls out among them; `library` None is the C library's own malloc."""
-    workload = Workload(name=f"bench_fastpath {pattern} {iterations}", role="train", sentence="",
-                        command=("{bench}/bench_fastpath", pattern, str(iterations)))
-    return callgrind.parse(counting.callgrind_output(workload, library), "bench_fastpath")
+def run_each(iterations: int, library, patterns, each="each") -> dict:
+    """pattern -> the program's own counts, its calls out among them; `library` None is the C library's own malloc. One
+    start of valgrind for all: each pattern's process is forked from one that has allocated nothing."""
+    workload = Workload(name=f"bench_fastpath {each} {iterations}", role="train", sentence="",
+                        command=("{bench}/bench_fastpath", each, str(iterations)))
+    texts = {}
+
+    def keep(scratch, _subject):
+        for line in (scratch / STDOUT).read_text().splitlines():
+            pid, pattern = line.split()
+            if pattern in patterns:
+                texts[pattern] = (scratch / f"{counting.OUTPUT}.{pid}").read_text(errors="replace")
+
+    counting.under_callgrind(workload, library, keep)
+    return {pattern: callgrind.parse(texts[pattern], "bench_fastpath") for pattern in patterns}
 
 
 def difference(few: callgrind.Run, many: callgrind.Run, iterations: int) -> dict:
@@ -77,26 +89,22 @@ def difference(few: callgrind.Run, many: callgrind.Run, iterations: int) -> dict
             "branches": together["Bc"] + together["Bi"]}
 
 
-def by_twins(pattern: str, library, few, many) -> float:
+def by_twins(few, many, few_empty, many_empty) -> float:
     """`together` as the whole program's instructions less those of the pattern's loop without calls."""
-    empty = [run_total(f"empty:{pattern}", iterations, library) for iterations in (FEW, MANY)]
-    whole = many.program_event("Ir") - few.program_event("Ir")
-    return (whole - (empty[1] - empty[0])) / (MANY - FEW)
-
-
-def run_total(pattern, iterations, library) -> int:
-    """Instructions of the whole process."""
-    return run(pattern, iterations, library).program_event("Ir")
+    spent = [run.program_event("Ir") for run in (few, many, few_empty, many_empty)]
+    return ((spent[1] - spent[0]) - (spent[3] - spent[2])) / (MANY - FEW)
 
 
 def count(library, patterns=PATTERNS, verify=False) -> dict:
     """pattern -> costs."""
+    few, many = (run_each(iterations, library, patterns) for iterations in (FEW, MANY))
+    empty = [run_each(iterations, library, patterns, "empty:each") for iterations in (FEW, MANY) if verify]
     found = {}
     for pattern in patterns:
-        few, many = run(pattern, FEW, library), run(pattern, MANY, library)
-        found[pattern] = {key: round(value, 4) for key, value in difference(few, many, MANY - FEW).items()}
+        costs = difference(few[pattern], many[pattern], MANY - FEW)
+        found[pattern] = {key: round(value, 4) for key, value in costs.items()}
         if verify:
-            other = by_twins(pattern, library, few, many)
+            other = by_twins(few[pattern], many[pattern], *(runs[pattern] for runs in empty))
             if abs(other - found[pattern]["together"]) > VERIFY_TOLERANCE:
                 raise Failure(f"{pattern}: {found[pattern]['together']:.2f} instructions by call counts but "
                               f"{other:.2f} by the twin loop: the loops of bench_fastpath are no twins")

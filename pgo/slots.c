@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,8 +34,9 @@ typedef struct record {
 
 typedef struct file {
     uint64_t magic, slots, bytes; /* bytes from slot to slot */
-    _Atomic uint64_t next;        /* slots in use; the last one is shared by all that come too late */
-    uint64_t used;                /* bytes of counters in a slot, pages */
+    /* Slots in use; the last one is shared by all that come too late. relaxed: a count. */
+    _Atomic uint64_t next;
+    uint64_t used; /* bytes of counters in a slot, pages */
     char unused[PAGE - 5 * sizeof(uint64_t)];
     record_t records[];
 } file_t;
@@ -79,7 +81,7 @@ static uint64_t read_arguments(record_t *record)
 
 static void take_slot(uint64_t forked)
 {
-    uint64_t slot = file->next++;
+    uint64_t slot = atomic_fetch_add_explicit(&file->next, 1, memory_order_relaxed);
     if (slot >= file->slots)
         slot = file->slots - 1;
     record_t *record = &file->records[slot];

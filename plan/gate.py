@@ -60,9 +60,10 @@ def repeat_edges(project, config) -> list:
 def ship_edges(project, config) -> list:
     """The shipped directory: whichever library select/ship.json names."""
     tree, directory = config.tree, project.ships_to(config)
-    outputs = tuple(f"{directory}/{name}" for name in (SUMS, LIBRARY, "libhakmem.a", "manifest.json"))
+    outputs = tuple(f"{directory}/{name}" for name in (
+        SUMS, LIBRARY, "libhakmem.a", "manifest.json", "repeat/repeat.json", "LICENSE"))
     both = config.objects(project.sources, "base") + config.objects(project.sources, "pgo")
     return [Edge(outputs, "ship", implicit=(
         *map(tree.library, STAGES), *both, *(tree.root / name for name in REPEATED), config.profile(), EXPORTS,
-        "include/hakmem.h", "ship/ship.py"), order_only=tuple(map(tree.artifact, ("base", "pgo", "bolt"))),
+        "include/hakmem.h", "LICENSE", "ship/ship.py"), order_only=tuple(map(tree.artifact, ("base", "pgo", "bolt"))),
         variables={"directory": directory, "tree": tree, **config.names})]

@@ -128,6 +128,7 @@ def fill(tree: Tree, toolchain: str, variant: str, directory: Path):
              env={**os.environ, "PYTHONSAFEPATH": ""})
     ship_archive(objects, directory)
     shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
+    shutil.copyfile(ROOT / "LICENSE", directory / "LICENSE")
     template = (ROOT / "ship" / "hakmem.pc.in").read_text()
     (directory / "hakmem.pc").write_text(template.replace("@version@", version()))
     ship_repeat(tree, toolchain, variant, directory / "repeat")

@@ -77,6 +77,10 @@ class Builder:
                 print("building the libraries of all variants, once", flush=True)
                 ninja({LIBRARIES})
             os.environ[support.AS_BUILT] = "1"      # what is chosen is brought up to date below
+            if support.SHIPPED.exists() and not support.is_current(support.SHIPPED):
+                print("dist/ is of an earlier source: it is left alone, and not tested; `make pgo` ships it anew",
+                      flush=True)
+                os.environ[support.LEFT_ALONE] = "1"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session, items):

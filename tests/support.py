@@ -19,6 +19,8 @@ PROGRAMS = BUILD / "tests"
 BUILD_SECONDS = 1800        # the shipped library is the whole pipeline
 SONAME = "libhakmem.so.0"
 AS_BUILT = "HAK_TESTS_AS_BUILT"     # set while somebody else sees to it that libraries are up to date
+SHIPPED = ROOT / "dist" / "libhakmem.so"
+LEFT_ALONE = "HAK_TESTS_LEAVE_DIST"     # set while dist/ is of an earlier source: the whole pipeline would make it anew
 # The environment of a fuzz target. Blocks come from our own allocator: a leak checker sees none of them.
 FUZZING = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -43,7 +45,8 @@ def libraries() -> list[Path]:
             if not so.is_file():  # the loader would only warn, and every test would pass on libc's malloc
                 raise UserError(f"HAK_SO names {so}, which does not exist")
         return chosen
-    return [so for so in (*sorted(BUILD.glob("*/base/libhakmem.so")), ROOT / "dist" / "libhakmem.so")
+    shipped = () if os.environ.get(LEFT_ALONE) else (SHIPPED,)
+    return [so for so in (*sorted(BUILD.glob("*/base/libhakmem.so")), *shipped)
             if so.exists() and brought_up_to_date(so)]
 
 
@@ -70,15 +73,14 @@ def main_library() -> Path:
     found = libraries()
     if not found:
         pytest.skip("no libhakmem.so yet: run `make`")
-    shipped = ROOT / "dist" / "libhakmem.so"
-    preferred = [so for so in found if so == shipped] or [so for so in found if "bench_minimal" in str(so)] or found
+    preferred = [so for so in found if so == SHIPPED] or [so for so in found if "bench_minimal" in str(so)] or found
     return preferred[0]
 
 
 def label(so: Path) -> str:
     """A short name of a library for test ids: `dist`, `clang-balanced/base`, or the path."""
     parts = so.parts
-    if so.parent == ROOT / "dist":
+    if so == SHIPPED:
         return "dist"
     if BUILD in so.parents:
         return "/".join(so.relative_to(BUILD).parts[:-1])

@@ -93,8 +93,12 @@ def test_fastpath_has_a_twin_for_each_pattern(programs):
     words = re.search(r"PATTERN \(default \w+\): (.*)", text).group(1).split()
     patterns = [word for word in words if not word.startswith("empty:")]
     assert patterns == ["pair64", "lifo64", "fifo64", "random1024", "mid32k", "pair64k", "pair256k", "pair2m",
-                        "random2m", "calloc64", "realloc16"]
-    assert words == patterns + [f"empty:{word}" for word in patterns]
+                        "random2m", "calloc64", "realloc16", "each"]
+    assert words == patterns[:-1] + [f"empty:{word}" for word in patterns[:-1]] + ["each", "empty:each"]
+    for each in ("each", "empty:each"):
+        lines = run([programs("bench_fastpath"), each, "1000"]).stdout.splitlines()
+        assert [line.split()[1] for line in lines] == patterns[:-1]
+        assert len({line.split()[0] for line in lines}) == len(lines)
     assert run([programs("bench_fastpath"), "lifo64", "150"], check=False).stderr == (
         "bench_fastpath: ITERATIONS of lifo64 must be a multiple of 100\n")
 

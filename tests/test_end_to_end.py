@@ -41,6 +41,13 @@ def test_pipeline_is_complete(shipped):
     assert "no work to do" in again.stdout
 
 
+def test_what_ships_may_be_passed_on(shipped):
+    """The license lies beside the library and the archive, and is among the checksums."""
+    assert (shipped / "dist" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    listed = {line.split("  ")[1] for line in (shipped / "dist" / "SHA256SUMS").read_text().splitlines()}
+    assert {"LICENSE", "libhakmem.so", "libhakmem.a", "hakmem.h", "manifest.json"} <= listed
+
+
 def test_every_stage_was_judged(shipped):
     """One verdict a stage, and a choice of what ships."""
     build = shipped / "build" / "clang-bench_minimal"

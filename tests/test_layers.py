@@ -13,8 +13,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 CODE = (".c", ".h", ".cc", ".def")
 DECLARED = re.compile(r"^(?!static|HAK_INLINE|typedef|extern)[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{]*?\)[^;{]*;",
                       re.MULTILINE)
-DEFINED = re.compile(r"^[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{]*?\)\s*\{", re.MULTILINE)
-STATIC = re.compile(r"^(?:static|HAK_INLINE)\b[\w *()]*?\b(\w+)\([^;{]*?\)\s*\{", re.MULTILINE)
+LOCKS = r"(?:\s+HAK_[A-Z_]+(?:\([^;{()]*\))?)*"  # what a function asks of locks (base/guarded.h)
+DEFINED = re.compile(rf"^[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
+STATIC = re.compile(rf"^(?:static|HAK_INLINE)\b[\w *]*?\b(\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
 # What a header declares and another file than the .c of its name defines, with the reason.
 ELSEWHERE = {
     "core/os/os.h": "core/os/os_linux.c",  # the seam: one header, a file for each system

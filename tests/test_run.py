@@ -159,6 +159,21 @@ def test_what_a_test_needs_is_built():
     assert building.targets_of(Chosen) == {"matrix"}
 
 
+@pytest.mark.parametrize("current", [True, False])
+def test_a_dist_of_an_earlier_source_is_left_alone(monkeypatch, tmp_path, capsys, current):
+    """`make test K=` says so, and neither builds nor tests it: that would be the whole pipeline."""
+    shipped = tmp_path / "libhakmem.so"
+    shipped.touch()
+    for name in ("HAK_SO", support.AS_BUILT, support.LEFT_ALONE):
+        monkeypatch.setenv(name, "")        # restored afterwards
+    monkeypatch.setattr(support, "SHIPPED", shipped)
+    monkeypatch.setattr(support, "is_current", lambda so: current or so != shipped)
+    monkeypatch.setattr(building, "planned_libraries", lambda: [])
+    building.Builder()
+    assert (shipped in support.libraries()) == current
+    assert ("dist/ is of an earlier source" in capsys.readouterr().out) != current
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda path: path.name)
 def test_files_that_use_the_build_say_what_they_need(path):
     """Otherwise `make test K=` would run them on what happens to be there."""

@@ -6,10 +6,16 @@
  * and writes, but uses one static address as every block; where the call would stand it has an empty statement
  * that needs the same argument registers and spoils the same others. Subtracting both leaves malloc and free with
  * call and PLT stub. Before the counted loop each pattern warms itself up with a fixed amount of work. One thread.
+ *
+ * `each` runs all patterns, `empty:each` all twins, each in a child of its own, which has allocated nothing before: under a tool
+ * that is slow to start, that is one start instead of many. A line of output says which process ran which pattern.
  */
 #include "harness.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -253,19 +259,56 @@ static const pattern_t patterns[] = {
 };
 
 enum {
-    pattern_count = sizeof patterns / sizeof patterns[0]
+    pattern_count = sizeof patterns / sizeof patterns[0],
+    each = 2 * pattern_count,
+    each_empty
 };
+
+static void check_round(const pattern_t *pattern, uint64_t iterations)
+{
+    if (iterations % pattern->round != 0) {
+        bench_usage_error("ITERATIONS of %s must be a multiple of %zu", pattern->name, pattern->round);
+    }
+}
+
+static void run_one(const pattern_t *pattern, bool empty, uint64_t iterations)
+{
+    void (*run)(const pattern_t *, uint64_t) = empty ? pattern->empty : pattern->calls;
+    run(pattern, warm_up);
+    run(pattern, iterations);
+}
+
+/* Without malloc, stdio's too: what a child starts with is what a program starts with. */
+static void run_each(bool empty, uint64_t iterations)
+{
+    for (size_t i = 0; i < pattern_count; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            run_one(&patterns[i], empty, iterations);
+            _exit(0);
+        }
+        int status = 1;
+        char line[64];
+        const int length = snprintf(line, sizeof line, "%d %s\n", (int)child, patterns[i].name);
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0 ||
+            write(STDOUT_FILENO, line, (size_t)length) != length) {
+            bench_fail("%s: its process did not end well (status %d)", patterns[i].name, status);
+        }
+    }
+}
 
 int main(int argc, char **argv)
 {
     static char empty_names[pattern_count][32];
-    static const char *words[2 * pattern_count + 1];
+    static const char *words[2 * pattern_count + 3];
     for (size_t i = 0; i < pattern_count; i++) {
         strcpy(empty_names[i], "empty:");
         strcat(empty_names[i], patterns[i].name);
         words[i] = patterns[i].name;
         words[pattern_count + i] = empty_names[i];
     }
+    words[each] = "each";
+    words[each_empty] = "empty:each";
     bench_arg_t args[] = {
         {.name = "PATTERN", .value = 0, .words = words},
         {.name = "ITERATIONS", .value = 30000000, .min = 0, .max = 1000000000000u},
@@ -273,13 +316,16 @@ int main(int argc, char **argv)
     bench_parse(argc, argv, "Repeats one allocation pattern; empty:PATTERN runs its loop without the calls.",
                 args, 2);
     size_t chosen = args[0].value;
-    const pattern_t *pattern = &patterns[chosen % pattern_count];
-    uint64_t iterations = args[1].value;
-    if (iterations % pattern->round != 0) {
-        bench_usage_error("ITERATIONS of %s must be a multiple of %zu", pattern->name, pattern->round);
+    const uint64_t iterations = args[1].value;
+    for (size_t i = 0; i < pattern_count; i++) {
+        if (chosen >= each || i == chosen % pattern_count) {
+            check_round(&patterns[i], iterations);
+        }
     }
-    void (*run)(const pattern_t *, uint64_t) = chosen < pattern_count ? pattern->calls : pattern->empty;
-    run(pattern, warm_up);
-    run(pattern, iterations);
+    if (chosen >= each) {
+        run_each(chosen == each_empty, iterations);
+        return 0;
+    }
+    run_one(&patterns[chosen % pattern_count], chosen >= pattern_count, iterations);
     return bench_report(iterations);
 }

@@ -98,8 +98,8 @@ typedef struct plan {
     void *own[NAMES]; /* what each name is to lead to; NULL: left alone */
 } plan_t;
 
-static _Atomic bool redirected;
-_Atomic bool hak_deep_plugins;
+static _Atomic bool redirected; /* release in redirect_in, pairs with acquire in prepare: libc's table */
+_Atomic bool hak_deep_plugins;  /* relaxed: written before the plug-in is loaded that it tells of */
 
 /* Ours where it is the one in force: a program may have a malloc of its own, which may want to find libc's. */
 static void *own_definition(const char *name)
@@ -138,11 +138,11 @@ static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
         if (part->p_type != PT_LOAD || part->p_flags != PF_R || (uintptr_t)in.symbol - start >= end - start)
             continue;
         void *at = (void *)start; /* NOLINT(performance-no-int-to-ptr) */
-        if (atomic_load(&redirected) || !hak_os_make_writable(at, end - start))
+        if (atomic_load_explicit(&redirected, memory_order_acquire) || !hak_os_make_writable(at, end - start))
             break;
         store(plan, &in);
         hak_os_make_readable(at, end - start);
-        atomic_store(&redirected, true);
+        atomic_store_explicit(&redirected, true, memory_order_release);
         break;
     }
     return 1;
@@ -167,16 +167,16 @@ typedef void *dlopen_t(const char *file, int mode);
 /* The next definition of dlopen; with the flag, libc's symbols lead to us first. */
 static HAK_NOINLINE dlopen_t *prepare(int mode)
 {
-    static _Atomic(void *) next;
+    static _Atomic(void *) next; /* relaxed: each thread finds the same */
     dlopen_t *found;
     *(void **)&found = atomic_load_explicit(&next, memory_order_relaxed);
     if (found == NULL) {
         *(void **)&found = dlsym(RTLD_NEXT, "dlopen");
-        atomic_store_explicit(&next, *(void **)&found, memory_order_relaxed); /* each thread finds the same */
+        atomic_store_explicit(&next, *(void **)&found, memory_order_relaxed);
     }
     if (HAK_HARDEN && (mode & RTLD_DEEPBIND) != 0)
-        atomic_store(&hak_deep_plugins, true);
-    if ((mode & RTLD_DEEPBIND) != 0 && !atomic_load(&redirected))
+        atomic_store_explicit(&hak_deep_plugins, true, memory_order_relaxed);
+    if ((mode & RTLD_DEEPBIND) != 0 && !atomic_load_explicit(&redirected, memory_order_acquire))
         redirect_libc();
     return found;
 }

@@ -21,7 +21,7 @@ HAK_EXPORT int __libc_mallopt(int parameter, int value);
 
 /* The most that any of these calls has seen. */
 typedef struct most {
-    _Atomic size_t mapped, huge_blocks, huge_bytes;
+    _Atomic size_t mapped, huge_blocks, huge_bytes; /* relaxed: figures */
 } most_t;
 
 static most_t most;
@@ -108,8 +108,9 @@ void malloc_stats(void)
     print_use(view.mapped, view.used);
     fputs("Total (incl. mmap):\n", stderr);
     print_use(view.mapped + view.huge_bytes, view.used + view.huge_bytes);
-    fprintf(stderr, "max mmap regions = %10zu\nmax mmap bytes   = %10zu\n", atomic_load(&most.huge_blocks),
-            atomic_load(&most.huge_bytes));
+    fprintf(stderr, "max mmap regions = %10zu\nmax mmap bytes   = %10zu\n",
+            atomic_load_explicit(&most.huge_blocks, memory_order_relaxed),
+            atomic_load_explicit(&most.huge_bytes, memory_order_relaxed));
 }
 
 static void print_sizes(FILE *stream, const hak_memory_view_t *view)
@@ -138,7 +139,8 @@ static void print_system(FILE *stream, const hak_memory_view_t *view)
     fprintf(stream,
             "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
             "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n",
-            view->mapped, atomic_load(&most.mapped), view->mapped, view->mapped);
+            view->mapped, atomic_load_explicit(&most.mapped, memory_order_relaxed), view->mapped,
+            view->mapped);
 }
 
 int malloc_info(int options, FILE *stream)

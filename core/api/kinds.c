@@ -149,7 +149,7 @@ static int look_at(struct dl_phdr_info *object, size_t size, void *any)
 
 static bool any_other_runtime(void)
 {
-    bool any = atomic_load(&hak_deep_plugins);
+    bool any = atomic_load_explicit(&hak_deep_plugins, memory_order_relaxed);
     if (!any)
         dl_iterate_phdr(look_at, &any);
     return any;
@@ -157,12 +157,14 @@ static bool any_other_runtime(void)
 
 bool hak_kinds_are_known(bool c)
 {
-    static _Atomic bool replaced, others; /* once true, for good: blocks outlive plug-ins */
-    if (!atomic_load(&replaced) && any_is_replaced())
-        atomic_store(&replaced, true);
-    if (c && !atomic_load(&others) && any_other_runtime())
-        atomic_store(&others, true);
-    return !atomic_load(&replaced) && !(c && atomic_load(&others));
+    /* Once true, for good: blocks outlive plug-ins. relaxed: who does not see it finds out for itself. */
+    static _Atomic bool replaced, others;
+    if (!atomic_load_explicit(&replaced, memory_order_relaxed) && any_is_replaced())
+        atomic_store_explicit(&replaced, true, memory_order_relaxed);
+    if (c && !atomic_load_explicit(&others, memory_order_relaxed) && any_other_runtime())
+        atomic_store_explicit(&others, true, memory_order_relaxed);
+    return !atomic_load_explicit(&replaced, memory_order_relaxed) &&
+           !(c && atomic_load_explicit(&others, memory_order_relaxed));
 }
 
 #else

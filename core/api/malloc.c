@@ -118,7 +118,7 @@ int malloc_trim(size_t pad)
 }
 
 #ifndef malloc /* a fuzz target includes this file under other names */
-/* The same functions, whoever is in front of their standard names (hak.c). */
+/* The same functions, whoever is in front of their standard names (process.c). */
 extern __typeof__(malloc) hak_own_malloc __attribute__((alias("malloc"))) HAK_HIDDEN;
 extern __typeof__(free) hak_own_free __attribute__((alias("free"))) HAK_HIDDEN;
 #endif

@@ -24,7 +24,8 @@
 /* True if nobody has replaced it: three instructions. */
 #define HAK_IS_OWN(operator, own) hak_likely(HAK_IN_FORCE(operator) == (own))
 
-/* With HAK_HARDEN: a plug-in was loaded with RTLD_DEEPBIND. It finds the runtime's operators before ours. */
+/* With HAK_HARDEN: a plug-in was loaded with RTLD_DEEPBIND. It finds the runtime's operators before ours. relaxed:
+ * see deepbind.c. */
 extern _Atomic bool hak_deep_plugins HAK_HIDDEN;
 
 #endif

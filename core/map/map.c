@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* map.c: sets the map up and covers windows of it. Any thread; `lock` guards `covered`. */
+/* map.c: sets the map up and covers windows of it. Any thread. */
 #include "map/map.h"
 
 #include "os/os.h"
@@ -26,16 +26,17 @@ static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP
 extern void __tsan_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 
-static _Atomic uint32_t nothing[4]; /* slices of the lowest addresses, of which the system maps none */
+/* Slices of the lowest addresses, of which the system maps none; relaxed, as all of the map. */
+static _Atomic uint32_t nothing[4];
 _Atomic uint32_t *hak_map = nothing;
 
-static hak_os_lock_t lock;
-static _Atomic uint64_t
-    covered[WINDOWS / 64]; /* a bit for each window that is writable; set under the lock */
+static hak_os_lock_t lock = HAK_OS_LOCK(MAP);
+/* A bit for each window that is writable; set under the lock. release in cover_window, pairs with acquire in bit: it is writable
+ * for whoever sees the bit. */
+static _Atomic uint64_t covered[WINDOWS / 64];
 
 static bool bit(const _Atomic uint64_t *set, size_t i)
 {
-    /* acquire: pairs with the release in cover_window, so that the window is writable for whoever sees the bit */
     return (atomic_load_explicit(&set[i / 64], memory_order_acquire) >> (i % 64) & 1) != 0;
 }
 
@@ -57,8 +58,7 @@ static char *window_of(size_t window)
     return (char *)hak_map + window * WINDOW_BYTES;
 }
 
-/* Under the lock. */
-static bool cover_window(size_t window)
+static bool cover_window(size_t window) HAK_REQUIRES(lock)
 {
     if (bit(covered, window))
         return true;

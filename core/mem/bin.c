@@ -168,6 +168,7 @@ static void *take_by_borrowing(unsigned c)
     hak_heap_t *heap = hak_heap_lock_one();
     if (heap == NULL)
         return NULL;
+    hak_os_is_locked(&heap->lock);
     void *block = hak_slab_take_one(heap, c);
     if (block != NULL)
         hak_link_unseal(block);
@@ -194,7 +195,7 @@ static void flush_quarantine(hak_bin_t *bin, unsigned c)
 #endif
 }
 
-static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c)
+static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
 {
     flush_quarantine(bin, c);
     if (bin->head != NULL)
@@ -220,7 +221,7 @@ static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned 
 
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
-HAK_INLINE void sweep(hak_heap_t *heap)
+HAK_INLINE void sweep(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
     unsigned c = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {

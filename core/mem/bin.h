@@ -53,9 +53,9 @@ static inline void hak_bin_push(void *p, size_t offset)
 void hak_bins_init(hak_thread_t *thread);
 /* The bins, which are empty, are as small again as they are at first. */
 void hak_bins_reset(hak_thread_t *thread);
-/* Puts all previous lists of a heap back into its slabs. Any thread that holds the heap's lock. */
-void hak_bins_flush_previous(hak_heap_t *heap);
+/* Puts all previous lists of a heap back into its slabs. Any thread. */
+void hak_bins_flush_previous(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* Everything in the bins and previous lists goes back into the slabs, blocks of other heaps go to their owners. */
-void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap);
+void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* chunk.c: the pool of slices. Everything static here is under `lock`; memory goes back to the system without it, from slices that
- * are marked as taken meanwhile and chunks that are in no list. */
+/* chunk.c: the pool of slices. Memory goes back to the system without the lock, from slices that are marked as taken meanwhile
+ * and chunks that are in no list. */
 #include "mem/chunk.h"
 
 #include "base/message.h"
 #include "base/options.h"
 #include "map/map.h"
+#include "mem/age.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -29,31 +30,38 @@
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
-    hak_slices_t free;             /* never those in front */
-    hak_slices_t whole;            /* what is free when there are no runs */
-    hak_slices_t dirty;            /* may hold something other than zero */
-    struct chunk *next, *prev;     /* of those whose longest free run is as long */
-    struct chunk *older, *younger; /* of those that have slices to purge */
-    struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
-    uint32_t longest;              /* slices in the longest free run */
-    bool thp;                      /* the system has been told to back it by a huge page */
+    hak_age_t age;      /* among those that have slices to purge; first: no address is computed for it */
+    hak_slices_t free;  /* never those in front */
+    hak_slices_t whole; /* what is free when there are no runs */
+    hak_slices_t dirty; /* may hold something other than zero */
+    struct chunk *next, *prev;    /* of those whose longest free run is as long */
+    struct chunk *before, *after; /* of all chunks; a forked child relies on `before` alone */
+    uint32_t longest;             /* slices in the longest free run */
+    bool thp;                     /* the system has been told to back it by a huge page */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
-static hak_os_lock_t lock;
-static chunk_t *by_longest[HAK_CHUNK_SLICES];                /* lists of chunks; [0] holds the full ones */
-static hak_slices_t lists;                                   /* bit n: by_longest[n] is not empty */
-static chunk_t queue = {.older = &queue, .younger = &queue}; /* of chunks with slices to purge: its ends */
-static chunk_t *all;
-static char *region, *region_end; /* reserved address space that is not yet chunks */
-static bool region_thp;           /* the system has been told to back it by huge pages */
-static hak_retain_t retain;       /* its `free` are the slices that are free and dirty, in bytes */
-static uint64_t used_slices;
-static hak_chunk_view_t totals; /* only reserved, purged, purges are kept here */
+static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
+/* Lists of chunks; [0] holds the full ones. */
+static chunk_t *by_longest[HAK_CHUNK_SLICES] HAK_GUARDED_BY(lock);
+/* Bit n: by_longest[n] is not empty. */
+static hak_slices_t lists HAK_GUARDED_BY(lock);
+/* Of chunks with slices to purge. */
+static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
+static chunk_t *all HAK_GUARDED_BY(lock);
+/* Reserved address space that is not yet chunks. */
+static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
+/* The system has been told to back it by huge pages. */
+static bool region_thp HAK_GUARDED_BY(lock);
+/* Its `free` are the slices that are free and dirty, in bytes. */
+static hak_retain_t retain HAK_GUARDED_BY(lock);
+static uint64_t used_slices HAK_GUARDED_BY(lock);
+/* Only reserved, purged, purges are kept here. */
+static hak_chunk_view_t totals HAK_GUARDED_BY(lock);
 
-static void unlink_chunk(chunk_t *chunk)
+static void unlink_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     if (chunk->next != NULL)
         chunk->next->prev = chunk->prev;
@@ -63,7 +71,7 @@ static void unlink_chunk(chunk_t *chunk)
         lists &= ~hak_set_bit(chunk->longest);
 }
 
-static void link_chunk(chunk_t *chunk, unsigned longest)
+static void link_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
     chunk->longest = longest;
     chunk->prev = NULL;
@@ -74,7 +82,7 @@ static void link_chunk(chunk_t *chunk, unsigned longest)
     lists |= hak_set_bit(longest);
 }
 
-static void relink_chunk(chunk_t *chunk, unsigned longest)
+static void relink_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
     if (longest == chunk->longest)
         return;
@@ -83,7 +91,7 @@ static void relink_chunk(chunk_t *chunk, unsigned longest)
 }
 
 /* Marks slices as free again: the run that they now belong to may be the longest. */
-static void set_free(chunk_t *chunk, hak_slices_t mask)
+static void set_free(chunk_t *chunk, hak_slices_t mask) HAK_REQUIRES(lock)
 {
     chunk->free |= mask;
     unsigned first = hak_set_first(mask);
@@ -99,6 +107,7 @@ static void set_free(chunk_t *chunk, hak_slices_t mask)
 /* Looks at the chunks of a list, of which *chunk is the first, for runs that begin in one of `places`: the first chunk that has
  * some, and where; 0 if none has of the *left that are still to be looked at. A chunk that has no run as long goes where it belongs. */
 static hak_slices_t look_in_list(chunk_t **chunk, unsigned slices, hak_slices_t places, unsigned *left)
+    HAK_REQUIRES(lock)
 {
     for (chunk_t *next; *chunk != NULL; *chunk = next) {
         next = (*chunk)->next;
@@ -117,6 +126,7 @@ static hak_slices_t look_in_list(chunk_t **chunk, unsigned slices, hak_slices_t 
 /* The same for a run that begins at a multiple of `align` slices. A chunk whose longest run is as long as the alignment's
  * worst case has one for certain; of those that may have one by luck, a few are looked at. */
 static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t **chunk, unsigned *first)
+    HAK_REQUIRES(lock)
 {
     unsigned left = ALIGNED_SCAN;
     for (hak_slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
@@ -132,7 +142,7 @@ static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t *
 
 /* A free run of so many slices, the first by address in the fullest chunk that has one; false if no chunk has. A chunk's
  * `longest` is not lowered when a run is taken: it is corrected here, when a chunk turns out not to have what it says. */
-static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
+static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
     while ((lists >> slices) != 0) {
         *chunk = by_longest[slices + hak_set_first(lists >> slices)];
@@ -146,37 +156,24 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first)
     return false;
 }
 
-static void queue_chunk(chunk_t *chunk)
-{
-    chunk->younger = &queue;
-    chunk->older = queue.older;
-    queue.older->younger = chunk;
-    queue.older = chunk;
-}
-
-static void unqueue_chunk(chunk_t *chunk)
-{
-    chunk->younger->older = chunk->older;
-    chunk->older->younger = chunk->younger;
-}
-
 /* NULL if there is none. */
-static chunk_t *oldest_chunk(void)
+static chunk_t *oldest_chunk(void) HAK_REQUIRES(lock)
 {
-    return queue.younger != &queue ? queue.younger : NULL;
+    char *place = (char *)hak_age_oldest(&queue);
+    return place != NULL ? (chunk_t *)(void *)(place - offsetof(chunk_t, age)) : NULL;
 }
 
 /* Keeps the queue in step with a change of what a chunk has to purge. */
-static void note_dirty(chunk_t *chunk, hak_slices_t before)
+static void note_dirty(chunk_t *chunk, hak_slices_t before) HAK_REQUIRES(lock)
 {
     hak_slices_t after = chunk->free & chunk->dirty;
     if (before == 0 && after != 0)
-        queue_chunk(chunk);
+        hak_age_add(&queue, &chunk->age);
     if (before != 0 && after == 0)
-        unqueue_chunk(chunk);
+        hak_age_remove(&chunk->age);
 }
 
-static bool reserve_region(void)
+static bool reserve_region(void) HAK_REQUIRES(lock)
 {
     size_t quarter = hak_round_up(totals.reserved / 4, HAK_CHUNK);
     size_t wanted = hak_min(hak_max(quarter, REGION_LEAST), REGION_MOST);
@@ -198,7 +195,7 @@ static bool reserve_region(void)
     return false;
 }
 
-static void list_in_all(chunk_t *chunk)
+static void list_in_all(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     chunk->before = all;
     chunk->after = NULL;
@@ -234,7 +231,7 @@ static hak_slices_t guard_chunk(char *chunk)
 
 /* Whether a new chunk, for a run of so many slices, is to be backed by a huge page: 512 faults less. A small heap would pay for it
  * with memory that it never touches; so would a program with large buffers of which it touches little. */
-static bool wants_thp(unsigned slices)
+static bool wants_thp(unsigned slices) HAK_REQUIRES(lock)
 {
     if (hak_policy()->thp != HAK_THP_AUTO)
         return hak_policy()->thp == HAK_THP_ON;
@@ -242,7 +239,7 @@ static bool wants_thp(unsigned slices)
 }
 
 /* A chunk for a run of so many slices, and others. The system must know of the huge page before the first byte is touched. */
-static bool add_chunk(unsigned slices)
+static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
 {
     if (region == region_end && !reserve_region())
         return false;
@@ -277,7 +274,7 @@ static unsigned dirty_of(const chunk_t *chunk, hak_slices_t mask, unsigned slice
 }
 
 /* Takes free slices, so many. True if they are known to be zero. */
-static bool take_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices)
+static bool take_slices(chunk_t *chunk, hak_slices_t mask, unsigned slices) HAK_REQUIRES(lock)
 {
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
@@ -316,7 +313,7 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
             return NULL;
         }
     }
-    bool clean = take_locked(chunk, hak_slices_mask(first, slices), slices);
+    bool clean = take_slices(chunk, hak_slices_mask(first, slices), slices);
     hak_os_unlock(&lock);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
@@ -346,7 +343,7 @@ bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
     hak_os_lock(&lock);
     bool fits = (chunk->free & more) == more;
     if (fits)
-        take_locked(chunk, more, slices - run->slices);
+        take_slices(chunk, more, slices - run->slices);
     hak_os_unlock(&lock);
     if (!fits)
         return false;
@@ -356,7 +353,8 @@ bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
 }
 
 /* So many slices are free again, of which those of `touched` may be other than zero. */
-static void release_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices, hak_slices_t touched)
+static void release_slices(chunk_t *chunk, hak_slices_t mask, unsigned slices, hak_slices_t touched)
+    HAK_REQUIRES(lock)
 {
     hak_assert((chunk->free & mask) == 0);
     hak_slices_t to_purge = chunk->free & chunk->dirty;
@@ -365,8 +363,8 @@ static void release_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices, h
     note_dirty(chunk, to_purge);
     /* Its slices are in use, on the whole: the queue goes by the last time, not by the first. */
     if (to_purge != 0) {
-        unqueue_chunk(chunk);
-        queue_chunk(chunk);
+        hak_age_remove(&chunk->age);
+        hak_age_add(&queue, &chunk->age);
     }
     used_slices -= slices;
     hak_retain_freed(&retain, dirty_of(chunk, mask, slices) * HAK_SLICE);
@@ -381,7 +379,7 @@ void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices)
     hak_trace("run shrunk", hak_slab_base(run), slices);
     run->slices = (uint8_t)slices;
     hak_os_lock(&lock);
-    release_locked(chunk_of(run), rest, less, rest);
+    release_slices(chunk_of(run), rest, less, rest);
     hak_os_unlock(&lock);
 }
 
@@ -402,8 +400,8 @@ static void forget_states(chunk_t *chunk, hak_slices_t groups)
     }
 }
 
-/* Purges one chunk. Called with the lock, which it lets go of meanwhile. False if the system refuses. */
-static bool purge_chunk(chunk_t *chunk)
+/* Purges one chunk, without the lock meanwhile. False if the system refuses. */
+static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     hak_slices_t todo = chunk->free & chunk->dirty;
     hak_slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
@@ -451,19 +449,19 @@ static uint64_t chunk_floor(void)
 }
 
 /* A chunk without runs is no longer part of the pool. */
-static void remove_chunk(chunk_t *chunk)
+static void remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);
     if (to_purge != 0)
-        unqueue_chunk(chunk);
+        hak_age_remove(&chunk->age);
     hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
 }
 
 /* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
-static void restore_chunk(chunk_t *chunk, unsigned longest)
+static void restore_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
     list_in_all(chunk);
     link_chunk(chunk, longest);
@@ -472,9 +470,8 @@ static void restore_chunk(chunk_t *chunk, unsigned longest)
     totals.reserved += HAK_CHUNK;
 }
 
-/* Unmaps at most so many chunks without runs, which are all in one list. Called with the lock, which it lets go of
- * meanwhile. */
-static void unmap_empty_chunks(size_t most)
+/* Unmaps at most so many chunks without runs, which are all in one list, without the lock meanwhile. */
+static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
 {
     chunk_t *removed = NULL;
     for (chunk_t *next, *chunk = by_longest[HAK_RUN_MOST]; chunk != NULL && most != 0; chunk = next, most--) {
@@ -530,7 +527,7 @@ void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
     hak_trace("run given", hak_slab_base(run), slices);
     hak_slices_t mask = hak_slices_mask(first, slices);
     hak_os_lock(&lock);
-    release_locked(chunk, mask, slices,
+    release_slices(chunk, mask, slices,
                    touched == slices ? mask : mask & ~(~(hak_slices_t)0 << (first + touched)));
     bool due = HAK_PURGE && hak_retain_is_due(&retain, chunk_floor());
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
@@ -560,7 +557,7 @@ bool hak_chunk_release_due(uint32_t now_ms)
 }
 
 /* How many chunks have runs: there may be as many mappings once the others are gone. */
-static size_t chunks_with_runs(void)
+static size_t chunks_with_runs(void) HAK_REQUIRES(lock)
 {
     size_t n = 0;
     for (const chunk_t *chunk = all; chunk != NULL; chunk = chunk->before)
@@ -598,14 +595,15 @@ size_t hak_chunk_unmap_free(void)
     return unmapped;
 }
 
-void hak_chunk_after_fork(void)
+/* Unchecked: nobody else is at work yet. */
+void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
 {
     if (!hak_os_lock_reset(&lock))
         return;
     /* Another thread was at work. What each chunk has free is always true (one store); lists and sums are derived
      * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
     lists = 0;
-    queue.older = queue.younger = &queue;
+    hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         by_longest[i] = NULL;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* extent.c: see extent.h. Everything static is under `lock`. The system is asked without it: what is about to go back has no
- * map entries by then and is in no list. Of all that is taken from the system the map is covered first. */
+/* extent.c: see extent.h. The system is asked without the lock: what is about to go back has no map entries by then and is in
+ * no list. Of all that is taken from the system the map is covered first. */
 #include "mem/extent.h"
 
 #include "base/bits.h"
 #include "base/options.h"
+#include "mem/age.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "obs/trace.h"
@@ -22,36 +23,44 @@
 
 /* A free range. */
 typedef struct extent {
+    hak_age_t age; /* among the dirty ones: when it was given; first: no address is computed for it */
     char *base;
     size_t size;
-    struct extent *next, *prev;     /* in its bin */
-    struct extent *older, *younger; /* of the dirty ones, by when they were given */
-    uint32_t index;                 /* of this record */
+    struct extent *next, *prev; /* in its bin */
+    uint32_t index;             /* of this record */
     uint8_t bin;
     bool dirty;
 } extent_t;
 
-static hak_os_lock_t lock;
-static extent_t *pieces[PIECES];
-static uint32_t used;             /* records that ever were in use */
-static uint32_t valid;            /* records before it belong to what a forked child gave up */
-static extent_t *unused;          /* records, linked by next */
-static extent_t *bins[2][BINS];   /* clean and dirty ones */
-static hak_set_words_t filled[2]; /* bins that are not empty */
-static extent_t queue = {.older = &queue, .younger = &queue}; /* of the dirty ones: its ends */
-static hak_retain_t retain;
-static uint32_t splits;          /* mappings that our unmapping made, about */
-static hak_extent_view_t totals; /* dirty is retain.free */
+static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
+static extent_t *pieces[PIECES] HAK_GUARDED_BY(lock);
+/* Records that ever were in use. */
+static uint32_t used HAK_GUARDED_BY(lock);
+/* Records before it belong to what a forked child gave up. */
+static uint32_t valid HAK_GUARDED_BY(lock);
+/* Records, linked by next. */
+static extent_t *unused HAK_GUARDED_BY(lock);
+/* Clean and dirty ones. */
+static extent_t *bins[2][BINS] HAK_GUARDED_BY(lock);
+/* Bins that are not empty. */
+static hak_set_words_t filled[2] HAK_GUARDED_BY(lock);
+/* Of the dirty ones. */
+static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
+static hak_retain_t retain HAK_GUARDED_BY(lock);
+/* Mappings that our unmapping made, about. */
+static uint32_t splits HAK_GUARDED_BY(lock);
+/* `dirty` is retain.free. */
+static hak_extent_view_t totals HAK_GUARDED_BY(lock);
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
-static extent_t *record_at(uint32_t index)
+static extent_t *record_at(uint32_t index) HAK_REQUIRES(lock)
 {
     return &pieces[index / PIECE_RECORDS][index % PIECE_RECORDS];
 }
 
 /* NULL when there is no memory for more of them. */
-static extent_t *new_record(void)
+static extent_t *new_record(void) HAK_REQUIRES(lock)
 {
     extent_t *extent = unused;
     if (extent != NULL) {
@@ -68,7 +77,7 @@ static extent_t *new_record(void)
     return extent;
 }
 
-static void drop_record(extent_t *extent)
+static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
 {
     extent->next = unused;
     unused = extent;
@@ -96,7 +105,7 @@ static void list_extent(extent_t *extent)
     *list = extent;
 }
 
-static void unlist_extent(extent_t *extent)
+static void unlist_extent(extent_t *extent) HAK_REQUIRES(lock)
 {
     if (extent->next != NULL)
         extent->next->prev = extent->prev;
@@ -106,25 +115,11 @@ static void unlist_extent(extent_t *extent)
         hak_set_remove(&filled[extent->dirty], extent->bin);
 }
 
-/* Makes it the youngest of the dirty ones. */
-static void queue_extent(extent_t *extent)
-{
-    extent->younger = &queue;
-    extent->older = queue.older;
-    queue.older->younger = extent;
-    queue.older = extent;
-}
-
-static void unqueue_extent(extent_t *extent)
-{
-    extent->younger->older = extent->older;
-    extent->older->younger = extent->younger;
-}
-
 /* NULL if there is none. */
-static extent_t *oldest_extent(void)
+static extent_t *oldest_extent(void) HAK_REQUIRES(lock)
 {
-    return queue.younger != &queue ? queue.younger : NULL;
+    char *place = (char *)hak_age_oldest(&queue);
+    return place != NULL ? (extent_t *)(void *)(place - offsetof(extent_t, age)) : NULL;
 }
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
@@ -135,7 +130,7 @@ static char *last_slice(const extent_t *extent)
 }
 
 /* The free range that has an entry at p, beside `covered`, or NULL. */
-static extent_t *extent_at(const char *p, const char *covered)
+static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(lock)
 {
     bool same_window = hak_map_window(p) == hak_map_window(covered);
     uint32_t entry = hak_likely(same_window) ? hak_map_get(p) : hak_map_find(p);
@@ -145,7 +140,7 @@ static extent_t *extent_at(const char *p, const char *covered)
 }
 
 /* The same, if it is of this kind. */
-static extent_t *neighbour(const char *p, const char *covered, bool dirty)
+static extent_t *neighbour(const char *p, const char *covered, bool dirty) HAK_REQUIRES(lock)
 {
     extent_t *extent = extent_at(p, covered);
     return extent != NULL && extent->dirty == dirty ? extent : NULL;
@@ -163,7 +158,7 @@ static void set_end_entries(const extent_t *extent, uint32_t entry)
 }
 
 /* Makes a range free. False if there is no memory for its record. */
-static bool add(char *base, size_t size, bool dirty)
+static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
 {
     extent_t *extent = new_record();
     if (extent == NULL)
@@ -175,28 +170,28 @@ static bool add(char *base, size_t size, bool dirty)
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
     if (dirty)
-        queue_extent(extent);
+        hak_age_add(&queue, &extent->age);
     totals.clean += dirty ? 0 : size;
     return true;
 }
 
 /* The range is not free any more: nothing leads to it. */
-static void take_away(extent_t *extent)
+static void take_away(extent_t *extent) HAK_REQUIRES(lock)
 {
     unlist_extent(extent);
     if (extent->dirty)
-        unqueue_extent(extent);
+        hak_age_remove(&extent->age);
     set_end_entries(extent, 0);
     totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
 }
 
 /* A free range gets longer or shorter. It is used, on the whole: its age begins anew. */
-static void resize_extent(extent_t *extent, size_t size)
+static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(lock)
 {
     if (extent->dirty) {
-        unqueue_extent(extent);
-        queue_extent(extent);
+        hak_age_remove(&extent->age);
+        hak_age_add(&queue, &extent->age);
     } else {
         totals.clean += size - extent->size;
     }
@@ -209,7 +204,7 @@ static void resize_extent(extent_t *extent, size_t size)
     list_extent(extent);
 }
 
-static void move_begin(extent_t *extent, char *base)
+static void move_begin(extent_t *extent, char *base) HAK_REQUIRES(lock)
 {
     size_t size = extent->size + (size_t)(extent->base - base);
     hak_map_set(extent->base, 0);
@@ -218,7 +213,7 @@ static void move_begin(extent_t *extent, char *base)
     resize_extent(extent, size);
 }
 
-static void move_end(extent_t *extent, size_t size)
+static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(lock)
 {
     hak_map_set(last_slice(extent), 0);
     hak_map_set(extent->base + size - HAK_SLICE, entry_of(extent));
@@ -226,7 +221,7 @@ static void move_end(extent_t *extent, size_t size)
 }
 
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
-HAK_INLINE bool add_joined(char *base, size_t size, bool dirty)
+HAK_INLINE bool add_joined(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
 {
     extent_t *below = neighbour(base - 1, base, dirty);
     extent_t *above = neighbour(base + size, base, dirty);
@@ -244,7 +239,7 @@ HAK_INLINE bool add_joined(char *base, size_t size, bool dirty)
 }
 
 /* Takes [at, at + size) out of a free range; what is left before and behind stays free. */
-HAK_INLINE void cut(extent_t *extent, char *at, size_t size)
+HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
 {
     size_t before = (size_t)(at - extent->base);
     size_t behind = extent->size - before - size;
@@ -288,7 +283,7 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align)
 }
 
 /* The best of the first bin that has one. */
-HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align)
+HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     extent_t *const *lists = &bins[dirty][bin_of(size)];
     for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin_of(size); rest != 0; rest &= rest - 1) {
@@ -300,13 +295,13 @@ HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align)
 }
 
 /* Twice, since hardly anything is aligned to more than a unit. */
-static extent_t *find_extent(bool dirty, size_t size, size_t align)
+static extent_t *find_extent(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
 
 /* Out of what is free already; NULL if nothing fits. */
-static char *take_free(size_t size, size_t align, bool zeroed, bool *zero)
+static char *take_free(size_t size, size_t align, bool zeroed, bool *zero) HAK_REQUIRES(lock)
 {
     bool clean_first = zeroed && size >= ZERO_BY_PAGE;
     extent_t *extent = find_extent(!clean_first, size, align);
@@ -332,13 +327,13 @@ static int split_by(const char *base, size_t size)
     return is_ours(base - 1) + is_ours(base + size) - 1;
 }
 
-static void count_split(int change)
+static void count_split(int change) HAK_REQUIRES(lock)
 {
     if (change > 0 || splits != 0)
         splits += (uint32_t)change;
 }
 
-static void note_taken(size_t size)
+static void note_taken(size_t size) HAK_REQUIRES(lock)
 {
     totals.live += size;
     totals.taken++;
@@ -434,7 +429,7 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
 }
 
 /* Cuts at most `most` bytes, the end of the range, out of it. */
-static char *take_end(extent_t *extent, size_t *most)
+static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(lock)
 {
     char *base = extent->base;
     size_t size = extent->size;
@@ -447,9 +442,9 @@ static char *take_end(extent_t *extent, size_t *most)
     return base + rest;
 }
 
-/* Gives one range back, `size` bytes that nothing leads to any more. Called with the lock, which it lets go of meanwhile.
- * False if the system refuses: to take the pages of a dirty one, to unmap a clean one. */
-static bool return_range(char *base, size_t size, bool dirty, bool unmap)
+/* Gives one range back, `size` bytes that nothing leads to any more, without the lock meanwhile. False if the system refuses: to
+ * take the pages of a dirty one, to unmap a clean one. */
+static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(lock)
 {
     int change = split_by(base, size);
     unmap = unmap || change <= 0 || splits < SPLITS_MOST;
@@ -468,7 +463,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap)
 }
 
 /* The oldest dirty range, or as much of it as is due. */
-static bool return_oldest(uint64_t due)
+static bool return_oldest(uint64_t due) HAK_REQUIRES(lock)
 {
     size_t size = hak_round_up((size_t)due, HAK_UNIT);
     char *base = take_end(oldest_extent(), &size);
@@ -492,7 +487,7 @@ bool hak_extent_release_due(uint32_t now_ms)
 }
 
 /* The first clean range, or NULL. */
-static extent_t *any_clean(void)
+static extent_t *any_clean(void) HAK_REQUIRES(lock)
 {
     hak_set_t clean = hak_set_of(filled[false]);
     return clean != 0 ? bins[false][hak_set_first(clean)] : NULL;
@@ -524,7 +519,8 @@ size_t hak_extent_trim(bool unmap)
     return bytes;
 }
 
-void hak_extent_after_fork(void)
+/* Unchecked: nobody else is at work yet. */
+void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
 {
     if (!hak_os_lock_reset(&lock))
         return;
@@ -534,7 +530,7 @@ void hak_extent_after_fork(void)
     filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
     for (unsigned bin = 0; bin < BINS; bin++)
         bins[0][bin] = bins[1][bin] = NULL;
-    queue.older = queue.younger = &queue;
+    hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     totals.clean = 0;
 }

@@ -11,7 +11,7 @@
 #define CHUNKS_THEN   64u        /* of those that follow one in so many has one, */
 #define CHUNKS_LAST   (1u << 18) /* up to this one: 7,936 more */
 
-static _Atomic uint32_t chunks; /* so far */
+static _Atomic uint32_t chunks; /* so far; relaxed: a count */
 
 hak_guard_extent_t hak_guard_next_chunk(void)
 {
@@ -49,8 +49,8 @@ static HAK_NOINLINE bool is_corrupted_in_front(const void *before)
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL)
         return false;
-    /* seq_cst: either the entry is seen as it is after the slab was given up, or hak_guard_forbid sees this */
-    atomic_store(&heap->looks_at, (uintptr_t)before);
+    /* Either the entry is seen as it is after the slab was given up, or hak_guard_forbid sees this. */
+    atomic_store_explicit(&heap->looks_at, (uintptr_t)before, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     bool corrupted = hak_entry_in_slab(hak_map_find(before)) && is_corrupted(before);
     atomic_store_explicit(&heap->looks_at, 0, memory_order_release);
@@ -61,7 +61,9 @@ static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)
 {
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t owner = hak_heap_count(); owner != 0; owner--)
-        if (atomic_load(&hak_heap_by_owner(owner)->looks_at) - (uintptr_t)address < size)
+        if (atomic_load_explicit(&hak_heap_by_owner(owner)->looks_at, memory_order_seq_cst) -
+                (uintptr_t)address <
+            size)
             return true;
     return false;
 }

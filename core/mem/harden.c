@@ -26,9 +26,10 @@
 #define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
 
 hak_harden_keys_t hak_harden_keys;
-static _Atomic uint64_t seeds;           /* of the threads' generators: secret, and another one for each */
+/* Of the threads' generators: secret, and another one for each. relaxed: each gets a value of its own. */
+static _Atomic uint64_t seeds;
 static uint64_t seed_factor;             /* secret; written once */
-static _Atomic uint32_t oversize_in_use; /* large and huge blocks */
+static _Atomic uint32_t oversize_in_use; /* large and huge blocks; relaxed: a count */
 
 void hak_harden_init(void)
 {
@@ -518,16 +519,9 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
     void *resized = stays ? resize_marked(p, size, before, entry) : NULL;
     if (resized != NULL)
         return resized;
-    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
-    int saved = errno;
-    void *target = by_little ? hak_fast_malloc(with_guard(size + size / 4)) : NULL;
+    void *target = hak_realloc_target(size, before, with_guard);
     if (target == NULL)
-        target = hak_fast_malloc(with_guard(size));
-    if (target == NULL && size > before)
-        return NULL;
-    errno = saved; /* an attempt that failed is no failure of the whole */
-    if (target == NULL)
-        return shrink_by_name(p, size, before);
+        return size > before ? NULL : shrink_by_name(p, size, before);
     memcpy(hand_out(target, size, HAK_KIND_MALLOC), p, hak_min(before, size));
     hak_harden_free_slow(p, HAK_ANY_SIZE, kind, site);
     return target;

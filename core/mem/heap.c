@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* heap.c: the table of heaps, and the life of a heap: made or taken over, given up, found again.
  *
- * `heaps_lock` guards the table's growth, the list of orphans and the states. Locks are taken in this order: a heap's own,
- * heaps_lock, the pool's; other heaps' locks are only tried. No function of libc is called under a lock. */
+ * hak_heaps_lock guards the table's growth, the list of orphans and the states. No function of libc is called under a lock. */
 #include "mem/heap.h"
 
 #include "base/message.h"
@@ -30,21 +29,25 @@
 #define IDLE_MS     100u /* a thread that did not look at the clock for less is not asleep */
 #define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
 
-static hak_os_lock_t heaps_lock;
+hak_os_lock_t hak_heaps_lock = HAK_OS_LOCK(HEAPS);
 /* By owner; written once, before the owner's number is in any map entry. */
 static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
-static _Atomic uint32_t heap_count; /* the highest owner so far */
-/* A ring, by its last; changed under the lock. */
+/* The highest owner so far. release in new_heap, pairs with acquire in hak_heap_count: the heap is there. */
+static _Atomic uint32_t heap_count;
+/* A ring, by its last; changed under hak_heaps_lock. relaxed: whoever finds some takes the lock. */
 static _Atomic(hak_heap_t *) orphans;
+/* Under no lock, all relaxed: where to go on, and two threads may do so at the same place. */
 static _Atomic uint32_t looked;   /* the owner at which the search for ended threads is */
 static _Atomic uint32_t lent;     /* the owner that lent a block last */
 static _Atomic uint32_t round_ms; /* when the visits to all heaps began */
 static _Atomic uint32_t visited;  /* the owner at which they are; beyond the last: the round is over */
-static bool started, ready;       /* options and keys; the map too */
+static bool options_read HAK_GUARDED_BY(hak_heaps_lock); /* and the keys made */
+static bool ready HAK_GUARDED_BY(hak_heaps_lock);        /* the map too */
 
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
 static pthread_key_t thread_key;
+/* release in make_key, pairs with acquire there: the key is written. */
 static _Atomic uint32_t key_state;
 
 enum {
@@ -66,19 +69,19 @@ static void thread_ends(void *unused)
 static bool make_key(void)
 {
     uint32_t none = KEY_NONE;
-    if (!atomic_compare_exchange_strong(&key_state, &none, KEY_IN_MAKING))
+    if (!atomic_compare_exchange_strong_explicit(&key_state, &none, KEY_IN_MAKING, memory_order_acquire,
+                                                 memory_order_acquire))
         return none == KEY_MADE;
     bool made = pthread_key_create(&thread_key, thread_ends) == 0;
-    atomic_store(&key_state, made ? KEY_MADE : KEY_NONE);
+    atomic_store_explicit(&key_state, made ? KEY_MADE : KEY_NONE, memory_order_release);
     return made;
 }
 
-/* Under the lock. */
-static void start_locked(void)
+static void start_heaps(void) HAK_REQUIRES(hak_heaps_lock)
 {
-    if (started)
+    if (options_read)
         return;
-    started = true;
+    options_read = true;
     if (HAK_HARDEN || HAK_LINK_CHECKS)
         hak_harden_init();
     if (HAK_OPTIONS) {
@@ -89,31 +92,31 @@ static void start_locked(void)
 
 void hak_heaps_start(void)
 {
-    hak_os_lock(&heaps_lock);
-    start_locked();
-    hak_os_unlock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
+    start_heaps();
+    hak_os_unlock(&hak_heaps_lock);
     int saved = errno;
     make_key();
     errno = saved;
 }
 
-static bool prepare_locked(void)
+static bool prepare_heaps(void) HAK_REQUIRES(hak_heaps_lock)
 {
-    start_locked();
+    start_heaps();
     return ready || (ready = hak_map_init());
 }
 
 bool hak_heaps_prepare(void)
 {
-    hak_os_lock(&heaps_lock);
-    bool done = prepare_locked();
-    hak_os_unlock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
+    bool done = prepare_heaps();
+    hak_os_unlock(&hak_heaps_lock);
     return done;
 }
 
 /* --- made, taken over, found again -------------------------------------------------------------------------------- */
 
-static hak_heap_t *new_heap_locked(void)
+static hak_heap_t *new_heap(void) HAK_REQUIRES(hak_heaps_lock)
 {
     uint32_t owner = atomic_load_explicit(&heap_count, memory_order_relaxed) + 1;
     if (owner == HAK_OWNERS)
@@ -131,17 +134,17 @@ static hak_heap_t *new_heap_locked(void)
     return heap;
 }
 
-/* The heap is the calling thread's from here on, though not yet in hak_thread.heap. Under the lock. */
-static hak_heap_t *claim_locked(hak_heap_t *heap)
+/* The heap is the calling thread's from here on, though not yet in hak_thread.heap. */
+static hak_heap_t *claim(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_thread.claimed = heap;
     heap->generation = hak_os_generation();
-    atomic_store(&heap->state, HAK_HEAP_LIVE);
+    atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
     return heap;
 }
 
 /* Becomes the first of the ring. */
-static void push_orphan_locked(hak_heap_t *heap)
+static void push_orphan(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
     heap->next_orphan = last != NULL ? last->next_orphan : heap;
@@ -151,7 +154,7 @@ static void push_orphan_locked(hak_heap_t *heap)
         atomic_store_explicit(&orphans, heap, memory_order_relaxed);
 }
 
-static hak_heap_t *take_orphan_locked(void)
+static hak_heap_t *take_orphan(void) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
     if (last == NULL)
@@ -160,7 +163,7 @@ static hak_heap_t *take_orphan_locked(void)
     last->next_orphan = heap->next_orphan;
     if (heap == last)
         atomic_store_explicit(&orphans, NULL, memory_order_relaxed);
-    return claim_locked(heap);
+    return claim(heap);
 }
 
 /* True of a heap that nobody gives up any more: its thread has ended, by the exit system call, or after libc had made its last
@@ -168,7 +171,8 @@ static hak_heap_t *take_orphan_locked(void)
 static bool is_abandoned(hak_heap_t *heap, uint64_t self)
 {
     uint64_t thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
-    return thread != 0 && atomic_load(&heap->state) == HAK_HEAP_LIVE && hak_os_thread_ended(thread, self);
+    return thread != 0 && atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LIVE &&
+           hak_os_thread_ended(thread, self);
 }
 
 /* Looks at a few heaps, at others each time: so there are at most LOOKS + 1 heaps to LOOKS threads, and a constant. */
@@ -182,13 +186,13 @@ static HAK_NOINLINE hak_heap_t *find_abandoned(void)
         if (!is_abandoned(heap, self) || !hak_os_try_lock(&heap->lock))
             continue;
         hak_os_unlock(&heap->lock); /* held for ever by a thread that ended in the middle: leave it */
-        hak_os_lock(&heaps_lock);
+        hak_os_lock(&hak_heaps_lock);
         bool mine = is_abandoned(heap, self); /* nobody was faster */
         if (mine) {
             atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-            claim_locked(heap);
+            claim(heap);
         }
-        hak_os_unlock(&heaps_lock);
+        hak_os_unlock(&hak_heaps_lock);
         if (mine)
             return heap;
     }
@@ -198,31 +202,31 @@ static HAK_NOINLINE hak_heap_t *find_abandoned(void)
 /* A heap for the calling thread, claimed: an orphan, one that was abandoned, or a new one. NULL when memory is out. */
 static hak_heap_t *find_heap(void)
 {
-    hak_os_lock(&heaps_lock);
-    bool prepared = prepare_locked();
-    hak_heap_t *heap = prepared ? take_orphan_locked() : NULL;
-    hak_os_unlock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
+    bool prepared = prepare_heaps();
+    hak_heap_t *heap = prepared ? take_orphan() : NULL;
+    hak_os_unlock(&hak_heaps_lock);
     if (heap == NULL && prepared)
         heap = find_abandoned();
     if (heap != NULL || !prepared)
         return heap;
-    hak_os_lock(&heaps_lock);
-    heap = take_orphan_locked();
-    if (heap == NULL && (heap = new_heap_locked()) != NULL)
-        claim_locked(heap);
-    hak_os_unlock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
+    heap = take_orphan();
+    if (heap == NULL && (heap = new_heap()) != NULL)
+        claim(heap);
+    hak_os_unlock(&hak_heaps_lock);
     return heap;
 }
 
 /* The list may have been made anew by a fork meanwhile, but never with what is claimed. */
 static void make_orphan(hak_heap_t *heap)
 {
-    hak_os_lock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
     atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-    push_orphan_locked(heap);
-    atomic_store(&heap->state, HAK_HEAP_ORPHAN); /* seq_cst: see hak_remote_flush_unattended */
+    push_orphan(heap);
+    atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);
     hak_thread.claimed = NULL;
-    hak_os_unlock(&heaps_lock);
+    hak_os_unlock(&hak_heaps_lock);
     hak_remote_flush_unattended(heap);
 }
 
@@ -274,7 +278,8 @@ hak_heap_t *hak_heap_attach_at_need(void)
     return NULL;
 }
 
-hak_heap_t *hak_heap_lock_one(void)
+/* Unchecked: no attribute can name the lock of the heap that it returns. */
+hak_heap_t *hak_heap_lock_one(void) HAK_LOCKS_UNCHECKED
 {
     hak_heap_t *heap = find_heap();
     if (heap != NULL) {
@@ -303,7 +308,7 @@ void hak_heap_unlock_one(hak_heap_t *heap)
 /* --- given up ----------------------------------------------------------------------------------------------------- */
 
 /* What others have freed, and what was set aside, goes into the slabs, and those that are empty back to the pool. */
-static void trim_and_unlock(hak_heap_t *heap)
+static void trim_and_unlock(hak_heap_t *heap) HAK_RELEASES(heap->lock)
 {
     hak_bins_flush_previous(heap);
     hak_remote_put_inbox(heap);
@@ -381,7 +386,9 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
 {
     uint32_t count = hak_heap_count();
     uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
-    if (now_ms - began >= idle_after_ms() && atomic_compare_exchange_strong(&round_ms, &began, now_ms))
+    if (now_ms - began >= idle_after_ms() &&
+        atomic_compare_exchange_strong_explicit(&round_ms, &began, now_ms, memory_order_relaxed,
+                                                memory_order_relaxed))
         atomic_store_explicit(&visited, 0, memory_order_relaxed);
     for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
         uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;
@@ -391,7 +398,7 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
     return atomic_load_explicit(&visited, memory_order_relaxed) < count;
 }
 
-static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned c)
+static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     if (!hak_os_try_lock(&from->lock))
         return NULL;
@@ -402,10 +409,10 @@ static hak_slab_t *adopt_from(hak_heap_t *from, hak_heap_t *heap, unsigned c)
 }
 
 /* An orphan that has none goes to the end of the ring, or those behind the first few would never be asked. */
-static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned c)
+static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     hak_slab_t *slab = NULL;
-    hak_os_lock(&heaps_lock);
+    hak_os_lock(&hak_heaps_lock);
     hak_heap_t *last = atomic_load_explicit(&orphans, memory_order_relaxed);
     hak_heap_t *from = last;
     for (unsigned i = 0; i < ADOPT_FROM && from != NULL; i++) {
@@ -417,7 +424,7 @@ static HAK_NOINLINE hak_slab_t *adopt_slab(hak_heap_t *heap, unsigned c)
         if (from == last)
             break;
     }
-    hak_os_unlock(&heaps_lock);
+    hak_os_unlock(&hak_heaps_lock);
     return slab;
 }
 
@@ -434,14 +441,14 @@ static bool list_is_broken; /* of orphans; from find_lost to after_fork */
 void hak_heaps_find_lost(void)
 {
     uint32_t count = hak_heap_count();
-    list_is_broken = hak_os_lock_reset(&heaps_lock);
+    list_is_broken = hak_os_lock_reset(&hak_heaps_lock);
     for (uint32_t owner = 1; owner <= count; owner++) {
         hak_heap_t *heap = hak_heap_by_owner(owner);
         if (atomic_load_explicit(&heap->lock.word, memory_order_relaxed) == 0 ||
             hak_os_lock_is_mine(&heap->lock))
             continue;
-        list_is_broken |= atomic_load(&heap->state) == HAK_HEAP_ORPHAN;
-        atomic_store(&heap->state, HAK_HEAP_LOST);
+        list_is_broken |= atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_ORPHAN;
+        atomic_store_explicit(&heap->state, HAK_HEAP_LOST, memory_order_seq_cst);
     }
 }
 
@@ -449,7 +456,8 @@ void hak_heaps_find_lost(void)
 static void salvage_slab(const void *first, uint32_t owner)
 {
     hak_slab_t *slab = hak_slab_of(first);
-    if (hak_slab_base(slab) != first || atomic_load(&slab->heap) != hak_heap_by_owner(owner))
+    if (hak_slab_base(slab) != first ||
+        atomic_load_explicit(&slab->heap, memory_order_relaxed) != hak_heap_by_owner(owner))
         return;
     slab->free = NULL;
     slab->next = slab->prev = NULL;
@@ -460,33 +468,34 @@ static void salvage_slab(const void *first, uint32_t owner)
 }
 
 /* Somebody who does not exist here was at the slabs of the calling thread's heap, with its lock: the lists that lead to them may
- * be in any state. What is in the bins, and in use, is sound: the heap goes on with that, and with slabs to come. */
-static void salvage(hak_heap_t *heap)
+ * be in any state. What is in the bins, and in use, is sound: the heap goes on with that, and with slabs to come.
+ * Unchecked: the holder of the lock does not exist. */
+static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
 {
-    if (heap == NULL || atomic_load(&heap->state) != HAK_HEAP_LOST)
+    if (heap == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) != HAK_HEAP_LOST)
         return;
     for (unsigned c = 0; c < HAK_CLASSES; c++)
-        heap->class[c].slabs = NULL;
+        *hak_heap_slabs(heap, c) = NULL;
     heap->empty_count = 0;
     hak_map_each(heap->owner, salvage_slab);
     hak_os_lock_reset(&heap->lock);
     heap->generation = hak_os_generation();
-    atomic_store(&heap->state, HAK_HEAP_LIVE);
+    atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
 }
 
 /* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. Orphans are not written
  * to without need: each would cost the child a page. */
-static void orphan_locked(hak_heap_t *heap)
+static void orphan_if_left(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
-    uint32_t state = atomic_load(&heap->state);
+    uint32_t state = atomic_load_explicit(&heap->state, memory_order_seq_cst);
     bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation();
     if (left) {
         atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-        atomic_store(&heap->state, HAK_HEAP_ORPHAN);
+        atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);
     }
     if (!left && !(list_is_broken && state == HAK_HEAP_ORPHAN))
         return;
-    push_orphan_locked(heap);
+    push_orphan(heap);
 }
 
 /* The number of the thread that forked has changed with the process. */
@@ -516,14 +525,14 @@ bool hak_heaps_after_fork(void)
     keep_own(hak_thread.heap);
     keep_own(hak_thread.claimed);
     /* Tried, because a thread that was made since may hold it and wait for this repair; or the caller itself holds it. */
-    if (!hak_os_try_lock(&heaps_lock))
+    if (!hak_os_try_lock(&hak_heaps_lock))
         return false;
     if (list_is_broken)
         atomic_store_explicit(&orphans, NULL, memory_order_relaxed);
     for (uint32_t owner = 1; owner <= hak_heap_count(); owner++)
-        orphan_locked(hak_heap_by_owner(owner));
+        orphan_if_left(hak_heap_by_owner(owner));
     list_is_broken = false;
-    hak_os_unlock(&heaps_lock);
+    hak_os_unlock(&hak_heaps_lock);
     return true;
 }
 

@@ -25,50 +25,64 @@ typedef struct hak_slab hak_slab_t;
 #define HAK_EMPTY_SLABS 16u
 #define HAK_CACHED      4u
 
+extern hak_os_lock_t hak_heaps_lock HAK_HIDDEN;
+
 typedef enum hak_heap_state {
     HAK_HEAP_LIVE,
     HAK_HEAP_ORPHAN,
     HAK_HEAP_LOST
 } hak_heap_state_t;
 
-/* Fields are the thread's own, but for those under the lock, marked *, and the atomic ones. */
+/* Fields are the thread's own, but for those that a lock guards, and the atomic ones. */
 struct hak_heap {
     struct {
-        _Atomic(void *) previous; /* blocks of an earlier bin, linked; NULL if none; taken by exchange */
-        hak_slab_t *slabs;        /* * those with free or never carved blocks; the first is in use */
-        void *remote;             /* blocks of other heaps that the thread freed, linked; NULL if none */
-        uint16_t remote_left;     /* frees until they are sent to their owners */
-        uint16_t remote_keep;     /* of them, those that go into the bin instead */
-        bool ran_out;             /* malloc has found the bin empty since a batch of them was full */
+        /* Blocks of an earlier bin, linked; NULL if none. release in set_aside, pairs with acquire in take_previous: the links. */
+        _Atomic(void *) previous;
+        hak_slab_t *guarded_slabs; /* by the lock: hak_heap_slabs */
+        void *remote;              /* blocks of other heaps that the thread freed, linked; NULL if none */
+        uint16_t remote_left;      /* frees until they are sent to their owners */
+        uint16_t remote_keep;      /* of them, those that go into the bin instead */
+        bool ran_out;              /* malloc has found the bin empty since a batch of them was full */
         uint8_t put_back; /* lists of it that went back into slabs since malloc last took some from there */
         bool grown;       /* its bin is as large as it gets */
         uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
     } class[HAK_CLASSES];
-    _Atomic(uintptr_t) cached
-        [HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
-    hak_slab_t *empty_slabs[HAK_EMPTY_SLABS]; /* * empty slabs, for any class */
-    uint32_t empty_count;                     /* * */
-    uint32_t swept;                           /* the class where the sweep of the bins is */
-    uint32_t cached_slices;                   /* their sum; more, if somebody else emptied a place */
-    uint32_t ticks;                           /* slow paths until one looks at the clock (tick.h) */
+    /* Freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one. release in put_in_cache, pairs with
+     * acquire in take_place: the block's entry. */
+    _Atomic(uintptr_t) cached[HAK_CACHED];
+    hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
+    uint32_t empty_count HAK_BESIDE(lock);
+    uint32_t swept;         /* the class where the sweep of the bins is */
+    uint32_t cached_slices; /* their sum; more, if somebody else emptied a place */
+    uint32_t ticks;         /* slow paths until one looks at the clock (tick.h) */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
 #if !HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES];
 #endif
     hak_counters_t counters;
-    hak_heap_t *next_orphan;   /* in a ring; under its lock */
-    _Atomic uint64_t thread;   /* hak_os_thread_name of whose it is; 0: not to be looked for */
-    _Atomic uint32_t state;    /* hak_heap_state_t; changed under heaps_lock */
-    _Atomic uint32_t seen_ms;  /* when its thread looked at the clock last; the low bits of the clock */
-    _Atomic bool has_previous; /* there may be a previous list: cleared by whoever puts all of them back */
+    hak_heap_t *next_orphan HAK_GUARDED_BY(hak_heaps_lock); /* in a ring */
+    /* hak_os_thread_name of whose it is; 0: not to be looked for. relaxed: is_abandoned asks again under the lock. */
+    _Atomic uint64_t thread;
+    /* hak_heap_state_t; changed under hak_heaps_lock. seq_cst: ORPHAN is written before `inbox` is read in make_orphan, and `inbox`
+     * before this is read in hak_remote_push; so one of the two sees the other. */
+    _Atomic uint32_t state;
+    /* When its thread looked at the clock last; the low bits of the clock. relaxed: orders nothing. */
+    _Atomic uint32_t seen_ms;
+    /* There may be a previous list. Cleared by whoever puts all of them back. release in set_aside, pairs with acquire in
+     * hak_bins_flush_previous: the list is seen. */
+    _Atomic bool has_previous;
     hak_os_lock_t lock;
 #if HAK_HARDEN
-    _Atomic(uintptr_t)
-        looks_at; /* an address of others' memory that its thread is reading; 0: none (guard.c) */
+    /* An address of others' memory that its thread is reading; 0: none (guard.c). seq_cst: this is written before the map is
+     * read, and the map before this is read in hak_guard_forbid; so one of the two sees the other. */
+    _Atomic(uintptr_t) looks_at;
 #endif
-    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox; /* blocks that others have freed, linked */
-    _Atomic uint32_t waiting;                      /* lists pushed since it was emptied, about */
+    /* Blocks that others have freed, linked. seq_cst in hak_remote_push, because of `state` and the lock; pairs with acquire in
+     * take_inbox: the links. */
+    alignas(HAK_CACHE_LINE) _Atomic(void *) inbox;
+    /* Lists pushed since it was emptied, about. relaxed: orders nothing. */
+    _Atomic uint32_t waiting;
 };
 
 /* What a process has once: options (once they are read, they are never read again), keys, the way to be told of a thread's
@@ -81,13 +95,13 @@ hak_heap_t *hak_heap_attach(void);
 /* The same for a block that has a class. NULL, too, for the first few: libc frees blocks in threads that never allocated and are
  * about to end, and destructors allocate when all others have run. What nobody would give back is not begun. */
 hak_heap_t *hak_heap_attach_at_need(void);
-/* A heap whose lock the caller holds, for one operation on its slabs by a thread that can have none: an orphan, a new one, or one
- * of another thread. NULL when there is none at all. */
+/* A heap whose lock the caller holds (hak_os_is_locked), for one operation on its slabs by a thread that can have none: an orphan,
+ * a new one, or one of another thread. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);
-void hak_heap_unlock_one(hak_heap_t *heap);
+void hak_heap_unlock_one(hak_heap_t *heap) HAK_RELEASES(heap->lock);
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the
  * next time. */
-hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c);
+hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
 /* Puts the calling thread's bins and previous lists back into their slabs, also what is in the inbox of its heap and of
@@ -104,6 +118,12 @@ bool hak_heaps_after_fork(void);
 /* Every heap ever made, by owner 1..n. The heap of an owner that stands in the map is always there. */
 uint32_t hak_heap_count(void);
 hak_heap_t *hak_heap_by_owner(uint32_t owner);
+
+/* The list of its slabs of a class that have free or never carved blocks; the first is in use. */
+HAK_INLINE hak_slab_t **hak_heap_slabs(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+{
+    return &heap->class[c].guarded_slabs;
+}
 
 static inline uint32_t hak_heap_entry(const hak_heap_t *heap, unsigned c)
 {

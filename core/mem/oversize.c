@@ -26,7 +26,7 @@ static char *block_in(uintptr_t word)
 }
 
 /* The entry of a kept block as it was when it was in use. */
-static uint32_t entry_in_use(const void *p)
+static uint32_t uncached_entry(const void *p)
 {
     return hak_map_get(p) + HAK_ENTRY_CACHED;
 }
@@ -67,7 +67,7 @@ static uintptr_t take_place(hak_heap_t *heap, unsigned i)
 size_t hak_oversize_cached(const hak_heap_t *heap, unsigned i, bool *huge)
 {
     uintptr_t word = atomic_load_explicit(&heap->cached[i], memory_order_relaxed);
-    *huge = word != 0 && hak_entry_bin(entry_in_use(block_in(word))) == HAK_ENTRY_HUGE;
+    *huge = word != 0 && hak_entry_bin(uncached_entry(block_in(word))) == HAK_ENTRY_HUGE;
     return (word & (HAK_SLICE - 1)) << HAK_SLICE_SHIFT;
 }
 
@@ -80,7 +80,7 @@ void hak_oversize_flush_cache(hak_heap_t *heap)
             continue;
         uintptr_t word = take_place(heap, i);
         if (word != 0)
-            release_uncached(block_in(word), entry_in_use(block_in(word)));
+            release_uncached(block_in(word), uncached_entry(block_in(word)));
     }
 }
 
@@ -95,7 +95,7 @@ HAK_INLINE void *take_cached(size_t slices, size_t align)
             hak_unlikely(take_place(heap, i) == 0))
             continue;
         heap->cached_slices -= (uint32_t)slices;
-        hak_map_set(block_in(word), entry_in_use(block_in(word)));
+        hak_map_set(block_in(word), uncached_entry(block_in(word)));
         return block_in(word);
     }
     return NULL;

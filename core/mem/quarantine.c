@@ -13,11 +13,12 @@
 #define STRAYS          8u
 #define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 
-/* Freed large and huge blocks; whoever exchanges one holds it. */
+/* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate: what
+ * was done to the block. */
 static _Atomic(void *) quarantine[QUARANTINE];
-/* The one that came last. */
+/* The one that came last. relaxed: it is compared, not followed. */
 static _Atomic(const void *) quarantine_last;
-/* Blocks of slabs that were freed by threads without a heap. */
+/* Blocks of slabs that were freed by threads without a heap. acq_rel: an exchange both puts and takes. */
 static _Atomic(void *) strays[STRAYS];
 
 /* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
@@ -48,7 +49,8 @@ static void quarantine_anywhere(void *p)
 {
     for (unsigned i = 0; i < QUARANTINE; i++) {
         void *none = NULL;
-        if (atomic_compare_exchange_strong(&quarantine[i], &none, p))
+        if (atomic_compare_exchange_strong_explicit(&quarantine[i], &none, p, memory_order_release,
+                                                    memory_order_relaxed))
             return;
     }
 }
@@ -56,7 +58,6 @@ static void quarantine_anywhere(void *p)
 /* Takes out what waits at a place; where it was when it cannot be freed. True if a block was. */
 static bool vacate(unsigned place)
 {
-    /* acquire: what was done to a block is seen by whoever takes it out */
     void *p = atomic_exchange_explicit(&quarantine[place], NULL, memory_order_acq_rel);
     if (p == NULL)
         return false;
@@ -77,7 +78,9 @@ void hak_quarantine_oversize(void *p, size_t size)
     hak_guard_forbid(p, size);
     atomic_store_explicit(&quarantine_last, p, memory_order_relaxed);
     void *none = NULL;
-    if (!atomic_compare_exchange_strong(&quarantine[place], &none, p) && !end_quarantine(p))
+    if (!atomic_compare_exchange_strong_explicit(&quarantine[place], &none, p, memory_order_release,
+                                                 memory_order_relaxed) &&
+        !end_quarantine(p))
         quarantine_anywhere(p);
 }
 

@@ -40,6 +40,11 @@ static HAK_NOINLINE void *resize_in_place(void *p, size_t size, size_t before)
     return size > HAK_CLASS_MAX ? hak_oversize_resize(p, entry, size) : NULL;
 }
 
+static size_t as_asked(size_t size)
+{
+    return size;
+}
+
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
     if (before > HAK_MID_MAX) {
@@ -47,15 +52,9 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
         if (resized != NULL)
             return resized;
     }
-    int saved = errno;
-    void *target = hak_realloc_by_little(size, before) ? hak_fast_malloc(size + size / 4) : NULL;
+    void *target = hak_realloc_target(size, before, as_asked);
     if (target == NULL)
-        target = hak_fast_malloc(size);
-    if (target == NULL && size > before)
-        return NULL;
-    errno = saved; /* an attempt that failed is no failure of the whole */
-    if (target == NULL)
-        return p; /* a block can always be shrunk, by doing nothing */
+        return size > before ? NULL : p;
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
     memcpy(target, p, hak_min(before, size));
     hak_fast_free(p);

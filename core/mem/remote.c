@@ -33,7 +33,6 @@ static void count_block(const void *block, uint64_t n)
 static void *take_inbox(hak_heap_t *heap)
 {
     atomic_store_explicit(&heap->waiting, 0, memory_order_relaxed);
-    /* acquire: pairs with the release in hak_remote_push; the links are visible */
     return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
 }
 
@@ -45,11 +44,12 @@ void hak_remote_put_inbox(hak_heap_t *heap)
 void hak_remote_flush_unattended(hak_heap_t *heap)
 {
     /* Ends, though others may push all the time: each of them that finds the lock free comes here, too. */
-    for (unsigned i = 0; i < FLUSHES && atomic_load(&heap->inbox) != NULL && hak_os_try_lock(&heap->lock);
+    for (unsigned i = 0; i < FLUSHES && atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL &&
+                         hak_os_try_lock(&heap->lock);
          i++) {
         hak_remote_put_inbox(heap);
         hak_os_unlock(&heap->lock);
-        /* Either we see a push that found the lock taken, or the pusher finds it free. */
+        /* seq_cst, as the push is: either we see one that found the lock taken, or the pusher finds it free. */
         atomic_thread_fence(memory_order_seq_cst);
     }
 }
@@ -61,9 +61,11 @@ void hak_remote_push(hak_heap_t *heap, void *first, void *last)
     void *head = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     do
         hak_link_set(last, head);
-    while (!atomic_compare_exchange_weak(&heap->inbox, &head, first));
+    while (!atomic_compare_exchange_weak_explicit(&heap->inbox, &head, first, memory_order_seq_cst,
+                                                  memory_order_relaxed));
     uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
-    if (atomic_load(&heap->state) == HAK_HEAP_ORPHAN || waiting >= WAITING_MOST)
+    if (atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_ORPHAN ||
+        waiting >= WAITING_MOST)
         hak_remote_flush_unattended(heap);
 }
 

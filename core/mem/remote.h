@@ -11,11 +11,11 @@ void hak_remote_free(void *p, uint32_t entry);
 /* Puts a list, of which the caller knows the last block, into a heap's inbox. Any thread. */
 void hak_remote_push(hak_heap_t *heap, void *first, void *last);
 /* Puts what is in the inbox into the slabs, if nobody else is at them. Any thread. */
-void hak_remote_flush_unattended(hak_heap_t *heap);
+void hak_remote_flush_unattended(hak_heap_t *heap) HAK_EXCLUDES(heap->lock);
 /* Takes what is in the inbox of the calling thread's heap into its bins. */
 void hak_remote_drain(hak_heap_t *heap);
-/* The same, by the holder of the heap's lock. */
-void hak_remote_put_inbox(hak_heap_t *heap);
+/* Puts it into the slabs. */
+void hak_remote_put_inbox(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* Sends a list of blocks to their owners: sorted first, so that each owner's inbox is touched once. */
 void hak_remote_send_list(void *list);
 /* Sends all remote blocks of the class to their owners. */

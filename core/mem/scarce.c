@@ -4,8 +4,9 @@
 
 #define LASTS_MS 2000u /* from the first look at the clock after the last refusal */
 
-_Atomic bool hak_scarce;
-static _Atomic uint32_t since_ms; /* 0: to be set by the next look at the clock */
+_Atomic bool hak_scarce; /* relaxed: as since_ms */
+/* 0: to be set by the next look at the clock. relaxed: a hint, which may come late. */
+static _Atomic uint32_t since_ms;
 
 void hak_scarce_begin(void)
 {

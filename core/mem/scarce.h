@@ -10,9 +10,9 @@
  * ranges of huge blocks. */
 #define HAK_IDLE_WHEN_SCARCE ((size_t)16 << 20)
 
+/* relaxed: a hint, which orders nothing. */
 extern _Atomic bool hak_scarce HAK_HIDDEN;
 
-/* Relaxed: a hint, which orders nothing. */
 HAK_INLINE bool hak_is_scarce(void)
 {
     return atomic_load_explicit(&hak_scarce, memory_order_relaxed);

@@ -13,9 +13,9 @@
 #define PURGED_FIRST 73u                     /* the first class of which one block is carved at a time */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN) /* blocks in a slice */
 
-static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
+static void list_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t **list = &heap->class[slab->class].slabs;
+    hak_slab_t **list = hak_heap_slabs(heap, slab->class);
     slab->prev = NULL;
     slab->next = *list;
     if (slab->next != NULL)
@@ -24,11 +24,11 @@ static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
     slab->listed = true;
 }
 
-static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab)
+static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     if (slab->next != NULL)
         slab->next->prev = slab->prev;
-    *(slab->prev != NULL ? &slab->prev->next : &heap->class[slab->class].slabs) = slab->next;
+    *(slab->prev != NULL ? &slab->prev->next : hak_heap_slabs(heap, slab->class)) = slab->next;
     slab->listed = false;
 }
 
@@ -47,7 +47,7 @@ static uint8_t touched_slices(const hak_slab_t *slab)
 }
 
 /* Empty slabs stay with the heap, for any class that needs one of their length. */
-static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices)
+static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap->lock)
 {
     for (uint32_t i = heap->empty_count; i-- != 0;) {
         hak_slab_t *slab = heap->empty_slabs[i];
@@ -62,7 +62,7 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices)
     return slab;
 }
 
-static void release_run(hak_heap_t *heap, hak_slab_t *slab)
+static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     slab->touched = touched_slices(slab);
     bool own =
@@ -73,13 +73,13 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab)
         hak_chunk_release_run(slab, slab->touched);
 }
 
-static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
+static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     hak_slab_t *slab = take_run(heap, hak_class_slices(c));
     if (slab == NULL)
         return NULL;
     slab->free = NULL;
-    slab->heap = heap;
+    atomic_store_explicit(&slab->heap, heap, memory_order_relaxed);
     slab->free_count = 0;
     slab->carved = 0;
     slab->purged = 0;
@@ -93,7 +93,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
     return slab;
 }
 
-static void release_slab(hak_heap_t *heap, hak_slab_t *slab)
+static void release_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     unlist_slab(heap, slab);
     set_entries(slab, 0);
@@ -140,18 +140,18 @@ bool hak_slab_grow(void *p, unsigned c)
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
-    set_entries(slab, hak_heap_entry(slab->heap, c));
+    set_entries(slab, hak_heap_entry(atomic_load_explicit(&slab->heap, memory_order_relaxed), c));
     return true;
 }
 
 hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
 {
-    hak_slab_t *slab = from->class[c].slabs;
+    hak_slab_t *slab = *hak_heap_slabs(from, c);
     if (slab == NULL)
         return NULL;
     unlist_slab(from, slab);
-    slab->heap = to;
-    /* Who frees one of its blocks reads the new owner from these entries. */
+    atomic_store_explicit(&slab->heap, to, memory_order_relaxed);
+    /* release: pairs with the acquire in hak_heap_by_owner. Who frees one of its blocks reads the new owner from these entries. */
     atomic_thread_fence(memory_order_release);
     set_entries(slab, hak_heap_entry(to, c));
     list_slab(to, slab);
@@ -167,7 +167,7 @@ static HAK_COLD _Noreturn void too_many(const hak_slab_t *slab, const void *bloc
 }
 
 /* After blocks came back: the slab has some to take, or is empty and is released. */
-static void settle(hak_heap_t *heap, hak_slab_t *slab)
+static void settle(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     if (!slab->listed)
         list_slab(heap, slab);
@@ -177,6 +177,7 @@ static void settle(hak_heap_t *heap, hak_slab_t *slab)
 
 /* Puts n linked blocks of one slab back. */
 static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *last, uint32_t n)
+    HAK_REQUIRES(heap->lock)
 {
     if (hak_unlikely(slab->free_count + n > slab->carved))
         too_many(slab, first);
@@ -310,9 +311,9 @@ static void *carve(hak_slab_t *slab)
 }
 
 /* One that has blocks to take; NULL when memory is out. */
-HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned c)
+HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t *slab = heap->class[c].slabs;
+    hak_slab_t *slab = *hak_heap_slabs(heap, c);
     if (slab == NULL && (slab = hak_heap_adopt_slab(heap, c)) == NULL)
         slab = make_slab(heap, c);
     return slab;
@@ -363,7 +364,7 @@ void hak_slab_release_empty(hak_heap_t *heap)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         hak_slab_t *next;
-        for (hak_slab_t *slab = heap->class[c].slabs; slab != NULL; slab = next) {
+        for (hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = next) {
             next = slab->next;
             if (is_empty(slab))
                 release_slab(heap, slab);
@@ -375,12 +376,12 @@ void hak_slab_release_empty(hak_heap_t *heap)
     }
 }
 
-/* Takes the free blocks of all slabs of a class, linked; the caller holds the heap's lock. */
-static void *take_all_free(hak_heap_t *heap, unsigned c)
+/* Takes the free blocks of all slabs of a class, linked. */
+static void *take_all_free(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     void *list = NULL;
     hak_slab_t *next;
-    for (hak_slab_t *slab = heap->class[c].slabs; slab != NULL; slab = next) { /* each slab once */
+    for (hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = next) { /* each slab once */
         next = slab->next;
         if (slab->free == NULL)
             continue;
@@ -418,12 +419,12 @@ static batch_t next_batch(void **list)
 }
 
 /* Locks the heap that the slab belongs to by now; NULL if nobody may touch that any more, in a forked child. Each round that it
- * does not return somebody has adopted the slab. */
-static hak_heap_t *lock_owner(hak_slab_t *slab)
+ * does not return somebody has adopted the slab. Unchecked: no attribute can name the lock of the heap that it returns. */
+static hak_heap_t *lock_owner(hak_slab_t *slab) HAK_LOCKS_UNCHECKED
 {
     for (;;) {
         hak_heap_t *heap = atomic_load_explicit(&slab->heap, memory_order_relaxed);
-        if (atomic_load(&heap->state) == HAK_HEAP_LOST)
+        if (atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
             return NULL;
         hak_os_lock(&heap->lock);
         if (atomic_load_explicit(&slab->heap, memory_order_relaxed) == heap)
@@ -432,7 +433,7 @@ static hak_heap_t *lock_owner(hak_slab_t *slab)
     }
 }
 
-static void unlock_owner(hak_heap_t *heap)
+static void unlock_owner(hak_heap_t *heap) HAK_RELEASES(heap->lock)
 {
     hak_os_unlock(&heap->lock);
     hak_remote_flush_unattended(heap); /* somebody may have found the lock taken */
@@ -445,6 +446,7 @@ static bool add_purged_before(batch_t *batch)
     hak_heap_t *heap = lock_owner(slab);
     if (heap == NULL)
         return false;
+    hak_os_is_locked(&heap->lock);
     batch->before = slab->purged;
     batch->blocks |= slab->purged;
     remove_purged(slab, slab->purged);
@@ -488,6 +490,7 @@ static void put_batch(const batch_t *batch)
     hak_heap_t *heap = lock_owner(slab);
     if (heap == NULL)
         return;
+    hak_os_is_locked(&heap->lock);
     add_purged(slab, batch->purged);
     for (uint32_t rest = batch->blocks & ~batch->purged; rest != 0; rest &= rest - 1) {
         void *block = block_at(slab, (uint32_t)__builtin_ctz(rest));
@@ -511,7 +514,7 @@ static bool purge_list(hak_heap_t *heap, void *list)
         put_batch(&batch);
         refused = batch.refused;
     }
-    if (list == NULL || atomic_load(&heap->state) == HAK_HEAP_LOST)
+    if (list == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
         return !refused;
     hak_os_lock(&heap->lock);
     hak_slab_put_list(heap, list);
@@ -546,18 +549,20 @@ static uint32_t check_free(const hak_slab_t *slab)
     return n;
 }
 
-void hak_slab_check(const hak_heap_t *heap)
+void hak_slab_check(hak_heap_t *heap)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         const hak_slab_t *prev = NULL;
-        for (const hak_slab_t *slab = heap->class[c].slabs; slab != NULL; prev = slab, slab = slab->next) {
+        for (const hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL;
+             prev = slab, slab = slab->next) {
             const char *base = hak_slab_base(slab);
             uint32_t n = check_free(slab);
             uint32_t edge = hak_slab_edge(slab);
             if (n != slab->free_count || edge > slab->capacity || slab->class != c || !slab->listed ||
                 (slab->free == NULL && slab->carved == slab->capacity) ||
                 (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
-                slab->prev != prev || slab->heap != heap || hak_map_get(base) != hak_heap_entry(heap, c))
+                slab->prev != prev || atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
+                hak_map_get(base) != hak_heap_entry(heap, c))
                 hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
                           (uint64_t)(uintptr_t)base, (uint64_t)c, (uint64_t)n, (uint64_t)slab->free_count);
         }

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* slab.h: slabs of a heap, out of the pool and back, and blocks in and out of them. All functions are for the holder of
- * the heap's lock, but for hak_slab_grow and hak_slab_purge_free. */
+/* slab.h: slabs of a heap, out of the pool and back, and blocks in and out of them. */
 #ifndef HAK_MEM_SLAB_H
 #define HAK_MEM_SLAB_H
 
 #include "mem/heap.h"
 
-/* A run in use. Written by the thread that owns `heap`, except where it says otherwise. */
+/* A run in use. Written by the holder of the lock of `heap`, except where it says otherwise. */
 typedef struct hak_slab {
     void *free; /* list of blocks that are neither handed out nor in a bin */
     struct hak_slab *next,
         *prev; /* in the heap's list of slabs of this class that have blocks to take; NULL-ended */
-    _Atomic(hak_heap_t *) heap; /* owner; NULL for a large block. Others may compare it with their own */
-    uint32_t free_count;        /* blocks in `free` */
-    uint32_t carved;            /* blocks that were handed out once, but for the purged ones */
-    uint32_t capacity;          /* blocks that fit */
-    uint32_t size;              /* bytes in a block; of a large block at most HAK_LARGE_MAX */
-    uint16_t class;             /* 1..128; 0 for a large block */
-    uint8_t slices;             /* in the run */
-    uint8_t back;               /* slices back to the first one of the run; written by the pool */
-    bool listed;                /* in the heap's list */
-    bool clean;                 /* all of it was zero when it was taken from the pool */
-    uint8_t touched;            /* slices that an earlier class may have written to */
-    uint32_t purged;            /* bit i: block i is free and in no list, and zero: its pages went back */
+    /* Owner; NULL for a large block. Others may compare it with their own. relaxed: changed under the locks of both heaps, and
+     * asked again by who has taken one of them. */
+    _Atomic(hak_heap_t *) heap;
+    uint32_t free_count; /* blocks in `free` */
+    uint32_t carved;     /* blocks that were handed out once, but for the purged ones */
+    uint32_t capacity;   /* blocks that fit */
+    uint32_t size;       /* bytes in a block; of a large block at most HAK_LARGE_MAX */
+    uint16_t class;      /* 1..128; 0 for a large block */
+    uint8_t slices;      /* in the run */
+    uint8_t back;        /* slices back to the first one of the run; written by the pool */
+    bool listed;         /* in the heap's list */
+    bool clean;          /* all of it was zero when it was taken from the pool */
+    uint8_t touched;     /* slices that an earlier class may have written to */
+    uint32_t purged;     /* bit i: block i is free and in no list, and zero: its pages went back */
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
 #else
@@ -88,32 +89,33 @@ HAK_INLINE size_t hak_slab_place(const void *p)
 }
 
 /* A list of at least one block of the class, or NULL when memory is out. */
-void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c);
+void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The same. *zero becomes true if it is one block that is known to be zero, but for its link. */
-void *hak_slab_take_zero(hak_heap_t *heap, unsigned c, bool *zero);
+void *hak_slab_take_zero(hak_heap_t *heap, unsigned c, bool *zero) HAK_REQUIRES(heap->lock);
 /* One block of the class, or NULL. */
-void *hak_slab_take_one(hak_heap_t *heap, unsigned c);
+void *hak_slab_take_one(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* Puts a list of blocks back, of any slabs; what turns out to belong to another heap is sent there. Slabs that get empty
  * are released. */
-void hak_slab_put_list(hak_heap_t *heap, void *list);
+void hak_slab_put_list(hak_heap_t *heap, void *list) HAK_REQUIRES(heap->lock);
 /* Makes a block in use that is a slab by itself (above HAK_MID_MAX) one of a higher class, in place. False if the memory
  * behind it is taken. */
 bool hak_slab_grow(void *p, unsigned c);
-/* Moves a slab that has blocks of the class to take from one heap to another; NULL if there is none. The caller
- * holds both locks. */
-hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c);
+/* Moves a slab that has blocks of the class to take from one heap to another; NULL if there is none. */
+hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c) HAK_REQUIRES(from->lock)
+    HAK_REQUIRES(to->lock);
 /* Gives every empty slab back to the pool. */
-void hak_slab_release_empty(hak_heap_t *heap);
+void hak_slab_release_empty(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* Gives the pages that lie in free blocks alone back to the system, where slabs have such beside blocks in use. Any thread; no
  * lock may be held. */
-void hak_slab_purge_free(hak_heap_t *heap);
+void hak_slab_purge_free(hak_heap_t *heap) HAK_EXCLUDES(heap->lock);
 /* Walks all slabs and aborts at the first broken invariant. */
-void hak_slab_check(const hak_heap_t *heap);
+void hak_slab_check(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 
 /* The class has blocks to take that were handed out before. */
-static inline bool hak_slab_has_free(const hak_heap_t *heap, unsigned c)
+static inline bool hak_slab_has_free(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    return heap->class[c].slabs != NULL && heap->class[c].slabs->free != NULL;
+    const hak_slab_t *first = *hak_heap_slabs(heap, c);
+    return first != NULL && first->free != NULL;
 }
 
 #endif

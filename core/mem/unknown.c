@@ -39,6 +39,7 @@ typedef struct arena_heap {
 
 /* --- libc's own --------------------------------------------------------------------------------------------------- */
 
+/* release of libc_free in hak_unknown_find, pairs with acquire by who asks for it: the others are there. */
 static _Atomic(void *) libc_free, libc_usable_size, libc_mallinfo2;
 
 /* A function of libc's: the next one of that name, if it is where libc's version is told. Something else that is preloaded
@@ -57,7 +58,6 @@ void hak_unknown_find(void)
 {
     if (dlsym == NULL || dladdr == NULL || atomic_load_explicit(&libc_free, memory_order_acquire) != NULL)
         return;
-    /* release: whoever sees `free` sees the others, too */
     atomic_store_explicit(&libc_mallinfo2, find_in_libc("mallinfo2"), memory_order_relaxed);
     atomic_store_explicit(&libc_usable_size, find_in_libc("malloc_usable_size"), memory_order_relaxed);
     atomic_store_explicit(&libc_free, find_in_libc("free"), memory_order_release);

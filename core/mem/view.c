@@ -18,7 +18,7 @@ static size_t free_bytes(const hak_memory_view_t *view)
     return bytes;
 }
 
-static bool lock_for_a_look(hak_heap_t *heap)
+static bool lock_for_a_look(hak_heap_t *heap) HAK_TRIES(heap->lock)
 {
     for (int i = 0; i < TRIES; i++) {
         if (hak_os_try_lock(&heap->lock))
@@ -29,10 +29,10 @@ static bool lock_for_a_look(hak_heap_t *heap)
 }
 
 /* Adds what a heap's slabs have free. Returns the bytes of its empty slabs, which have no class. */
-static size_t add_slabs_locked(hak_memory_view_t *view, const hak_heap_t *heap)
+static size_t add_slabs(hak_memory_view_t *view, hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        for (const hak_slab_t *slab = heap->class[c].slabs; slab != NULL; slab = slab->next)
+        for (const hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = slab->next)
             view->free[c] += slab->free_count + slab->capacity - slab->carved;
     size_t bytes = 0;
     for (uint32_t i = 0; i < heap->empty_count; i++)
@@ -80,7 +80,7 @@ void hak_memory_view(hak_memory_view_t *view)
         hak_heap_t *heap = hak_heap_by_owner(owner);
         if (heap == NULL || !lock_for_a_look(heap))
             continue;
-        classless += add_slabs_locked(view, heap);
+        classless += add_slabs(view, heap);
         hak_os_unlock(&heap->lock);
     }
     hak_chunk_view_t pool = hak_chunk_view();

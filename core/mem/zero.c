@@ -15,7 +15,8 @@
 #define PLACES     (RUN_SLICES * HAK_SLICE / HAK_ALIGN) /* in a run */
 #define TRIES      16u /* places that are looked at before there is another run */
 
-static _Atomic(char *) runs[RUNS]; /* in use from [0] on */
+/* In use from [0] on. release in add_run, pairs with acquire in hak_zero_take: the entries are there. */
+static _Atomic(char *) runs[RUNS];
 
 /* A place at random that is free, of a run; NULL if that is not found soon. */
 static void *take_from(char *run, unsigned kind)
@@ -40,13 +41,12 @@ static bool add_run(unsigned i)
         return false;
     char *run = hak_slab_base(slab);
     char *none = NULL;
-    slab->heap = NULL;
+    atomic_store_explicit(&slab->heap, NULL, memory_order_relaxed);
     slab->class = 0;
     slab->size = 0;
     hak_guard_forbid(run, RUN_SLICES * HAK_SLICE);
     for (unsigned at = 0; at < RUN_SLICES; at++)
         hak_map_set(run + at * HAK_SLICE, hak_entry(0, HAK_ENTRY_ZERO));
-    /* release: pairs with the acquire in hak_zero_take; the entries are there */
     if (atomic_compare_exchange_strong_explicit(&runs[i], &none, run, memory_order_release,
                                                 memory_order_relaxed))
         return true;

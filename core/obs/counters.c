@@ -14,4 +14,4 @@ const char *const hak_counter_sentences[HAK_COUNTERS] = {
 #undef COUNTER
 };
 
-_Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS];
+_Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS]; /* relaxed: see counters.h */

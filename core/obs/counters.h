@@ -15,7 +15,7 @@ typedef enum hak_counter {
 } hak_counter_t;
 
 typedef struct hak_counters {
-    _Atomic uint64_t count[HAK_COUNTERS];
+    _Atomic uint64_t count[HAK_COUNTERS]; /* relaxed: as above */
 } hak_counters_t;
 
 extern const char *const hak_counter_names[HAK_COUNTERS];
@@ -30,9 +30,10 @@ HAK_INLINE void hak_count_add(hak_counters_t *counters, hak_counter_t counter, u
     atomic_store_explicit(&counters->count[counter], before + n, memory_order_relaxed);
 }
 
-/* Requests by power of two: [b] counts sizes of b bits. All threads; two threads may lose a count between them, which
- * does not matter to a distribution. */
 #define HAK_HISTOGRAM_BINS 48
+
+/* Requests by power of two: [b] counts sizes of b bits. All threads; two threads may lose a count between them, which
+ * does not matter to a distribution; relaxed. */
 extern _Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS] HAK_HIDDEN;
 
 HAK_INLINE void hak_histogram_add(size_t size)

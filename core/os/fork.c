@@ -27,10 +27,15 @@ enum {
 hak_os_mark_t hak_os_mark;
 _Thread_local hak_os_thread_t hak_os_thread;
 
-static _Atomic bool started;        /* some process of this line has made the mark READY; not wiped */
-static _Atomic bool wiped;          /* the system has agreed to wipe the mark in children */
-static _Atomic uint32_t generation; /* of forks, as hak_os_generation says */
-static _Atomic uintptr_t repairer;  /* the thread that made the mark REPAIRING */
+/* Some process of this line has made the mark READY; not wiped. release in start, pairs with acquire in hak_os_mind_mark: the
+ * mark. */
+static _Atomic bool ever_ready;
+static _Atomic bool
+    wiped; /* the system has agreed to wipe the mark in children; relaxed: so it does, seen or not */
+static _Atomic uint32_t
+    generation; /* of forks, as hak_os_generation says; relaxed: the mark's order is its own */
+static _Atomic uintptr_t
+    repairer; /* the thread that made the mark REPAIRING; relaxed: compared with one's own */
 static bool (*repair_in_child)(bool first, bool forker);
 
 void hak_os_on_fork(bool (*repair)(bool first, bool forker))
@@ -50,11 +55,11 @@ static void have_mark_wiped(void)
         atomic_store_explicit(&wiped, true, memory_order_relaxed);
 }
 
-/* The first lock of all. Threads that meet here do the same: the mark is READY before `started` can be seen. */
+/* The first lock of all. Threads that meet here do the same: the mark is READY before `ever_ready` can be seen. */
 static void start(void)
 {
     atomic_store_explicit(&hak_os_mark.word, READY, memory_order_relaxed);
-    atomic_store_explicit(&started, true, memory_order_release);
+    atomic_store_explicit(&ever_ready, true, memory_order_release);
     have_mark_wiped();
 }
 
@@ -75,7 +80,6 @@ static void repair(uint64_t mark)
             have_mark_wiped();
     }
     bool done = repair_in_child == NULL || repair_in_child(first, is_forker());
-    /* release: whoever sees the mark sees what was repaired */
     atomic_store_explicit(&hak_os_mark.word, done ? READY : AWAITING, memory_order_release);
     hak_os_futex_wake(&hak_os_mark, INT32_MAX);
 }
@@ -86,7 +90,8 @@ static void try_repair(uint64_t mark)
     uint64_t all = ~(uint64_t)0, before = 0;
     long masked =
         hak_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, (long)sizeof all, 0, 0);
-    if (atomic_compare_exchange_strong(&hak_os_mark.word, &mark, REPAIRING)) {
+    if (atomic_compare_exchange_strong_explicit(&hak_os_mark.word, &mark, REPAIRING, memory_order_seq_cst,
+                                                memory_order_relaxed)) {
         atomic_store_explicit(&repairer, hak_os_self(), memory_order_relaxed);
         repair(mark);
         atomic_store_explicit(&repairer, 0, memory_order_relaxed);
@@ -112,11 +117,10 @@ static bool cannot_help(void)
 void hak_os_mind_mark(void)
 {
     for (bool tried = false;;) {
-        /* acquire: pairs with the release in repair */
         uint64_t mark = atomic_load_explicit(&hak_os_mark.word, memory_order_acquire);
         if (mark == READY || (mark == AWAITING && (tried || cannot_help())))
             return;
-        if (mark == UNSET && !atomic_load_explicit(&started, memory_order_acquire)) {
+        if (mark == UNSET && !atomic_load_explicit(&ever_ready, memory_order_acquire)) {
             start();
         } else if (mark != REPAIRING) {
             tried = mark == AWAITING;
@@ -133,7 +137,7 @@ void hak_os_repair(void)
 {
     /* Without a mark nobody else could repair before. */
     if (!atomic_load_explicit(&wiped, memory_order_relaxed) &&
-        atomic_load_explicit(&started, memory_order_relaxed))
+        atomic_load_explicit(&ever_ready, memory_order_relaxed))
         atomic_store_explicit(&hak_os_mark.word, UNSET, memory_order_relaxed);
     hak_os_mind_mark();
 }

@@ -9,7 +9,7 @@
 typedef struct hak_os_thread {
     bool
         watched; /* in a call by libc's name: what comes back here from a watcher goes to the system directly */
-    int32_t locks; /* that it holds; only with HAK_CHECKS */
+    uint32_t held; /* locks, counted by rank (lock.h); only with HAK_CHECKS */
     uint32_t
         bystander; /* the process (hak_os_generation) in which it found out that it is not the thread that forked */
 } hak_os_thread_t;
@@ -34,7 +34,9 @@ HAK_INLINE uintptr_t hak_os_self(void)
 
 /* Wiped by the system in a forked child; a page of its own, so that nothing else is. */
 typedef struct hak_os_mark {
-    alignas(4096) _Atomic uint64_t word; /* HAK_OS_READY, or what fork.c says */
+    /* HAK_OS_READY, or what fork.c says. release in repair, pairs with acquire in hak_os_mind_mark: what was repaired. seq_cst when
+     * a repair begins: all that follows comes later for others, too. */
+    alignas(4096) _Atomic uint64_t word;
 } hak_os_mark_t;
 
 static_assert(sizeof(hak_os_mark_t) == HAK_OS_PAGE, "one page");

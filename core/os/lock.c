@@ -46,6 +46,24 @@ void hak_os_lock_slow(hak_os_lock_t *lock)
     }
 }
 
+#if HAK_CHECKS
+void hak_os_check_order(const hak_os_lock_t *lock)
+{
+    static const char *const names[] = {
+#define RANK(name, guards, reason) #name,
+#include "os/ranks.def"
+#undef RANK
+    };
+    uint32_t later = hak_os_thread.held;
+    if (lock->rank != 0)
+        later &= (1u << HAK_OS_RANK_SHIFT(lock->rank - 1)) - 1;
+    if (later != 0)
+        hak_fatal("lock %s is waited for by a thread that holds %s: the order is that of os/ranks.def",
+                  names[lock->rank],
+                  names[HAK_OS_RANKS - 1 - hak_min((unsigned)__builtin_ctz(later) / 4, HAK_OS_RANKS - 1)]);
+}
+#endif
+
 void hak_os_unlock_slow(hak_os_lock_t *lock)
 {
     hak_os_futex_wake(&lock->word, 1);

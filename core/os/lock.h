@@ -1,15 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.h: locks. Any thread. */
+/* lock.h: locks. Any thread. In which order they are taken is in ranks.def; what each guards, in base/guarded.h's words. */
 #ifndef HAK_OS_LOCK_H
 #define HAK_OS_LOCK_H
 
+#include "base/guarded.h"
+#include "base/message.h"
 #include "os/fork.h"
 
+typedef enum hak_os_rank {
+#define RANK(name, guards, reason) HAK_OS_RANK_##name,
+#include "os/ranks.def"
+#undef RANK
+    HAK_OS_RANKS
+} hak_os_rank_t;
+
 /* A lock that sleeps. Not recursive. All-zero is unlocked. */
-typedef struct hak_os_lock {
-    _Atomic uint64_t
-        word; /* 0 free; or the holder's hak_os_self(), plus HAK_OS_AWAITED if somebody may sleep */
+typedef struct HAK_LOCKABLE hak_os_lock {
+    /* 0 free; or the holder's hak_os_self(), plus HAK_OS_AWAITED if somebody may sleep. release in hak_os_unlock, pairs with
+     * acquire by who takes it: what the holder wrote. */
+    _Atomic uint64_t word;
+#if HAK_CHECKS
+    hak_os_rank_t rank;
+#endif
 } hak_os_lock_t;
+
+/* What a lock of a rank begins as. */
+#if HAK_CHECKS
+#define HAK_OS_LOCK(name)                                                                                    \
+    {                                                                                                        \
+        .rank = HAK_OS_RANK_##name                                                                           \
+    }
+#else
+#define HAK_OS_LOCK(name)                                                                                    \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
+#endif
 
 #define HAK_OS_AWAITED 1u
 
@@ -17,42 +43,62 @@ HAK_COLD void hak_os_lock_slow(hak_os_lock_t *lock);
 HAK_COLD bool hak_os_try_lock_slow(hak_os_lock_t *lock);
 HAK_COLD void hak_os_unlock_slow(hak_os_lock_t *lock);
 
-/* Locks that the calling thread holds are counted where assertions are. */
-HAK_INLINE void hak_os_count_lock(int change)
+#if HAK_CHECKS
+/* Where hak_os_thread.held counts the locks of a rank: four bits each, the first rank in all that are left, at the top, since a
+ * thread may have the locks of several heaps. */
+#define HAK_OS_RANK_SHIFT(rank) (4u * (HAK_OS_RANKS - 1 - (rank)))
+static_assert(HAK_OS_RANK_SHIFT(0) + 8 <= 32, "enough bits for the first rank");
+
+/* Aborts if the calling thread, which is going to wait for the lock, holds one that comes as late or later. */
+void hak_os_check_order(const hak_os_lock_t *lock);
+
+/* The thread holds the lock now, or no longer. */
+static inline void hak_os_note_held(const hak_os_lock_t *lock, bool before, bool now)
 {
-    if (HAK_CHECKS)
-        hak_os_thread.locks += change;
+    hak_os_thread.held += ((uint32_t)now - (uint32_t)before) << HAK_OS_RANK_SHIFT(lock->rank);
 }
+#else
+static inline void hak_os_check_order(const hak_os_lock_t *lock)
+{
+    (void)lock;
+}
+
+static inline void hak_os_note_held(const hak_os_lock_t *lock, bool before, bool now)
+{
+    (void)lock, (void)before, (void)now;
+}
+#endif
 
 /* True if the caller now holds the lock, without looking further: it was free, and the mark is READY. Both are one comparison: no
  * lock's word is ever what any other mark makes of this sum. */
 HAK_INLINE bool hak_os_take_lock(hak_os_lock_t *lock)
 {
     uint64_t expected = atomic_load_explicit(&hak_os_mark.word, memory_order_relaxed) - HAK_OS_READY;
-    /* acquire: pairs with the release in hak_os_unlock */
     return hak_likely(atomic_compare_exchange_strong_explicit(&lock->word, &expected, hak_os_self(),
                                                               memory_order_acquire, memory_order_relaxed));
 }
 
-static inline void hak_os_lock(hak_os_lock_t *lock)
+/* Unchecked: this is what taking a lock is made of. */
+static inline void hak_os_lock(hak_os_lock_t *lock) HAK_ACQUIRES(*lock) HAK_LOCKS_UNCHECKED
 {
+    hak_os_check_order(lock);
     if (!hak_os_take_lock(lock))
         hak_os_lock_slow(lock);
-    hak_os_count_lock(1);
+    hak_os_note_held(lock, false, true);
 }
 
 /* True if the caller now holds the lock. */
-static inline bool hak_os_try_lock(hak_os_lock_t *lock)
+static inline bool hak_os_try_lock(hak_os_lock_t *lock) HAK_TRIES(*lock)
 {
     bool taken = hak_os_take_lock(lock) || hak_os_try_lock_slow(lock);
-    hak_os_count_lock(taken);
+    hak_os_note_held(lock, false, taken);
     return taken;
 }
 
-static inline void hak_os_unlock(hak_os_lock_t *lock)
+/* Unchecked: this is what letting go of it is made of. */
+static inline void hak_os_unlock(hak_os_lock_t *lock) HAK_RELEASES(*lock) HAK_LOCKS_UNCHECKED
 {
-    hak_os_count_lock(-1);
-    /* release: what the holder wrote is seen by the next one */
+    hak_os_note_held(lock, true, false);
     if (hak_unlikely((atomic_exchange_explicit(&lock->word, 0, memory_order_release) & HAK_OS_AWAITED) != 0))
         hak_os_unlock_slow(lock);
 }
@@ -63,6 +109,13 @@ static inline bool hak_os_lock_is_mine(hak_os_lock_t *lock)
 {
     return (atomic_load_explicit(&lock->word, memory_order_relaxed) & ~(uint64_t)HAK_OS_AWAITED) ==
            hak_os_self();
+}
+
+/* For where the compiler cannot see that the caller holds the lock. */
+static inline void hak_os_is_locked(hak_os_lock_t *lock) HAK_SAYS_HELD(*lock)
+{
+    hak_assert(hak_os_lock_is_mine(lock));
+    (void)lock;
 }
 
 /* In a forked child: true if a thread that does not exist there held the lock. It is free now, and what it guards may be in

@@ -24,7 +24,7 @@ extern char **environ;
 
 /* --- by libc's names ---------------------------------------------------------------------------------------------- */
 
-static _Atomic bool program_runs;
+static _Atomic bool program_runs; /* relaxed: set before there are threads */
 
 void hak_os_program_runs(void)
 {
@@ -34,7 +34,7 @@ void hak_os_program_runs(void)
 /* True if the caller is to use libc's name; then it calls unwatch afterwards, with what this has kept of errno. */
 static bool watch(int *saved)
 {
-    hak_assert(hak_os_thread.locks == 0); /* the watcher may allocate */
+    hak_assert(hak_os_thread.held == 0); /* the watcher may allocate */
     if (hak_os_thread.watched || !atomic_load_explicit(&program_runs, memory_order_relaxed))
         return false;
     hak_os_thread.watched = true;
@@ -56,7 +56,7 @@ static bool is_refusal(long answer)
     return answer == -EINVAL || answer == -EPERM || answer == -ENOSYS || answer == -EOPNOTSUPP;
 }
 
-static _Atomic int refused_flags;
+static _Atomic int refused_flags; /* relaxed: who does not see one is refused again */
 
 /* One mmap; an error's number negated when it fails. */
 static long map_once(void *address, size_t size, int protection, int flags, bool seen)
@@ -223,7 +223,7 @@ static int clock_by_call(clockid_t id, struct timespec *now)
 /* Looked for once; two threads that look at the same time find the same. */
 static hak_clock_t find_clock(void)
 {
-    static _Atomic(hak_clock_t) found;
+    static _Atomic(hak_clock_t) found; /* relaxed: each thread finds the same */
     hak_clock_t clock = atomic_load_explicit(&found, memory_order_relaxed);
     if (hak_likely(clock != NULL))
         return clock;

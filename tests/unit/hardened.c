@@ -1,20 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `hardened` keeps of each block: canaries and links that tell nothing, ends that are seen, memory that is zero or cannot
 // be touched, and an order that nobody guesses. Whatever ends the process does so in a forked child.
-#include "suite.h"
-
-#include <pthread.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-#include "hakmem.h"
-#include "mem/chunk.h"
-#include "map/map.h"
-#include "mem/guard.h"
-#include "mem/harden.h"
-#include "mem/harden_fast.h"
-#include "mem/view.h"
+#include "hardened.h"
 
 enum {
     ORDERS = 300, // processes whose order is looked at
@@ -27,12 +14,9 @@ static const char *own_program;
 
 // --- children -----------------------------------------------------------------------------------------------------
 
-typedef void deed_t(char *block, size_t argument);
-
 static char said[1024]; // by the last child
 
-// The signal that ends a child that does this, 0 if none does.
-static int end_of(deed_t *deed, char *block, size_t argument)
+int end_of(deed_t *deed, char *block, size_t argument)
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -82,7 +66,7 @@ static void write_at(char *block, size_t at)
     *(volatile char *)(block + at) = 1;
 }
 
-static void run_over(char *from, size_t bytes)
+void run_over(char *from, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 512) {
         read_at(from, at);
@@ -471,198 +455,6 @@ static void test_forked_children_have_orders_of_their_own(void **state)
     memcpy(first, said, sizeof said);
     assert_int_equal(end_of(write_order, NULL, 0), 0);
     assert_string_not_equal(first, said);
-}
-
-// --- what it costs ------------------------------------------------------------------------------------------------
-
-static void test_untouched_memory_stays_untouched(void **state)
-{
-    (void)state;
-    enum {
-        LIVE = 200,
-        STEPS = 4000
-    };
-    static char *blocks[LIVE];
-    uint64_t random = 1;
-    struct rusage before, after;
-    const long resident = resident_kib();
-    getrusage(RUSAGE_SELF, &before);
-    for (int i = 0; i < STEPS; i++) {
-        char **block = &blocks[next_random(&random) % LIVE];
-        hakmem_free(*block);
-        *block = hakmem_alloc(70000 + next_random(&random) % 900000);
-        (*block)[1000] = 1;
-    }
-    getrusage(RUSAGE_SELF, &after);
-    assert_in_range(after.ru_minflt - before.ru_minflt, 0, STEPS * 4);
-    assert_in_range(resident_kib() - resident, 0, 16 << 10);
-    for (int i = 0; i < LIVE; i++) {
-        hakmem_free(blocks[i]);
-    }
-}
-
-static int mappings(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    assert_non_null(maps);
-    int lines = 0;
-    for (int byte; (byte = getc(maps)) != EOF;) {
-        lines += byte == '\n';
-    }
-    fclose(maps);
-    return lines;
-}
-
-static void test_mappings_stay_few(void **state)
-{
-    (void)state;
-    enum {
-        MANY = 10000
-    };
-    static void *blocks[MANY];
-    for (int i = 0; i < MANY; i++) {
-        blocks[i] = hakmem_alloc(300000);
-        assert_non_null(blocks[i]);
-    }
-    assert_in_range(mappings(), 1000, 30000);
-    for (int i = 0; i < MANY; i++) {
-        hakmem_free(blocks[i]);
-    }
-    hakmem_trim();
-    assert_in_range(mappings(), 1, 8000);
-}
-
-static bool refusing; // to make memory accessible
-
-bool __real_hak_os_make_writable(void *address, size_t size);
-
-bool __wrap_hak_os_make_writable(void *address, size_t size)
-{
-    return !refusing && __real_hak_os_make_writable(address, size);
-}
-
-static size_t bytes_in_use(void)
-{
-    hak_memory_view_t view;
-    hak_memory_view(&view);
-    return view.used + view.huge_bytes;
-}
-
-// Blocks that the system does not make accessible wait on, and are freed when it does.
-static void test_refused_blocks_are_not_lost(void **state)
-{
-    (void)state;
-    for (size_t size = 300000; size <= 900000; size += 300000) {
-        void *blocks[20];
-        hakmem_trim();
-        const size_t before = bytes_in_use();
-        for (int i = 0; i < 20; i++) {
-            blocks[i] = hakmem_alloc(size);
-            assert_non_null(blocks[i]);
-        }
-        refusing = true;
-        for (int i = 0; i < 20; i++) {
-            hakmem_free(blocks[i]);
-        }
-        refusing = false;
-        hakmem_trim();
-        assert_in_range(bytes_in_use(), 0, before + 2 * size);
-    }
-}
-
-// Of many blocks a few wait, in chunks that are empty else: where one is alone, the chunk is unmapped with it.
-static void test_refused_blocks_go_with_their_chunks(void **state)
-{
-    (void)state;
-    enum {
-        WAITING = 32,
-        MANY = 320
-    };
-    void *blocks[MANY];
-    for (int i = 0; i < MANY; i++) {
-        blocks[i] = hakmem_alloc(500000);
-        assert_non_null(blocks[i]);
-    }
-    for (int i = 0; i < MANY; i++) {
-        hakmem_free(blocks[i]);
-    }
-    const hak_chunk_view_t before = hak_chunk_view();
-    refusing = true;
-    const bool any = hak_quarantine_flush_oversize(true);
-    refusing = false;
-    const hak_chunk_view_t after = hak_chunk_view();
-    assert_true(any);
-    assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
-    assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);
-}
-
-static const char *front; // of a block that is being freed
-static bool seen_looking;
-
-uint32_t __real_hak_map_find(const void *p);
-
-// Where another thread would come by: it makes what lies in front of the block inaccessible, just then.
-uint32_t __wrap_hak_map_find(const void *p)
-{
-    uint32_t entry = __real_hak_map_find(p);
-    if (p == front && front != NULL) {
-        seen_looking = true;
-        hak_guard_forbid((void *)((uintptr_t)front & ~(uintptr_t)4095), 4096);
-    }
-    return entry;
-}
-
-// Blocks that begin a slice, each right behind another one.
-static void test_who_looks_in_front_does_not_fault(void **state)
-{
-    (void)state;
-    static char *blocks[200];
-    for (int i = 0; i < 200; i++) {
-        blocks[i] = hakmem_alloc(40000);
-        assert_non_null(blocks[i]);
-    }
-    for (int i = 0; i < 200 && !seen_looking; i++) {
-        front = blocks[i] - 1;
-        if (hak_entry_in_slab(__real_hak_map_find(front))) {
-            hakmem_free(blocks[i]);
-            blocks[i] = NULL;
-        }
-    }
-    front = NULL;
-    assert_true(seen_looking);
-    for (int i = 0; i < 200; i++) {
-        hakmem_free(blocks[i]);
-    }
-}
-
-static void test_chunks_with_an_inaccessible_end(void **state)
-{
-    (void)state;
-    enum {
-        CHUNKS = 4000000 // 8 TiB
-    };
-    int barred = 0, ends = 0;
-    for (int i = 0; i < CHUNKS; i++) {
-        const hak_guard_extent_t extent = hak_guard_next_chunk();
-        barred += extent == HAK_GUARD_BARS;
-        ends += extent != HAK_GUARD_NOTHING;
-    }
-    assert_in_range(barred, 0, 1024);
-    assert_in_range(ends, 6144, 16384);
-    assert_int_equal(hak_guard_next_chunk(), HAK_GUARD_NOTHING);
-    assert_in_range(barred * 8 + ends * 2, 0, 50000); // mappings, of 65,530
-}
-
-static void test_a_run_from_any_block_faults(void **state)
-{
-    (void)state;
-    static const size_t sizes[] = {8, 100, 1000, 4096, 20000, 60000, 200000};
-    for (size_t i = 0; i < 7 * 20; i++) {
-        const size_t size = sizes[i % 7];
-        char *block = hakmem_alloc(size);
-        assert_int_equal(end_of(run_over, block + size, 1 << 20), SIGSEGV);
-        assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
-    }
 }
 
 // --- blocks of no bytes -------------------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* process.c: what happens when the library is loaded, its process forks, and it is unloaded. */
+#include "api/stats.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "map/map.h"
+#include "mem/chunk.h"
+#include "mem/extent.h"
+#include "mem/heap.h"
+#include "obs/trace.h"
+#include "os/os.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* No lock is taken before a fork: one that stdio waits for while its own lock is held would deadlock. The child repairs
+ * what other threads were in the middle of instead. */
+static bool repair_in_child(bool first, bool forker)
+{
+    if (first) {
+        hak_map_after_fork();
+        hak_chunk_after_fork();
+        hak_extent_after_fork();
+        hak_heaps_find_lost();
+    }
+    return forker && hak_heaps_after_fork();
+}
+
+static void dump_trace(int signal)
+{
+    (void)signal;
+    hak_trace_write(STDERR_FILENO);
+}
+
+#if HAK_OVERRIDE
+/* What malloc.c defines, under names that nobody can be in front of. */
+extern __typeof__(malloc) hak_own_malloc HAK_HIDDEN;
+extern __typeof__(free) hak_own_free HAK_HIDDEN;
+
+/* True unless the program has a malloc of its own (a sanitizer's runtime, say), so that ours is not called. */
+static bool is_malloc_ours(void)
+{
+    void *(*theirs)(size_t) = malloc;
+    void (*other)(void *) = free;
+    __asm__("" : "+r"(theirs), "+r"(other)); /* or the compiler takes two names for two functions */
+    return theirs == hak_own_malloc || other == hak_own_free;
+}
+#else
+static bool is_malloc_ours(void)
+{
+    return true;
+}
+#endif
+
+/* Before all other constructors and preinit_array (the library is linked with -z initfirst): whoever allocates there finds
+ * the options read, and what is wrong with them shows at once. */
+__attribute__((constructor)) static void library_loaded(int argc, char **argv, char **environment)
+{
+    (void)argc, (void)argv;
+    hak_os_use_environment(environment); /* libc's `environ` is not set yet */
+    hak_os_on_fork(repair_in_child);
+    hak_heaps_start();
+    if (is_malloc_ours()) /* or else the map's addresses may be what that other one needs */
+        hak_heaps_prepare();
+    pthread_atfork(NULL, NULL, hak_os_repair);
+    hak_os_program_runs();
+    if (HAK_TRACE) {
+        hak_on_fatal = hak_trace_write;
+        hak_os_on_signal(SIGUSR2, dump_trace);
+    }
+}
+
+__attribute__((destructor)) static void library_unloaded(void)
+{
+    if (HAK_STATS && hak_policy()->stats_dump)
+        hak_stats_write(STDERR_FILENO, false);
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+// Scenarios of heaps: their inboxes, how they are given up and taken over, and what is set aside.
+#include "scenarios.h"
+
+// --- the inbox ------------------------------------------------------------------------------------------------------
+
+const scenario_t inbox = {
+    .name = "inbox",
+    .sentence = "One thread frees blocks of another, which takes blocks meanwhile.",
+    .threads = 2,
+    .least = 40,
+    .before = note_use,
+    .prepare = {give_two, have_heap},
+    .act = {take_two, free_both},
+    .finish = {free_taken, empty_out},
+    .after = expect_nothing_lost,
+};
+
+static void take_one(void)
+{
+    taken[0] = new_block(BLOCK);
+}
+
+const scenario_t senders = {
+    .name = "senders",
+    .sentence = "Two threads free blocks of a third, which takes one meanwhile.",
+    .threads = 3,
+    .least = 500,
+    .before = note_use,
+    .prepare = {give_two, have_heap, have_heap},
+    .act = {take_one, free_first, free_second},
+    .finish = {free_taken, empty_out, empty_out},
+    .after = expect_nothing_lost,
+};
+
+// A thread that has not come for a while: who frees then puts the blocks into its slabs.
+static void give_and_wait(void)
+{
+    give_two();
+    atomic_store(&owner->waiting, 1000);
+}
+
+const scenario_t waiting = {
+    .name = "waiting",
+    .preemptions = 2,
+    .sentence = "Two threads put blocks into the slabs of a third, which takes one meanwhile.",
+    .threads = 3,
+    .least = 2000,
+    .before = note_use,
+    .prepare = {give_and_wait, have_heap, have_heap},
+    .act = {take_one, free_first, free_second},
+    .finish = {free_taken, empty_out, empty_out},
+    .after = expect_nothing_lost,
+};
+
+// --- heaps that are given up and taken over -------------------------------------------------------------------------
+
+// Before anybody trims, which would find it.
+static void look_and_trim(void)
+{
+    expect_no_block_waits();
+    empty_out();
+}
+
+static void expect_all_came_back(void)
+{
+    CHECK(hak_chunk_view().used == used_before, "%zu bytes of slices are in use, not %zu: a block was lost",
+          hak_chunk_view().used, used_before);
+}
+
+const scenario_t ending = {
+    .name = "ending",
+    .sentence = "A thread ends while another frees its last block: the block is back in the pool.",
+    .threads = 2,
+    .least = 100,
+    .before = note_use,
+    .prepare = {give_one, have_heap},
+    .act = {just_end, free_first},
+    .ends = {true, false},
+    .finish = {NULL, look_and_trim},
+    .after = expect_all_came_back,
+};
+
+const scenario_t ending_two = {
+    .name = "ending_two",
+    .preemptions = 1,
+    .sentence = "A thread ends while two others free its last blocks: both are back in the pool.",
+    .threads = 3,
+    .least = 100,
+    .before = note_use,
+    .prepare = {give_two, have_heap, have_heap},
+    .act = {just_end, free_first, free_second},
+    .ends = {true, false, false},
+    .finish = {NULL, look_and_trim, look_and_trim},
+    .after = expect_all_came_back,
+};
+
+// A thread that has ended before the act, and left a heap behind with a slab that is partly used.
+static void *leave_blocks(void *unused)
+{
+    give_two();
+    return unused;
+}
+
+static void have_heap_beside_an_orphan(void)
+{
+    have_heap();
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, leave_blocks, NULL) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    CHECK(atomic_load(&owner->state) == HAK_HEAP_ORPHAN, "the thread's end was not noticed");
+}
+
+const scenario_t orphan = {
+    .name = "orphan",
+    .preemptions = 2,
+    .sentence = "Two threads free the last blocks of a thread that has ended.",
+    .threads = 2,
+    .least = 200,
+    .before = note_use,
+    .prepare = {have_heap, have_heap_beside_an_orphan},
+    .act = {free_first, free_second},
+    .finish = {look_and_trim, look_and_trim},
+    .after = expect_all_came_back,
+};
+
+static void free_second_and_trim(void)
+{
+    free_second();
+    empty_out();
+}
+
+// The handshake of hak_remote_flush_unattended where stores are seen late.
+const scenario_t late_orphan = {
+    .name = "late_orphan",
+    .sentence = "As orphan, with stores that are seen late.",
+    .buffers = true,
+    .preemptions = 2,
+    .threads = 2,
+    .least = 500,
+    .before = note_use,
+    .prepare = {have_heap, have_heap_beside_an_orphan},
+    .act = {free_first, free_second},
+    .finish = {look_and_trim, look_and_trim},
+    .after = expect_all_came_back,
+};
+
+const scenario_t late_ending = {
+    .name = "late_ending",
+    .sentence = "As ending, with stores that are seen late.",
+    .buffers = true,
+    .preemptions = 1,
+    .threads = 2,
+    .least = 60,
+    .before = note_use,
+    .prepare = {give_one, have_heap},
+    .act = {just_end, free_first},
+    .ends = {true, false},
+    .finish = {NULL, look_and_trim},
+    .after = expect_all_came_back,
+};
+
+const scenario_t adoption = {
+    .name = "adoption",
+    .sentence = "A thread takes a slab over from one that has ended, whose block another thread frees.",
+    .threads = 2,
+    .least = 30,
+    .before = note_use,
+    .prepare = {have_heap, have_heap_beside_an_orphan},
+    .act = {take_one, free_first},
+    .finish = {free_taken, free_second_and_trim},
+    .after = expect_nothing_lost,
+};
+
+// The first malloc of a thread: it takes over the heap of one that is about to end, or makes one.
+const scenario_t takeover = {
+    .name = "takeover",
+    .preemptions = 1,
+    .sentence = "A thread ends, another one begins, a third frees a block of the first.",
+    .threads = 3,
+    .least = 150,
+    .before = note_use,
+    .prepare = {give_one, NULL, have_heap},
+    .act = {just_end, take_one, free_first},
+    .ends = {true, false, false},
+    .finish = {NULL, free_taken, empty_out},
+    .after = expect_nothing_lost,
+};
+
+static void free_second_and_trim_after_a_look(void)
+{
+    expect_no_block_waits();
+    free_second_and_trim();
+}
+
+const scenario_t trimming = {
+    .name = "trimming",
+    .preemptions = 1,
+    .sentence = "A thread trims all heaps while another frees a block of one that has ended.",
+    .threads = 2,
+    .least = 20,
+    .before = note_use,
+    .prepare = {have_heap, have_heap_beside_an_orphan},
+    .act = {trim, free_first},
+    .finish = {free_second_and_trim_after_a_look, trim},
+    .after = expect_nothing_lost,
+};
+
+// --- stashes --------------------------------------------------------------------------------------------------------
+
+// Three blocks of this size fill a bin.
+static void set_one_aside(void)
+{
+    give_blocks(6);
+    for (unsigned i = 0; i < 3; i++) {
+        hakmem_free(given[i]);
+    }
+}
+
+static void set_another_aside(void)
+{
+    for (unsigned i = 3; i < 6; i++) {
+        hakmem_free(given[i]);
+    }
+    take_two();
+}
+
+static void visit_all(void)
+{
+    hak_heaps_flush_unattended((uint32_t)hak_os_now_ms() + 10000);
+}
+
+const scenario_t stash = {
+    .name = "stash",
+    .sentence = "A thread sets blocks aside and takes them back, another puts them into their slabs.",
+    .threads = 2,
+    .least = 20,
+    .before = note_use,
+    .prepare = {set_one_aside},
+    .act = {set_another_aside, visit_all},
+    .finish = {free_taken},
+    .after = expect_nothing_lost,
+};

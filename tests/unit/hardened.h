@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What the files of unit_hardened share.
+#ifndef TESTS_UNIT_HARDENED_H
+#define TESTS_UNIT_HARDENED_H
+
+#include "suite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "hakmem.h"
+#include "mem/chunk.h"
+#include "map/map.h"
+#include "mem/guard.h"
+#include "mem/harden.h"
+#include "mem/harden_fast.h"
+#include "mem/view.h"
+
+typedef void deed_t(char *block, size_t argument);
+
+// The signal that ends a child that does this, 0 if none does.
+int end_of(deed_t *deed, char *block, size_t argument);
+void run_over(char *from, size_t bytes);
+
+// hardened_guards.c
+void test_untouched_memory_stays_untouched(void **state);
+void test_mappings_stay_few(void **state);
+void test_refused_blocks_are_not_lost(void **state);
+void test_refused_blocks_go_with_their_chunks(void **state);
+void test_who_looks_in_front_does_not_fault(void **state);
+void test_chunks_with_an_inaccessible_end(void **state);
+void test_a_run_from_any_block_faults(void **state);
+
+#endif

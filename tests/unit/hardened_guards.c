@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// Inaccessible memory of `hardened`: how much of it there is, what it costs, and what becomes of it when the system refuses.
+#include "hardened.h"
+
+void test_untouched_memory_stays_untouched(void **state)
+{
+    (void)state;
+    enum {
+        LIVE = 200,
+        STEPS = 4000
+    };
+    static char *blocks[LIVE];
+    uint64_t random = 1;
+    struct rusage before, after;
+    const long resident = resident_kib();
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < STEPS; i++) {
+        char **block = &blocks[next_random(&random) % LIVE];
+        hakmem_free(*block);
+        *block = hakmem_alloc(70000 + next_random(&random) % 900000);
+        (*block)[1000] = 1;
+    }
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_minflt - before.ru_minflt, 0, STEPS * 4);
+    assert_in_range(resident_kib() - resident, 0, 16 << 10);
+    for (int i = 0; i < LIVE; i++) {
+        hakmem_free(blocks[i]);
+    }
+}
+
+static int mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    int lines = 0;
+    for (int byte; (byte = getc(maps)) != EOF;) {
+        lines += byte == '\n';
+    }
+    fclose(maps);
+    return lines;
+}
+
+void test_mappings_stay_few(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 10000
+    };
+    static void *blocks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(300000);
+        assert_non_null(blocks[i]);
+    }
+    assert_in_range(mappings(), 1000, 30000);
+    for (int i = 0; i < MANY; i++) {
+        hakmem_free(blocks[i]);
+    }
+    hakmem_trim();
+    assert_in_range(mappings(), 1, 8000);
+}
+
+static bool refusing; // to make memory accessible
+
+bool __real_hak_os_make_writable(void *address, size_t size);
+
+bool __wrap_hak_os_make_writable(void *address, size_t size)
+{
+    return !refusing && __real_hak_os_make_writable(address, size);
+}
+
+static size_t bytes_in_use(void)
+{
+    hak_memory_view_t view;
+    hak_memory_view(&view);
+    return view.used + view.huge_bytes;
+}
+
+// Blocks that the system does not make accessible wait on, and are freed when it does.
+void test_refused_blocks_are_not_lost(void **state)
+{
+    (void)state;
+    for (size_t size = 300000; size <= 900000; size += 300000) {
+        void *blocks[20];
+        hakmem_trim();
+        const size_t before = bytes_in_use();
+        for (int i = 0; i < 20; i++) {
+            blocks[i] = hakmem_alloc(size);
+            assert_non_null(blocks[i]);
+        }
+        refusing = true;
+        for (int i = 0; i < 20; i++) {
+            hakmem_free(blocks[i]);
+        }
+        refusing = false;
+        hakmem_trim();
+        assert_in_range(bytes_in_use(), 0, before + 2 * size);
+    }
+}
+
+// Of many blocks a few wait, in chunks that are empty else: where one is alone, the chunk is unmapped with it.
+void test_refused_blocks_go_with_their_chunks(void **state)
+{
+    (void)state;
+    enum {
+        WAITING = 32,
+        MANY = 320
+    };
+    void *blocks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(500000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hakmem_free(blocks[i]);
+    }
+    const hak_chunk_view_t before = hak_chunk_view();
+    refusing = true;
+    const bool any = hak_quarantine_flush_oversize(true);
+    refusing = false;
+    const hak_chunk_view_t after = hak_chunk_view();
+    assert_true(any);
+    assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
+    assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);
+}
+
+static const char *front; // of a block that is being freed
+static bool seen_looking;
+
+uint32_t __real_hak_map_find(const void *p);
+
+// Where another thread would come by: it makes what lies in front of the block inaccessible, just then.
+uint32_t __wrap_hak_map_find(const void *p)
+{
+    uint32_t entry = __real_hak_map_find(p);
+    if (p == front && front != NULL) {
+        seen_looking = true;
+        hak_guard_forbid((void *)((uintptr_t)front & ~(uintptr_t)4095), 4096);
+    }
+    return entry;
+}
+
+// Blocks that begin a slice, each right behind another one.
+void test_who_looks_in_front_does_not_fault(void **state)
+{
+    (void)state;
+    static char *blocks[200];
+    for (int i = 0; i < 200; i++) {
+        blocks[i] = hakmem_alloc(40000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < 200 && !seen_looking; i++) {
+        front = blocks[i] - 1;
+        if (hak_entry_in_slab(__real_hak_map_find(front))) {
+            hakmem_free(blocks[i]);
+            blocks[i] = NULL;
+        }
+    }
+    front = NULL;
+    assert_true(seen_looking);
+    for (int i = 0; i < 200; i++) {
+        hakmem_free(blocks[i]);
+    }
+}
+
+void test_chunks_with_an_inaccessible_end(void **state)
+{
+    (void)state;
+    enum {
+        CHUNKS = 4000000 // 8 TiB
+    };
+    int barred = 0, ends = 0;
+    for (int i = 0; i < CHUNKS; i++) {
+        const hak_guard_extent_t extent = hak_guard_next_chunk();
+        barred += extent == HAK_GUARD_BARS;
+        ends += extent != HAK_GUARD_NOTHING;
+    }
+    assert_in_range(barred, 0, 1024);
+    assert_in_range(ends, 6144, 16384);
+    assert_int_equal(hak_guard_next_chunk(), HAK_GUARD_NOTHING);
+    assert_in_range(barred * 8 + ends * 2, 0, 50000); // mappings, of 65,530
+}
+
+void test_a_run_from_any_block_faults(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, 100, 1000, 4096, 20000, 60000, 200000};
+    for (size_t i = 0; i < 7 * 20; i++) {
+        const size_t size = sizes[i % 7];
+        char *block = hakmem_alloc(size);
+        assert_int_equal(end_of(run_over, block + size, 1 << 20), SIGSEGV);
+        assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
+    }
+}

@@ -110,9 +110,9 @@ static const need_t *missing_need(const char *option)
 
 static uint32_t *value_of(size_t index)
 {
-    return index < HAK_POLICIES ? hak_policy_value(&first, index)
-                                : (uint32_t *)(void *)((char *)&hak_options_live +
-                                                       switches[index - HAK_POLICIES].field);
+    return index < HAK_POLICIES
+               ? hak_policy_value(&first, index)
+               : (uint32_t *)(void *)((char *)&hak_options_live + switches[index - HAK_POLICIES].field);
 }
 
 static void set_by_mode(const char *name, uint32_t value)
@@ -232,6 +232,8 @@ void hak_options_read(const char *(*lookup)(const char *name))
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));
     }
+    if (hak_options()->disable_bigcache)
+        first.bigcache_mb = 0;
     hak_policy_start(&first, origins);
 }
 

@@ -78,6 +78,11 @@ def figures(shown: dict, costs=None) -> dict:
             "peak_bytes": found["peak_resident_bytes"], "byte_operations": found["resident_byte_operations"], **parts}
 
 
+def names_of(figures: dict) -> tuple:
+    """The names of figures in the order in which they are shown: the weighed ones, then as costs.toml has them."""
+    return (*WEIGHED, *(cost.figure for cost in load_costs() if cost.figure in figures))
+
+
 def median_figures(runs) -> dict:
     """Of several replays of one workload under one policy."""
     return runs[0] if len(runs) == 1 else {name: statistics.median(run[name] for run in runs) for name in runs[0]}

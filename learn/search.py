@@ -100,9 +100,10 @@ class Search:
                 return Candidate(policy, strategy, moved)
         return None
 
-    def score(self, policy: dict, jobs) -> Score:
-        """Of what the jobs showed, which must be known."""
-        return self.objective.score(by_workload(jobs, self.runs.figures((policy, job) for job in jobs)))
+    def figures(self, policy: dict, jobs=None) -> dict:
+        """Workload -> what the jobs, or all of them, show."""
+        jobs = self.jobs if jobs is None else jobs
+        return by_workload(jobs, self.runs.figures([(policy, job) for job in jobs]))
 
     def halve(self, candidates) -> list | None:
         """All candidates with what the jobs say that they came to see; None when the time is up."""
@@ -114,7 +115,8 @@ class Search:
                 return None
             self.runs.figures(requests)
             whole = number == len(self.jobs)
-            alive = sorted((dataclasses.replace(row, score=self.score(row.policy, jobs), whole=whole)
+            alive = sorted((dataclasses.replace(row, score=self.objective.score(self.figures(row.policy, jobs)),
+                                                whole=whole)
                             for row in alive), key=lambda row: row.score)
             if not whole:
                 keep = (len(alive) + 1) // 2

@@ -9,6 +9,7 @@
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
+#include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -75,6 +76,7 @@ static bool repair_in_child(bool first, bool forker)
         hak_chunk_after_fork();
         hak_extent_after_fork();
         hak_heaps_find_lost();
+        hak_record_after_fork();
     }
     return forker && hak_heaps_after_fork();
 }
@@ -127,4 +129,5 @@ __attribute__((destructor)) static void library_unloaded(void)
 {
     if (HAK_STATS && hak_options()->stats_dump)
         hak_stats_write(STDERR_FILENO, false);
+    hak_record_finish();
 }

@@ -23,6 +23,7 @@ HEAD = """\
 # docs/policy-search.md tells how to read it.
 """
 _ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 5 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
+_DEFAULT = re.compile(r'^(POLICY\((\w+),\s*"[^"]*",\s*\w+,\s*\w+,\s*)(\w+)', re.MULTILINE)
 _STRING = re.compile(r'"([^"]*)"')
 _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
@@ -181,3 +182,11 @@ def render(policy: Policy) -> str:
 def write(path, policy: Policy) -> bool:
     """Whole or not at all. False when it was there already."""
     return files.write_atomic(path, render(policy))
+
+
+def bake(text: str, values) -> str:
+    """The text of the table with these values as the defaults; nothing else of it changes."""
+    def tune(found):
+        return found[1] + str(values.get(found[2], found[3]))
+
+    return _DEFAULT.sub(tune, text)

@@ -15,8 +15,8 @@
 
 #define MAGIC      "HAKTRACE"
 #define VERSION    1u
-#define FIRST_PART ((uint64_t)256) /* bytes that are gathered at first */
-#define NAMES_MOST 10              /* files of one process */
+#define FIRST_PART ((uint64_t)16) /* bytes that are gathered at first */
+#define NAMES_MOST 10             /* files of one process */
 
 /* The fixed part of the header; strings follow, each with its length in two bytes. */
 typedef struct header {
@@ -129,6 +129,12 @@ static bool is_alive(const header_t *header)
     return hak_os_process_started(header->process) == header->started;
 }
 
+static bool read_header(int file, header_t *header)
+{
+    return hak_os_file_read(file, header, sizeof *header, 0) == sizeof *header &&
+           memcmp(header->magic, MAGIC, sizeof header->magic) == 0;
+}
+
 /* An open file whose lock is ours. */
 static state_t take_file(hak_sink_t *sink, int file, uint32_t *by)
 {
@@ -137,8 +143,7 @@ static state_t take_file(hak_sink_t *sink, int file, uint32_t *by)
     if (!hak_os_file_look(file, &now) || !now.regular)
         return NO_FILE;
     if (now.size != 0) {
-        long n = hak_os_file_read(file, &before, sizeof before, 0);
-        if (n != sizeof before || memcmp(before.magic, MAGIC, sizeof before.magic) != 0)
+        if (!read_header(file, &before))
             return FOREIGN;
         *by = before.process;
         if (is_alive(&before))
@@ -162,7 +167,12 @@ static state_t try_file(hak_sink_t *sink, uint32_t *by)
     int file = hak_os_file_open(sink->path, true);
     if (file < 0)
         return NO_FILE;
-    state_t state = hak_os_file_lock(file) ? take_file(sink, file, by) : IN_USE;
+    header_t header;
+    state_t state = IN_USE;
+    if (hak_os_file_lock(file))
+        state = take_file(sink, file, by);
+    else if (read_header(file, &header)) /* somebody else looks at it just now */
+        *by = header.process;
     hak_os_file_close(file);
     return state;
 }
@@ -209,6 +219,9 @@ static bool begin_beside(hak_sink_t *sink, uint32_t by)
         hak_warn(
             "HAKMEM_TRACE=%s: process %u writes this file, and there is none beside it: nothing is recorded",
             sink->base, (uint64_t)by);
+    else if (by == 0)
+        hak_warn("HAKMEM_TRACE=%s: another process begins this file; this one writes %s", sink->base,
+                 sink->path);
     else if (!hak_os_process_stems_from(hak_os_process(), by))
         hak_warn("HAKMEM_TRACE=%s: process %u writes this file; this one writes %s", sink->base, (uint64_t)by,
                  sink->path);

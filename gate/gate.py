@@ -142,7 +142,8 @@ def evidence_of(tree: Tree, stage: str, names) -> Evidence:
             raise Failure(f"the measurement of {record['workload']} is of another {tree.library(stage)}: "
                           f"delete {tree.measure(stage, record['workload'])} and build again")
     golden = files.read_fields(tree.golden(stage), "patterns")["patterns"] if tree.golden(stage).exists() else {}
-    replays = files.read_fields(tree.replay, "workloads", "note") if stage == GIVEN and tree.replay.exists() else {}
+    judged = stage == GIVEN and tree.replay.exists()
+    replays = files.read_fields(tree.replay, "workloads", "note") if judged else {}
     return Evidence(measures, golden, replays=replays)
 
 

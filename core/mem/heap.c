@@ -15,6 +15,7 @@
 #include "mem/remote.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
+#include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -57,6 +58,8 @@ static void thread_ends(void *unused)
 {
     (void)unused;
     hak_thread.ended = true;
+    if (HAK_RECORD)
+        hak_record_thread_ends();
     if (hak_thread.heap != NULL)
         hak_heap_detach();
 }
@@ -85,6 +88,7 @@ static void start_locked(void)
         hak_options_read(hak_os_environment);
         hak_names_answer(hak_os_environment_list());
     }
+    hak_record_start();
 }
 
 void hak_heaps_start(void)
@@ -235,7 +239,7 @@ static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
     thread->bins = heap->bins;
 #endif
     thread->heap = heap;
-    thread->self = hak_free_is_checked() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->self = hak_free_is_watched() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     thread->claimed = NULL;
     hak_bins_init(thread);
 }
@@ -270,8 +274,8 @@ hak_heap_t *hak_heap_attach(void)
 
 hak_heap_t *hak_heap_attach_at_need(void)
 {
-    /* Not in the first thread, which is the only one of most programs. */
-    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0)
+    /* Not in the first thread, which is the only one of most programs. A recording wants to be told of each thread's end. */
+    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0 || hak_record_is_on())
         return hak_heap_attach();
     hak_thread.strays++;
     return NULL;

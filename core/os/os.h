@@ -70,6 +70,8 @@ void hak_os_on_signal(int signal, void (*handler)(int signal));
 const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
+/* How many program headers there are at that address. */
+size_t hak_os_program_parts(void);
 /* The first byte behind that image. */
 const char *hak_os_program_end(void);
 /* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */

@@ -340,11 +340,16 @@ const void *hak_os_program(void)
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
 }
 
+size_t hak_os_program_parts(void)
+{
+    return getauxval(AT_PHNUM);
+}
+
 const char *hak_os_program_end(void)
 {
     const ElfW(Phdr) *header = hak_os_program();
     uintptr_t base = 0, end = 0; /* a program without PT_PHDR is where it was linked to be */
-    for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++) {
+    for (unsigned long i = 0; i < hak_os_program_parts(); i++) {
         if (header[i].p_type == PT_PHDR)
             base = (uintptr_t)header - header[i].p_vaddr;
         else if (header[i].p_type == PT_LOAD)

@@ -13,12 +13,12 @@ from plan import policy
 PAGE = ROOT / "docs" / "policy.md"
 HEAD = """# What can be tuned
 
-Each row is a parameter of the allocator, with the value that suits most programs as its default. This page is generated
-from [core/base/policy.def](../core/base/policy.def) by `python3 -m report.policy_doc`; the struct, the parser of policy
-files, the environment variables and the search of [make learn](policy-search.md) come from the same table.
+Each row is a parameter of the allocator, with the value that suits most programs as its default. This page is
+generated from [core/base/policy.def](../core/base/policy.def) by `python3 -m report.policy_doc`; the struct, the parser
+of policy files, the environment variables and the search of [make learn](policy-search.md) come from the same table.
 
-Parameters of scope `run` can be set for one run, in variants that read options; those of scope `build` are compiled into
-tables and fast paths, so that a build alone sets them:
+Parameters of scope `run` can be set for one run, in variants that read options; those of scope `build` are compiled
+into tables and fast paths, so that a build alone sets them:
 
 ```sh
 HAKMEM_BORROW=0 LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
@@ -32,9 +32,9 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
   `name = number` a parameter; other sections are for people and tools. A file that is bad in any line is named once on
   stderr, with the line, and none of its values is used. One that asks for another value of scope `build` than was
   compiled in is such a file.
-- `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever it
-  gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it starts
-  write to the same file: the last one to exit is what is left.
+- `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever
+  it gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it
+  starts write to the same file: the last one to exit is what is left.
 - `HAKMEM_STATS=options` prints all options with their origin (default, mode, file, environment, program: mallopt, or
   learner) when the program exits.
 - A build gets its policy by `./configure.py --policy=FILE` ([how](policy-search.md)).

@@ -14,8 +14,9 @@ from tests.support import ROOT
 
 TABLE = ROOT / policy.TABLE
 # What a build may ask for; each row of scope `build` is in one of these.
-GEOMETRIES = ({"tiny_step": 32}, {"tiny_max": 512}, {"tiny_max": 2048, "tiny_step": 64}, {"mid_steps": 16, "mid_dyn1": 2064},
-              {"mid_steps": 4, "mid_max_kb": 8, "class_max_kb": 64, "sweep_classes": 0}, {"mid_dyn1": 1504},
+GEOMETRIES = ({"tiny_step": 32}, {"tiny_max": 512}, {"tiny_max": 2048, "tiny_step": 64},
+              {"mid_steps": 16, "mid_dyn1": 2064}, {"mid_steps": 4, "mid_max_kb": 8, "class_max_kb": 64},
+              {"sweep_classes": 0}, {"mid_dyn1": 1504},
               {"mid_dyn1": 20016, "class_max_kb": 512, "large_max_kb": 1008, "mid_steps": 4})
 IMPOSSIBLE = (({"tiny_step": 48}, "no power of 2"), ({"large_max_kb": 500}, "no multiple of 16"),
               ({"class_max_kb": 512, "large_max_kb": 256}, "large_max_kb below class_max_kb"),

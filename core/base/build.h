@@ -9,13 +9,17 @@
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
-    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS)
+    !defined(HAK_RECORD) || !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
 
 #if HAK_HISTOGRAM && !HAK_STATS
 #error "HAK_HISTOGRAM prints through the statistics: a variant with histogram = true needs stats = true"
+#endif
+#if HAK_RECORD && (!HAK_HISTOGRAM || !HAK_OPTIONS || HAK_HARDEN)
+#error                                                                                                       \
+    "HAK_RECORD shares its test with the histogram: record = true needs histogram, options, and harden = false"
 #endif
 #if HAK_CHECKS && !HAK_HARDEN
 #error                                                                                                       \
@@ -59,6 +63,13 @@
 #else
 #define HAK_SANITIZED 0
 #endif
+
+/* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
+enum {
+#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_BUILT_##field = (value),
+#include "base/policy.def"
+#undef POLICY
+};
 
 #if !defined(__linux__) || !defined(__LP64__)
 #error "hakmem needs Linux on a 64-bit machine with at most 47 bits of user address space"

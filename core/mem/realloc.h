@@ -3,6 +3,7 @@
 #ifndef HAK_MEM_REALLOC_H
 #define HAK_MEM_REALLOC_H
 
+#include "base/policy.h"
 #include "mem/fast.h"
 
 #include <errno.h>
@@ -19,8 +20,8 @@ HAK_INLINE bool hak_realloc_stays(size_t size, size_t before)
     return size <= before && (size >= before / 2 || before <= 64);
 }
 
-/* What grows by little will do so again: a quarter more than asked for spares the next copies. Not with HAK_CHECKS, where it
- * moves all the same. */
+/* What grows by little will do so again: some more than asked for (realloc_spare, a quarter) spares the next copies. Not with
+ * HAK_CHECKS, where it moves all the same. */
 HAK_INLINE bool hak_realloc_by_little(size_t size, size_t before)
 {
     return !HAK_CHECKS && size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
@@ -31,7 +32,9 @@ HAK_INLINE bool hak_realloc_by_little(size_t size, size_t before)
 HAK_INLINE void *hak_realloc_target(size_t size, size_t before, size_t (*asked_for)(size_t size))
 {
     int saved = errno;
-    void *target = hak_realloc_by_little(size, before) ? hak_fast_malloc(asked_for(size + size / 4)) : NULL;
+    void *target = NULL;
+    if (hak_realloc_by_little(size, before))
+        target = hak_fast_malloc(asked_for(size + (size >> hak_policy()->realloc_spare)));
     if (target == NULL)
         target = hak_fast_malloc(asked_for(size));
     if (target == NULL && size > before)

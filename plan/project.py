@@ -24,9 +24,9 @@ class Project:
     inputs: tuple
     programs: tuple         # names of bench/programs/bench_*.c
     tests: tuple
-    recordings: tuple = ()  # traces
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
+    recordings: tuple = ()  # traces of build/inputs
 
     def ships_to(self, config) -> Path:
         """The first configuration ships to dist/, any further one below its own tree."""

@@ -27,12 +27,12 @@ class Project:
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
     policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
+    recordings: tuple = ()  # traces of build/inputs
 
     @property
     def stages(self) -> tuple:
         """The stages whose libraries are built."""
         return stages_of(bool(self.policy))
-    recordings: tuple = ()  # traces of build/inputs
 
     def ships_to(self, config) -> Path:
         """The first configuration ships to dist/, any further one below its own tree."""

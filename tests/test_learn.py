@@ -382,6 +382,17 @@ def test_bad_tables(text):
         policy.parse_rows(text, "t")
 
 
+def test_baked():
+    """The table with other defaults, and nothing else of it changed."""
+    text = (ROOT / policy.TABLE).read_text()
+    baked = policy.bake(text, {"thp": 2, "retain_mb": 7})
+    rows = policy.parse_rows(baked, "x")
+    assert [row.default for row in rows] == [{"thp": 2, "retain_mb": 7}.get(row.name, row.default) for row in TABLE]
+    assert [(row.name, row.unit, row.lowest, row.highest, row.axis, row.scope, row.sentence) for row in rows] == \
+        [(row.name, row.unit, row.lowest, row.highest, row.axis, row.scope, row.sentence) for row in TABLE]
+    assert policy.bake(text, {}) == text and len(baked.splitlines()) == len(text.splitlines())
+
+
 # merging
 
 WEIGHTED = st.lists(st.tuples(VALUES, st.integers(1, 9)), min_size=1, max_size=4)

@@ -99,7 +99,8 @@ class Judgement:
     @property
     def shown(self) -> str:
         """The verdict, and what follows from it where that is not plain."""
-        return f"{self.verdict}, left out as it gains nothing" if self.must and self.verdict == NEUTRAL else self.verdict
+        left_out = self.must and self.verdict == NEUTRAL
+        return f"{self.verdict}, left out as it gains nothing" if left_out else self.verdict
 
 
 def load_gates(path=GATES) -> Gates:

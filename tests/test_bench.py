@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from common import records, tree
+from common import files, records, tree
 from common.errors import Failure, UserError
+from common.paths import ROOT
 from common.proc import Result
+from common.tree import Tree
 from common.workloads import Workload
+from plan import policy
 from measure import callgrind, counting, golden, stats, wall
 from gate import ab, gate, select
 from report import report, results

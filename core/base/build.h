@@ -63,6 +63,13 @@
 #define HAK_SANITIZED 0
 #endif
 
+/* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
+enum {
+#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_BUILT_##field = (value),
+#include "base/policy.def"
+#undef POLICY
+};
+
 #if !defined(__linux__) || !defined(__LP64__)
 #error "hakmem needs Linux on a 64-bit machine with at most 47 bits of user address space"
 #endif

@@ -15,7 +15,6 @@
 #define HAK_TINY_MAX     ((size_t)1024) /* bytes; the largest size of the first kind */
 #define HAK_TINY_CLASSES 64u
 #define HAK_MID_CLASSES  104u                /* the largest class up to HAK_MID_MAX */
-#define HAK_SLAB_BLOCKS  8u                  /* at least, in a slab of blocks up to HAK_MID_MAX */
 #define HAK_CLASSES      129u                /* class numbers are 1..128 */
 #define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
 #define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
@@ -60,24 +59,24 @@ static inline size_t hak_class_size(unsigned c)
     return (size_t)(9 + step) << (7 + doubling);
 }
 
-/* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least HAK_SLAB_BLOCKS fit and at most
- * a thirty-second is left over. */
-static inline unsigned hak_class_slices(unsigned c)
+/* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least `blocks` fit and at most a
+ * thirty-second is left over, but no less than `least`. */
+static inline unsigned hak_class_slices(unsigned c, size_t blocks, size_t least)
 {
     size_t size = hak_class_size(c);
     if (size > HAK_MID_MAX)
         return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
-    size_t bytes = hak_round_up(HAK_SLAB_BLOCKS * size, HAK_SLICE);
+    size_t bytes = hak_round_up(hak_max(blocks * size, least * HAK_SLICE), HAK_SLICE);
     while (bytes % size > bytes / 32)
         bytes += HAK_SLICE;
     return (unsigned)(bytes >> HAK_SLICE_SHIFT);
 }
 
-/* Blocks in a slab of a class. */
-static inline unsigned hak_class_capacity(unsigned c)
+/* Blocks in a slab of a class with so many slices. */
+static inline unsigned hak_class_capacity(unsigned c, size_t slices)
 {
     size_t size = hak_class_size(c);
-    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(c) * HAK_SLICE / size);
+    return size > HAK_MID_MAX ? 1 : (unsigned)(slices * HAK_SLICE / size);
 }
 
 #endif

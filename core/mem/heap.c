@@ -129,7 +129,10 @@ static hak_heap_t *new_heap_locked(void)
         return NULL;
     hak_heap_t *heap = hak_heap_by_owner(owner);
     heap->owner = owner;
-    heap->ticks = HAK_TICKS;
+    hak_tick_begin(heap);
+    heap->cache_left = hak_tick_cache_most(heap);
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        heap->class[c].may_borrow = (uint8_t)hak_policy()->borrow;
     hak_remote_init(heap);
     atomic_store_explicit(&heap_count, owner, memory_order_release);
     return heap;

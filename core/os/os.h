@@ -46,6 +46,8 @@ bool hak_os_resize(void *address, size_t old_size, size_t new_size);
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 /* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
 void hak_os_thp(void *address, size_t size, bool on);
+/* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
+void hak_os_populate(void *address, size_t size);
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
 /* Bytes of address space that the process may have; SIZE_MAX without a limit. */

@@ -206,6 +206,15 @@ void hak_os_thp(void *address, size_t size, bool on)
     hak_call(SYS_madvise, (long)address, (long)size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14; before that it fails */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void hak_os_populate(void *address, size_t size)
+{
+    hak_call(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
+}
+
 size_t hak_os_space_limit(void)
 {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY};

@@ -6,6 +6,7 @@
 #include "api/stats.h"
 #include "base/message.h"
 #include "base/options.h"
+#include "base/policy_file.h"
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
@@ -87,6 +88,19 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
+static void write_policy(int signal)
+{
+    (void)signal;
+    hak_policy_file_write();
+}
+
+/* The handler stays only as long as the program has none of its own. */
+static void promise_policy(const char *path)
+{
+    hak_policy_file_set_output(path);
+    hak_os_on_signal(SIGUSR1, write_policy);
+}
+
 #if HAK_OVERRIDE
 /* What malloc.c defines, under names that nobody can be in front of. */
 extern __typeof__(malloc) hak_own_malloc HAK_HIDDEN;
@@ -123,11 +137,17 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_on_fatal = hak_trace_write;
         hak_os_on_signal(SIGUSR2, dump_trace);
     }
+    if (HAK_OPTIONS && hak_options()->policy_out != NULL)
+        promise_policy(hak_options()->policy_out);
 }
 
 __attribute__((destructor)) static void library_unloaded(void)
 {
     if (HAK_STATS && hak_options()->stats_dump)
         hak_stats_write(STDERR_FILENO, false);
+    else if (HAK_STATS && hak_options()->stats == HAK_STATS_OPTIONS)
+        hak_stats_write_options(STDERR_FILENO);
+    if (HAK_OPTIONS)
+        hak_policy_file_write();
     hak_record_finish();
 }

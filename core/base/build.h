@@ -18,7 +18,8 @@
 #error "HAK_HISTOGRAM prints through the statistics: a variant with histogram = true needs stats = true"
 #endif
 #if HAK_RECORD && (!HAK_HISTOGRAM || !HAK_OPTIONS || HAK_HARDEN)
-#error "HAK_RECORD shares its test with the histogram: record = true needs histogram, options, and harden = false"
+#error                                                                                                       \
+    "HAK_RECORD shares its test with the histogram: record = true needs histogram, options, and harden = false"
 #endif
 #if HAK_CHECKS && !HAK_HARDEN
 #error                                                                                                       \

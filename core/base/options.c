@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c: environment -> switches and policy. Precedence: default < mode < single option. Single thread, before the
+/* options.c: environment -> switches and policy. Precedence: default < mode < policy file < single
+ * option. Single thread, before the
  * first allocation; read-only afterwards. */
 #include "base/options.h"
 
 #include "base/message.h"
+#include "base/policy_file.h"
 
 #include <string.h>
 
@@ -252,12 +254,20 @@ static void read_option(size_t index, const option_t *option, const char *text)
     }
 }
 
+/* A policy file; it says nothing of the switches. */
+static void read_file(const char *path)
+{
+    if (path != NULL && *path != 0)
+        hak_policy_file_read(path, &first, origins);
+}
+
 void hak_options_read(const char *(*lookup)(const char *name))
 {
     first = *hak_policy();
     for (size_t i = 0; i < HAK_POLICIES; i++)
         origins[i] = hak_policy_origin(i);
     read_mode(lookup("HAKMEM_MODE"));
+    read_file(lookup("HAKMEM_POLICY"));
     for (size_t i = 0; i < OPTIONS; i++) {
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));

@@ -18,6 +18,12 @@ typedef struct hak_options {
 #undef TEXT
 } hak_options_t;
 
+enum {
+    HAK_STATS_OFF,
+    HAK_STATS_COUNTERS,
+    HAK_STATS_OPTIONS
+};
+
 static const hak_options_t hak_options_default = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
 #define CHOICE(field, name, words, value, sentence)           .field = (value),

@@ -16,6 +16,8 @@ const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
 #undef POLICY
 };
 
+const char *const hak_origin_names[] = {"default", "mode", "file", "environment", "program", "learner"};
+
 _Atomic(const hak_policy_t *) hak_policy_in_force = &hak_policy_default;
 
 static hak_policy_t snapshots[HAK_SNAPSHOTS];

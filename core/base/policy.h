@@ -68,6 +68,8 @@ typedef enum hak_origin {
     HAK_FROM_LEARNER
 } hak_origin_t;
 
+extern const char *const hak_origin_names[] HAK_HIDDEN;
+
 /* One row of the table. */
 typedef struct hak_policy_row {
     const char *name;

@@ -16,7 +16,7 @@ from plan import policy
 
 EXAMPLE = ("example: python3 -m learn.judge --policy policy/learned.toml "
            "-o build/clang-bench_minimal/policy/replay.json")
-PLACE = BUILD / "learn-judge"
+PLACE = BUILD / "learn-judge"       # of all configurations: the second finds the recordings of the first
 
 
 def judging(rows) -> tuple:
@@ -60,7 +60,7 @@ def main(argv) -> int:
     parser.add_argument("-o", dest="out", type=Path, required=True, help="JSON")
     arguments = parser.parse_args(argv)
     rows, held = judging(workloads.load_workloads(ROOT))
-    with learn.alone(PLACE), Scratch() as scratch:
+    with learn.alone(PLACE, wait=True), Scratch() as scratch:
         found = judge(rows, arguments, scratch) if rows else {}
     files.write_json(arguments.out, {"schema": 1, "kind": "replay", "held": held, "note": note(rows, held),
                                      "weighed": list(objective.WEIGHED), "workloads": found})

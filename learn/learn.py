@@ -67,12 +67,12 @@ def check(arguments):
 
 
 @contextlib.contextmanager
-def alone(directory: Path):
-    """One learner a name."""
+def alone(directory: Path, wait=False):
+    """One learner a name; the second waits or says so."""
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "lock", "w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise UserError(f"another learner is at work on '{directory.name}': wait for it, or give another NAME"
                             ) from None

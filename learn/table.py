@@ -69,8 +69,8 @@ def table(head: str, names: dict, before: dict, found, rows) -> str:
         lines += [name, *weighed_lines(before[workload], found.figures[workload])]
     lines += ["what the time is made of", *parts_lines(before, found.figures), ""]
     if found.parts:
-        lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; only "
-                  f"of the whole no figure of a workload gets worse by more than {(GUARD - 1) * 100:.0f} %)"]
+        lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
+                  f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]
     else:
         lines.append("no parameter brings anything: the defaults are as good for this as any policy that was tried")
     return "\n".join(lines)

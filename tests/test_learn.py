@@ -4,6 +4,7 @@ the same seed, goes on after a kill, and never lets a figure pay too much for an
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -12,6 +13,7 @@ from common.errors import Failure, UserError
 from learn import attribute, bandit, merge, moves, objective, runs, search, space
 from plan import policy
 from tests.support import ROOT
+from tests.test_properties import torn
 
 steady = settings(derandomize=True, max_examples=60, deadline=None, database=None)
 
@@ -364,6 +366,22 @@ def test_bad_policy_files(text, sentence):
     with pytest.raises(UserError) as error:
         policy.parse(text, "p.toml", TABLE)
     assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
+
+
+DOCUMENT = policy.render(policy.Policy({"thp": 2, "retain_mb": 7}, {"program": "x", "seed": 0}, {"time_us": [2.0, 1.0]},
+                                       ({"name": "thp", "value": 2, "worth": 0.5},)))
+
+
+@steady
+@given(text=torn(DOCUMENT) | st.text(max_size=40))
+def test_damaged_policy_files(text):
+    """A policy as a whole, or one sentence with a line."""
+    try:
+        found = policy.parse(text, "p.toml", TABLE)
+    except UserError as error:
+        assert re.match(r"p\.toml:\d+: ", str(error))
+    else:
+        policy.check_values(found.values, TABLE, lambda key, sentence: pytest.fail(sentence))
 
 
 def test_files_that_are_none(tmp_path):

@@ -11,13 +11,15 @@ TRIES = 12      # of a strategy that draws by chance
 @dataclass(frozen=True)
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
-    not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain."""
+    not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
+    be the best one, if no figure paid too much for it."""
     space: object
     generator: object
     arms: tuple
     elite: tuple
     last: dict
     is_new: object
+    near: dict | None = None
 
     @property
     def best(self) -> dict:
@@ -28,10 +30,10 @@ class View:
         made = self.space.change(self.best if base is None else base, changes)
         return (made, tuple(changes)) if changes and self.is_new(made) else None
 
-    def other(self, name: str) -> int:
+    def other(self, name: str, base=None) -> int:
         """Another value of a parameter: as often a rung away as anywhere on its ladder."""
         if self.generator.random() < 0.5:
-            return self.space.rung(self.best, name, self.generator.choice((1, -1)))
+            return self.space.rung(self.best if base is None else base, name, self.generator.choice((1, -1)))
         return self.generator.choice(self.space.ladders[name])
 
     def directions(self) -> list:
@@ -115,6 +117,15 @@ def mix(view: View):
     return None
 
 
+def repair(view: View):
+    """What would be the best, were it not too dear: with what the best one has, or with one parameter more."""
+    if view.near is None:
+        return None
+    both = view.offer({**view.best, **view.near}, base={})
+    return both or first(view.offer({name: view.other(name, view.near)}, base=view.near)
+                         for name in view.arms if name not in view.near)
+
+
 def fresh(view: View):
     """From the default, a few parameters to any value: away from where all others look."""
     for _try in range(TRIES):
@@ -125,4 +136,5 @@ def fresh(view: View):
     return None
 
 
-STRATEGIES = {move.__name__: move for move in (step, jump, extreme, onward, between, pair, axis, back, mix, fresh)}
+STRATEGIES = {move.__name__: move for move in (
+    step, jump, extreme, onward, between, pair, axis, back, mix, repair, fresh)}

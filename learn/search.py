@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Ten strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
+  1. Eleven strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   2. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   3. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
      left sees every workload and repetition.
@@ -24,6 +24,8 @@ from learn.space import Space, key_of
 
 BATCH = 8               # candidates of a round
 ELITE = 5
+REPAIRS = 2             # places of a round
+NEAR = 0.1              # by how much figures may exceed the guard, together, for a policy to be worth a repair
 SHARE = 0.8             # of the budget; the rest shows what each parameter alone brings
 ASKED = 4               # strategies that are asked before a place in the round stays empty
 IMPROVED, ALLOWED, CHANGED = 1.0, 0.5, 0.2      # rewards of a parameter: a gain, a better score than none, any change
@@ -74,6 +76,7 @@ class Search:
         self.seen = {()}
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.last: dict = {}
+        self.near: Candidate | None = None      # better than the best, but for a figure that pays too much
         self.rounds = 0
         self.ended = ""         # why it stopped
 
@@ -85,12 +88,12 @@ class Search:
         """What strategies may know."""
         return moves.View(self.space, self.generator, tuple(self.ucb.ranked(self.generator)),
                           tuple(row.policy for row in self.elite), self.last,
-                          lambda policy: key_of(policy) not in self.seen)
+                          lambda policy: key_of(policy) not in self.seen, self.near and self.near.policy)
 
-    def propose(self) -> Candidate | None:
-        """One candidate that was never tried."""
+    def propose(self, place: int) -> Candidate | None:
+        """One candidate that was never tried. Repairs, if there is what to repair, have the first places."""
         for _ask in range(ASKED):
-            strategy = self.elo.draw(self.generator)
+            strategy = "repair" if self.near and place < REPAIRS else self.elo.draw(self.generator)
             offer = moves.STRATEGIES[strategy](self.view())
             if offer:
                 policy, moved = offer
@@ -147,6 +150,14 @@ class Search:
             self.elite = good[:ELITE]
         else:
             self.elite = [self.best, *(row for row in good if row is not self.best)][:ELITE]
+        self.look_near(rows)
+
+    def look_near(self, rows):
+        """Keep the best of what is almost allowed, as long as it would be the best."""
+        almost = [row for row in (self.near, *rows) if row and row.whole and 0 < row.score.violation < NEAR]
+        self.near = min(almost, key=lambda row: row.score.value + row.score.violation, default=None)
+        if self.near and self.near.score.value >= self.best.score.value:
+            self.near = None
 
     def least(self) -> float:
         """What a gain must exceed: nothing where figures repeat exactly, else what equal runs differ by."""
@@ -164,7 +175,7 @@ class Search:
     def run(self) -> Candidate:
         """Until the time is up or a whole round brings no new candidate."""
         while True:
-            batch = [row for row in (self.propose() for _place in range(BATCH)) if row]
+            batch = [row for row in map(self.propose, range(BATCH)) if row]
             if not batch:
                 self.ended = "nothing new is left to try"
                 return self.best

@@ -187,6 +187,19 @@ def test_a_failed_replay_is_no_policy():
     assert one.best.policy.get("mode") != 2 and one.best.policy["keep"] == BEST["keep"]
 
 
+def test_what_is_too_dear_is_repaired():
+    """A tenth of the time for 3 % more memory, which another parameter brings back for a little time: each alone is no
+    gain, and the two are found."""
+    def dear(values, _workload):
+        on, spare = SPACE.value(values, "mode") == 2, SPACE.value(values, "keep") < 32
+        return {"time_us": 1000 * (0.1 if on else 1) * (1.01 if spare else 1),
+                "peak_bytes": 1e6 * (1.03 if on else 1) * (0.98 if spare else 1), "byte_operations": 1e6}
+
+    for seed in range(5):
+        one, _clock = searched(budget=250, seed=seed, clock=Clock(dear))
+        assert one.best.policy.get("mode") == 2 and SPACE.value(one.best.policy, "keep") < 32, seed
+
+
 def test_halving_spares_replays():
     """Of eight candidates one sees all of eight jobs."""
     workloads = tuple("abcdefgh")
@@ -292,7 +305,7 @@ def test_moves_lead_to_valid_policies(seed, elite):
     known = [SPACE.change({}, values) for values in elite]
     seen = set(map(space.key_of, known)) | {()}
     view = moves.View(SPACE, random.Random(seed), SPACE.names, tuple(known), {"keep": 1},
-                      lambda made: space.key_of(made) not in seen)
+                      lambda made: space.key_of(made) not in seen, known[-1])
     for move in moves.STRATEGIES.values():
         offer = move(view)
         if offer:

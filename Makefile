@@ -83,6 +83,7 @@ configured: build-tools
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.own $(TREES)
+	@$(MODULE) learn.show $(TREES)
 	@$(MODULE) report.report $(TREES) --table
 	@$(MODULE) report.results $(TREES)
 

@@ -23,6 +23,11 @@ def unit_of(name: str, figures: dict) -> float:
     return (1 << 20) * (figures.get("events") or 1) if name == "byte_operations" else UNITS[name]
 
 
+def columns_head() -> str:
+    """Above figures."""
+    return f"{'':{WIDTH + 2}} {'before':>14} {'after':>14} {'change':>10}"
+
+
 def weighed_lines(before: dict, after: dict) -> list:
     """The three figures of a workload."""
     lines = []
@@ -64,7 +69,7 @@ def parameter_lines(parts, rows) -> list:
 
 def table(head: str, names: dict, before: dict, found, rows) -> str:
     """All of it. `names` are workload -> what people call it."""
-    lines = [head, "", f"{'':{WIDTH + 2}} {'before':>14} {'after':>14} {'change':>10}"]
+    lines = [head, "", columns_head()]
     for workload, name in names.items():
         lines += [name, *weighed_lines(before[workload], found.figures[workload])]
     lines += ["what the time is made of", *parts_lines(before, found.figures), ""]

@@ -18,8 +18,9 @@ _STRING = r'"((?:[^"\\]|\\.)*)"'
 _OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)',
                      re.MULTILINE)
 _CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
+_TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
 _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
-_ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
+_ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
 
 HEAD = """# Options
 
@@ -67,8 +68,10 @@ def parse(text: str) -> list:
         name, words, default, sentence = match.groups()
         words = words.split("|")
         found.append(Option(match.start(), name, ", ".join(words), words[int(default)], sentence))
+    for match in _TEXT.finditer(text):
+        found.append(Option(match.start(), match.group(1), "a text", "-", match.group(2)))
     if len(found) != len(_ROW.findall(text)):
-        raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE of the documented form")
+        raise UserError(f"{TABLE.name} has a row that is no OPTION, CHOICE or TEXT of the documented form")
     return sorted(found, key=lambda option: option.at)
 
 

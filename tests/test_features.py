@@ -20,6 +20,8 @@ OF_OPTIONS = {
     "HAKMEM_STATS": "counters without an option",
     "HAKMEM_SIZE_HIST": "histogram without an option",
     "HAKMEM_MEM_TRACE": "trace without an option",
+    "HAKMEM_TRACE": "no recording",
+    "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
 }
 OF_FEATURES = {
@@ -30,6 +32,7 @@ OF_FEATURES = {
     "stats": "no counters",
     "histogram": "no histogram",
     "trace": "no trace",
+    "record": "no recording",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
     "tls_bins": "bins in thread-local storage",

@@ -11,9 +11,11 @@ import subprocess
 
 import pytest
 
+from common import files
 from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
-from learn import learn, record, replay
+from common.tree import Tree
+from learn import learn, record, replay, show
 from plan import policy
 from tests.programs import wait_until
 from tests.support import ROOT
@@ -187,6 +189,24 @@ def test_noise_is_measured():
     before, noise, repetitions = replay.look(Known(), ["w"])
     assert before["w"]["time_us"] == 100 and noise["w"]["time_us"] == pytest.approx(0.05) and repetitions["w"] == 3
     assert replay.spread([1000, 1000, 1000.5]) == 0.0 and replay.spread([0, 0, 0]) == 0.0
+
+
+def test_what_became_of_a_policy(tmp_path, capsys):
+    """Its verdict, held-out figures and parameters; nothing where none was given."""
+    here = Tree(tmp_path / "clang-x")
+    assert show.main(["--build", str(here.root)]) == 0 and capsys.readouterr().out == ""
+    files.write_json(here.select("policy.json"), {"stage": "base", "so": "x"})
+    files.write_json(here.gate("policy"), {"accepted": True, "sentence": "GO: time_us (replay) -40 %; by replay of x"})
+    figures = {"time_us": 2000, "peak_bytes": 1 << 20, "byte_operations": 1 << 30, "events": 10}
+    parameters = [{"name": "thp", "value": 2, "time_us": -0.4, "peak_bytes": 0.01, "byte_operations": 0},
+                  {"name": "thp", "value": 1}, {"name": "gone"}]
+    files.write_json(here.replay, {"parameters": parameters, "workloads": {
+        "held1": {"before": figures, "after": {**figures, "time_us": 1000}}}})
+    assert show.main(["--build", str(here.root)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("clang-x: the policy is compiled in\n  GO: time_us (replay) -40 %; by replay of x\n")
+    assert re.search(r"modelled time, ms +2.00 +1.00 +-50.00 %\n", shown)
+    assert re.search(r"thp +auto +on +-40.00 % +\+1.00 % +0\n", shown) and shown.count("fails") == 3
 
 
 class Stream:

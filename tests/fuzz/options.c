@@ -32,9 +32,11 @@ static row_t rows[] = {
 #undef POLICY
 #define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high, false},
 #define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0, false},
+#define TEXT(field, name, sentence)                           // any text will do
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 };
 
 enum {

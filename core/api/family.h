@@ -129,7 +129,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
         return hak_malloc_zeroed(size);
-    size_t offset = (size + 15) & ~(size_t)15;
+    size_t offset = hak_tiny_size(size);
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */

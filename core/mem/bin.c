@@ -8,12 +8,10 @@
 #include "mem/tick.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
-#define SWEEP_CLASSES 2u
+#define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
 #define SWEEP_FIRST   9u /* blocks of 144 bytes */
 #define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
 #define SHARES        8u /* heaps for which bins may grow to their full size */
-
-static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
 
 /* Frees until a bin is full, for that many bytes; but at least three, and at most what the policy says (256). */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)

@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-#define EMPTY_SLICES 4u                        /* in the longest slab that a heap keeps when it is empty */
-#define PURGED_FIRST 73u                       /* the first class of which one block is carved at a time */
+#define EMPTY_SLICES 4u /* in the longest slab that a heap keeps when it is empty */
+/* The first class of which one block is carved at a time: above 2 KiB. */
+#define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN)   /* blocks in a slice */
 

@@ -145,6 +145,7 @@ def what_figures_are_of(arguments, traces, rows) -> dict:
     return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "goal": arguments.goal,
             "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
             "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
+            "search": {path.name: files.sha256(path) for path in sorted((ROOT / "learn").glob("*.py"))},
             "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}
 
 

@@ -12,7 +12,7 @@ TRIES = 12      # of a strategy that draws by chance
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
     not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
-    be the best one, if no figure paid too much for it."""
+    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better."""
     space: object
     generator: object
     arms: tuple
@@ -20,6 +20,7 @@ class View:
     last: dict
     is_new: object
     near: dict | None = None
+    reliefs: tuple = ()
 
     @property
     def best(self) -> dict:
@@ -118,12 +119,14 @@ def mix(view: View):
 
 
 def repair(view: View):
-    """What would be the best, were it not too dear: with what the best one has, or with one parameter more."""
+    """What would be the best, were it not too dear: with what the best one has, with each relief, with several, or with
+    any parameter more."""
     if view.near is None:
         return None
-    both = view.offer({**view.best, **view.near}, base={})
-    return both or first(view.offer({name: view.other(name, view.near)}, base=view.near)
-                         for name in view.arms if name not in view.near)
+    several = [{name: value for relief in view.reliefs[:number] for name, value in relief.items()}
+               for number in range(2, len(view.reliefs) + 1)]
+    return first(view.offer({**more, **view.near}, base={}) for more in (view.best, *view.reliefs, *several)) or first(
+        view.offer({name: view.other(name, view.near)}, base=view.near) for name in view.arms if name not in view.near)
 
 
 def fresh(view: View):

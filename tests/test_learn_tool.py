@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`make learn` as a tool: what it says about bad input, what it leaves behind, that a kill costs nothing; with a replay
-that is a formula (tests/own/replay.py) and programs that write their traces themselves."""
+that is a formula (tests/own/replay.sh) and programs that write their traces themselves."""
 
 import fcntl
 import os
@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
 from common.tree import Tree
 from learn import learn, record, replay, show
+from learn.runs import Runs
 from plan import policy
 from tests.programs import wait_until
 from tests.support import ROOT
@@ -23,7 +24,7 @@ from tests.support import ROOT
 NEEDS = ("bench",)
 PYTHON = "/usr/bin/python3"
 LIBRARY = BENCH_PROGRAMS / FORGET
-FAKE = ROOT / "tests" / "own" / "replay.py"
+FAKE = ROOT / "tests" / "own" / "replay.sh"
 WRITES = "import os; open(os.environ['HAKMEM_TRACE'], 'w').write('{}')"
 
 
@@ -31,7 +32,14 @@ WRITES = "import os; open(os.environ['HAKMEM_TRACE'], 'w').write('{}')"
 def place(tmp_path, monkeypatch):
     """A directory for a policy, and the tool's own below it."""
     monkeypatch.setattr(learn, "PLACE", tmp_path / "learn")
+    monkeypatch.setattr(learn, "Runs", counted)
     return tmp_path
+
+
+def counted(*arguments):
+    """Runs that take a fiftieth of a second each, however busy the machine is."""
+    made = Runs(*arguments, clock=lambda: len(made.known) / 50)
+    return made
 
 
 def arguments(place, *more) -> list:
@@ -150,7 +158,7 @@ def test_an_interrupted_run_goes_on(place, number):
         assert number == signal.SIGKILL or "interrupted; the same command goes on from here" in said
         assert not (place / "app.toml").exists()
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place).values
+        assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place)
     finally:
         shutil.rmtree(state.parent, ignore_errors=True)
 

@@ -24,10 +24,10 @@ class Project:
     inputs: tuple
     programs: tuple         # names of bench/programs/bench_*.c
     tests: tuple
-    recordings: tuple = ()  # traces
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
     policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
+    recordings: tuple = ()  # traces of build/inputs
 
     @property
     def stages(self) -> tuple:

@@ -26,7 +26,8 @@ HEAD = """# Options
 
 Environment variables that the library reads once, before the first allocation. Variants without the feature
 `options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
-on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
+on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. What is tuned rather than
+switched has variables, too, and files: [policy.md](policy.md) lists them. This page is generated from
 [core/base/options.def](../core/base/options.def) by `python3 -m report.options_doc`.
 
 | variable | values | default | meaning |

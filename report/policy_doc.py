@@ -35,8 +35,8 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
 - `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever
   it gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it
   starts write to the same file: the last one to exit is what is left.
-- `HAKMEM_STATS=options` prints all options with their origin (default, mode, file, environment, program: mallopt, or
-  learner) when the program exits.
+- `HAKMEM_STATS=options` prints all options with their origin (default, mode, file, environment, program: mallopt,
+  or learner) when the program exits.
 - A build gets its policy by `./configure.py --policy=FILE` ([how](policy-search.md)).
 
 | parameter | values | default | axis | scope | meaning |
@@ -44,8 +44,8 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
 """
 AXES = """
 The axes: `pages` is how the system backs memory, `stock` how much free memory is kept and where, `shape` how large
-blocks, slabs and steps are, `count` how many sizes of blocks there are, `threshold` where one kind of block ends and the
-next begins.
+blocks, slabs and steps are, `count` how many sizes of blocks there are, `threshold` where one kind of block ends and
+the next begins.
 """
 
 

@@ -12,6 +12,7 @@ HOLDOUT ?=
 TRAIN2 ?=
 TRAIN3 ?=
 TRACE ?=
+POLICY ?= $(if $(value TRAIN),$(wildcard policy/learned.toml))
 NAME ?= learned
 GOAL ?= balanced
 BUDGET ?= 180
@@ -31,9 +32,10 @@ K ?=
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
-	$(origin HOLDOUT) $(origin BENCH_MINIMAL))
+	$(origin HOLDOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
 OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
-             $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT)))
+             $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT))) \
+             $(if $(POLICY),--policy $(call quote,$(POLICY)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
 # One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
@@ -57,6 +59,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
+	@echo '           POLICY=file: a policy (with TRAIN: policy/learned.toml, where make learn has written it)'
 	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
 
 python:
@@ -80,6 +83,7 @@ configured: build-tools
 pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
 	@$(ALONE) $(NINJA) pgo
 	@$(MODULE) bench.own $(TREES)
+	@$(MODULE) learn.show $(TREES)
 	@$(MODULE) report.report $(TREES) --table
 	@$(MODULE) report.results $(TREES)
 

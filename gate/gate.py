@@ -96,6 +96,12 @@ class Judgement:
     def accepted(self) -> bool:
         return self.verdict == GO if self.must else self.verdict != NO_GO
 
+    @property
+    def shown(self) -> str:
+        """The verdict, and what follows from it where that is not plain."""
+        left_out = self.must and self.verdict == NEUTRAL
+        return f"{self.verdict}, left out as it gains nothing" if left_out else self.verdict
+
 
 def load_gates(path=GATES) -> Gates:
     """The table, checked."""
@@ -294,7 +300,7 @@ def sentence(judgement: Judgement) -> str:
     fit = f"; over-fit{of} {judgement.overfit * 100:+.2f} points" \
         if judgement.overfit is not None else ""
     note = f"; {judgement.note}" if judgement.note else ""
-    return f"{judgement.verdict}: {figures}{fit}{note}"
+    return f"{judgement.shown}: {figures}{fit}{note}"
 
 
 def as_dict(judgement: Judgement, before_stage: str) -> dict:
@@ -304,7 +310,8 @@ def as_dict(judgement: Judgement, before_stage: str) -> dict:
              "reason": f.row.reason} for f in judgement.findings]
     return {"schema": 1, "kind": "gate", "stage": judgement.stage, "before": before_stage,
             "verdict": judgement.verdict, "accepted": judgement.accepted, "sentence": sentence(judgement),
-            "note": judgement.note, "overfit": judgement.overfit, "overfit_metric": judgement.overfit_metric, "rows": rows}
+            "note": judgement.note, "overfit": judgement.overfit, "overfit_metric": judgement.overfit_metric,
+            "rows": rows}
 
 
 def table(judgement: Judgement) -> str:
@@ -321,8 +328,7 @@ def table(judgement: Judgement) -> str:
                      f"{judgement.overfit * 100:+.2f} points")
     if judgement.note:
         lines.append(judgement.note)
-    left = ", left out: only a gain lets it pass" if judgement.must and judgement.verdict == NEUTRAL else ""
-    lines.append(f"{judgement.stage}: {judgement.verdict}{left}")
+    lines.append(f"{judgement.stage}: {judgement.shown}")
     return "\n".join(lines)
 
 

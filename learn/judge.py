@@ -10,13 +10,13 @@ from common import files, workloads
 from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
-from learn import learn, objective, record, replay, search
+from learn import learn, record, replay, search
 from learn.runs import Runs
 from plan import policy
 
 EXAMPLE = ("example: python3 -m learn.judge --policy policy/learned.toml "
            "-o build/clang-bench_minimal/policy/replay.json")
-PLACE = BUILD / "learn-judge"
+PLACE = BUILD / "learn-judge"       # of all configurations: the second finds the recordings of the first
 
 
 def judging(rows) -> tuple:
@@ -34,9 +34,8 @@ def note(rows, held: bool) -> str:
     return f"by replay of {of}" + ("" if held else ", on which it is trained: no HOLDOUT was given")
 
 
-def judge(rows, arguments, scratch: Path) -> dict:
+def judge(rows, values, arguments, scratch: Path) -> dict:
     """Workload -> figures before and after, its weight, and how far equal replays differ."""
-    values = policy.read(arguments.policy, policy.load_rows(ROOT)).values
     PLACE.mkdir(parents=True, exist_ok=True)
     traces = record.recorded(rows, arguments.so, record.MEGABYTES, PLACE, learn.say)
     runs = Runs(replay.Replayer(arguments.so, traces, scratch))
@@ -59,11 +58,12 @@ def main(argv) -> int:
     parser.add_argument("--so", type=Path, default=learn.LIBRARY, help="the library that records and reads policies")
     parser.add_argument("-o", dest="out", type=Path, required=True, help="JSON")
     arguments = parser.parse_args(argv)
+    given = policy.read(arguments.policy, policy.load_rows(ROOT))
     rows, held = judging(workloads.load_workloads(ROOT))
-    with learn.alone(PLACE), Scratch() as scratch:
-        found = judge(rows, arguments, scratch) if rows else {}
+    with learn.alone(PLACE, wait=True), Scratch() as scratch:
+        found = judge(rows, given.values, arguments, scratch) if rows else {}
     files.write_json(arguments.out, {"schema": 1, "kind": "replay", "held": held, "note": note(rows, held),
-                                     "weighed": list(objective.WEIGHED), "workloads": found})
+                                     "parameters": list(given.parameters), "workloads": found})
     return 0
 
 

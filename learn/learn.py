@@ -67,12 +67,12 @@ def check(arguments):
 
 
 @contextlib.contextmanager
-def alone(directory: Path):
-    """One learner a name."""
+def alone(directory: Path, wait=False):
+    """One learner a name; the second waits or says so."""
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "lock", "w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise UserError(f"another learner is at work on '{directory.name}': wait for it, or give another NAME"
                             ) from None
@@ -145,6 +145,7 @@ def what_figures_are_of(arguments, traces, rows) -> dict:
     return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "goal": arguments.goal,
             "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
             "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
+            "search": {path.name: files.sha256(path) for path in sorted((ROOT / "learn").glob("*.py"))},
             "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}
 
 

@@ -11,13 +11,16 @@ TRIES = 12      # of a strategy that draws by chance
 @dataclass(frozen=True)
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
-    not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain."""
+    not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
+    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better."""
     space: object
     generator: object
     arms: tuple
     elite: tuple
     last: dict
     is_new: object
+    near: dict | None = None
+    reliefs: tuple = ()
 
     @property
     def best(self) -> dict:
@@ -28,10 +31,10 @@ class View:
         made = self.space.change(self.best if base is None else base, changes)
         return (made, tuple(changes)) if changes and self.is_new(made) else None
 
-    def other(self, name: str) -> int:
+    def other(self, name: str, base=None) -> int:
         """Another value of a parameter: as often a rung away as anywhere on its ladder."""
         if self.generator.random() < 0.5:
-            return self.space.rung(self.best, name, self.generator.choice((1, -1)))
+            return self.space.rung(self.best if base is None else base, name, self.generator.choice((1, -1)))
         return self.generator.choice(self.space.ladders[name])
 
     def directions(self) -> list:
@@ -115,6 +118,17 @@ def mix(view: View):
     return None
 
 
+def repair(view: View):
+    """What would be the best, were it not too dear: with what the best one has, with each relief, with several, or with
+    any parameter more."""
+    if view.near is None:
+        return None
+    several = [{name: value for relief in view.reliefs[:number] for name, value in relief.items()}
+               for number in range(2, len(view.reliefs) + 1)]
+    return first(view.offer({**more, **view.near}, base={}) for more in (view.best, *view.reliefs, *several)) or first(
+        view.offer({name: view.other(name, view.near)}, base=view.near) for name in view.arms if name not in view.near)
+
+
 def fresh(view: View):
     """From the default, a few parameters to any value: away from where all others look."""
     for _try in range(TRIES):
@@ -125,4 +139,5 @@ def fresh(view: View):
     return None
 
 
-STRATEGIES = {move.__name__: move for move in (step, jump, extreme, onward, between, pair, axis, back, mix, fresh)}
+STRATEGIES = {move.__name__: move for move in (
+    step, jump, extreme, onward, between, pair, axis, back, mix, repair, fresh)}

@@ -134,6 +134,11 @@ class Objective:
                 value += weight * math.log(max(ratio, 1e-9)) * self.weights[workload] / total
         return Score(violation, value)
 
+    def exceeded(self, after: dict) -> list:
+        """(workload, figure)s that the guard forbids."""
+        return [(workload, name) for workload, found in after.items() for name in WEIGHED
+                if self.ratio(workload, name, found) > GUARD + self.noise.get(workload, {}).get(name, 0.0)]
+
     @property
     def floor(self) -> float:
         """A change of the score below this is none: a thousandth, and what equal runs differ by."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Ten strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
-  2. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
-  3. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
+  1. Each parameter is looked at alone first: the ends of its range, and the middle. Without that, small gains of the
+     first parameters that were tried lead away from large ones of others (huge pages, found by one seed of five).
+  2. Eleven strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
+  3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
+  4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
      left sees every workload and repetition.
-  4. Strategies of a round play each other: who gained more on the best policy so far has won.
+  5. Strategies of a round play each other: who gained more on the best policy so far has won.
 
 The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
 Rejected: a model of the figures (Gaussian processes): 25 parameters, most of which do nothing, and a replay takes less
@@ -23,7 +25,10 @@ from learn.runs import Runs
 from learn.space import Space, key_of
 
 BATCH = 8               # candidates of a round
-ELITE = 5
+ELITE = 8
+RELIEF = 0.002          # by how much a change betters a figure to be one
+REPAIRS = 2             # places of a round
+NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair
 SHARE = 0.8             # of the budget; the rest shows what each parameter alone brings
 ASKED = 4               # strategies that are asked before a place in the round stays empty
 IMPROVED, ALLOWED, CHANGED = 1.0, 0.5, 0.2      # rewards of a parameter: a gain, a better score than none, any change
@@ -72,8 +77,12 @@ class Search:
         self.generator = random.Random(seed)
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
+        self.probes = space.probes()
+        self.generator.shuffle(self.probes)
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
+        self.singles: list = []     # policies of one parameter that every job has seen
         self.last: dict = {}
+        self.near: Candidate | None = None      # better than the best, but for a figure that pays too much
         self.rounds = 0
         self.ended = ""         # why it stopped
 
@@ -85,19 +94,48 @@ class Search:
         """What strategies may know."""
         return moves.View(self.space, self.generator, tuple(self.ucb.ranked(self.generator)),
                           tuple(row.policy for row in self.elite), self.last,
-                          lambda policy: key_of(policy) not in self.seen)
+                          lambda policy: key_of(policy) not in self.seen, self.near and self.near.policy,
+                          self.reliefs())
 
-    def propose(self) -> Candidate | None:
-        """One candidate that was never tried."""
+    def reliefs(self) -> tuple:
+        """Changes that alone better what `near` pays too much of, the largest first."""
+        if self.near is None:
+            return ()
+        dear = self.objective.exceeded(self.figures(self.near.policy))
+        found = []
+        for policy in self.singles:
+            figures = self.figures(policy)
+            change = sum(self.objective.ratio(workload, name, figures[workload]) - 1 for workload, name in dear)
+            if change < -RELIEF:
+                found.append((change, key_of(policy), policy))
+        return tuple(policy for _change, _key, policy in sorted(found, key=lambda row: row[:2]))
+
+    def probe(self) -> Candidate | None:
+        """The next look at what a parameter does alone."""
+        while self.probes:
+            name, value = self.probes.pop()
+            policy = self.space.change({}, {name: value})
+            if key_of(policy) not in self.seen:
+                return self.candidate(policy, "probe", (name,))
+        return None
+
+    def candidate(self, policy: dict, strategy: str, moved) -> Candidate:
+        """One that is going to be tried."""
+        self.seen.add(key_of(policy))
+        for name in moved:
+            self.ucb.pull(name)
+        return Candidate(policy, strategy, moved)
+
+    def propose(self, place: int) -> Candidate | None:
+        """One candidate that was never tried. Repairs, if there is what to repair, have the first places."""
+        if place >= REPAIRS and self.probes:
+            return self.probe()
         for _ask in range(ASKED):
-            strategy = self.elo.draw(self.generator)
+            strategy = "repair" if self.near and place < REPAIRS else self.elo.draw(self.generator)
             offer = moves.STRATEGIES[strategy](self.view())
             if offer:
                 policy, moved = offer
-                self.seen.add(key_of(policy))
-                for name in moved:
-                    self.ucb.pull(name)
-                return Candidate(policy, strategy, moved)
+                return self.candidate(policy, strategy, moved)
         return None
 
     def figures(self, policy: dict, jobs=None) -> dict:
@@ -136,8 +174,9 @@ class Search:
                 CHANGED if row.score != Score(0.0, 0.0) else 0.0
             for name in row.moved:
                 self.ucb.reward(name, worth)
-        for place, (row, gain) in enumerate(gains):
-            for other, theirs in gains[place + 1:]:
+        players = [(row, gain) for row, gain in gains if row.strategy in self.elo.ratings]
+        for place, (row, gain) in enumerate(players):
+            for other, theirs in players[place + 1:]:
                 if row.strategy != other.strategy:
                     self.elo.play(row.strategy, other.strategy, 0.5 if gain == theirs else float(gain > theirs))
         good = sorted((row for row in (*self.elite, *rows) if row.whole and row.score.allowed),
@@ -147,6 +186,15 @@ class Search:
             self.elite = good[:ELITE]
         else:
             self.elite = [self.best, *(row for row in good if row is not self.best)][:ELITE]
+        self.look_near(rows)
+
+    def look_near(self, rows):
+        """Keep the best of what is almost allowed, as long as it would be the best; and what may relieve it."""
+        self.singles += [row.policy for row in rows if row.whole and len(row.policy) == 1 and row.score != WORST]
+        almost = [row for row in (self.near, *rows) if row and row.whole and 0 < row.score.violation < NEAR]
+        self.near = min(almost, key=lambda row: row.score.value + row.score.violation, default=None)
+        if self.near and self.near.score.value >= self.best.score.value:
+            self.near = None
 
     def least(self) -> float:
         """What a gain must exceed: nothing where figures repeat exactly, else what equal runs differ by."""
@@ -164,7 +212,7 @@ class Search:
     def run(self) -> Candidate:
         """Until the time is up or a whole round brings no new candidate."""
         while True:
-            batch = [row for row in (self.propose() for _place in range(BATCH)) if row]
+            batch = [row for row in map(self.propose, range(BATCH)) if row]
             if not batch:
                 self.ended = "nothing new is left to try"
                 return self.best

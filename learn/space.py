@@ -56,6 +56,14 @@ class Space:
         made = {**policy, **changes}
         return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
 
+    def probes(self) -> list:
+        """(parameter, value)s that show first what each does: its ends and the middle of its ladder."""
+        found = []
+        for name, rungs in self.ladders.items():
+            values = dict.fromkeys((rungs[len(rungs) // 2], rungs[0], rungs[-1]))
+            found += [(name, value) for value in values if value != self.by_name[name].default]
+        return found
+
     def rung(self, policy: dict, name: str, steps: int) -> int:
         """The value so many rungs above (or below) the present one; the end of the ladder where it ends."""
         rungs, value = self.ladders[name], self.value(policy, name)

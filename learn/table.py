@@ -5,7 +5,7 @@ from learn.objective import GUARD, WEIGHED, names_of
 
 SHOWN = {"time_us": "modelled time, ms", "peak_bytes": "peak memory, MiB", "byte_operations": "memory over time, MiB"}
 UNITS = {"time_us": 1e3, "peak_bytes": 1 << 20}
-WIDTH = 24
+WIDTH, UNIT = 24, 6      # a longer unit is a sentence, which core/base/policy.def has
 
 
 def percent(change: float) -> str:
@@ -21,6 +21,11 @@ def ratio(before: float, after: float) -> str:
 def unit_of(name: str, figures: dict) -> float:
     """By what a figure is divided; memory over time by the operations, which makes it the mean of what is resident."""
     return (1 << 20) * (figures.get("events") or 1) if name == "byte_operations" else UNITS[name]
+
+
+def columns_head() -> str:
+    """Above figures."""
+    return f"{'':{WIDTH + 2}} {'before':>14} {'after':>14} {'change':>10}"
 
 
 def weighed_lines(before: dict, after: dict) -> list:
@@ -47,7 +52,7 @@ def parts_lines(before: dict, after: dict) -> list:
 def word_of(row, value: int) -> str:
     """A value as people write it: with its word, where it stands for one."""
     words = row.unit.split("|") if "|" in row.unit else []
-    return words[value - row.lowest] if words else f"{value:,} {row.unit}".strip()
+    return words[value - row.lowest] if words else f"{value:,} {row.unit if len(row.unit) <= UNIT else ''}".strip()
 
 
 def parameter_lines(parts, rows) -> list:
@@ -64,13 +69,13 @@ def parameter_lines(parts, rows) -> list:
 
 def table(head: str, names: dict, before: dict, found, rows) -> str:
     """All of it. `names` are workload -> what people call it."""
-    lines = [head, "", f"{'':{WIDTH + 2}} {'before':>14} {'after':>14} {'change':>10}"]
+    lines = [head, "", columns_head()]
     for workload, name in names.items():
         lines += [name, *weighed_lines(before[workload], found.figures[workload])]
     lines += ["what the time is made of", *parts_lines(before, found.figures), ""]
     if found.parts:
-        lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; no "
-                  f"figure of any workload may get worse by more than {(GUARD - 1) * 100:.0f} %)"]
+        lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
+                  f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]
     else:
         lines.append("no parameter brings anything: the defaults are as good for this as any policy that was tried")
     return "\n".join(lines)

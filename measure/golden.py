@@ -20,7 +20,7 @@ from common import files, tables
 from common.errors import Failure, UserError, guard
 from common.launch import STDOUT
 from common.paths import ROOT
-from common.tree import STAGES, Tree
+from common.tree import Tree, stages_of
 from common.workloads import Workload
 from measure import callgrind, counting
 
@@ -171,7 +171,7 @@ def table(patterns) -> str:
 
 def stages_table(tree: Tree) -> str:
     """What a build tree holds: malloc + free = together of each pattern, stage by stage, and the goal of `together`."""
-    found = {stage: files.read_fields(tree.golden(stage), "patterns")["patterns"] for stage in STAGES
+    found = {stage: files.read_fields(tree.golden(stage), "patterns")["patterns"] for stage in tree.stages
              if tree.golden(stage).exists()}
     if not found:
         raise Failure(f"{tree.root} holds no golden figures: run `make golden` first")
@@ -189,7 +189,7 @@ def stages_table(tree: Tree) -> str:
 def held(tree: Tree):
     """((toolchain, variant, stage), patterns) of each stage that a tree holds figures of."""
     toolchain, _dash, variant = tree.label.partition("-")
-    for stage in STAGES:
+    for stage in stages_of(given=False):       # what a user's policy makes of it is no matter of ours
         if tree.golden(stage).exists():
             yield (toolchain, variant, stage), files.read_fields(tree.golden(stage), "patterns")["patterns"]
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from common import records, tree
+from common import files, records, tree
 from common.errors import Failure, UserError
+from common.paths import ROOT
 from common.proc import Result
+from common.tree import Tree
 from common.workloads import Workload
+from plan import policy
 from measure import callgrind, counting, golden, stats, wall
 from gate import ab, gate, select
 from report import report, results
@@ -227,9 +230,48 @@ def test_gain_one_way_is_loss_the_other(one, other):
 
 def test_the_committed_gates_are_sound():
     gates = gate.load_gates()
-    assert {"pgo", "layout", "bolt", "regression", "removal"} == set(gates.stages)
+    assert {"policy", "pgo", "layout", "bolt", "regression", "removal"} == set(gates.stages)
     assert all(any(row.stage == name and row.role == "primary" for row in gates.rows) for name in gates.stages)
     assert all(row.reason for row in gates.rows)
+
+
+def replayed(time, peak, noise=0.0, over=1.0) -> gate.Evidence:
+    """What a policy changes for two workloads, the first of which counts twice."""
+    def row(time, weight):
+        return {"before": {"time_us": 100.0, "peak_bytes": 1000, "byte_operations": 50}, "weight": weight,
+                "after": {"time_us": 100 * time, "peak_bytes": 1000 * peak, "byte_operations": 50 * over},
+                "noise": {"time_us": noise, "peak_bytes": 0.0, "byte_operations": 0.0}}
+
+    return gate.Evidence({}, {}, replays={"note": "by replay of 'x'", "workloads": {"a": row(time, 2), "b": row(1, 1)}})
+
+
+@pytest.mark.parametrize("figures, verdict, accepted", [
+    ((0.9, 1.0), "GO", True), ((0.9, 1.015), "GO", True), ((0.9, 1.03), "NO-GO", False), ((1.05, 0.9), "NO-GO", False),
+    ((1.0, 0.95), "GO", True), ((0.99, 1.0), "NEUTRAL", False), ((1.0, 1.0), "NEUTRAL", False),
+    ((0.9, 1.0, 0.2), "NEUTRAL", False), ((1.0, 1.0, 0.0, 0.9), "GO", True), ((1.0, 1.0, 0.0, 1.05), "NO-GO", False)])
+def test_a_policy_must_gain(figures, verdict, accepted):
+    """By replay, each figure a guard of the others, what is within the noise no gain; and neutral is left out."""
+    found = gate.judge("policy", gate.Evidence({}, {}), replayed(*figures), gate.load_gates())
+    assert (found.verdict, found.accepted) == (verdict, accepted)
+    assert "by replay of 'x'" in gate.sentence(found) and "by replay of 'x'" in gate.table(found)
+    assert ("left out as it gains nothing" in gate.sentence(found)) == (verdict == "NEUTRAL")
+    time = next(row for row in gate.as_dict(found, "base")["rows"] if row["metric"] == "time_us")
+    assert time["change"] == pytest.approx(figures[0] ** (2 / 3) - 1) and time["reason"]
+
+
+def test_what_is_let_through_is_what_is_compiled(tmp_path):
+    """The table with the policy's values, or the one of core/; and what a stage is judged against."""
+    here = Tree(tmp_path)
+    here.tuned_table("policy").parent.mkdir(parents=True)
+    here.tuned_table("policy").write_text("tuned")
+    for accepted, text, stage in ((True, "tuned", "policy"), (False, (ROOT / policy.TABLE).read_text(), "base")):
+        files.write_json(here.gate("policy"), {"accepted": accepted})
+        assert select.main(["policy", "--build", str(tmp_path)]) == 0
+        assert here.tuned_table("select").read_text() == text and here.chosen("policy") == stage
+        files.write_json(here.gate("pgo"), {"accepted": False})
+        assert select.main(["compile", "--build", str(tmp_path), "--objects", "a.o"]) == 0
+        assert here.before("pgo") == here.chosen("compile") == stage
+        assert here.select("objects.rsp").read_text() == f"{here.object(stage, 'a.o')}\n"
 
 
 ROW = '[[gate]]\nstage = "s"\nmetric = "m"\nscope = "holdout"\nrole = "guard"\nreason = "r"\nnogo = 0.1\n'
@@ -237,7 +279,7 @@ TABLE = '[[material]]\ninstructions = 1\nreason = "r"\n[[stage]]\nname = "s"\nne
 
 
 @pytest.mark.parametrize("text, message", [
-    (TABLE + ROW.replace('"holdout"', '"hold-out"'), "scope must be one of holdout, train, micro, wall"),
+    (TABLE + ROW.replace('"holdout"', '"hold-out"'), "scope must be one of holdout, train, micro, wall, replay"),
     (TABLE + ROW.replace('stage = "s"', 'stage = "t"'), "stage must be one of s"),
     (TABLE + ROW.replace("nogo = 0.1\n", ""), "a guard row only nogo"),
     (TABLE + ROW.replace('"guard"', '"primary"'), "a primary row needs go and nogo"),

@@ -11,7 +11,7 @@ import pytest
 
 from common import tables
 from common.errors import UserError
-from common.tree import AGAIN, STAGES
+from common.tree import AGAIN, STAGES, Tree
 from common.workloads import Workload
 from plan import library, measure, model, pipeline, plan, train
 from plan.ninja import Edge, render
@@ -28,6 +28,7 @@ PROJECT = Project(
     inputs=(), programs=("bench_w.c",), tests=(), configs=(Config("clang", "tiny"),))
 (CONFIG,) = PROJECT.configs
 OWN = Workload("user1", "train", ("/bin/u",), "your own command: u", own=True)
+WHOLE = dataclasses.replace(PROJECT, workloads=(*PROJECT.workloads, OWN), policy="/p.toml")     # every stage has edges
 
 PGO_CHAIN = """\
 build build/clang-tiny/train/w.profdata | build/clang-tiny/train/w.profdata.json: train | \
@@ -74,7 +75,7 @@ def test_profile_edges_read_like_this():
 
 def test_the_pipeline_is_one_list():
     """The same lines stand in the graph, in that order, and in the document."""
-    edges = plan.plan(dataclasses.replace(PROJECT, workloads=(*PROJECT.workloads, OWN)))
+    edges = plan.plan(WHOLE)
     lines = [stage.line for stage in pipeline.pipeline()]
     assert [edge.comment for edge in edges if edge.comment] == lines
     assert "\n".join(["```", *lines, "```"]) in (ROOT / "docs" / "pipeline.md").read_text()
@@ -82,12 +83,11 @@ def test_the_pipeline_is_one_list():
 
 def test_a_stage_says_what_it_does():
     """What it writes is made by its edges, by the module that it names; what it reads was written before."""
-    project = dataclasses.replace(PROJECT, workloads=(*PROJECT.workloads, OWN))
     template = (ROOT / "build.ninja.in").read_text()
     rules = dict(re.findall(r"^rule (\w+)\n  command = \$python -m ([\w.]+)", template, re.MULTILINE))
     written = set()
     for stage in pipeline.pipeline():
-        edges = stage.edges(project, CONFIG)
+        edges = stage.edges(WHOLE, CONFIG)
         assert not stage.by or stage.by in {rules.get(edge.rule) for edge in edges}, stage.name
         outputs = {name.removeprefix("build/clang-tiny/") for edge in edges
                    for name in edge.outputs + edge.implicit_outputs}
@@ -105,12 +105,54 @@ def test_held_out_workloads_never_train():
         if edge.rule in ("train", "merge", "order", "fdata"):
             assert not any("/h." in name for name in edge.outputs + edge.implicit), edge
     measured = [edge.variables["stage"] for edge in plan.plan(PROJECT) if edge.rule == "measure"]
-    assert sorted(measured) == sorted([*STAGES * 2, AGAIN])     # the latter of what judges, for the noise
+    assert sorted(measured) == sorted([*PROJECT.stages * 2, AGAIN])     # the latter of what judges, for the noise
+
+
+def test_a_policy_is_a_stage():
+    """Of its own, between base and what is trained; without one the graph is what it was."""
+    assert PROJECT.stages == ("base", "pgo", "layout", "bolt") and WHOLE.stages == STAGES
+    without = [edge.text() for edge in plan.plan(PROJECT)]
+    assert not any("policy/" in text or "tuned" in text or "-iquote" in text for text in without)
+    flags = {edge.outputs[0]: edge.variables["flags"] for edge in plan.plan(WHOLE) if edge.rule == "compile"}
+    tuned = {stage: [f"-iquote build/clang-tiny/{room}/tuned" in flags[f"build/clang-tiny/{stage}/core/a.o"]
+                     for room in ("policy", "select")] for stage in ("base", "policy", "train", "pgo")}
+    assert tuned == {"base": [False, False], "policy": [True, False], "train": [False, True], "pgo": [False, True]}
+    (replay,) = [edge for edge in plan.plan(WHOLE) if edge.rule == "replay"]
+    assert {"build/clang-learning/base/libhakmem.so", "build/workload/user1.json"} <= set(replay.implicit)
+
+
+def test_a_policy_that_was_taken_away_is_gone(clone):
+    """Configured with one, then without: nothing of it is taken for this build's."""
+    (clone / "p.toml").write_text("format = 1\n[values]\nretain_mb = 8\n[provenance]\nsource = 'x'\n")
+    done = configure(clone, "--variant=bench_minimal", "--policy=p.toml")
+    assert done.returncode == 0 and "learned with another source of the library" in done.stderr
+    here = Tree(clone / "build" / "clang-bench_minimal")
+    for path in (here.select("policy.json"), here.library("policy")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"stage": "policy", "so": "x"}')
+    assert here.stages == STAGES and here.before("pgo") == "policy" and here.built_stages() == ("policy",)
+    assert configure(clone, "--variant=bench_minimal").returncode == 0
+    assert here.stages == PROJECT.stages and here.before("pgo") == "base" and here.built_stages() == ()
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("format = 1\n[values]\nretain_mb = -1\n", "p.toml:3: retain_mb = -1 is not within 0 to 1048576"),
+    ("format = 1\n[values]\nretain = 1\n", "p.toml:3: unknown parameter 'retain'; valid parameters: purge_delay_ms"),
+    ("format = 1\n", "it sets nothing: the library is built as it is without --policy"),
+])
+def test_bad_policies(clone, text, sentence):
+    """One sentence with the line, exit 2, and the graph is what it was."""
+    (clone / "p.toml").write_text(text)
+    before = (clone / "build.ninja").read_bytes()
+    done = configure(clone, "--variant=bench_minimal", "--policy", "p.toml")
+    assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+    assert (clone / "build.ninja").read_bytes() == before
+    assert configure(clone, "--variant=bench_minimal", "--policy", "gone.toml").returncode == 2
 
 
 def test_no_output_is_made_twice():
-    """Ninja would refuse it; with several configurations too."""
-    project = dataclasses.replace(PROJECT, variants={"tiny": VARIANT, "other": VARIANT},
+    """Ninja would refuse it; with several configurations, and with a policy, too."""
+    project = dataclasses.replace(WHOLE, variants={"tiny": VARIANT, "other": VARIANT},
                                   configs=(CONFIG, Config("gcc", "tiny"), Config("clang", "other")))
     made = [name for edge in plan.plan(project) for name in edge.outputs + edge.implicit_outputs]
     assert len(made) == len(set(made))

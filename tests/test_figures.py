@@ -361,7 +361,7 @@ def test_sides_may_be_stages(tmp_path, monkeypatch):
     assert side.library == tree.library("pgo") and side.label == "pgo of this build"
     with pytest.raises(UserError, match="run `make pgo` first"):
         ab.resolve("bolt", "clang", "x")
-    with pytest.raises(UserError, match="'attic' is no stage; valid stages: base, pgo, layout, bolt, shipped"):
+    with pytest.raises(UserError, match="'attic' is no stage; valid stages: base, policy, pgo, layout, bolt, shipped"):
         ab.resolve("HEAD:attic", "clang", "x")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`make learn` as a tool: what it says about bad input, what it leaves behind, that a kill costs nothing; with a replay
-that is a formula (tests/own/replay.py) and programs that write their traces themselves."""
+that is a formula (tests/own/replay.sh) and programs that write their traces themselves."""
 
 import fcntl
 import os
@@ -11,9 +11,12 @@ import subprocess
 
 import pytest
 
+from common import files
 from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
-from learn import learn, record, replay
+from common.tree import Tree
+from learn import learn, record, replay, show
+from learn.runs import Runs
 from plan import policy
 from tests.programs import wait_until
 from tests.support import ROOT
@@ -21,7 +24,7 @@ from tests.support import ROOT
 NEEDS = ("bench",)
 PYTHON = "/usr/bin/python3"
 LIBRARY = BENCH_PROGRAMS / FORGET
-FAKE = ROOT / "tests" / "own" / "replay.py"
+FAKE = ROOT / "tests" / "own" / "replay.sh"
 WRITES = "import os; open(os.environ['HAKMEM_TRACE'], 'w').write('{}')"
 
 
@@ -29,7 +32,14 @@ WRITES = "import os; open(os.environ['HAKMEM_TRACE'], 'w').write('{}')"
 def place(tmp_path, monkeypatch):
     """A directory for a policy, and the tool's own below it."""
     monkeypatch.setattr(learn, "PLACE", tmp_path / "learn")
+    monkeypatch.setattr(learn, "Runs", counted)
     return tmp_path
+
+
+def counted(*arguments):
+    """Runs that take a fiftieth of a second each, however busy the machine is."""
+    made = Runs(*arguments, clock=lambda: len(made.known) / 50)
+    return made
 
 
 def arguments(place, *more) -> list:
@@ -148,7 +158,7 @@ def test_an_interrupted_run_goes_on(place, number):
         assert number == signal.SIGKILL or "interrupted; the same command goes on from here" in said
         assert not (place / "app.toml").exists()
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place).values
+        assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place)
     finally:
         shutil.rmtree(state.parent, ignore_errors=True)
 
@@ -187,6 +197,24 @@ def test_noise_is_measured():
     before, noise, repetitions = replay.look(Known(), ["w"])
     assert before["w"]["time_us"] == 100 and noise["w"]["time_us"] == pytest.approx(0.05) and repetitions["w"] == 3
     assert replay.spread([1000, 1000, 1000.5]) == 0.0 and replay.spread([0, 0, 0]) == 0.0
+
+
+def test_what_became_of_a_policy(tmp_path, capsys):
+    """Its verdict, held-out figures and parameters; nothing where none was given."""
+    here = Tree(tmp_path / "clang-x")
+    assert show.main(["--build", str(here.root)]) == 0 and capsys.readouterr().out == ""
+    files.write_json(here.select("policy.json"), {"stage": "base", "so": "x"})
+    files.write_json(here.gate("policy"), {"accepted": True, "sentence": "GO: time_us (replay) -40 %; by replay of x"})
+    figures = {"time_us": 2000, "peak_bytes": 1 << 20, "byte_operations": 1 << 30, "events": 10}
+    parameters = [{"name": "thp", "value": 2, "time_us": -0.4, "peak_bytes": 0.01, "byte_operations": 0},
+                  {"name": "thp", "value": 1}, {"name": "gone"}]
+    files.write_json(here.replay, {"parameters": parameters, "workloads": {
+        "held1": {"before": figures, "after": {**figures, "time_us": 1000}}}})
+    assert show.main(["--build", str(here.root)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("clang-x: the policy is compiled in\n  GO: time_us (replay) -40 %; by replay of x\n")
+    assert re.search(r"modelled time, ms +2.00 +1.00 +-50.00 %\n", shown)
+    assert re.search(r"thp +auto +on +-40.00 % +\+1.00 % +0\n", shown) and shown.count("fails") == 3
 
 
 class Stream:

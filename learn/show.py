@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""What became of the policy that a build was given: its verdict, what it changes in held-out runs, and what each of its
+parameters brought where it was learned."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import files
+from common.errors import guard
+from common.paths import ROOT
+from common.tree import GIVEN, Tree
+from learn import table
+from learn.attribute import Part
+from learn.objective import WEIGHED
+from plan import policy
+
+EXAMPLE = "example: python3 -m learn.show --build build/clang-bench_minimal"
+
+
+def parts_of(parameters, rows) -> list:
+    """The rows of a policy file as the table takes them; what another version of the library wrote, or a person, may
+    lack something."""
+    known = {row.name for row in rows}
+    found = []
+    for row in parameters:
+        changes = {name: row.get(name) for name in WEIGHED}
+        whole = all(isinstance(value, int | float) for value in changes.values())
+        if row.get("name") in known and isinstance(row.get("value"), int):
+            found.append(Part(row["name"], row["value"], 0.0, changes if whole else {}))
+    return found
+
+
+def shown(tree: Tree, rows) -> str:
+    """The text; "" where no policy was given."""
+    if not tree.has_policy:
+        return ""
+    verdict = files.read_fields(tree.gate(GIVEN), "sentence", "accepted")
+    replays = files.read_fields(tree.replay, "workloads", "parameters")
+    head = "compiled in" if verdict["accepted"] else "left out"
+    lines = [f"{tree.label}: the policy is {head}", f"  {verdict['sentence']}"]
+    if replays["workloads"]:
+        lines.append(table.columns_head())
+    for name, row in replays["workloads"].items():
+        lines += [name, *table.weighed_lines(row["before"], row["after"])]
+    parts = parts_of(replays["parameters"], rows)
+    return "\n".join([*lines, *(["", "where it was learned", *table.parameter_lines(parts, rows)] if parts else [])])
+
+
+def main(argv) -> int:
+    """Show it for each tree."""
+    parser = argparse.ArgumentParser(prog="learn.show", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--build", type=Path, action="append", required=True, metavar="B", help="a build tree")
+    rows = policy.load_rows(ROOT)
+    for path in parser.parse_args(argv).build:
+        text = shown(Tree(path), rows)
+        print(f"{text}\n" if text else "", end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

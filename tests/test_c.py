@@ -123,11 +123,13 @@ RUNS = planned_runs()
 
 @pytest.fixture(scope="module")
 def outcomes(request):
-    """All selected programs, run side by side; each test waits for its own."""
+    """All selected programs, run side by side; each test waits for its own. Those with the allocator in them first: the
+    explorer and the sanitizers take longest, and one of them at the end would leave the other processors idle."""
     chosen = {item.callspec.id: item.callspec.params["run"] for item in request.session.items
               if item.fspath == request.fspath and hasattr(item, "callspec") and "run" in item.callspec.params}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        futures = {name: pool.submit(execute, *run) for name, run in chosen.items() if program_of(run[0]).exists()}
+        longest_first = sorted(chosen.items(), key=lambda item: item[1][0].kind != "unit")
+        futures = {name: pool.submit(execute, *run) for name, run in longest_first if program_of(run[0]).exists()}
         yield futures
         for future in futures.values():
             future.cancel()

@@ -28,8 +28,6 @@ OF_POLICY = {
     "bigcache_mb": "huge cache of one size",
     "thp": "huge blocks ignore THP",
 }
-# No mechanism yet; and what is compiled in, for which tests/test_policy.py builds libraries.
-WITHOUT_MUTANT = {"thp_from_kb"}
 OF_FEATURES = {
     "purge": "no purge",
     "big_cache": "no huge cache",
@@ -60,7 +58,7 @@ def test_every_option_has_a_mutant():
 def test_every_row_of_the_policy_has_a_mutant_and_is_set_by_a_test():
     text = programs_text()
     for row in policy.load_rows(ROOT):
-        if row.scope == "run" and row.name not in WITHOUT_MUTANT:
+        if row.scope == "run":
             assert OF_POLICY.get(row.name, f"policy without {row.name}") in MUTANTS
             assert f"HAKMEM_{row.name.upper()}=" in text
 

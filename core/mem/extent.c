@@ -339,6 +339,16 @@ static void note_taken(size_t size) HAK_REQUIRES(lock)
     totals.taken++;
 }
 
+/* Tells the system of huge pages for a fresh range, of which a block of `size` bytes is the beginning. */
+static void advise(char *base, size_t bytes, size_t size)
+{
+    const hak_policy_t *policy = hak_policy();
+    if (policy->thp != HAK_THP_AUTO)
+        hak_os_thp(base, bytes, policy->thp == HAK_THP_ON);
+    else if (policy->thp_block_kb != 0 && size >= (size_t)policy->thp_block_kb << 10)
+        hak_os_thp(base, size, true);
+}
+
 /* From the system; what is mapped ahead becomes a free range. `live` bytes were taken so far. */
 static char *map_fresh(size_t size, size_t align, size_t live)
 {
@@ -355,8 +365,7 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         hak_os_unmap(base, bytes);
         return NULL;
     }
-    if (hak_policy()->thp != HAK_THP_AUTO)
-        hak_os_thp(base, bytes, hak_policy()->thp == HAK_THP_ON);
+    advise(base, bytes, size);
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);

@@ -156,6 +156,34 @@ static void scenario_ahead(void)
     dprintf(1, "resident = %ld\n", resident_kib() - before);
 }
 
+// Whether the system was asked for huge pages where the block lies.
+static bool asked_for_huge(const char *block)
+{
+    static char line[512];
+    bool inside = false;
+    bool asked = false;
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    CHECK(smaps != NULL, "no smaps");
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        char *end;
+        const uintptr_t from = strtoul(line, &end, 16);
+        if (end != line && *end == '-') {
+            inside = (uintptr_t)block >= from && (uintptr_t)block < strtoul(end + 1, NULL, 16);
+        }
+        asked |= inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") != NULL;
+    }
+    fclose(smaps);
+    return asked;
+}
+
+static void scenario_pages(void)
+{
+    take(MANY, 1000);
+    dprintf(1, "small = %d\n", asked_for_huge(blocks[MANY - 1]));
+    char *block = malloc(8 << 20);
+    dprintf(1, "block = %d\n", asked_for_huge(block));
+}
+
 static void scenario_signal(void)
 {
     free(malloc(opaque(100)));
@@ -193,6 +221,7 @@ static const scenario_t scenarios[] = {
     {"growth", scenario_growth},     {"ahead", scenario_ahead},
     {"signal", scenario_signal},     {"own_handler", scenario_own_handler},
     {"nothing", scenario_nothing},   {"page", print_page},
+    {"pages", scenario_pages},
 };
 
 static int run_scenario(const char *name)
@@ -274,12 +303,12 @@ typedef struct effect {
 } effect_t;
 
 static const effect_t effects[] = {
-    {"HAKMEM_BIN_FIRST_KB=1024", NULL, "tiny", "blocks_flushed = ", -1},
+    {"HAKMEM_BIN_FIRST_KB=1024", NULL, "mid", "blocks_flushed = ", -1},
     {"HAKMEM_BIN_TINY_KB=1", NULL, "tiny", "refills = ", 1},
     {"HAKMEM_BIN_MID_KB=16", NULL, "mid", "refills = ", 1},
     {"HAKMEM_BIN_RUN_KB=16384", NULL, "runs", "refills = ", -1},
     {"HAKMEM_BIN_BLOCKS=3", NULL, "tiny", "blocks_flushed = ", 1},
-    {"HAKMEM_BIN_GROWTH=1", NULL, "tiny", "blocks_flushed = ", 1},
+    {"HAKMEM_BIN_GROWTH=1", NULL, "mid", "blocks_flushed = ", 1},
     {"HAKMEM_BORROW=0", NULL, "neighbours", "slabs_made = ", 1},
     {"HAKMEM_CARVE_BYTES=16384", NULL, "stay", "refills = ", -1},
     {"HAKMEM_SLAB_BLOCKS=16", NULL, "stay_mid", "slabs_made = ", -1},
@@ -310,6 +339,18 @@ static void test_each_row_changes_what_it_promises(void **state)
         }
     }
     assert_true(good);
+}
+
+static void test_where_huge_pages_are_asked_for(void **state)
+{
+    (void)state;
+    NEEDS(one_of("balanced learning research") && access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0);
+    RUN("pages", NULL);
+    assert_true(told("small = ") == 0 && told("block = ") == 0);
+    RUN("pages", "HAKMEM_THP_FROM_KB=64");
+    assert_true(told("small = ") == 1 && told("block = ") == 0);
+    RUN("pages", "HAKMEM_THP_BLOCK_KB=4096");
+    assert_true(told("small = ") == 0 && told("block = ") == 1);
 }
 
 static char directory[] = "/tmp/hakmem-policy-XXXXXX";
@@ -432,6 +473,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_row_changes_what_it_promises),
+        cmocka_unit_test(test_where_huge_pages_are_asked_for),
         cmocka_unit_test(test_a_file_sets_values_and_the_environment_wins),
         cmocka_unit_test(test_a_bad_file_is_named_once_and_changes_nothing),
         cmocka_unit_test(test_the_policy_in_force_is_written),

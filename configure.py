@@ -143,14 +143,15 @@ def load(arguments):
     toolchains = choose([arguments.toolchain], model.TOOLCHAINS, "toolchain")
     configs = tuple(Config(toolchain, name) for toolchain in toolchains for name in names)
     chosen, rows = all_workloads(arguments)
-    needed = {name for row in chosen for name in row.inputs}
-    inputs = workloads.load_inputs(ROOT)
-    for name in sorted(needed - {row.name for row in inputs}):
+    inputs, recordings = workloads.load_inputs(ROOT), workloads.load_recordings(ROOT)
+    needed = {name for row in (*chosen, *recordings) for name in row.inputs}
+    for name in sorted(needed - {row.name for row in (*inputs, *recordings)}):
         raise UserError(f"bench/workloads.toml: no [[input]] makes '{name}'; valid inputs: "
                         f"{', '.join(row.name for row in inputs)}")
     programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c")))
     repeat = repeated(arguments.repeat, configs)
     project = Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
+                      recordings=recordings,
                       programs=programs, configs=configs,
                       tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),
                       repeat=repeat, policy=given_policy(arguments, repeat))

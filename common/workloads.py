@@ -11,16 +11,19 @@ from common.errors import UserError
 
 ROLES = ("train", "holdout")
 RESOLVED = "build/workload/{name}.run.json"     # which program an own command really runs (pgo/resolve.py)
+REPLAY = "{bench}/bench_replay"
 CHOICE = "build/workloads.json"    # what configure.py was told: {"selected": names, "own": rows}
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One program run. `command` is an argv; {bench}, {inputs} and {root} stand for directories."""
+    """One program run. `command` is an argv; {bench}, {inputs} and {root} stand for directories. In its place there may
+    be a trace (docs/trace.md), which bench_replay executes: a recording of the table, or a path."""
     name: str
     role: str
-    command: tuple[str, ...]
-    sentence: str
+    command: tuple[str, ...] = ()
+    sentence: str = ""
+    trace: str = ""
     weight: int = 1                 # in the profile merge and in geometric means
     inputs: tuple[str, ...] = ()    # files of build/inputs
     env: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +52,35 @@ class Input:
     generator: str
 
 
+@dataclass(frozen=True)
+class Recording:
+    """One trace of build/inputs: a program run under the variant that records."""
+    name: str
+    command: tuple[str, ...]
+    sentence: str
+    inputs: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    package: str = ""
+
+    def workload(self) -> Workload:
+        """As something that is run."""
+        return Workload(self.name, ROLES[0], self.command, self.sentence, inputs=self.inputs, env=self.env)
+
+
+def _with_command(row: Workload, recordings, where) -> Workload:
+    """A row whose trace is a command."""
+    if not row.trace:
+        return row
+    if row.command:
+        raise UserError(f"{where}: workload '{row.name}' has a command and a trace, whose command is bench_replay")
+    if "/" in row.trace:
+        return dataclasses.replace(row, command=(REPLAY, row.trace))
+    if row.trace not in recordings:
+        raise UserError(f"{where}: workload '{row.name}': no [[recording]] makes '{row.trace}'; valid recordings: "
+                        f"{', '.join(recordings) or 'none'}; a file is given with its directory")
+    return dataclasses.replace(row, command=(REPLAY, f"{{inputs}}/{row.trace}"), inputs=(*row.inputs, row.trace))
+
+
 def _check(row: Workload, where: str) -> Workload:
     if row.role not in ROLES:
         raise UserError(f"{where}: workload '{row.name}': role must be one of {', '.join(ROLES)}, not '{row.role}'")
@@ -58,13 +90,26 @@ def _check(row: Workload, where: str) -> Workload:
         raise UserError(f"{where}: workload '{row.name}': timeout must be at least 1 s, not {row.timeout}")
     if not row.command:
         raise UserError(f"{where}: workload '{row.name}': command is empty")
+    if not row.sentence:
+        raise UserError(f"{where}: workload '{row.name}': sentence is empty")
     return row
 
 
 def load_table(root) -> tuple:
     """The rows of bench/workloads.toml alone."""
     path = Path(root) / "bench" / "workloads.toml"
-    return tuple(_check(row, path) for row in _rows(path, "workload", Workload))
+    recordings = [row.name for row in load_recordings(root)]
+    return tuple(_check(_with_command(row, recordings, path), path) for row in _rows(path, "workload", Workload))
+
+
+def load_recordings(root) -> tuple:
+    """The [[recording]] rows of bench/workloads.toml."""
+    path = Path(root) / "bench" / "workloads.toml"
+    rows = _rows(path, "recording", Recording)
+    for row in rows:
+        if not row.command:
+            raise UserError(f"{path}: recording '{row.name}': command is empty")
+    return rows
 
 
 def load_inputs(root) -> tuple:
@@ -74,8 +119,8 @@ def load_inputs(root) -> tuple:
 
 def _rows(path, key, cls):
     for name in tables.parse(path):
-        if name not in ("workload", "input"):
-            raise UserError(f"{path}: unknown table '{name}'; valid tables: input, workload")
+        if name not in ("workload", "input", "recording"):
+            raise UserError(f"{path}: unknown table '{name}'; valid tables: input, recording, workload")
     return tables.load(path, key, cls)
 
 

@@ -70,7 +70,8 @@ def plan(project) -> list:
         edges += config_edges(project, config)
     for config in every_config(project):
         edges += [] if config in project.configs else library.base_edges(project, config)
-    edges += programs.program_edges(project) + programs.input_edges(project) + programs.resolve_edges(project)
+    edges += programs.program_edges(project) + programs.input_edges(project) + programs.record_edges(project)
+    edges += programs.resolve_edges(project)
     edges += tests.test_edges(project)
     if not project.repeat:
         edges.append(report_edge(project))

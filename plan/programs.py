@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Edges of what the library is measured by: benchmark programs, what is preloaded beside it, inputs, own commands."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from common.tree import Tree
 from common.workloads import RESOLVED
 from plan.ninja import Edge
 from plan.project import FORGET, STEADY, WITNESS, compiler
 
 
+RECORDER = "clang-learning"
 REPLAY = tuple(f"bench/programs/replay_{part}.c" for part in ("trace", "model", "stat"))
 
 REPLAY_HEADER = ("bench/programs/replay.h",)
@@ -44,6 +46,14 @@ def input_edges(project) -> list:
     """Generated inputs."""
     return [Edge((f"build/inputs/{row.name}",), "input", implicit=("bench/inputs.py",),
                  variables={"generator": row.generator}) for row in project.inputs]
+
+
+def record_edges(project) -> list:
+    """Traces: their programs, run under the variant that records."""
+    library = Tree(Path("build") / RECORDER).library("base")
+    return [Edge((f"build/inputs/{row.name}",), "record",
+                 implicit=(library, *(f"build/inputs/{name}" for name in row.inputs), "common/record.py"),
+                 variables={"recording": row.name, "so": library}) for row in project.recordings]
 
 
 def resolve_edges(project) -> list:

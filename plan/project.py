@@ -27,6 +27,7 @@ class Project:
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
     policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
+    recordings: tuple = ()  # traces of build/inputs
 
     @property
     def stages(self) -> tuple:

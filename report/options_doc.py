@@ -72,7 +72,7 @@ def parse(text: str) -> list:
     for match in _TEXT.finditer(text):
         found.append(Option(match.start(), match.group(1), "a text", "-", match.group(2)))
     if len(found) != len(_ROW.findall(text)):
-        raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE nor a TEXT of the documented form")
+        raise UserError(f"{TABLE.name} has a row that is no OPTION, CHOICE or TEXT of the documented form")
     return sorted(found, key=lambda option: option.at)
 
 

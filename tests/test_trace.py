@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
+from common import launch, record, workloads
+from common.errors import Failure, UserError
 from common.paths import BUILD
 from common.proc import run
+from plan import programs
+from plan.project import Project
 from tests import trace_reader
 from tests.support import ROOT, brought_up_to_date, needs
 from tests.test_faults import mounted
@@ -21,11 +25,12 @@ from tests.test_faults import mounted
 LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
 OTHER = BUILD / "clang-bench_minimal" / "base" / "libhakmem.so"
 REPLAY = BUILD / "bench" / "bench_replay"
-RUNS = ("api_errno", "api_malloc", "api_realloc", "api_aligned", "api_calloc", "life_fork_threaded", "life_fork_handlers",
-        "life_raw_fork", "life_signals_threads", "life_thread_ends", "life_key_destructors", "life_closed_descriptors",
-        "life_small_stacks", "life_early_and_late", "life_cancelled", "life_no_proc", "stress_fork_storm", "stress_remote_free")
-NEEDS = ("build/clang-learning/base/libhakmem.so", "build/clang-bench_minimal/base/libhakmem.so", "build/bench/bench_replay",
-         *(f"build/tests/{name}" for name in RUNS))
+RUNS = ("api_errno", "api_malloc", "api_realloc", "api_aligned", "api_calloc", "life_fork_threaded",
+        "life_fork_handlers", "life_raw_fork", "life_signals_threads", "life_thread_ends", "life_key_destructors",
+        "life_closed_descriptors", "life_small_stacks", "life_early_and_late", "life_cancelled", "life_no_proc",
+        "stress_fork_storm", "stress_remote_free")
+LIBRARIES = tuple(f"build/clang-{variant}/base/libhakmem.so" for variant in ("learning", "bench_minimal", "balanced"))
+NEEDS = (*LIBRARIES, "build/bench/bench_replay", *(f"build/tests/{name}" for name in RUNS))
 KINDS = ("malloc", "calloc", "aligned", "realloc")
 
 
@@ -37,8 +42,8 @@ def program(tmp_path_factory):
             pytest.skip(f"{so} is not built: ninja matrix")
         brought_up_to_date(so)
     out = tmp_path_factory.mktemp("traced") / "traced"
-    run([needs("gcc", "gcc"), "-O1", "-fno-builtin", "-pthread", "-Wall", "-Wextra", "-Werror", ROOT / "tests/trace/traced.c",
-         "-o", out])
+    run([needs("gcc", "gcc"), "-O1", "-fno-builtin", "-pthread", "-Wall", "-Wextra", "-Werror",
+         ROOT / "tests/trace/traced.c", "-o", out])
     return out
 
 
@@ -47,11 +52,23 @@ def environment(so, trace, **more) -> dict:
     return {"PATH": "/usr/bin:/bin", "LD_PRELOAD": str(so), "HAKMEM_TRACE": str(trace), **more}
 
 
+def finished(argv, place, env):
+    """A program's run."""
+    return subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=100, check=False)
+
+
+def waiting(program, path):
+    """A program that has taken blocks, and waits for a word."""
+    begun = subprocess.Popen([program, "wait"], env=environment(LIBRARY, path), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    assert begun.stdout.readline() == "ready\n"
+    return begun
+
+
 def traced(program, way, place, expect=0, **more):
     """Runs a way; returns (finished process, path of the trace)."""
     path = place / "t.trace"
-    done = subprocess.run([program, way], env=environment(LIBRARY, path, **more), cwd=place, capture_output=True, text=True,
-                          timeout=100, check=False)
+    done = finished([program, way], place, environment(LIBRARY, path, **more))
     assert done.returncode == expect, done.stderr
     return done, path
 
@@ -203,15 +220,13 @@ def test_handlers_that_allocate(program, tmp_path):
 
 def test_two_processes_at_one_file(program, tmp_path):
     path = tmp_path / "t.trace"
-    with subprocess.Popen([program, "wait"], env=environment(LIBRARY, path), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as first:
-        assert first.stdout.readline() == "ready\n"
+    with waiting(program, path) as first:
         done, _path = traced(program, "kinds", tmp_path)
         first.communicate("x", timeout=30)
     others = sorted(tmp_path.glob("t.trace.*"))
     assert len(others) == 1
-    assert done.stderr == f"hakmem: warning: HAKMEM_TRACE={path}: process {first.pid} writes this file; this one writes " \
-        f"{others[0]}\n"
+    assert done.stderr == (f"hakmem: warning: HAKMEM_TRACE={path}: process {first.pid} writes this file; this one "
+                           f"writes {others[0]}\n")
     assert agree(path).sizes("malloc") == list(range(7000, 7300)) and agree(others[0]).sizes("calloc") == [7007]
 
 
@@ -235,8 +250,7 @@ def test_no_file_of_ours(program, tmp_path, what):
         os.mkfifo(path)
     else:
         path = tmp_path / "no" / "t.trace"
-    done = subprocess.run([program, "kinds"], env=environment(LIBRARY, path), cwd=tmp_path, capture_output=True, text=True,
-                          timeout=60, check=False)
+    done = finished([program, "kinds"], tmp_path, environment(LIBRARY, path))
     assert done.returncode == 0
     assert done.stderr.startswith(f"hakmem: warning: HAKMEM_TRACE={path}: it is no ")
     assert done.stderr.endswith(": nothing is recorded\n") and done.stderr.count("\n") == 1
@@ -246,9 +260,7 @@ def test_no_file_of_ours(program, tmp_path, what):
 def test_the_file_is_moved_away(program, tmp_path):
     """Nobody else's file is written to: the recording ends."""
     path = tmp_path / "t.trace"
-    with subprocess.Popen([program, "wait"], env=environment(LIBRARY, path), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as first:
-        assert first.stdout.readline() == "ready\n"
+    with waiting(program, path) as first:
         path.rename(tmp_path / "kept")
         path.write_text("precious")
         first.communicate("x", timeout=30)
@@ -256,8 +268,7 @@ def test_the_file_is_moved_away(program, tmp_path):
 
 
 def test_a_relative_name(program, tmp_path):
-    done = subprocess.run([program, "kinds"], env=environment(LIBRARY, "t.trace"), cwd=tmp_path, capture_output=True,
-                          text=True, timeout=60, check=False)
+    done = finished([program, "kinds"], tmp_path, environment(LIBRARY, "t.trace"))
     assert done.returncode == 0 and agree(tmp_path / "t.trace").end == 1
 
 
@@ -268,17 +279,17 @@ def test_recorded_programs_keep_their_promises(program, tmp_path, name):
     """errno, forks, signals, ends of threads: the tests of these pass while they are recorded."""
     del program
     path = tmp_path / "t.trace"
-    done = subprocess.run([BUILD / "tests" / name], env=environment(LIBRARY, path), cwd=tmp_path, capture_output=True,
-                          text=True, timeout=100, check=False)
+    done = finished([BUILD / "tests" / name], tmp_path, environment(LIBRARY, path))
     assert done.returncode in (0, 77), done.stderr + done.stdout
     for trace in sorted(tmp_path.glob("t.trace*"))[:20]:
         replayed(trace, "--check")
 
 
 REAL = {
-    "python3": (["/usr/bin/python3", "-S", "-c", "import json; print(json.dumps({i: 'x' * i for i in range(300)})[-40:])"],
-                {"PYTHONMALLOC": "malloc"}),
-    "git": (["/usr/bin/git", "-c", "safe.directory=*", "-C", str(ROOT), "log", "-3", "--stat"], {"HOME": "/nonexistent"}),
+    "python3": (["/usr/bin/python3", "-S", "-c",
+                 "import json; print(json.dumps({i: 'x' * i for i in range(300)})[-40:])"], {"PYTHONMALLOC": "malloc"}),
+    "git": (["/usr/bin/git", "-c", "safe.directory=*", "-C", str(ROOT), "log", "-3", "--stat"],
+            {"HOME": "/nonexistent"}),
     "sh": (["/bin/sh", "-c", "for i in 1 2 3; do echo $i | tr 1 2; done; (exec ls /)"], {}),
 }
 
@@ -289,10 +300,9 @@ def test_real_programs(program, tmp_path, name):
     del program
     argv, env = REAL[name]
     needs(Path(argv[0]).name, Path(argv[0]).name)
-    plain = subprocess.run(argv, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, timeout=60, check=True)
-    done = subprocess.run(argv, env=environment(LIBRARY, tmp_path / "t.trace", **env), cwd=tmp_path, capture_output=True,
-                          timeout=60, check=True)
-    assert (done.stdout, done.stderr) == (plain.stdout, plain.stderr)
+    plain = finished(argv, tmp_path, {"PATH": "/usr/bin:/bin", **env})
+    done = finished(argv, tmp_path, environment(LIBRARY, tmp_path / "t.trace", **env))
+    assert plain.returncode == 0 and (done.stdout, done.stderr) == (plain.stdout, plain.stderr)
     found = sorted(tmp_path.glob("t.trace*"))
     assert found
     for path in found:
@@ -302,10 +312,10 @@ def test_real_programs(program, tmp_path, name):
 def test_other_variants_say_who_can(program, tmp_path):
     path = tmp_path / "t.trace"
     balanced = BUILD / "clang-balanced" / "base" / "libhakmem.so"
-    done = subprocess.run([program, "kinds"], env=environment(balanced, path), capture_output=True, text=True, check=True)
-    assert done.stderr == (f"hakmem: warning: HAKMEM_TRACE={path} changes nothing: this library is the variant balanced; the "
-                           "variants that can do it: learning and research\n")
-    assert not path.exists()
+    done = finished([program, "kinds"], tmp_path, environment(balanced, path))
+    assert done.stderr == (f"hakmem: warning: HAKMEM_TRACE={path} changes nothing: this library is the variant "
+                           "balanced; the variants that can do it: learning and research\n")
+    assert done.returncode == 0 and not path.exists()
 
 
 # --- replay -----------------------------------------------------------------------------------------------------------
@@ -386,7 +396,7 @@ def sample(program, tmp_path_factory):
     strategies.tuples(strategies.integers(0, 3999), strategies.integers(0, 255)), max_size=8),
     length=strategies.integers(0, 4000), cut=strategies.booleans())
 def test_mutated_traces_never_crash(sample, tmp_path_factory, which, changes, length, cut):
-    """Whatever stands in the file: read, or refused with a sentence. What can be read is executed with little memory."""
+    """Whatever stands in the file: read, or refused with a sentence. What can be read is executed."""
     data = bytearray(sample[which])
     for at, value in changes:
         if at < len(data):
@@ -397,7 +407,69 @@ def test_mutated_traces_never_crash(sample, tmp_path_factory, which, changes, le
     path = tmp_path_factory.getbasetemp() / "mutated"
     path.write_bytes(data)
     for words in (("--check",), ("--stat",), ("--touch=none", "--json")):
-        done = subprocess.run(["prlimit", "--as=4000000000", "--", REPLAY, path, *words], capture_output=True, text=True,
-                              timeout=60, check=False)
+        done = finished(["prlimit", "--as=4000000000", "--", REPLAY, path, *words], path.parent, {})
         assert done.returncode in (0, 2), done.stderr
         assert done.returncode == 0 or done.stderr.count("\n") == 1
+
+
+# --- as workloads -----------------------------------------------------------------------------------------------------
+
+TABLE = """
+[[workload]]
+name = "service"
+role = "{role}"
+{what}
+sentence = "what a service asked of malloc"
+
+[[recording]]
+name = "true.trace"
+command = ["/bin/true"]
+sentence = "a program that does nothing"
+"""
+
+
+def rows_of(tmp_path, what, role="train") -> tuple:
+    """The workloads of a table."""
+    (tmp_path / "bench").mkdir(exist_ok=True)
+    (tmp_path / "bench" / "workloads.toml").write_text(TABLE.format(role=role, what=what))
+    return workloads.load_table(tmp_path)
+
+
+@pytest.mark.parametrize("role", workloads.ROLES)
+def test_a_trace_is_a_workload(program, tmp_path, role):
+    """Its command is bench_replay, under whatever library is judged."""
+    _done, path = traced(program, "threads", tmp_path)
+    (row,) = rows_of(tmp_path, f'trace = "{path}"', role)
+    assert row.command == ("{bench}/bench_replay", str(path)) and row.programs() == ("bench_replay",)
+    assert launch.launch(row, OTHER).returncode == 0
+    (row,) = rows_of(tmp_path, 'trace = "true.trace"', role)
+    assert row.command == ("{bench}/bench_replay", "{inputs}/true.trace") and row.inputs == ("true.trace",)
+
+
+def test_the_edge_of_a_recording(tmp_path):
+    """It needs the library that records, and what the program reads."""
+    rows_of(tmp_path, 'trace = "true.trace"')
+    project = Project({}, (), (), (), (), (), recordings=workloads.load_recordings(ROOT))
+    (edge,) = programs.record_edges(project)
+    assert edge.outputs == ("build/inputs/lua.trace",) and edge.variables["recording"] == "lua.trace"
+    assert {"build/inputs/lua_mix.lua", "build/clang-learning/base/libhakmem.so"} <= set(edge.implicit)
+
+
+@pytest.mark.parametrize("what, sentence", [
+    ('trace = "gone.trace"', "no \\[\\[recording\\]\\] makes 'gone.trace'; valid recordings: true.trace"),
+    ('trace = "true.trace"\ncommand = ["x"]', "has a command and a trace"), ("", "command is empty")])
+def test_a_row_that_is_wrong(tmp_path, what, sentence):
+    with pytest.raises(UserError, match=sentence):
+        rows_of(tmp_path, what)
+
+
+def test_a_recording_is_made(program, tmp_path):
+    """By its program, whose trace must be whole."""
+    out = tmp_path / "made.trace"
+    row = workloads.Recording("made.trace", (str(program), "kinds"), "s").workload()
+    record.record(row, LIBRARY, out)
+    assert agree(out).sizes("calloc") == [7007]
+    with pytest.raises(Failure, match="recorded nothing of 'made.trace'"):
+        record.record(row, OTHER, out)
+    with pytest.raises(Failure, match="is not whole: its program must end by exit"):
+        record.record(workloads.Recording("made.trace", (str(program), "quick"), "s").workload(), LIBRARY, out)

@@ -5,8 +5,8 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KINDS = {1: "thread", 2: "begin", 3: "end", 4: "object", 5: "site", 6: "malloc", 7: "calloc", 8: "aligned", 9: "realloc",
-         10: "free", 11: "born"}
+KINDS = dict(enumerate(("thread", "begin", "end", "object", "site", "malloc", "calloc", "aligned", "realloc", "free",
+                        "born"), 1))
 FIELDS = {"thread": ("thread",), "site": ("object", "offset"), "malloc": ("site", "size"), "calloc": ("site", "size"),
           "aligned": ("site", "size", "align"), "realloc": ("site", "size", "block"), "free": ("block",),
           "born": ("size", "align")}
@@ -78,7 +78,8 @@ def read_header(data):
     """(Trace without events, where they begin)."""
     if data[:8] != b"HAKTRACE" or len(data) < 64:
         raise Damaged("it does not begin as a trace")
-    version, length, flags, end, size, events, lost, process, _parent, _started = struct.unpack_from("<IIIIQQQIIQ", data, 8)
+    fields = struct.unpack_from("<IIIIQQQIIQ", data, 8)
+    version, length, flags, end, size, events, lost, process, _parent, _started = fields
     if version != 1 or length > len(data):
         raise Damaged("version or length")
     strings, at = [], 64
@@ -94,7 +95,11 @@ def read_header(data):
 
 def read(path: Path) -> Trace:
     """All of a file."""
-    data = Path(path).read_bytes()
+    return parse(Path(path).read_bytes())
+
+
+def parse(data: bytes) -> Trace:
+    """The same of its bytes."""
     trace, first = read_header(data)
     source = _Bytes(data[:trace.bytes] if trace.end else data, first)
     state = {"thread": 0, "threads": 0, "ended": set(), "free": [], "fresh": 0, "live": 0}

@@ -109,9 +109,11 @@ static void read_all(trace_t *trace)
     trace_rewind(trace, &cursor);
     while (trace_next(&cursor, &event) > 0) {
         if (event.kind == TRACE_SITE) {
-            seen.places[++sites] = (place_t){.number = sites, .object = event.block, .offset = event.size};
+            sites++;
+            seen.places[sites] = (place_t){.number = sites, .object = event.block, .offset = event.size};
         } else if (event.kind == TRACE_OBJECT) {
-            seen.objects[++objects] = (object_t){event.size, event.block};
+            objects++;
+            seen.objects[objects] = (object_t){event.size, event.block};
         } else {
             look(trace, &event);
         }

@@ -148,8 +148,8 @@ void hak_record_start(void)
 {
     hak_watch = HAK_HISTOGRAM && hak_options()->size_hist;
     hak_watch_frees = !HAK_HARDEN && hak_options()->safe_free;
-    const char *name = hak_options()->trace;
-    if (!HAK_RECORD || name == NULL || *name == 0)
+    const char *name = HAK_RECORD ? hak_options()->trace : NULL;
+    if (name == NULL || *name == 0)
         return;
     if (!hak_sink_begin(&sink, name, (uint64_t)hak_options()->trace_mb << 20))
         return;

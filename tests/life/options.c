@@ -21,6 +21,7 @@ enum {
     KEPT = 48 << 10,  // KiB of 64 MiB: as good as all
     GIVEN = 20 << 10, // KiB: as good as nothing
     SIZED = 5000,
+    CALLS = 200000,
 };
 
 #define NEVER   "HAKMEM_PURGE_DELAY_MS=3600000"
@@ -165,6 +166,14 @@ static void scenario_moves(void)
     free(moved);
 }
 
+// So many calls that their record is longer than a MiB.
+static void scenario_calls(void)
+{
+    for (int i = 0; i < CALLS; i++) {
+        free((void *)opaque((size_t)malloc((size_t)i % 1000)));
+    }
+}
+
 static void scenario_nothing(void) {}
 
 typedef struct scenario {
@@ -173,10 +182,9 @@ typedef struct scenario {
 } scenario_t;
 
 static const scenario_t scenarios[] = {
-    {"pool", scenario_pool},         {"big", scenario_big},
-    {"pages", scenario_pages},       {"counts", scenario_counts},
-    {"events", scenario_events},     {"fatal", scenario_fatal},
-    {"interior", scenario_interior}, {"moves", scenario_moves},
+    {"pool", scenario_pool},         {"big", scenario_big},       {"pages", scenario_pages},
+    {"counts", scenario_counts},     {"events", scenario_events}, {"fatal", scenario_fatal},
+    {"interior", scenario_interior}, {"moves", scenario_moves},   {"calls", scenario_calls},
     {"nothing", scenario_nothing},   {"page", print_page},
 };
 
@@ -421,6 +429,48 @@ static void test_a_fatal_error_tells_the_last_events(void **state)
     assert_null(strstr(text, "hakmem: trace:"));
 }
 
+// The header of a trace (docs/trace.md); `length` becomes the file's.
+static uint64_t header_of(const char *path, size_t at, unsigned bytes, off_t *length)
+{
+    unsigned char head[64] = {0};
+    uint64_t value = 0;
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(file >= 0 && read(file, head, sizeof head) == sizeof head &&
+                memcmp(head, "HAKTRACE", 8) == 0);
+    *length = lseek(file, 0, SEEK_END);
+    close(file);
+    for (unsigned i = bytes; i > 0; i--) {
+        value = value << 8 | head[at + i - 1];
+    }
+    return value;
+}
+
+static void test_the_recording(void **state)
+{
+    (void)state;
+    char path[64], setting[96];
+    off_t length;
+    snprintf(path, sizeof path, "/tmp/life_options.%d.trace", (int)getpid());
+    snprintf(setting, sizeof setting, "HAKMEM_TRACE=%s", path);
+    unlink(path);
+    RUN("calls", setting);
+    if (!has_histogram()) {
+        assert_int_equal(access(path, F_OK), -1);
+        assert_true(!has_options() ||
+                    strstr(text, "the variants that can do it: learning and research") != NULL);
+        return;
+    }
+    assert_string_equal(text, "");
+    assert_int_equal(header_of(path, 20, 4, &length), 1);                          // with the program
+    assert_in_range(header_of(path, 32, 8, &length), 2 * CALLS, 2 * CALLS + 1000); // each malloc, each free
+    assert_true(length > MIB);
+    RUN("calls", setting, "HAKMEM_TRACE_MB=1");
+    assert_string_equal(text, "");
+    assert_int_equal(header_of(path, 20, 4, &length), 2); // at the limit
+    assert_true(length <= MIB && length > MIB - 10000);
+    unlink(path);
+}
+
 static void test_safe_free(void **state)
 {
     (void)state;
@@ -485,6 +535,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_histogram),
         cmocka_unit_test(test_the_ring_of_events),
         cmocka_unit_test(test_a_fatal_error_tells_the_last_events),
+        cmocka_unit_test(test_the_recording),
         cmocka_unit_test(test_safe_free),
         cmocka_unit_test(test_checks_move_every_realloc),
         cmocka_unit_test(test_names_are_answered_once),

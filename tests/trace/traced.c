@@ -203,7 +203,8 @@ static int way_signals(void)
 {
     struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     const struct itimerval every = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
-    on_tick(0); // from now on, both sizes are in their bins: nothing else than the recording can be in the way
+    on_tick(
+        0); // from now on, both sizes are in their bins: nothing else than the recording can be in the way
     take(0, 1);
     give(0, 1);
     sigaction(SIGALRM, &action, NULL);

@@ -125,6 +125,6 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
 
 __attribute__((destructor)) static void library_unloaded(void)
 {
-    if (HAK_STATS && hak_policy()->stats_dump)
+    if (HAK_STATS && hak_options()->stats_dump)
         hak_stats_write(STDERR_FILENO, false);
 }

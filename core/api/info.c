@@ -167,8 +167,9 @@ static void retain(int bytes)
 {
     uint32_t most_mb = 1u << 20;
     uint32_t mb = bytes < 0 ? most_mb : ((uint32_t)bytes + (1u << 20) - 1) >> 20;
-    if (HAK_OPTIONS) /* relaxed: a thread that purges goes by the old value or the new one */
-        __atomic_store_n(&hak_policy_live.retain_mb, mb, __ATOMIC_RELAXED);
+    hak_policy_t next = *hak_policy();
+    next.retain_mb = mb;
+    hak_policy_publish_from(&next, HAK_FROM_PROGRAM);
 }
 
 int mallopt(int parameter, int value)

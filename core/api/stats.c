@@ -28,7 +28,8 @@ static void line(page_t *page, const char *name, uint64_t value, const char *uni
 
 static void write_options(page_t *page)
 {
-    static const char *const origins[] = {"default", "mode", "environment"};
+    static const char *const origins[] = {"default", "mode",    "file",
+                                          "environment", "program", "learner"};
     for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
         hak_option_view_t view = hak_options_view(i);
         if (view.compiled_in)

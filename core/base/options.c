@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c: environment -> policy. Precedence: default < mode < single option. Single thread, before the first
- * allocation; read-only afterwards. */
+/* options.c: environment -> switches and policy. Precedence: default < mode < single option. Single thread, before the
+ * first allocation; read-only afterwards. */
 #include "base/options.h"
 
 #include "base/message.h"
 
 #include <string.h>
 
-hak_policy_t hak_policy_live = {
+hak_options_t hak_options_live = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
 #define CHOICE(field, name, words, value, sentence)           .field = (value),
 #include "base/options.def"
@@ -15,27 +15,54 @@ hak_policy_t hak_policy_live = {
 #undef CHOICE
 };
 
+/* A row of either table. */
 typedef struct option {
-    const char *name;
+    char name[HAK_OPTION_NAME];
     const char *words; /* of a choice, joined by '|'; NULL for a number */
     const char *unit;
     const char *sentence;
-    size_t field; /* offset in hak_policy_t */
+    size_t field; /* offset in hak_options_t */
     uint32_t low, high;
+    bool run; /* can be set here */
 } option_t;
 
-static const option_t options[] = {
+static const option_t switches[] = {
 #define OPTION(field, name, low, high, value, unit, sentence)                                                \
-    {name, NULL, unit, sentence, offsetof(hak_policy_t, field), low, high},
+    {name, NULL, unit, sentence, offsetof(hak_options_t, field), low, high, true},
 #define CHOICE(field, name, words, value, sentence)                                                          \
-    {name, words, "", sentence, offsetof(hak_policy_t, field), 0, 0},
+    {name, words, "", sentence, offsetof(hak_options_t, field), 0, 0, true},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
 };
-#define OPTIONS (sizeof options / sizeof options[0])
+#define SWITCHES (sizeof switches / sizeof switches[0])
+#define OPTIONS  (HAK_POLICIES + SWITCHES) /* the rows of the policy come first */
 
+/* What the policy is going to be, and why. */
+static hak_policy_t first;
 static hak_origin_t origins[OPTIONS];
+
+/* The environment's name of a row of the policy: its own in capitals. */
+static option_t policy_option(size_t index)
+{
+    const hak_policy_row_t *row = &hak_policy_rows[index];
+    option_t option = {.name = "HAKMEM_",
+                       .words = strchr(row->unit, '|') != NULL ? row->unit : NULL,
+                       .unit = row->unit,
+                       .sentence = row->sentence,
+                       .low = row->low,
+                       .high = row->high,
+                       .run = row->run};
+    size_t at = strlen(option.name);
+    for (const char *from = row->name; *from != 0 && at < sizeof option.name - 1; from++)
+        option.name[at++] = (char)(*from >= 'a' && *from <= 'z' ? *from - 'a' + 'A' : *from);
+    return option;
+}
+
+static option_t option_at(size_t index)
+{
+    return index < HAK_POLICIES ? policy_option(index) : switches[index - HAK_POLICIES];
+}
 
 /* What a mode changes, and which variant has what it asks for. */
 typedef struct mode {
@@ -83,13 +110,15 @@ static const need_t *missing_need(const char *option)
 
 static uint32_t *value_of(size_t index)
 {
-    return (uint32_t *)(void *)((char *)&hak_policy_live + options[index].field);
+    return index < HAK_POLICIES ? hak_policy_value(&first, index)
+                                : (uint32_t *)(void *)((char *)&hak_options_live +
+                                                       switches[index - HAK_POLICIES].field);
 }
 
 static void set_by_mode(const char *name, uint32_t value)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
-        if (strcmp(options[i].name, name) != 0)
+        if (strcmp(option_at(i).name, name) != 0)
             continue;
         *value_of(i) = value;
         origins[i] = HAK_FROM_MODE;
@@ -168,13 +197,15 @@ static bool parse_choice(const char *text, const char *words, uint32_t *choice)
     return false;
 }
 
-static void read_option(size_t index, const char *text)
+static void read_option(size_t index, const option_t *option, const char *text)
 {
-    const option_t *option = &options[index];
     uint32_t value = 0;
     if (text == NULL)
         return;
-    if (option->words != NULL && !parse_choice(text, option->words, &value)) {
+    if (!option->run) {
+        hak_warn("%s=%s: compiled in, configure.py --policy=FILE sets it; using %u", option->name, text,
+                 (uint64_t)*value_of(index));
+    } else if (option->words != NULL && !parse_choice(text, option->words, &value)) {
         hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words,
                  (uint64_t)*value_of(index));
     } else if (option->words == NULL &&
@@ -193,9 +224,15 @@ static void read_option(size_t index, const char *text)
 
 void hak_options_read(const char *(*lookup)(const char *name))
 {
+    first = *hak_policy();
+    for (size_t i = 0; i < HAK_POLICIES; i++)
+        origins[i] = hak_policy_origin(i);
     read_mode(lookup("HAKMEM_MODE"));
-    for (size_t i = 0; i < OPTIONS; i++)
-        read_option(i, lookup(options[i].name));
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const option_t option = option_at(i);
+        read_option(i, &option, lookup(option.name));
+    }
+    hak_policy_start(&first, origins);
 }
 
 const char *hak_options_mode(void)
@@ -210,12 +247,15 @@ size_t hak_options_count(void)
 
 hak_option_view_t hak_options_view(size_t index)
 {
-    const option_t *option = &options[index];
-    return (hak_option_view_t){.name = option->name,
-                               .words = option->words,
-                               .unit = option->unit,
-                               .sentence = option->sentence,
-                               .value = *value_of(index),
-                               .compiled_in = missing_need(option->name) == NULL,
-                               .origin = origins[index]};
+    const option_t option = option_at(index);
+    hak_policy_t policy = *hak_policy();
+    bool tuned = index < HAK_POLICIES;
+    hak_option_view_t view = {.words = option.words,
+                              .unit = option.unit,
+                              .sentence = option.sentence,
+                              .value = tuned ? *hak_policy_value(&policy, index) : *value_of(index),
+                              .compiled_in = missing_need(option.name) == NULL,
+                              .origin = tuned ? hak_policy_origin(index) : origins[index]};
+    memcpy(view.name, option.name, sizeof view.name);
+    return view;
 }

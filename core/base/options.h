@@ -1,27 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* options.h: the run-time policy. Written once, before the first block is handed out; read by any thread after that.
+/* options.h: what the environment says: the switches of options.def, and the policy at the start. Written once, before the first
+ * block is handed out; read by any thread after that.
  *
- * Without HAK_OPTIONS the policy is a constant and every use of it folds. */
+ * Without HAK_OPTIONS the switches are constants and every use of them folds. */
 #ifndef HAK_BASE_OPTIONS_H
 #define HAK_BASE_OPTIONS_H
 
-#include "base/types.h"
+#include "base/policy.h"
 
-typedef struct hak_policy {
+typedef struct hak_options {
 #define OPTION(field, name, low, high, value, unit, sentence) uint32_t field;
 #define CHOICE(field, name, words, value, sentence)           uint32_t field;
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
-} hak_policy_t;
+} hak_options_t;
 
-enum {
-    HAK_THP_OFF,
-    HAK_THP_AUTO,
-    HAK_THP_ON
-};
-
-static const hak_policy_t hak_policy_default = {
+static const hak_options_t hak_options_default = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
 #define CHOICE(field, name, words, value, sentence)           .field = (value),
 #include "base/options.def"
@@ -29,23 +24,18 @@ static const hak_policy_t hak_policy_default = {
 #undef CHOICE
 };
 
-extern hak_policy_t hak_policy_live HAK_HIDDEN;
+extern hak_options_t hak_options_live HAK_HIDDEN;
 
-HAK_INLINE const hak_policy_t *hak_policy(void)
+HAK_INLINE const hak_options_t *hak_options(void)
 {
-    return HAK_OPTIONS ? &hak_policy_live : &hak_policy_default;
+    return HAK_OPTIONS ? &hak_options_live : &hak_options_default;
 }
 
-/* How an option got its value; printed beside it. */
-typedef enum hak_origin {
-    HAK_FROM_DEFAULT,
-    HAK_FROM_MODE,
-    HAK_FROM_ENVIRONMENT
-} hak_origin_t;
+#define HAK_OPTION_NAME 40u /* bytes, more than any name of an option */
 
 /* One option as the statistics page shows it. */
 typedef struct hak_option_view {
-    const char *name;
+    char name[HAK_OPTION_NAME];
     const char *words; /* NULL for a number */
     const char *unit;
     const char *sentence;
@@ -54,7 +44,7 @@ typedef struct hak_option_view {
     hak_origin_t origin;
 } hak_option_view_t;
 
-/* Sets hak_policy_live from HAKMEM_MODE and the options; `lookup` returns the value of an environment variable or
+/* Sets the switches and the policy from HAKMEM_MODE and the options; `lookup` returns the value of an environment variable or
  * NULL. A bad value warns once on stderr, naming the value used, and is ignored. Single thread. */
 void hak_options_read(const char *(*lookup)(const char *name));
 /* The name of the mode in force. */

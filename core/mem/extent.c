@@ -413,7 +413,7 @@ void hak_extent_moved(size_t before, size_t after)
 static uint64_t extent_floor(void)
 {
     const hak_policy_t *policy = hak_policy();
-    if (!HAK_BIGCACHE || policy->disable_bigcache || policy->purge_delay_ms == 0)
+    if (!HAK_BIGCACHE || hak_options()->disable_bigcache || policy->purge_delay_ms == 0)
         return 0;
     size_t floor = (size_t)policy->bigcache_mb << 20;
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;

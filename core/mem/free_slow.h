@@ -20,7 +20,7 @@ void hak_free_check_start(const void *p);
 /* With safe_free each free takes the slow path and is checked there; HAK_HARDEN checks on all paths. */
 static inline bool hak_free_is_checked(void)
 {
-    return !HAK_HARDEN && hak_policy()->safe_free;
+    return !HAK_HARDEN && hak_options()->safe_free;
 }
 
 #endif

@@ -23,7 +23,7 @@ extern const char *const hak_counter_sentences[HAK_COUNTERS];
 
 HAK_INLINE void hak_count_add(hak_counters_t *counters, hak_counter_t counter, uint64_t n)
 {
-    if (!HAK_STATS || !hak_policy()->stats)
+    if (!HAK_STATS || !hak_options()->stats)
         return;
     /* one writer: a load and a store lose nothing */
     uint64_t before = atomic_load_explicit(&counters->count[counter], memory_order_relaxed);
@@ -37,7 +37,7 @@ extern _Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS] HAK_HIDDEN;
 
 HAK_INLINE void hak_histogram_add(size_t size)
 {
-    if (!HAK_HISTOGRAM || !hak_policy()->size_hist)
+    if (!HAK_HISTOGRAM || !hak_options()->size_hist)
         return;
     unsigned bits = size == 0 ? 0 : 64u - (unsigned)__builtin_clzl(size);
     _Atomic uint64_t *bin = &hak_histogram[bits < HAK_HISTOGRAM_BINS ? bits : HAK_HISTOGRAM_BINS - 1];

@@ -16,7 +16,7 @@ void hak_trace_write(int fd);
 
 HAK_INLINE void hak_trace(const char *event, const void *address, uint64_t number)
 {
-    if (HAK_TRACE && hak_policy()->mem_trace)
+    if (HAK_TRACE && hak_options()->mem_trace)
         hak_trace_add(event, address, number);
 }
 

@@ -4,6 +4,7 @@
 // of at most 480 bytes that names it.
 #define _GNU_SOURCE
 
+#include <ctype.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,14 +13,25 @@
 #include "promise.h"
 
 typedef struct row {
-    const char *name, *words; // words of a choice, or NULL
+    char name[HAK_OPTION_NAME];
+    const char *words; // of a choice, or NULL
     uint32_t low, high;
+    bool fixed; // the build has decided
 } row_t;
 
-static const row_t rows[] = {
-    {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0},
-#define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high},
-#define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0},
+enum {
+    SCOPE_run,
+    SCOPE_build
+};
+
+static row_t rows[] = {
+    {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0, false},
+#define POLICY(field, unit, low, high, value, axis, scope, sentence)                                         \
+    {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build},
+#include "base/policy.def"
+#undef POLICY
+#define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high, false},
+#define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0, false},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -73,6 +85,9 @@ static int64_t meaning(const row_t *row, const char *value)
         }
         return -1;
     }
+    if (row->fixed) {
+        return -1;
+    }
     const size_t digits = strspn(value, "0123456789");
     const size_t zeros = strspn(value, "0");
     if (digits == 0 || value[digits] != 0 || digits - zeros > 10) {
@@ -101,6 +116,19 @@ static int warnings_of(const row_t *row)
     return found;
 }
 
+// A row of the policy has its environment name in capitals, and words only where its unit is several.
+static void finish_rows(void)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        for (char *at = rows[i].name; *at != 0; at++) {
+            *at = (char)toupper(*at);
+        }
+        if (rows[i].words != NULL && strchr(rows[i].words, '|') == NULL) {
+            rows[i].words = NULL;
+        }
+    }
+}
+
 static void read_lines(char *text)
 {
     memset(values, 0, sizeof values);
@@ -127,7 +155,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = 0;
     read_lines(text);
 
-    hak_policy_live = hak_policy_default;
+    finish_rows();
+    hak_options_live = hak_options_default;
+    hak_policy_start(&hak_policy_default, (const hak_origin_t[HAK_POLICIES]){0});
     said_bytes = 0;
     listening = true;
     hak_options_read(lookup);

@@ -130,7 +130,7 @@ static void test_single_options_win_over_the_mode(void **state)
     read_options(
         (const char *const[][2]){{"HAKMEM_MODE", "minimal"}, {"HAKMEM_RETAIN_MB", "3"}, {NULL, NULL}});
     assert_string_equal(hak_options_mode(), "minimal");
-    assert_int_equal(hak_policy()->disable_bigcache, 1);
+    assert_int_equal(hak_options()->disable_bigcache, 1);
     assert_int_equal(view("HAKMEM_DISABLE_BIGCACHE").origin, HAK_FROM_MODE);
     assert_int_equal(hak_policy()->retain_mb, 3);
     assert_int_equal(view("HAKMEM_RETAIN_MB").origin, HAK_FROM_ENVIRONMENT);
@@ -157,15 +157,15 @@ static void test_modes_without_counting_watch_nothing(void **state)
     (void)state;
     static const char *const silent[] = {"minimal", "fast"};
     for (size_t i = 0; i < sizeof silent / sizeof *silent; i++) {
-        hak_policy_live = hak_policy_default;
+        hak_options_live = hak_options_default;
         read_options((const char *const[][2]){{"HAKMEM_MODE", silent[i]}, {NULL, NULL}});
-        assert_int_equal(hak_policy()->stats, 0);
-        assert_int_equal(hak_policy()->size_hist, 0);
-        assert_int_equal(hak_policy()->mem_trace, 0);
+        assert_int_equal(hak_options()->stats, 0);
+        assert_int_equal(hak_options()->size_hist, 0);
+        assert_int_equal(hak_options()->mem_trace, 0);
     }
     read_options((const char *const[][2]){{"HAKMEM_MODE", "balanced"}, {NULL, NULL}});
-    assert_int_equal(hak_policy()->stats, 1);
-    assert_int_equal(hak_policy()->mem_trace, 1);
+    assert_int_equal(hak_options()->stats, 1);
+    assert_int_equal(hak_options()->mem_trace, 1);
 }
 
 static void test_an_option_whose_feature_is_missing_names_the_variants(void **state)

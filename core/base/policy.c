@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* policy.c: see policy.h. Any thread. */
+#include "base/policy.h"
+
+#include <string.h>
+
+enum {
+    SCOPE_build,
+    SCOPE_run
+};
+
+const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
+#define POLICY(field, unit, low, high, value, axis, scope, sentence)                                         \
+    {#field, unit, sentence, low, high, SCOPE_##scope == SCOPE_run},
+#include "base/policy.def"
+#undef POLICY
+};
+
+_Atomic(const hak_policy_t *) hak_policy_in_force = &hak_policy_default;
+
+static hak_policy_t snapshots[HAK_SNAPSHOTS];
+static _Atomic uint32_t published; /* so far */
+/* Relaxed: a figure for the statistics. */
+static _Atomic uint8_t origins[HAK_POLICIES]; /* hak_origin_t */
+
+size_t hak_policy_find(const char *name, size_t length)
+{
+    size_t row = 0;
+    while (row < HAK_POLICIES && (strlen(hak_policy_rows[row].name) != length ||
+                                  strncmp(hak_policy_rows[row].name, name, length) != 0))
+        row++;
+    return row;
+}
+
+/* The next place for a snapshot, with what is in force. */
+static hak_policy_t *next_place(void)
+{
+    hak_policy_t *place =
+        &snapshots[atomic_fetch_add_explicit(&published, 1, memory_order_relaxed) % HAK_SNAPSHOTS];
+    *place = *hak_policy();
+    return place;
+}
+
+/* Takes a value over, if the row allows it; false if that is no change. */
+static bool take_value(hak_policy_t *into, size_t row, uint32_t value)
+{
+    const hak_policy_row_t *of = &hak_policy_rows[row];
+    if (!of->run || value < of->low || value > of->high || value == *hak_policy_value(into, row))
+        return false;
+    *hak_policy_value(into, row) = value;
+    return true;
+}
+
+void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
+{
+    if (!HAK_OPTIONS)
+        return;
+    hak_policy_t wanted = *next;
+    hak_policy_t *place = next_place();
+    for (size_t row = 0; row < HAK_POLICIES; row++)
+        if (take_value(place, row, *hak_policy_value(&wanted, row)))
+            atomic_store_explicit(&origins[row], (uint8_t)origin, memory_order_relaxed);
+    /* release: pairs with the acquire in hak_policy */
+    atomic_store_explicit(&hak_policy_in_force, place, memory_order_release);
+}
+
+void hak_policy_start(const hak_policy_t *first, const hak_origin_t *from)
+{
+    hak_policy_publish_from(first, HAK_FROM_DEFAULT);
+    for (size_t row = 0; row < HAK_POLICIES; row++)
+        atomic_store_explicit(&origins[row], (uint8_t)from[row], memory_order_relaxed);
+}
+
+void hak_policy_publish(const hak_policy_t *next)
+{
+    hak_policy_publish_from(next, HAK_FROM_LEARNER);
+}
+
+hak_origin_t hak_policy_origin(size_t row)
+{
+    return (hak_origin_t)atomic_load_explicit(&origins[row], memory_order_relaxed);
+}

@@ -21,6 +21,21 @@ OF_OPTIONS = {
     "HAKMEM_SIZE_HIST": "histogram without an option",
     "HAKMEM_MEM_TRACE": "trace without an option",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_LEARN": "learner without being asked",
+    "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
+    "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
+    "HAKMEM_TARGET_HIT_MID": "no target for mid",
+    "HAKMEM_TARGET_HIT_LARGE": "no target for large",
+    "HAKMEM_CAP_STEP_MID": "one step for mid",
+    "HAKMEM_CAP_STEP_LARGE": "one step for large",
+    "HAKMEM_BUDGET_MID": "no budget for mid",
+    "HAKMEM_BUDGET_LARGE": "no budget for large",
+    "HAKMEM_ACE_ENABLED": "controller always on",
+    "HAKMEM_DISABLE_ELO": "strategies always on",
+    "HAKMEM_EVO_POLICY": "frozen from the start does not hold",
+    "HAKMEM_EVO_SAMPLE": "refills of one sample",
+    "HAKMEM_FREEZE_SEC": "freezing at one time",
+    "HAKMEM_CANARY_FRAC": "looks at one rate",
 }
 OF_FEATURES = {
     "purge": "no purge",
@@ -29,6 +44,7 @@ OF_FEATURES = {
     "options": "a mode changes nothing",
     "stats": "no counters",
     "histogram": "no histogram",
+    "learner": "no learner",
     "trace": "no trace",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
@@ -49,7 +65,7 @@ def test_every_feature_has_a_mutant():
 
 
 def test_every_option_is_set_by_its_test():
-    text = (ROOT / "tests" / "life" / "options.c").read_text()
+    text = "".join((ROOT / "tests" / "life" / name).read_text() for name in ("options.c", "learner.c"))
     assert [name for name in OF_OPTIONS if f"{name}=" not in text] == []
 
 

@@ -7,6 +7,7 @@
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
+#include "mem/learner.h"
 
 /* A page under construction: lines go out one by one. */
 typedef struct page {
@@ -28,8 +29,7 @@ static void line(page_t *page, const char *name, uint64_t value, const char *uni
 
 static void write_options(page_t *page)
 {
-    static const char *const origins[] = {"default", "mode",    "file",
-                                          "environment", "program", "learner"};
+    static const char *const origins[] = {"default", "mode", "file", "environment", "program", "learner"};
     for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
         hak_option_view_t view = hak_options_view(i);
         if (view.compiled_in)
@@ -67,6 +67,16 @@ static void write_counters(page_t *page)
     }
 }
 
+static void write_learner(page_t *page)
+{
+#if HAK_LEARNER
+    for (unsigned i = 0; i < HAK_LEARNED; i++)
+        line(page, hak_learned[i].name, hak_learner_value(i), hak_learned[i].unit, hak_learned[i].sentence);
+#else
+    (void)page;
+#endif
+}
+
 static void write_histogram(page_t *page)
 {
     for (unsigned bits = 0; HAK_HISTOGRAM && bits < HAK_HISTOGRAM_BINS; bits++) {
@@ -92,6 +102,7 @@ void hak_stats_write(int fd, bool json)
     write_memory(&page);
     write_counters(&page);
     write_histogram(&page);
+    write_learner(&page);
     if (json) {
         hak_text_t end = {.length = 0};
         hak_text_string(&end, "}\n");

@@ -10,11 +10,11 @@
 #define HAK_P2_MARKERS 5u
 
 typedef struct hak_p2 {
-    double part;                     /* 0.5 for the median */
-    double height[HAK_P2_MARKERS];   /* of the markers; the first numbers, sorted, until there are five */
-    double place[HAK_P2_MARKERS];    /* how many numbers are at or below each, whole */
-    double wanted[HAK_P2_MARKERS];   /* the same if it stood where it belongs */
-    uint64_t count;                  /* of all numbers */
+    double part;                   /* 0.5 for the median */
+    double height[HAK_P2_MARKERS]; /* of the markers; the first numbers, sorted, until there are five */
+    double place[HAK_P2_MARKERS];  /* how many numbers are at or below each, whole */
+    double wanted[HAK_P2_MARKERS]; /* the same if it stood where it belongs */
+    uint64_t count;                /* of all numbers */
 } hak_p2_t;
 
 void hak_p2_init(hak_p2_t *p2, double part);

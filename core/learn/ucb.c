@@ -47,3 +47,16 @@ bool hak_ucb_step(hak_ucb_t *ucb, uint64_t now_ms, uint64_t cooldown_ms)
     ucb->changed_ms = now_ms;
     return true;
 }
+
+static double mean_of(const hak_ucb_t *ucb, uint32_t arm)
+{
+    return ucb->arm[arm].plays != 0 ? ucb->arm[arm].sum / ucb->arm[arm].plays : 0;
+}
+
+void hak_ucb_settle(hak_ucb_t *ucb)
+{
+    for (uint32_t arm = 0; arm < HAK_UCB_ARMS; arm++)
+        if (mean_of(ucb, arm) > mean_of(ucb, ucb->now))
+            ucb->now = arm;
+    ucb->streak = 0;
+}

@@ -8,11 +8,11 @@
 
 #include "base/types.h"
 
-#define HAK_UCB_ARMS      6u
-#define HAK_UCB_FIRST_KB  64u /* arm 0; each next one is twice as large */
-#define HAK_UCB_GAIN      1.08
-#define HAK_UCB_STREAK    3u
-#define HAK_UCB_UNTRIED   1e9 /* the worth of an arm that was never tried */
+#define HAK_UCB_ARMS     6u
+#define HAK_UCB_FIRST_KB 64u /* arm 0; each next one is twice as large */
+#define HAK_UCB_GAIN     1.08
+#define HAK_UCB_STREAK   3u
+#define HAK_UCB_UNTRIED  1e9 /* the worth of an arm that was never tried */
 
 typedef struct hak_ucb {
     struct {
@@ -38,5 +38,7 @@ double hak_ucb_worth(const hak_ucb_t *ucb, uint32_t arm);
 uint32_t hak_ucb_preferred(const hak_ucb_t *ucb);
 /* Once after each reward: moves by an arm if all conditions hold. True if it did. */
 bool hak_ucb_step(hak_ucb_t *ucb, uint64_t now_ms, uint64_t cooldown_ms);
+/* Learning is over: of the arms that were tried the one with the best mean is in force. */
+void hak_ucb_settle(hak_ucb_t *ucb);
 
 #endif

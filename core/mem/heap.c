@@ -10,6 +10,7 @@
 #include "base/options.h"
 #include "mem/bin.h"
 #include "mem/free_slow.h"
+#include "mem/learner.h"
 #include "mem/oversize.h"
 #include "mem/quarantine.h"
 #include "mem/remote.h"
@@ -332,6 +333,8 @@ void hak_heap_detach(void)
     forget_heap();
     hak_trace("heap orphaned", heap, heap->owner);
     make_orphan(heap);
+    if (HAK_LEARNER)
+        hak_learner_thread_ended();
 }
 
 void hak_heap_trim(void)

@@ -9,6 +9,12 @@ $(if $(filter-out 0 1,$(BENCH_MINIMAL)),$(error BENCH_MINIMAL must be 1 (the var
 TOOLCHAIN ?= clang
 TRAIN ?=
 HOLDOUT ?=
+TRAIN2 ?=
+TRAIN3 ?=
+TRACE ?=
+NAME ?= learned
+GOAL ?= balanced
+BUDGET ?= 180
 INSTALL ?=
 BENCH_ARGS ?=
 ABLATION_ARGS ?=
@@ -39,13 +45,14 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help pgo all test check tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
+.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
 	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
 	@echo '         make pgo TRAIN="myprogram args" HOLDOUT="myprogram others"'
 	@echo '                                           the same, trained on your own program as well and judged by the other'
+	@echo '         make learn TRAIN="myprogram args"  what it asks of the allocator: policy/learned.toml'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
@@ -75,6 +82,13 @@ pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gat
 	@$(MODULE) bench.own $(TREES)
 	@$(MODULE) report.report $(TREES) --table
 	@$(MODULE) report.results $(TREES)
+
+learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, TRACE, GOAL=memory, BUDGET=seconds, NAME)
+	@test -f build.ninja || ./configure.py --variant=$(VARIANT) --toolchain=$(TOOLCHAIN)
+	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	@$(MODULE) learn.learn --name $(call quote,$(value NAME)) --goal $(call quote,$(value GOAL)) \
+	    --budget $(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train \
+	    $(call quote,$(value $(name))))) $(if $(value TRACE),--trace $(call quote,$(value TRACE)))
 
 all: configured ## Build all seven variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix

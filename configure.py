@@ -14,7 +14,8 @@ from common import files, serve, tools, workloads  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import ROOT  # noqa: E402
 from common.paths import EXPORTS  # noqa: E402
-from plan import model, ninja, own, plan  # noqa: E402
+from plan import model, ninja, own, plan, policy  # noqa: E402
+from plan.gate import REPEATED_POLICY  # noqa: E402
 from plan.project import Config, Project, flag_lines  # noqa: E402
 
 TEMPLATE = "build.ninja.in"
@@ -46,6 +47,8 @@ def parse(argv):
                         help="when a run of such a command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
+    parser.add_argument("--policy", default="", metavar="FILE",
+                        help="a policy, such as `make learn` writes: a stage of its own, used if it pays")
     parser.add_argument("--repeat", default="", metavar="DIR",
                         help="a shipped dist/repeat to build with, in place of training, measuring and gating")
     return parser.parse_args(argv)
@@ -107,6 +110,32 @@ def repeated(directory, configs) -> str:
     return str(path)
 
 
+def given_policy(arguments, repeat: str) -> str:
+    """The absolute name of the policy file, which must be a good one; of a repeated build the table made of it."""
+    if repeat:
+        if arguments.policy:
+            raise UserError("--policy and --repeat: what is repeated has its policy, or none; leave --policy out")
+        table = Path(repeat) / REPEATED_POLICY[0]
+        return str(table) if table.is_file() else ""
+    if not arguments.policy:
+        return ""
+    path = Path(arguments.here or ROOT, arguments.policy).absolute()
+    found = policy.read(path, policy.load_rows(ROOT))
+    if not found.values:
+        raise UserError(f"{arguments.policy}: it sets nothing: the library is built as it is without --policy")
+    learned_from = found.provenance.get("source", "")
+    if learned_from and learned_from != files.source_hash(ROOT):
+        print(f"configure.py: {arguments.policy} was learned with another source of the library; `make learn` learns "
+              "it again", file=sys.stderr)
+    return str(path)
+
+
+def leftovers(project) -> tuple:
+    """What an earlier configuration with a policy left, which would be taken for this one's."""
+    return () if project.policy else tuple(path for config in project.configs for path in (
+        config.tree.select("policy.json"), config.tree.library("policy"), config.tree.gate("policy")))
+
+
 def load(arguments):
     """(Project, the user's own rows)"""
     variants = model.load_variants(ROOT)
@@ -120,10 +149,11 @@ def load(arguments):
         raise UserError(f"bench/workloads.toml: no [[input]] makes '{name}'; valid inputs: "
                         f"{', '.join(row.name for row in inputs)}")
     programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c")))
+    repeat = repeated(arguments.repeat, configs)
     project = Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
                       programs=programs, configs=configs,
                       tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),
-                      repeat=repeated(arguments.repeat, configs))
+                      repeat=repeat, policy=given_policy(arguments, repeat))
     return project, rows
 
 
@@ -170,6 +200,8 @@ def main(argv) -> int:
     text = ninja.render((ROOT / TEMPLATE).read_text(), template_values(project, argv), edges)
     for name, value in made.items():
         files.write_json(ROOT / name, value)
+    for path in leftovers(project):
+        (ROOT / path).unlink(missing_ok=True)
     files.write_atomic(ROOT / "build.ninja", text + "default all\n")
     return 0
 

@@ -8,12 +8,17 @@ from common import files
 from common.errors import UserError
 
 LIBRARY = "libhakmem.so"
-STAGES = ("base", "pgo", "layout", "bolt")
-GATED = STAGES[1:]
+STAGES = ("base", "policy", "pgo", "layout", "bolt")
+GIVEN = "policy"    # the stage that is there only where a policy was given
 AGAIN = "again"     # in place of a stage's name: the base library, measured a second time
-BEFORE = {"pgo": ("base", None), "layout": (None, "compile"), "bolt": (None, "layout")}
+BEFORE = {"policy": ("base", None), "pgo": ("base", None), "layout": (None, "compile"), "bolt": (None, "layout")}
 SUFFIX = {"clang": "profdata", "gcc": "gcda.tar"}       # of a profile
 NOTES = "gcov"      # gcc: the directory that both compiles name with -dumpbase: .gcno files, .gcda of the profile
+
+
+def stages_of(given: bool) -> tuple:
+    """The stages of a build with a policy, or without."""
+    return tuple(stage for stage in STAGES if given or stage != GIVEN)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ class Tree:
     def fdata(self) -> Path:
         """BOLT's profile."""
         return self.root / "bolt" / "profile.fdata"
+
+    def tuned(self, room: str) -> Path:
+        """Searched before core/: base/policy.def in it has a policy's values as defaults. Room `policy`: of the policy
+        that was given; `select`: of what the gate let through."""
+        return self.root / room / "tuned"
+
+    def tuned_table(self, room: str) -> Path:
+        """The table in it."""
+        return self.tuned(room) / "base" / "policy.def"
 
     # profiles
 
@@ -106,6 +120,11 @@ class Tree:
         return self.root / "select" / name
 
     @property
+    def replay(self) -> Path:
+        """What a policy that was given changes in the replay of held-out runs."""
+        return self.root / "policy" / "replay.json"
+
+    @property
     def wall(self) -> Path:
         """Wall clock of all stages."""
         return self.root / "wall.json"
@@ -134,12 +153,24 @@ class Tree:
         """The stage that `stage` is built upon and gated against."""
         if stage not in BEFORE:
             raise UserError(f"stage '{stage}' is not gated; valid stages: {', '.join(BEFORE)}")
+        if stage == "pgo" and self.has_policy:
+            return self.chosen(GIVEN)
         fixed, chosen_by = BEFORE[stage]
         return fixed or self.chosen(chosen_by)
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether a policy was given, and judged."""
+        return self.select("policy.json").exists()
+
+    @property
+    def stages(self) -> tuple:
+        """The stages that this tree is made in."""
+        return stages_of(self.has_policy)
+
     def built_stages(self) -> tuple:
         """Stages whose library exists."""
-        return tuple(stage for stage in STAGES if self.library(stage).exists())
+        return tuple(stage for stage in self.stages if self.library(stage).exists())
 
 
 def training_counts(tree: Tree, stage: str, workloads) -> tuple:

@@ -11,13 +11,13 @@ from pathlib import Path
 from common import files, tables, workloads
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from common.tree import AGAIN, Tree
+from common.tree import AGAIN, GIVEN, Tree
 from measure import stats
 
 GATES = ROOT / "gate" / "gates.toml"
 GO, NEUTRAL, NO_GO = "GO", "NEUTRAL", "NO-GO"
 EXIT = {GO: 0, NEUTRAL: 1, NO_GO: 2}
-SCOPES = ("holdout", "train", "micro", "wall")
+SCOPES = ("holdout", "train", "micro", "wall", "replay")
 ROLES = ("primary", "guard")
 NEEDS = ("any", "all")
 POOLED = frozenset(("i1_miss_alloc", "d1_miss_alloc", "branch_miss_alloc", "lines99", "pages99"))
@@ -29,6 +29,7 @@ class Stage:
     name: str
     needs: str
     sentence: str
+    must: bool = False      # only GO lets it pass: what gains nothing is left out
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Evidence:
     golden: dict
     time: stats.Estimate | None = None      # of after against before; only on the after side
     twice: tuple = ({}, {})                 # two measurements of one library; only on the after side
+    replays: dict = dataclasses.field(default_factory=dict)     # policy/replay.json; only on the after side
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,12 @@ class Judgement:
     findings: tuple
     overfit: float | None
     overfit_metric: str = ""
+    must: bool = False
+    note: str = ""          # what the figures are of, where the rows do not say it
 
     @property
     def accepted(self) -> bool:
-        return self.verdict != NO_GO
+        return self.verdict == GO if self.must else self.verdict != NO_GO
 
 
 def load_gates(path=GATES) -> Gates:
@@ -138,7 +142,9 @@ def evidence_of(tree: Tree, stage: str, names) -> Evidence:
             raise Failure(f"the measurement of {record['workload']} is of another {tree.library(stage)}: "
                           f"delete {tree.measure(stage, record['workload'])} and build again")
     golden = files.read_fields(tree.golden(stage), "patterns")["patterns"] if tree.golden(stage).exists() else {}
-    return Evidence(measures, golden)
+    judged = stage == GIVEN and tree.replay.exists()
+    replays = files.read_fields(tree.replay, "workloads", "note") if judged else {}
+    return Evidence(measures, golden, replays=replays)
 
 
 def twice_of(tree: Tree, names) -> tuple:
@@ -184,7 +190,10 @@ def compare(before: Evidence, after: Evidence, metric: str, scope: str, material
         if after.time is None:
             return None
         return 1.0, after.time.ratio, after.time.ratio if after.time.decided else 1.0
-    if scope == "micro":
+    if scope == "replay":
+        pairs = [(row["before"][metric], row["after"][metric], row["weight"])
+                 for row in after.replays.get("workloads", {}).values()]
+    elif scope == "micro":
         pairs = [(row[metric], after.golden[name][metric], 1) for name, row in sorted(before.golden.items())
                  if name in after.golden and metric in row]
     else:
@@ -204,12 +213,15 @@ def compare(before: Evidence, after: Evidence, metric: str, scope: str, material
             stats.geometric_mean([pair[1] / pair[0] for pair in pairs], weights))
 
 
-def noise_of(row: Row, twice, material: Material) -> float:
+def noise_of(row: Row, after: Evidence, material: Material) -> float:
     """What a row shows of one library against itself; 0 where that was not measured. The wall clock's floor is part of
     its estimate."""
+    if row.scope == "replay":
+        return max((of["noise"].get(row.metric, 0.0) for of in after.replays.get("workloads", {}).values()),
+                   default=0.0)
     if row.scope not in ("holdout", "train"):
         return 0.0
-    figures = compare(Evidence(twice[0], {}), Evidence(twice[1], {}), row.metric, row.scope, material)
+    figures = compare(Evidence(after.twice[0], {}), Evidence(after.twice[1], {}), row.metric, row.scope, material)
     return abs(figures[2] - 1) if figures else 0.0
 
 
@@ -220,7 +232,7 @@ def judge_row(row: Row, before: Evidence, after: Evidence, material: Material) -
         return Finding(row, None, None, None, NEUTRAL)
     old, new, ratio = figures
     change = ratio - 1
-    noise = noise_of(row, after.twice, material)
+    noise = noise_of(row, after, material)
     if change > row.nogo + noise:
         verdict = NO_GO
     elif row.go is not None and change <= row.go - noise:
@@ -260,7 +272,8 @@ def judge(stage: str, before: Evidence, after: Evidence, gates: Gates) -> Judgem
     else:
         verdict = NEUTRAL
     metric = primary_metric(rows)
-    return Judgement(stage, verdict, findings, overfit(before, after, gates.material, metric), metric)
+    return Judgement(stage, verdict, findings, overfit(before, after, gates.material, metric), metric,
+                     gates.stages[stage].must, after.replays.get("note", ""))
 
 
 def percent(change) -> str:
@@ -280,7 +293,8 @@ def sentence(judgement: Judgement) -> str:
     of = "" if judgement.overfit_metric == "ir_alloc" else f" of {judgement.overfit_metric}"
     fit = f"; over-fit{of} {judgement.overfit * 100:+.2f} points" \
         if judgement.overfit is not None else ""
-    return f"{judgement.verdict}: {figures}{fit}"
+    note = f"; {judgement.note}" if judgement.note else ""
+    return f"{judgement.verdict}: {figures}{fit}{note}"
 
 
 def as_dict(judgement: Judgement, before_stage: str) -> dict:
@@ -290,7 +304,7 @@ def as_dict(judgement: Judgement, before_stage: str) -> dict:
              "reason": f.row.reason} for f in judgement.findings]
     return {"schema": 1, "kind": "gate", "stage": judgement.stage, "before": before_stage,
             "verdict": judgement.verdict, "accepted": judgement.accepted, "sentence": sentence(judgement),
-            "overfit": judgement.overfit, "overfit_metric": judgement.overfit_metric, "rows": rows}
+            "note": judgement.note, "overfit": judgement.overfit, "overfit_metric": judgement.overfit_metric, "rows": rows}
 
 
 def table(judgement: Judgement) -> str:
@@ -305,7 +319,10 @@ def table(judgement: Judgement) -> str:
     if judgement.overfit is not None:
         lines.append(f"over-fit of {judgement.overfit_metric} (gain on trained minus gain on held-out): "
                      f"{judgement.overfit * 100:+.2f} points")
-    lines.append(f"{judgement.stage}: {judgement.verdict}")
+    if judgement.note:
+        lines.append(judgement.note)
+    left = ", left out: only a gain lets it pass" if judgement.must and judgement.verdict == NEUTRAL else ""
+    lines.append(f"{judgement.stage}: {judgement.verdict}{left}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from common import files
 from common.errors import UserError, guard
-from common.tree import Tree
+from common.paths import ROOT
+from common.tree import GIVEN, Tree
+from plan.policy import TABLE
 
 
 def accepted(tree: Tree, stage: str) -> bool:
@@ -27,11 +29,19 @@ def write_stage(tree: Tree, name: str, stage: str):
     files.write_json(tree.select(f"{name}.json"), {"stage": stage, "so": str(tree.library(stage))})
 
 
+def select_policy(tree: Tree, _objects):
+    """The table of what can be tuned, with the policy's values where it paid: select/tuned/ and select/policy.json."""
+    keep = accepted(tree, GIVEN)
+    table = tree.tuned_table(GIVEN) if keep else ROOT / TABLE
+    files.write_atomic(tree.tuned_table("select"), table.read_text())
+    write_stage(tree, GIVEN, GIVEN if keep else "base")
+
+
 def select_compile(tree: Tree, objects):
     """Objects of the compile stage that goes on: select/objects.rsp and select/compile.json."""
     if not objects:
         raise UserError("give the object files' names with --objects")
-    stage = "pgo" if accepted(tree, "pgo") else "base"
+    stage = "pgo" if accepted(tree, "pgo") else tree.before("pgo")
     files.write_atomic(tree.select("objects.rsp"), "".join(f"{tree.object(stage, name)}\n" for name in objects))
     write_stage(tree, "compile", stage)
 
@@ -49,7 +59,7 @@ def select_ship(tree: Tree, _objects):
     write_stage(tree, "ship", "bolt" if accepted(tree, "bolt") else tree.chosen("layout"))
 
 
-STEPS = {"compile": select_compile, "order": select_order, "ship": select_ship}
+STEPS = {GIVEN: select_policy, "compile": select_compile, "order": select_order, "ship": select_ship}
 
 
 def main(argv) -> int:

@@ -4,6 +4,7 @@
 from pathlib import PurePosixPath
 
 from common.paths import EXPORTS
+from plan import policy
 from plan.ninja import Edge
 from plan.project import compiler, flags_name
 
@@ -16,6 +17,19 @@ def gcc_names(config, source) -> str:
 def seed(config, source) -> str:
     """gcc draws random numbers for its profile stamps and symbols, unless it is told what to start from."""
     return f"-frandom-seed={source} " if config.toolchain == "gcc" else ""
+
+
+def compiled_stages(project) -> tuple:
+    """The stages that have objects of their own."""
+    return tuple(stage for stage in project.stages if stage not in ("layout", "bolt"))
+
+
+def tuned(project, config, room: str) -> tuple:
+    """(flag, what it needs) of a compile with the table of the policy that was given (room `policy`) or let through
+    (`select`); nothing where no policy was given. Such a table is found before the one of core/."""
+    if not project.policy:
+        return "", ()
+    return f"-iquote {config.tree.tuned(room)}", (config.tree.tuned_table(room),)
 
 
 def compile_edges(project, config, stage, extra=None) -> list:
@@ -55,9 +69,21 @@ def base_edges(project, config) -> list:
     return [*compile_edges(project, config, "base"), link_edge(project, config, "base"), artifact_edge(config, "base")]
 
 
+def policy_edges(project, config) -> list:
+    """The same sources with the values of a policy as their constants."""
+    if not project.policy:
+        return []
+    flag, table = tuned(project, config, "policy")
+    bake = [] if project.repeat else [Edge(table, "bake", (project.policy,), implicit=(
+        policy.TABLE, "learn/bake.py", "plan/policy.py"))]
+    return [*bake, *compile_edges(project, config, "policy", lambda _source: (flag, table, ())),
+            link_edge(project, config, "policy"), artifact_edge(config, "policy")]
+
+
 def pgo_edges(project, config) -> list:
     """The same sources with the checked profile."""
     tree, profile = config.tree, config.profile()
+    flag, table = tuned(project, config, "select")
     edges = []
     if config.toolchain == "gcc":
         # An instrumented compile deletes the .gcda of its name, so that this comes after all of them.
@@ -67,8 +93,8 @@ def pgo_edges(project, config) -> list:
 
     def profiled(source):
         if config.toolchain == "clang":
-            return f"$pgo_clang -fprofile-use={profile}", (profile, tree.checked), ()
-        return f"$pgo_gcc {gcc_names(config, source)}", (tree.unpacked, tree.checked), ()
+            return f"$pgo_clang -fprofile-use={profile} {flag}", (profile, tree.checked, *table), ()
+        return f"$pgo_gcc {gcc_names(config, source)} {flag}", (tree.unpacked, tree.checked, *table), ()
 
     return [*edges, *compile_edges(project, config, "pgo", profiled), link_edge(project, config, "pgo"),
             artifact_edge(config, "pgo")]
@@ -77,8 +103,8 @@ def pgo_edges(project, config) -> list:
 def ordered_link(project, config, target, order, more="") -> Edge:
     """Link the objects that were let through in an order."""
     objects = config.tree.select("objects.rsp")
-    both = config.objects(project.sources, "base") + config.objects(project.sources, "pgo")
-    return Edge((target,), "link_ordered", implicit=(objects, order, *both, EXPORTS),
+    every = [name for stage in compiled_stages(project) for name in config.objects(project.sources, stage)]
+    return Edge((target,), "link_ordered", implicit=(objects, order, *every, EXPORTS),
                 variables={**link_variables(project, config), "objects": objects, "order": order, "more": more})
 
 

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Edges of measuring: counts, golden figures, wall clock, the user's own commands; and what is made of counts."""
 
-from common.tree import AGAIN, STAGES
+from common.tree import AGAIN
 from plan.ninja import Edge
-from plan.project import STEADY, workload_needs
+from plan.library import compiled_stages
+from plan.project import STEADY, Config, workload_needs
+
+REPLAY = "build/bench/bench_replay"
 
 # The modules that every count is read with: a change in one of them makes all counts anew.
 READERS = ("measure/callgrind.py", "measure/elf.py", "measure/flow.py")
 
 
-def measures(project, config, stages=STAGES) -> tuple:
-    """The measurements of the stages, and their golden counts."""
+def measures(project, config, stages=()) -> tuple:
+    """The measurements of the stages (all of them), and their golden counts."""
+    stages = stages or project.stages
     return (*(config.tree.measure(stage, row.name) for stage in stages for row in project.workloads),
             *(config.tree.golden(stage) for stage in stages))
 
@@ -38,7 +42,7 @@ def counting_edge(config, library, stage, row) -> Edge:
 def measure_edges(project, config) -> list:
     """Of each stage a counting run a workload, and the golden counts; and the base library once more."""
     tree, edges = config.tree, []
-    for stage in STAGES:
+    for stage in project.stages:
         library = tree.library(stage)
         edges += [counting_edge(config, library, stage, row) for row in project.workloads]
         edges.append(Edge((tree.golden(stage),), "golden",
@@ -48,13 +52,23 @@ def measure_edges(project, config) -> list:
     return edges + [counting_edge(config, tree.library("base"), AGAIN, row) for row in judging(project)]
 
 
+def replay_edges(project, config) -> list:
+    """What the policy changes for the user's own commands: those held out, or, without any, those it is trained on."""
+    if not project.policy:
+        return []
+    learning = Config("clang", "learning").tree.library("base")
+    needs = {need for row in own_rows(project) for need in workload_needs(row)}
+    return [Edge((config.tree.replay,), "replay", (project.policy,), implicit=(
+        learning, REPLAY, STEADY, *sorted(needs), "learn/judge.py", "learn/replay.py", "learn/record.py",
+        "learn/costs.toml"), variables={"so": learning})]
+
+
 def training_counts(project, config) -> tuple:
-    """What order and BOLT profile are made from: the counts of both compile stages, and which of the two goes on."""
-    tree = config.tree
+    """What order and BOLT profile are made from: the counts of the stages that compile, and which of them goes on."""
+    tree, compiled = config.tree, compiled_stages(project)
     return (tree.select("compile.json"),
-            *(tree.counts(stage, row.name) for stage in ("base", "pgo") for row in project.workloads
-              if row.role == "train"),
-            tree.library("base"), tree.library("pgo"), "layout/inputs.py", *READERS)
+            *(tree.counts(stage, row.name) for stage in compiled for row in project.workloads if row.role == "train"),
+            *map(tree.library, compiled), "layout/inputs.py", *READERS)
 
 
 def order_edges(project, config) -> list:
@@ -78,8 +92,8 @@ def wall_edges(project, config) -> list:
                 (*measures(project, other), project.sums(other))]
     earlier = [project.configs[place - 1].tree.wall] if place else []
     needs = {need for row in project.workloads if row.wall for need in workload_needs(row)}
-    return [Edge((tree.wall,), "wall", implicit=(*map(tree.library, STAGES), tree.select("ship.json"), *sorted(needs),
-                                                 "measure/wall.py"),
+    return [Edge((tree.wall,), "wall", implicit=(*map(tree.library, project.stages), tree.select("ship.json"),
+                                                 *sorted(needs), "measure/wall.py"),
                  order_only=(*finished, *earlier), variables={"tree": tree})]
 
 
@@ -93,9 +107,9 @@ def own_edges(project, config) -> list:
     tree, rows = config.tree, own_rows(project)
     if not rows:
         return []
-    counted = (tree.measure(stage, row.name) for stage in STAGES for row in rows)
+    counted = (tree.measure(stage, row.name) for stage in project.stages for row in rows)
     return [Edge((tree.own,), "own",
-                 implicit=(*map(tree.library, STAGES), tree.select("ship.json"), *counted, STEADY,
+                 implicit=(*map(tree.library, project.stages), tree.select("ship.json"), *counted, STEADY,
                            *sorted({need for row in rows for need in workload_needs(row)}), "bench/own.py"),
                  order_only=(tree.wall,), variables={"tree": tree})]
 

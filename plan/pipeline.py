@@ -31,6 +31,10 @@ def pipeline(repeat=False) -> tuple:
     the tree, but for dist/; <w> is a workload, * a stage."""
     return tuple(stage for stage in (
         Stage("base", "core/", "", "base/libhakmem.so", library.base_edges),
+        Stage("policy", "core/, the policy that was given", "learn.bake", "policy/libhakmem.so", library.policy_edges),
+        Stage("replay", "the policy, held-out <w>", "learn.judge", "policy/replay.json", measure.replay_edges, False),
+        Stage("judge policy", "policy/replay.json, measure/", "gate.gate", "gate/policy.json, select/tuned/",
+              gate.policy_edges, False),
         Stage("train", "the instrumented library, <w>", "pgo.train", "train/<w>.profdata", train.train_edges, False),
         Stage("merge", "train/<w>.profdata", "pgo.merge", "pgo/merged.profdata", train.merge_edges, False),
         Stage("repeat", "dist/repeat", "", "pgo/merged.profdata, select/, gate/", gate.repeat_edges, True),

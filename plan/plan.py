@@ -3,7 +3,6 @@
 
 import dataclasses
 
-from common.tree import GATED, STAGES
 from plan import library, measure, pipeline, programs, tests
 from plan.model import TOOLCHAINS
 from plan.ninja import Edge
@@ -24,7 +23,7 @@ def phony_edges(project) -> list:
     configs = project.configs
     matrix = tuple(config.tree.library("base") for config in every_config(project))
     shipped = tuple(project.sums(config) for config in configs)
-    stages = ("base", "pgo", "bolt") if project.repeat else STAGES
+    stages = tuple(stage for stage in project.stages if not project.repeat or stage != "layout")
     checks = tuple(config.tree.artifact(stage) for config in configs for stage in stages)
     groups = {
         "all": (*(config.tree.library("base") for config in configs), "compile_commands.json"),
@@ -40,8 +39,8 @@ def phony_edges(project) -> list:
         walls = tuple(config.tree.wall for config in configs)
         groups |= {
             "measure": tuple(out for config in configs for out in measure.measures(project, config)),
-            "golden": tuple(config.tree.golden(stage) for config in configs for stage in STAGES),
-            "gate": tuple(config.tree.gate(stage) for config in configs for stage in GATED),
+            "golden": tuple(config.tree.golden(stage) for config in configs for stage in project.stages),
+            "gate": tuple(config.tree.gate(stage) for config in configs for stage in project.stages[1:]),
             "wall": walls,
             "report": ("build/report/index.html",),
             "pgo": (*shipped, *checks, *walls, *measure.own_results(project), "compile_commands.json"),
@@ -53,7 +52,7 @@ def report_edge(project) -> Edge:
     """The report page over all configurations."""
     needs = tuple(need for config in project.configs for need in
                   (*measure.measures(project, config), config.tree.wall, config.tree.select("ship.json"),
-                   *map(config.tree.gate, GATED)))
+                   *map(config.tree.gate, project.stages[1:])))
     return Edge(("build/report/index.html",), "report",
                 implicit=(*needs, "report/report.py", "results/seals.jsonl"),
                 variables={"trees": " ".join(f"--build {config.tree}" for config in project.configs)})

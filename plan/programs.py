@@ -8,6 +8,9 @@ from plan.ninja import Edge
 from plan.project import FORGET, STEADY, WITNESS, compiler
 
 
+REPLAY = tuple(f"bench/programs/replay_{part}.c" for part in ("trace", "model", "stat"))
+
+
 def program_edge(target, sources, more="", implicit=()) -> Edge:
     """One program or preloaded library, built with gcc, the same for all."""
     return Edge((target,), "program", sources, implicit=implicit,
@@ -20,9 +23,14 @@ def program_edges(project) -> list:
              program_edge(FORGET, ("bench/programs/forget.c",), "-shared -fPIC"),
              program_edge(WITNESS, ("pgo/witness.c", "pgo/slots.c"),
                           "-shared -fPIC -fno-builtin -fvisibility=hidden")]
-    return edges + [program_edge(target, (f"bench/programs/{name}", "bench/programs/harness.c"),
-                                 implicit=("bench/programs/harness.h",))
+    return edges + [program_edge(target, (f"bench/programs/{name}", "bench/programs/harness.c", *parts(name)),
+                                 implicit=("bench/programs/harness.h", *(("bench/programs/replay.h",) if parts(name) else ())))
                     for name, target in zip(project.programs, program_targets(project))]
+
+
+def parts(name) -> tuple:
+    """Further sources of a program that is too large for one file."""
+    return REPLAY if name == "bench_replay.c" else ()
 
 
 def program_targets(project) -> tuple:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from common import paths
-from common.tree import Tree
+from common.tree import Tree, stages_of
 from common.workloads import RESOLVED
 from plan.model import TOOLCHAINS
 
@@ -26,6 +26,12 @@ class Project:
     tests: tuple
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
+    policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
+
+    @property
+    def stages(self) -> tuple:
+        """The stages whose libraries are built."""
+        return stages_of(bool(self.policy))
 
     def ships_to(self, config) -> Path:
         """The first configuration ships to dist/, any further one below its own tree."""

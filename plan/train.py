@@ -3,7 +3,7 @@
 
 from pathlib import PurePosixPath
 
-from plan.library import compile_edges, gcc_names, link_variables
+from plan.library import compile_edges, gcc_names, link_variables, tuned
 from plan.ninja import Edge
 from plan.project import STEADY, WITNESS, compiler, flags_name, workload_needs
 
@@ -11,11 +11,13 @@ from plan.project import STEADY, WITNESS, compiler, flags_name, workload_needs
 def instrumented_edges(project, config) -> list:
     """The library that counts."""
     toolchain, tree = config.toolchain, config.tree
+    flag, table = tuned(project, config, "select")
 
     def instrumented(source):
         if toolchain == "clang":
-            return "$train_clang", (), ()
-        return f"$train_gcc {gcc_names(config, source)}", (), (tree.notes / PurePosixPath(source).with_suffix(".gcno"),)
+            return f"$train_clang {flag}", table, ()
+        notes = tree.notes / PurePosixPath(source).with_suffix(".gcno")
+        return f"$train_gcc {gcc_names(config, source)} {flag}", table, (notes,)
 
     glue = tuple(tree.root / "train" / f"{name}.o" for name in ("instrument", "slots"))
     edges = compile_edges(project, config, "train", instrumented)

@@ -15,8 +15,8 @@ from common import files, proc, tools
 from common.errors import Failure, UserError, guard
 from common.machine import machine
 from common.paths import EXPORTS, ROOT
-from common.tree import GATED, LIBRARY, Tree
-from plan.gate import REPEATED
+from common.tree import LIBRARY, Tree
+from plan.gate import repeated
 from pgo import kinds
 
 EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --toolchain clang "
@@ -66,7 +66,7 @@ def ship_repeat(tree: Tree, toolchain: str, variant: str, directory: Path):
     """What `configure.py --repeat` repeats this build from. Its record names the present sources, and not the
     instrumented library: gcc's holds the path of the clone, so that two clones would ship different bytes."""
     merged = tree.profile(toolchain).relative_to(tree.root)
-    for name in (*REPEATED, merged):
+    for name in (*repeated(tree.has_policy), merged):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree.root / name, directory / name)
     record = kinds.read_record(tree.profile(toolchain))
@@ -94,12 +94,12 @@ def build_command(target: str) -> str:
 
 def chain_of(gates: dict) -> list:
     """The stages whose work is in the library."""
-    return ["base", *(stage for stage in GATED if gates[stage]["accepted"])]
+    return ["base", *(stage for stage, gate in gates.items() if gate["accepted"])]
 
 
 def manifest(tree: Tree, toolchain: str, variant: str, shipped: dict, objects) -> dict:
     """What was shipped and from what."""
-    gates = {stage: files.read_fields(tree.gate(stage), "accepted") for stage in GATED}
+    gates = {stage: files.read_fields(tree.gate(stage), "accepted") for stage in tree.stages[1:]}
     profile = tree.profile(toolchain)
     return {
         "schema": 1, "name": "hakmem", "version": version(), "toolchain": toolchain, "variant": variant,

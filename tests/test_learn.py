@@ -1,189 +1,417 @@
 # SPDX-License-Identifier: MIT
-"""What must hold of the learners' modules (core/learn/) for all numbers, not only for those of tests/unit/learn.c."""
+"""The search for a policy, with an evaluator that is a formula: it finds the optimum that is known, the same way for
+the same seed, goes on after a kill, and never lets a figure pay too much for another."""
 
-import ctypes
 import json
-import os
-import re
-import shutil
-import sys
+import math
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from common.proc import run
-from plan import model
-from tests.support import ROOT, needs
+from common.errors import Failure, UserError
+from learn import attribute, bandit, merge, moves, objective, runs, search, space
+from plan import policy
+from tests.support import ROOT
 
-NEEDS = ("build/clang-learning/base/libhakmem.so",)
-LIBRARY = ROOT / "build" / "clang-learning" / "base" / "libhakmem.so"
-
-NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
-COUNTS = st.lists(st.integers(0, 2**40), min_size=48, max_size=48)
-FEW = settings(max_examples=60, deadline=None)
+steady = settings(derandomize=True, max_examples=60, deadline=None, database=None)
 
 
-class P2(ctypes.Structure):
-    """struct hak_p2."""
-    _fields_ = [("part", ctypes.c_double), ("height", ctypes.c_double * 5), ("place", ctypes.c_double * 5),
-                ("wanted", ctypes.c_double * 5), ("count", ctypes.c_uint64)]
+def row(name, lowest, highest, default, axis="stock"):
+    """A row of policy.def."""
+    return policy.Row(name, "KiB", lowest, highest, default, axis, "run", "A sentence.")
 
 
-class Arm(ctypes.Structure):
-    """One arm of struct hak_ucb."""
-    _fields_ = [("sum", ctypes.c_double), ("plays", ctypes.c_uint32)]
+ROWS = (row("pages_from", 0, 1 << 20, 0, "pages"), row("keep", 0, 65536, 64), row("delay", 0, 3600000, 500),
+        row("mode", 0, 2, 1, "pages"), *(row(f"idle{number}", 0, 4096, 64, "shape") for number in range(12)))
+BEST = {"pages_from": 8192, "keep": 1024, "mode": 2}
+SPACE = space.Space(ROWS)
 
 
-class Ucb(ctypes.Structure):
-    """struct hak_ucb."""
-    _fields_ = [("arm", Arm * 6), ("plays", ctypes.c_uint32), ("now", ctypes.c_uint32), ("streak", ctypes.c_uint32),
-                ("changed_ms", ctypes.c_uint64)]
+def distance(values, name):
+    """Rungs of two between a value and the best one."""
+    value, best = SPACE.value(values, name), SPACE.value(BEST, name)
+    return abs(math.log2(value + 1) - math.log2(best + 1))
 
 
-class Elo(ctypes.Structure):
-    """struct hak_elo."""
-    _fields_ = [("rating", ctypes.c_double * 12), ("games", ctypes.c_uint32 * 12)]
+def formula(values, workload="w"):
+    """Time is least at BEST, `pages_from` only helps with `mode` at 2, memory grows a little with `keep`."""
+    pages = min(8.0, distance(values, "pages_from")) if SPACE.value(values, "mode") == 2 else 8.0
+    time = 1000 + 60 * pages + 20 * distance(values, "keep") + 0.5 * distance(values, "delay")
+    memory = 1e6 * (1 + 0.001 * math.log2(1 + SPACE.value(values, "keep")))
+    return {"time_us": time, "peak_bytes": memory, "byte_operations": memory * 10}
 
 
-class Shape(ctypes.Structure):
-    """struct hak_shape."""
-    _fields_ = [("part", ctypes.c_uint32 * 48)]
+class Clock:
+    """A clock that a replay moves on by a second."""
+
+    def __init__(self, replay=formula):
+        self.now, self.replayed, self.function = 0.0, [], replay
+
+    def __call__(self):
+        return self.now
+
+    def replay(self, values, workload):
+        self.now += 1
+        self.replayed.append(values)
+        return self.function(values, workload)
 
 
-@pytest.fixture(scope="module", name="library")
-def built(tmp_path_factory):
-    """The modules alone, as a shared object: they need nothing else."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    so = tmp_path_factory.mktemp("learn") / "learn.so"
-    macros = [f"-D{feature.macro}={int(feature.default)}" for feature in model.load_features(ROOT)]
-    run([compiler, "-std=gnu11", "-O1", "-shared", "-fPIC", "-Wl,-z,defs", "-I", ROOT / "core", *macros, "-o", so,
-         *sorted((ROOT / "core" / "learn").glob("*.c"))], cwd=ROOT)
-    loaded = ctypes.CDLL(str(so))
-    loaded.hak_p2_init.argtypes = (ctypes.c_void_p, ctypes.c_double)
-    loaded.hak_p2_add.argtypes = (ctypes.c_void_p, ctypes.c_double)
-    loaded.hak_elo_game.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_double)
-    loaded.hak_elo_pick.argtypes = (ctypes.c_void_p, ctypes.c_uint64)
-    loaded.hak_ucb_init.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64)
-    loaded.hak_ucb_reward.argtypes = (ctypes.c_void_p, ctypes.c_double)
-    loaded.hak_ucb_step.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
-    loaded.hak_p2_value.restype = ctypes.c_double
-    loaded.hak_shape_of.restype = ctypes.c_uint64
-    loaded.hak_ucb_step.restype = ctypes.c_bool
-    return loaded
+def searched(budget=500, seed=1, goal="time", clock=None, path=None, workloads=("w",), report=None, of=None):
+    """(search after its run, clock)"""
+    clock = clock or Clock()
+    known = runs.Runs(clock.replay, path, of, clock=clock)
+    before = {name: clock.function({}, name) for name in workloads}
+    weights = {name: 1 for name in workloads}
+    aim = objective.Objective(goal, before, weights, {})
+    one = search.Search(SPACE, aim, known, search.jobs_of(weights, weights), budget, seed, report)
+    one.run()
+    return one, clock
 
 
-def percentile(library, part, numbers):
-    """The estimate after all numbers, and the markers' state."""
-    p2 = P2()
-    library.hak_p2_init(ctypes.byref(p2), part)
-    for number in numbers:
-        library.hak_p2_add(ctypes.byref(p2), number)
-    return library.hak_p2_value(ctypes.byref(p2)), p2
+def test_the_optimum_is_found():
+    """Sixteen parameters, of which four do anything and two only together."""
+    for seed in range(5):
+        one, clock = searched(seed=seed)
+        assert {name: one.best.policy.get(name) for name in BEST} == BEST, seed
+        assert clock.now <= 500
 
 
-@FEW
-@given(numbers=NUMBERS, part=st.sampled_from((0.5, 0.95, 0.99)))
-def test_a_percentile_is_among_the_numbers(library, numbers, part):
-    value, p2 = percentile(library, part, numbers)
-    assert min(numbers) <= value <= max(numbers)
-    if len(numbers) > 5:
-        assert list(p2.height) == sorted(p2.height)
-        assert list(p2.place) == sorted(set(p2.place)) and p2.place[4] == len(numbers)
+def test_ten_times_better_than_chance():
+    """What 500 replays find by drawing each parameter from its ladder is far from it."""
+    one, _clock = searched()
+    generator = one.generator
+    drawn = [one.objective.score({"w": formula({name: generator.choice(SPACE.ladders[name]) for name in SPACE.names})})
+             for _replay in range(500)]
+    allowed = [score.value for score in drawn if score.allowed]
+    assert one.best.score.value < min(allowed)
 
 
-@FEW
-@given(number=st.floats(-1e6, 1e6), count=st.integers(1, 100))
-def test_the_percentile_of_one_number_is_it(library, number, count):
-    assert percentile(library, 0.95, [number] * count)[0] == number
+def test_equal_seeds_go_equal_ways():
+    first, second, other = (searched(seed=seed)[1].replayed for seed in (7, 7, 8))
+    assert first == second != other
 
 
-@FEW
-@given(games=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11), st.sampled_from((0.0, 0.5, 1.0)))),
-       random=st.integers(0, 2**64 - 1))
-def test_points_are_neither_made_nor_lost(library, games, random):
-    elo = Elo()
-    library.hak_elo_init(ctypes.byref(elo))
-    for one, other, score in games:
-        if one == other:
-            continue
-        before = elo.rating[one]
-        library.hak_elo_game(ctypes.byref(elo), one, other, score)
-        assert (elo.rating[one] >= before) if score == 1 else score == 0.5 or elo.rating[one] <= before
-    assert sum(elo.rating) == pytest.approx(12 * 1500)
-    assert 0 <= library.hak_elo_pick(ctypes.byref(elo), random) < 12
+def test_no_policy_is_tried_twice():
+    _one, clock = searched()
+    keys = list(map(space.key_of, clock.replayed))
+    assert len(keys) == len(set(keys))
 
 
-@FEW
-@given(rewards=st.lists(st.floats(0, 1), min_size=1, max_size=200), first=st.integers(0, 5))
-def test_a_threshold_moves_by_one_and_waits(library, rewards, first):
-    ucb = Ucb()
-    library.hak_ucb_init(ctypes.byref(ucb), first, 0)
-    last, now = 0, 0
-    for reward in rewards:
-        before, now = ucb.now, now + 10
-        library.hak_ucb_reward(ctypes.byref(ucb), reward)
-        moved = library.hak_ucb_step(ctypes.byref(ucb), now, 100)
-        assert abs(ucb.now - before) == moved and ucb.now < 6
-        assert not moved or now - last >= 100
-        last = now if moved else last
+def test_a_small_space_is_exhausted():
+    """And the search says so, long before its time is up."""
+    small = space.Space((row("a", 0, 3, 1), row("b", 0, 1, 0)))
+    clock = Clock(lambda values, _workload: {"time_us": 10 + values.get("a", 1), "peak_bytes": 5, "byte_operations": 5})
+    known = runs.Runs(clock.replay, clock=clock)
+    aim = objective.Objective("time", {"w": clock.function({}, "w")}, {"w": 1}, {})
+    one = search.Search(small, aim, known, (("w", 0),), 1000)
+    one.run()
+    assert one.best.policy == {"a": 0} and one.ended == "nothing new is left to try" and clock.now <= 7
 
 
-@FEW
-@given(counts=st.tuples(COUNTS, COUNTS, COUNTS))
-def test_the_distance_is_one(library, counts):
-    """Symmetric, 0 to itself, no detour is shorter: up to the rounding of 48 parts."""
-    shapes = [Shape() for _ in counts]
-    for shape, count in zip(shapes, counts):
-        assert library.hak_shape_of(ctypes.byref(shape), (ctypes.c_uint64 * 48)(*count)) == sum(count)
-        assert sum(shape.part) in range(1000000 - 48, 1000001) or sum(count) == 0
-
-    def distance(one, other):
-        return library.hak_shape_distance(ctypes.byref(shapes[one]), ctypes.byref(shapes[other]))
-    assert distance(0, 0) == 0 and distance(0, 1) == distance(1, 0) <= 1000000
-    assert distance(0, 2) <= distance(0, 1) + distance(1, 2) + 1
+class Killed(BaseException):
+    """Nothing catches it."""
 
 
-CHURN = """
-import ctypes, time
-blocks = [b""] * 500
-end = time.monotonic() + %s
-n = 0
-while time.monotonic() < end or n < 20000:
-    blocks[n %% 500] = bytes(n * 7919 %% 30000 + 1)
-    n += 1
-ctypes.CDLL(None).hakmem_stats_print(1, 1)
-"""
+def test_a_killed_search_goes_on(tmp_path):
+    """Killed in the middle of its rounds, three times, it replays nothing twice and ends where a whole one does."""
+    path, replayed = tmp_path / "state.json", []
+    for life in (60, 130, 55, None):
+        clock = Clock()
+
+        def dying(values, workload, clock=clock, life=life):
+            if life is not None and clock.now >= life:
+                raise Killed
+            return formula(values, workload)
+
+        clock.function = dying
+        clock.function({}, "w")
+        try:
+            one, _clock = searched(seed=3, clock=clock, path=path, of={"trace": "t"})
+        except Killed:
+            pass
+        replayed += clock.replayed if life is None else clock.replayed[:life - 1]
+    whole, straight = searched(seed=3)
+    assert one.best.policy == whole.best.policy
+    keys = list(map(space.key_of, replayed))
+    assert len(keys) == len(set(keys)) and set(keys) <= set(map(space.key_of, straight.replayed))
 
 
-def churn(seconds, *words, **settings):
-    """What a Python program under the library wrote."""
-    if not LIBRARY.exists():
-        pytest.skip("the variant learning is not built")
-    return run(["/usr/bin/env", f"LD_PRELOAD={LIBRARY}", *(f"{name}={value}" for name, value in settings.items()),
-                *words, sys.executable, "-S", "-c", CHURN % seconds], cwd=ROOT, timeout=300,
-               env={**os.environ, "PYTHONMALLOC": "malloc"}).stdout
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1, "of": {"trace": "t"}, "spent": 1, "runs": [[1]]}',
+                                     '{"schema": 1, "of": {"trace": "other"}, "spent": 1, "runs": []}'])
+def test_a_foreign_or_damaged_state_is_not_used(tmp_path, content):
+    (tmp_path / "state.json").write_text(content)
+    known = runs.Runs(formula, tmp_path / "state.json", {"trace": "t"})
+    assert (known.known, known.spent, known.resumed) == ({}, 0.0, False)
+    known.figures([({}, ("w", 0))])
+    assert json.loads((tmp_path / "state.json").read_text())["of"] == {"trace": "t"}
 
 
-def test_the_page_shows_the_learner():
-    """As JSON: its state, its ratings, and a policy that is its own."""
-    page = json.loads(churn(1, HAKMEM_LEARN="1", HAKMEM_LEARN_WINDOW_MS="5", HAKMEM_LEARN_MIN_SAMPLES="4"))
-    assert page["learner_state"] == 1 and page["learner_windows"] > 8 and page["learner_changes"] > 0
-    ratings = [page[f"learner_rating_{strategy}"] for strategy in range(12)]
-    assert max(ratings) > 1500 > min(ratings)
-    assert page["learner_refill_p50"] <= page["learner_refill_p95"] <= page["learner_refill_p99"]
-    assert json.loads(churn(0))["learner_state"] == 0
+def test_the_budget_is_kept():
+    """A round that would not end in time is not begun."""
+    for budget in (10, 33, 100):
+        one, clock = searched(budget=budget)
+        assert clock.now <= budget * search.SHARE and one.ended == "the time was up"
 
 
-@pytest.mark.parametrize("settings", [{}, {"HAKMEM_LEARN": "1", "HAKMEM_EVO_POLICY": "frozen"}],
-                         ids=["off", "frozen"])
-def test_what_does_not_learn_runs_nothing_of_it(tmp_path, settings):
-    """Not one function of the learner is entered, but for the one that reads the options and for what prints the page."""
-    tool = needs("valgrind", "valgrind")
-    churn(0, tool, "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out", **settings)
-    entered = set(re.findall(r"fn=\(\d+\) (\w+)", (tmp_path / "out").read_text()))
-    assert "hak_bin_refill" in entered
-    learners = {name for name in entered if re.match(r"hak_(tune|p2|ucb|elo|ace|shape|cycle|real|learner)_", name)}
-    assert learners <= {"hak_learner_load", "hak_learner_value"}
+@pytest.mark.parametrize("goal", objective.GOALS)
+def test_each_figure_guards_the_others(goal):
+    """Time could be halved for 3 % more memory: that is not taken, whatever the goal. For 1 % it is."""
+    def bargain(values, _workload):
+        keep, delay = SPACE.value(values, "keep"), SPACE.value(values, "delay")
+        dear, cheap = keep >= 1024, delay < 100
+        return {"time_us": 1000 * (0.5 if dear else 1) * (0.8 if cheap else 1),
+                "peak_bytes": 1e6 * (1.03 if dear else 1) * (1.01 if cheap else 1), "byte_operations": 1e6}
+
+    one, _clock = searched(goal=goal, clock=Clock(bargain))
+    found = bargain(one.best.policy, "w")
+    assert found["peak_bytes"] <= 1.02e6 and one.best.score.allowed
+    assert goal == "memory" or found["time_us"] == 800
+
+
+def test_each_workload_guards_the_others():
+    """What is good for the one and 5 % worse for the other is no policy."""
+    def split(values, workload):
+        keep = SPACE.value(values, "keep") > 64
+        time = {"a": 0.5, "b": 1.05}[workload] if keep else 1.0
+        return {"time_us": 1000 * time, "peak_bytes": 1e6, "byte_operations": 1e6}
+
+    one, _clock = searched(clock=Clock(split), workloads=("a", "b"))
+    assert one.best.policy == {}
+
+
+def test_a_failed_replay_is_no_policy():
+    """The program may crash under one; that one is not chosen, and the search goes on."""
+    one, _clock = searched(clock=Clock(lambda values, name: None if values.get("mode") == 2 else formula(values)))
+    assert one.best.policy.get("mode") != 2 and one.best.policy["keep"] == BEST["keep"]
+
+
+def test_halving_spares_replays():
+    """Of eight candidates one sees all of eight jobs."""
+    workloads = tuple("abcdefgh")
+    one, clock = searched(budget=30, workloads=workloads)
+    assert one.rounds == 1 and clock.now == 8 * 1 + 4 * (2 - 1) + 2 * (4 - 2) + 1 * (8 - 4)
+    assert search.rungs_of(range(8)) == [1, 2, 4, 8] and search.rungs_of(range(5)) == [1, 2, 4, 5]
+    assert search.jobs_of({"a": 1, "b": 2}, {"a": 2, "b": 1}) == (("b", 0), ("a", 0), ("a", 1))
+
+
+def test_noise_is_no_gain():
+    """Where equal runs differ by 3 %, 2 % is nothing, neither as a gain nor against the guard."""
+    aim = objective.Objective("time", {"w": formula({})}, {"w": 1}, {"w": {"time_us": 0.03}})
+    worse = {"w": {**formula({}), "time_us": formula({})["time_us"] * 1.04}}
+    assert aim.score(worse).allowed and aim.floor == pytest.approx(0.03)
+
+
+# what each parameter brings
+
+def judged(values, function=formula):
+    clock = Clock(function)
+    known = runs.Runs(clock.replay, clock=clock)
+    aim = objective.Objective("time", {"w": function({}, "w")}, {"w": 1}, {})
+    return attribute.attribute(attribute.Judge(aim, known, (("w", 0),)), values)
+
+
+def test_what_brings_nothing_goes_back():
+    """Only what gains stays; each with what it alone brought."""
+    found = judged({**BEST, "idle0": 1, "idle7": 4096, "delay": 510})
+    assert found.policy == BEST and set(found.dropped) == {"idle0", "idle7", "delay"}
+    assert [part.name for part in found.parts][-1] == "keep"
+    keep = found.parts[-1]
+    assert keep.change["time_us"] == pytest.approx(1000 / (1000 + 20 * distance({}, "keep")) - 1)
+    assert keep.change["peak_bytes"] > 0
+
+
+def test_parameters_that_need_each_other_stay():
+    """`mode` without `pages_from` brings nothing, and the other way round: neither goes."""
+    found = judged({"mode": 2, "pages_from": 8192})
+    assert set(found.policy) == {"mode", "pages_from"} and found.dropped == ()
+
+
+def test_two_that_do_the_same():
+    """Each is idle beside the other: one of them goes, not both."""
+    def either(values, _workload="w"):
+        return {**formula({}), "time_us": 500 if "idle1" in values or "idle2" in values else 1000}
+
+    found = judged({"idle1": 1, "idle2": 1}, either)
+    assert len(found.policy) == 1 and found.figures["w"]["time_us"] == 500
+
+
+def test_nothing_at_all():
+    assert judged({}) == attribute.Attribution({}, {"w": formula({})}, objective.Score(0, 0), (), ())
+
+
+# the parts
+
+def test_ucb_is_the_formula():
+    ucb = bandit.Ucb1("ab")
+    assert ucb.bound("a") == math.inf
+    for arm, value in (("a", 1), ("a", 0), ("b", 1)):
+        ucb.pull(arm)
+        ucb.reward(arm, value)
+    assert ucb.bound("a") == pytest.approx(0.5 + bandit.CURIOSITY * math.sqrt(2 * math.log(3) / 2))
+    assert ucb.bound("b") > ucb.bound("a")
+
+
+def test_elo_is_the_formula():
+    elo = bandit.Elo(("a", "b"))
+    elo.play("a", "b", 1)
+    assert elo.ratings == {"a": 1516.0, "b": 1484.0}
+    elo.play("b", "a", 0.5)
+    expected = 1 / (1 + 10 ** (32 / 400))
+    assert elo.ratings["b"] == pytest.approx(1484 + 32 * (0.5 - expected))
+    assert sum(elo.ratings.values()) == pytest.approx(3000)
+
+
+def test_ladders():
+    assert space.ladder(row("a", 0, 3, 1)) == (0, 1, 2, 3)
+    assert space.ladder(row("a", 0, 40, 5)) == (0, 1, 2, 4, 5, 8, 16, 32, 40)
+    assert space.ladder(row("a", 16, 100, 50)) == (16, 32, 50, 64, 100)
+
+
+NUMBERED = st.dictionaries(st.sampled_from(SPACE.names), st.integers(0, 2))
+
+
+@steady
+@given(values=st.fixed_dictionaries({}, optional={each.name: st.integers(each.lowest, each.highest) for each in ROWS}),
+       name=st.sampled_from(SPACE.names), steps=st.integers(-40, 40))
+def test_a_rung_is_within_the_range(values, name, steps):
+    """Also from between two rungs, and beyond the ends."""
+    there, each = SPACE.rung(values, name, steps), SPACE.by_name[name]
+    assert each.lowest <= there <= each.highest
+    value = SPACE.value(values, name)
+    assert steps == 0 or there == value or (there > value) == (steps > 0)
+    assert each.lowest <= SPACE.middle(values, name, 1) <= each.highest
+
+
+@steady
+@given(seed=st.integers(0, 1000), elite=st.lists(NUMBERED, min_size=1, max_size=4))
+def test_moves_lead_to_valid_policies(seed, elite):
+    """Each strategy, from anywhere: within the ranges, without defaults, not where one has been."""
+    import random
+    known = [SPACE.change({}, values) for values in elite]
+    seen = set(map(space.key_of, known)) | {()}
+    view = moves.View(SPACE, random.Random(seed), SPACE.names, tuple(known), {"keep": 1},
+                      lambda made: space.key_of(made) not in seen)
+    for move in moves.STRATEGIES.values():
+        offer = move(view)
+        if offer:
+            made, moved = offer
+            assert space.key_of(made) not in seen and moved
+            assert all(SPACE.by_name[name].lowest <= value <= SPACE.by_name[name].highest
+                       and value != SPACE.by_name[name].default for name, value in made.items())
+
+
+# the time model
+
+REPLAY = {"events": 1000, "faults_minor": 600, "faults_major": 0, "peak_resident_bytes": 4096 * 600,
+          "resident_byte_operations": 7, "library": {"refills": 10}, "tlb1_misses": 4}
+
+
+def test_the_time_is_a_sum():
+    found = objective.figures(REPLAY)
+    assert found["time_us"] == pytest.approx((1000 * 5 + 10 * 105 + 600 * 1500 + 4 * 2.5) / 1000)
+    assert found["peak_bytes"] == 4096 * 600 and found["byte_operations"] == 7 and found["refills"] == 10
+
+
+def test_huge_faults_are_told_from_small_ones():
+    """By the replay, else by what is resident and no fault brought."""
+    assert objective.figures({**REPLAY, "faults_huge": 3})["faults_small"] == 597
+    resident = {**REPLAY, "peak_resident_bytes": 4096 * (590 + 10 * 512)}
+    assert (objective.figures(resident)["faults_huge"], objective.figures(resident)["faults_small"]) == (10, 590)
+
+
+def test_a_library_without_statistics():
+    assert objective.figures({**REPLAY, "library": None})["refills"] == 0
+    with pytest.raises(Failure, match="does not say events"):
+        objective.figures({"library": None})
+    with pytest.raises(UserError, match="unknown goal 'speed'; valid goals: time, memory, balanced"):
+        objective.check_goal("speed")
+
+
+def test_goals_weigh_what_is_guarded():
+    assert all(tuple(weights) == objective.WEIGHED for weights in objective.GOALS.values())
+
+
+# policy files
+
+TABLE = policy.load_rows(ROOT)
+VALUES = st.fixed_dictionaries({}, optional={each.name: st.integers(each.lowest, each.highest) for each in TABLE})
+PLAIN = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
+FIELDS = st.dictionaries(PLAIN.filter(bool), st.integers(-9, 9) | st.floats(allow_nan=False) | PLAIN | st.booleans()
+                         | st.lists(st.integers(), max_size=3), max_size=4)
+
+
+@steady
+@given(values=VALUES, provenance=FIELDS, figures=FIELDS, parameters=st.lists(FIELDS, max_size=2))
+def test_what_is_written_is_read(tmp_path_factory, values, provenance, figures, parameters):
+    made = policy.Policy(values, provenance, figures, tuple(parameters))
+    assert policy.parse(policy.render(made), "x", TABLE) == made
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("", "p.toml:1: no format: it is not a policy file; `make learn` writes one"),
+    ("format = 2\n", "p.toml:1: format 2 is not known here, only 1"),
+    ("format = 1\n[values]\n\nthp = 9\n", "p.toml:4: thp = 9 is not within 0 to 2"),
+    ("format = 1\n[values]\nthq = 1\n", "p.toml:3: unknown parameter 'thq'; valid parameters: "),
+    ("format = 1\n[values]\nthp = true\n", "p.toml:3: thp must be a whole number, not true"),
+    ("format = 1\n[values]\nthp = 1.0\n", "p.toml:3: thp must be a whole number, not 1.0"),
+    ("format = 1\n[values]\nthp =\n", "p.toml:3: not valid TOML"),
+    ("format = 1\n[values\n", "p.toml:2: not valid TOML"),
+    ("format = 1\n[vlaues]\nthp = 1\n", "p.toml:2: unknown section 'vlaues'; valid sections: values, provenance, "),
+    ("format = 1\nvalues = 3\n", "p.toml:2: 'values' must be a section, written [values]"),
+])
+def test_bad_policy_files(text, sentence):
+    """One sentence, with the line."""
+    with pytest.raises(UserError) as error:
+        policy.parse(text, "p.toml", TABLE)
+    assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "x").write_bytes(b"\xff\xfe")
+    wrong = ((tmp_path / "gone", "No such file"), (tmp_path, "Is a directory"), (tmp_path / "x", "no text"))
+    for path, sentence in wrong:
+        with pytest.raises(UserError, match=sentence):
+            policy.read(path, TABLE)
+
+
+@pytest.mark.parametrize("text", [
+    "", 'POLICY(a, "", 0, 1, 2, x, run, "s")', 'POLICY(a, "", 0, x, 0, x, run, "s")',
+    'POLICY(a, "", 0, 1, 0, x, run, "s")\nPOLICY(b)'])
+def test_bad_tables(text):
+    with pytest.raises(UserError, match="^t: "):
+        policy.parse_rows(text, "t")
+
+
+# merging
+
+WEIGHTED = st.lists(st.tuples(VALUES, st.integers(1, 9)), min_size=1, max_size=4)
+
+
+@steady
+@given(parts=WEIGHTED, data=st.data())
+def test_a_merged_policy_is_a_policy(parts, data):
+    """Within the ranges and between its parts, in whatever order, and of equal ones the same."""
+    made = merge.merge_values(parts, TABLE)
+    policy.check_values(made, TABLE, lambda key, sentence: pytest.fail(sentence))
+    assert merge.merge_values(data.draw(st.permutations(parts)), TABLE) == made
+    for each in TABLE:
+        had = [values.get(each.name, each.default) for values, _weight in parts]
+        assert min(had) <= made.get(each.name, each.default) <= max(had)
+    first = {each.name: parts[0][0][each.name] for each in TABLE
+             if parts[0][0].get(each.name, each.default) != each.default}
+    assert merge.merge_values([parts[0]] * 3, TABLE) == merge.merge_values([parts[0]], TABLE) == first
+
+
+def test_weights_decide(tmp_path, capsys):
+    small, large = tmp_path / "small.toml", tmp_path / "large.toml"
+    policy.write(small, policy.Policy({"thp": 0, "purge_delay_ms": 100}, {"program": "a"}))
+    policy.write(large, policy.Policy({"thp": 2, "purge_delay_ms": 1600, "thp_from_kb": 8192}))
+    out = tmp_path / "both.toml"
+    assert merge.main(["-o", str(out), f"3:{small}", str(large)]) == 0
+    made = policy.read(out, TABLE)
+    assert made.values == {"thp": 0, "purge_delay_ms": 200}
+    assert made.provenance["merged_from"] == ["3:small.toml", "1:large.toml"]
+    assert merge.main(["-o", str(out), str(small), f"3:{large}"]) == 0
+    assert policy.read(out, TABLE).values == {"thp": 2, "purge_delay_ms": 800, "thp_from_kb": 8192}
+    with pytest.raises(UserError, match="weight must be at least 1"):
+        merge.main(["-o", str(out), f"0:{small}"])

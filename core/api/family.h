@@ -4,10 +4,11 @@
 #ifndef HAK_API_FAMILY_H
 #define HAK_API_FAMILY_H
 
+#include "api/recorded.h"
 #include "mem/fast.h"
 #include "mem/harden_fast.h"
 #include "mem/realloc.h"
-#include "obs/counters.h"
+#include "obs/watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,7 +31,8 @@
 /* What a function of a kind gives (HAK_KIND_MALLOC, mem/harden.h). */
 HAK_INLINE void *hak_family_malloc_kind(size_t size, unsigned kind)
 {
-    hak_histogram_add(size);
+    if (hak_watch_call(size))
+        return hak_recorded_malloc(size, HAK_SITE);
     return HAK_HARDEN ? hak_harden_malloc(size, kind) : hak_fast_malloc(size);
 }
 
@@ -68,7 +70,8 @@ HAK_INLINE void hak_family_check_align(const void *p, size_t align, const void *
 
 HAK_INLINE void *hak_family_aligned_kind(size_t align, size_t size, unsigned kind)
 {
-    hak_histogram_add(size);
+    if (hak_watch_call(size))
+        return hak_recorded_aligned(align, size, HAK_SITE);
     return HAK_HARDEN ? hak_harden_aligned(align, size, kind) : hak_malloc_aligned(align, size);
 }
 
@@ -116,7 +119,8 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     size_t size;
     if (hak_unlikely(__builtin_mul_overflow(count, each, &size)))
         size = SIZE_MAX;
-    hak_histogram_add(size);
+    if (hak_watch_call(size))
+        return hak_recorded_calloc(size, HAK_SITE);
     if (HAK_HARDEN) {
         if (hak_unlikely(size > HAK_CLASS_MAX - HAK_CANARY_BYTES))
             return hak_harden_calloc_oversize(size);
@@ -125,7 +129,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     }
     if (hak_unlikely(size > HAK_ZERO_INLINE))
         return hak_malloc_zeroed(size);
-    size_t offset = (size + 15) & ~(size_t)15;
+    size_t offset = hak_tiny_size(size);
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
@@ -148,7 +152,8 @@ HAK_INLINE void *hak_family_realloc(void *p, size_t size, const void *site)
         hak_family_free(p, site);
         return NULL;
     }
-    hak_histogram_add(size);
+    if (hak_watch_call(size))
+        return hak_recorded_realloc(p, size, HAK_SITE);
     return HAK_HARDEN ? hak_harden_realloc(p, size, site) : hak_realloc(p, size);
 }
 

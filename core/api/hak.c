@@ -6,10 +6,12 @@
 #include "api/stats.h"
 #include "base/message.h"
 #include "base/options.h"
+#include "base/policy_file.h"
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/learner.h"
+#include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -76,6 +78,7 @@ static bool repair_in_child(bool first, bool forker)
         hak_chunk_after_fork();
         hak_extent_after_fork();
         hak_heaps_find_lost();
+        hak_record_after_fork();
     }
     if (first && HAK_LEARNER)
         hak_learner_after_fork();
@@ -86,6 +89,19 @@ static void dump_trace(int signal)
 {
     (void)signal;
     hak_trace_write(STDERR_FILENO);
+}
+
+static void write_policy(int signal)
+{
+    (void)signal;
+    hak_policy_file_write();
+}
+
+/* The handler stays only as long as the program has none of its own. */
+static void promise_policy(const char *path)
+{
+    hak_policy_file_set_output(path);
+    hak_os_on_signal(SIGUSR1, write_policy);
 }
 
 #if HAK_OVERRIDE
@@ -126,10 +142,17 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_on_fatal = hak_trace_write;
         hak_os_on_signal(SIGUSR2, dump_trace);
     }
+    if (HAK_OPTIONS && hak_options()->policy_out != NULL)
+        promise_policy(hak_options()->policy_out);
 }
 
 __attribute__((destructor)) static void library_unloaded(void)
 {
     if (HAK_STATS && hak_options()->stats_dump)
         hak_stats_write(STDERR_FILENO, false);
+    else if (HAK_STATS && hak_options()->stats == HAK_STATS_OPTIONS)
+        hak_stats_write_options(STDERR_FILENO);
+    if (HAK_OPTIONS)
+        hak_policy_file_write();
+    hak_record_finish();
 }

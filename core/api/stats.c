@@ -29,12 +29,11 @@ static void line(page_t *page, const char *name, uint64_t value, const char *uni
 
 static void write_options(page_t *page)
 {
-    static const char *const origins[] = {"default", "mode", "file", "environment", "program", "learner"};
     for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
         hak_option_view_t view = hak_options_view(i);
         if (view.compiled_in)
             line(page, view.name, view.value, view.words != NULL ? view.words : view.unit,
-                 origins[view.origin]);
+                 hak_origin_names[view.origin]);
     }
 }
 
@@ -90,14 +89,25 @@ static void write_histogram(page_t *page)
     }
 }
 
+static void write_title(int fd)
+{
+    hak_text_t title = {.length = 0};
+    hak_text_format(&title, "hakmem %s, mode %s\n", HAK_VARIANT, hak_options_mode());
+    hak_text_write(&title, fd);
+}
+
+void hak_stats_write_options(int fd)
+{
+    page_t page = {.fd = fd};
+    write_title(fd);
+    write_options(&page);
+}
+
 void hak_stats_write(int fd, bool json)
 {
     page_t page = {.fd = fd, .json = json, .first = true};
-    if (!json) {
-        hak_text_t title = {.length = 0};
-        hak_text_format(&title, "hakmem %s, mode %s\n", HAK_VARIANT, hak_options_mode());
-        hak_text_write(&title, fd);
-    }
+    if (!json)
+        write_title(fd);
     write_options(&page);
     write_memory(&page);
     write_counters(&page);

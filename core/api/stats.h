@@ -7,5 +7,7 @@
 
 /* Writes options, memory and counters to a file descriptor, as text or as one JSON object. Allocates nothing. */
 void hak_stats_write(int fd, bool json);
+/* The options alone, as text. */
+void hak_stats_write_options(int fd);
 
 #endif

@@ -9,7 +9,8 @@
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
-    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS) || !defined(HAK_LEARNER)
+    !defined(HAK_RECORD) || !defined(HAK_LEARNER) || !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) ||    \
+    !defined(HAK_TLS_BINS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
@@ -19,6 +20,10 @@
 #endif
 #if HAK_LEARNER && !(HAK_HISTOGRAM && HAK_OPTIONS)
 #error "HAK_LEARNER learns from sizes and is asked for by options: learner = true needs histogram and options"
+#endif
+#if HAK_RECORD && (!HAK_HISTOGRAM || !HAK_OPTIONS || HAK_HARDEN)
+#error                                                                                                       \
+    "HAK_RECORD shares its test with the histogram: record = true needs histogram, options, and harden = false"
 #endif
 #if HAK_CHECKS && !HAK_HARDEN
 #error                                                                                                       \
@@ -62,6 +67,13 @@
 #else
 #define HAK_SANITIZED 0
 #endif
+
+/* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
+enum {
+#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_BUILT_##field = (value),
+#include "base/policy.def"
+#undef POLICY
+};
 
 #if !defined(__linux__) || !defined(__LP64__)
 #error "hakmem needs Linux on a 64-bit machine with at most 47 bits of user address space"

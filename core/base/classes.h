@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* classes.h: size in bytes <-> size class. Arithmetic only: no table, no state.
+/* classes.h: size in bytes <-> size class. Arithmetic only: no table, no state. The limits and steps are constants of the policy
+ * (base/policy.def, scope `build`); what is said here is said of the default ones.
  *
  * Up to 1 KiB the classes are the multiples of 16 bytes, so that the class of a request is its size rounded up,
  * divided by 16, and no table has to be read. Above that each doubling is cut into eight steps: a request of
@@ -12,13 +13,34 @@
 
 #include "base/types.h"
 
-#define HAK_TINY_MAX     ((size_t)1024) /* bytes; the largest size of the first kind */
-#define HAK_TINY_CLASSES 64u
-#define HAK_MID_CLASSES  104u                /* the largest class up to HAK_MID_MAX */
-#define HAK_SLAB_BLOCKS  8u                  /* at least, in a slab of blocks up to HAK_MID_MAX */
-#define HAK_CLASSES      129u                /* class numbers are 1..128 */
-#define HAK_CLASS_MAX    ((size_t)256 << 10) /* bytes; the largest size that has a class */
-#define HAK_MID_MAX      ((size_t)32 << 10)  /* bytes; above it a slab holds a single block */
+#define HAK_TINY_STEP    ((size_t)HAK_BUILT_tiny_step) /* bytes between the sizes of the first kind */
+#define HAK_TINY_MAX     ((size_t)HAK_BUILT_tiny_max)  /* bytes; the largest size of the first kind */
+#define HAK_TINY_BITS    ((unsigned)__builtin_ctz(HAK_BUILT_tiny_max))
+#define HAK_TINY_CLASSES ((unsigned)HAK_BUILT_tiny_max / 16u)
+#define HAK_STEPS        ((unsigned)HAK_BUILT_mid_steps) /* classes in a doubling above that */
+#define HAK_STEP_BITS    ((unsigned)__builtin_ctz(HAK_BUILT_mid_steps))
+#define HAK_MID_MAX      ((size_t)HAK_BUILT_mid_max_kb << 10) /* bytes; above it a slab holds a single block */
+#define HAK_CLASS_MAX    ((size_t)HAK_BUILT_class_max_kb << 10) /* bytes; the largest size that has a class */
+#define HAK_DYN1         ((size_t)HAK_BUILT_mid_dyn1) /* bytes in a block of one more class; 0: none */
+#define HAK_MID_CLASSES  hak_class_upto(HAK_BUILT_mid_max_kb * 1024) /* the largest class up to HAK_MID_MAX */
+#define HAK_CLASSES      (hak_class_upto(HAK_BUILT_class_max_kb * 1024) + 1) /* class numbers are 1..128 */
+
+/* The class whose blocks have a power of two of bytes, at least HAK_TINY_MAX: a constant. */
+#define hak_is_built_power(x) ((x) > 0 && ((x) & ((x)-1)) == 0)
+#define hak_class_upto(power)                                                                                \
+    (HAK_TINY_CLASSES + HAK_STEPS * ((unsigned)__builtin_ctz(power) - HAK_TINY_BITS) +                       \
+     (HAK_DYN1 != 0 && HAK_DYN1 <= (power)))
+
+static_assert(
+    hak_is_built_power(HAK_BUILT_tiny_step) && hak_is_built_power(HAK_BUILT_tiny_max) &&
+        hak_is_built_power(HAK_BUILT_mid_steps) && hak_is_built_power(HAK_BUILT_mid_max_kb) &&
+        hak_is_built_power(HAK_BUILT_class_max_kb) && HAK_BUILT_large_max_kb % 16 == 0,
+    "the policy asks for a step or limit that is no power of 2, or for a large_max_kb that is no multiple of 16");
+static_assert(HAK_BUILT_large_max_kb >= HAK_BUILT_class_max_kb,
+              "the policy has large_max_kb below class_max_kb");
+static_assert(HAK_DYN1 % HAK_ALIGN == 0 &&
+                  (HAK_DYN1 == 0 || (HAK_DYN1 > HAK_TINY_MAX && HAK_DYN1 < HAK_MID_MAX)),
+              "the policy has a mid_dyn1 that is no multiple of 16 above tiny_max and below mid_max_kb");
 
 /* A class times this is the offset of its bin (mem/thread.h), and stands in the map; of a class up to HAK_TINY_CLASSES it is
  * the size, too. */
@@ -26,20 +48,28 @@
 
 static_assert(HAK_BIN_BYTES == HAK_ALIGN, "the offset of a tiny class's bin is its size");
 
+/* A size up to HAK_TINY_MAX as its block has it. */
+HAK_INLINE size_t hak_tiny_size(size_t size)
+{
+    return (size + HAK_TINY_STEP - 1) & ~(HAK_TINY_STEP - 1);
+}
+
 /* The class of a request of 1..HAK_TINY_MAX bytes. */
 HAK_INLINE unsigned hak_class_of_tiny(size_t size)
 {
-    return (unsigned)((size + 15) >> 4);
+    return (unsigned)(hak_tiny_size(size) >> 4);
 }
 
 /* The class of a request of HAK_TINY_MAX+1..HAK_CLASS_MAX bytes. With s = size - 1 and m its highest bit, the top
- * four bits of s are 8 + k, where k in 0..7 numbers the step: the class is 64 + 8 * (m - 10) + k + 1. In 32 bits, because
- * clang makes six instructions more of 64. */
+ * four bits of s are 8 + k, where k in 0..7 numbers the step: the class is 64 + 8 * (m - 10) + k + 1 (of the default policy). In 32
+ * bits, because clang makes six instructions more of 64. One more class shifts those behind it. */
 HAK_INLINE unsigned hak_class_of_mid(size_t size)
 {
     unsigned s = (unsigned)size - 1;
     unsigned m = 31u ^ (unsigned)__builtin_clz(s);
-    return 8 * (m - 3) + (s >> (m - 3)) + 1;
+    unsigned first = HAK_TINY_CLASSES + 1 - HAK_STEPS * (HAK_TINY_BITS + 1 - HAK_STEP_BITS);
+    return HAK_STEPS * (m - HAK_STEP_BITS) + (s >> (m - HAK_STEP_BITS)) + first +
+           (HAK_DYN1 != 0 && size > HAK_DYN1);
 }
 
 /* The class of a request of 0..HAK_CLASS_MAX bytes; a request of nothing gets the smallest block. */
@@ -50,34 +80,42 @@ static inline unsigned hak_class_of(size_t size)
     return size == 0 ? 1 : hak_class_of_tiny(size);
 }
 
+/* The class that mid_dyn1 adds; 0: none. */
+static inline unsigned hak_class_dyn1(void)
+{
+    return HAK_DYN1 != 0 ? hak_class_of_mid(HAK_DYN1) : 0;
+}
+
 /* Bytes in a block of a class 1..128. */
 static inline size_t hak_class_size(unsigned c)
 {
     if (c <= HAK_TINY_CLASSES)
         return (size_t)c * HAK_ALIGN;
-    unsigned step = (c - HAK_TINY_CLASSES - 1) & 7;
-    unsigned doubling = (c - HAK_TINY_CLASSES - 1) >> 3;
-    return (size_t)(9 + step) << (7 + doubling);
+    if (HAK_DYN1 != 0 && c == hak_class_dyn1())
+        return HAK_DYN1;
+    unsigned above = c - HAK_TINY_CLASSES - 1 - (HAK_DYN1 != 0 && c > hak_class_dyn1());
+    return (size_t)(HAK_STEPS + 1 + (above & (HAK_STEPS - 1)))
+           << (HAK_TINY_BITS - HAK_STEP_BITS + (above >> HAK_STEP_BITS));
 }
 
-/* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least HAK_SLAB_BLOCKS fit and at most
- * a thirty-second is left over. */
-static inline unsigned hak_class_slices(unsigned c)
+/* Slices in a slab of a class: a single block above 32 KiB; below, so many that at least `blocks` fit and at most a
+ * thirty-second is left over, but no less than `least`. */
+static inline unsigned hak_class_slices(unsigned c, size_t blocks, size_t least)
 {
     size_t size = hak_class_size(c);
     if (size > HAK_MID_MAX)
         return (unsigned)((size + HAK_SLICE - 1) >> HAK_SLICE_SHIFT);
-    size_t bytes = hak_round_up(HAK_SLAB_BLOCKS * size, HAK_SLICE);
+    size_t bytes = hak_round_up(hak_max(blocks * size, least * HAK_SLICE), HAK_SLICE);
     while (bytes % size > bytes / 32)
         bytes += HAK_SLICE;
     return (unsigned)(bytes >> HAK_SLICE_SHIFT);
 }
 
-/* Blocks in a slab of a class. */
-static inline unsigned hak_class_capacity(unsigned c)
+/* Blocks in a slab of a class with so many slices. */
+static inline unsigned hak_class_capacity(unsigned c, size_t slices)
 {
     size_t size = hak_class_size(c);
-    return size > HAK_MID_MAX ? 1 : (unsigned)(hak_class_slices(c) * HAK_SLICE / size);
+    return size > HAK_MID_MAX ? 1 : (unsigned)(slices * HAK_SLICE / size);
 }
 
 #endif

@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c: environment -> switches and policy. Precedence: default < mode < single option. Single thread, before the
+/* options.c: environment -> switches and policy. Precedence: default < mode < policy file < single
+ * option. Single thread, before the
  * first allocation; read-only afterwards. */
 #include "base/options.h"
 
 #include "base/message.h"
+#include "base/policy_file.h"
 
 #include <string.h>
 
 hak_options_t hak_options_live = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
 #define CHOICE(field, name, words, value, sentence)           .field = (value),
+#define TEXT(field, name, sentence)                           .field = NULL,
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 };
 
 /* A row of either table. */
 typedef struct option {
     char name[HAK_OPTION_NAME];
     const char *words; /* of a choice, joined by '|'; NULL for a number */
-    const char *unit;
+    const char *unit;  /* NULL: a text */
     const char *sentence;
     size_t field; /* offset in hak_options_t */
     uint32_t low, high;
@@ -31,9 +35,11 @@ static const option_t switches[] = {
     {name, NULL, unit, sentence, offsetof(hak_options_t, field), low, high, true},
 #define CHOICE(field, name, words, value, sentence)                                                          \
     {name, words, "", sentence, offsetof(hak_options_t, field), 0, 0, true},
+#define TEXT(field, name, sentence) {name, NULL, NULL, sentence, offsetof(hak_options_t, field), 0, 0, true},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 };
 #define SWITCHES (sizeof switches / sizeof switches[0])
 #define OPTIONS  (HAK_POLICIES + SWITCHES) /* the rows of the policy come first */
@@ -114,6 +120,8 @@ static const need_t option_needs[] = {
     {"HAKMEM_EVO_SAMPLE", HAK_LEARNER, "learning"},
     {"HAKMEM_FREEZE_SEC", HAK_LEARNER, "learning"},
     {"HAKMEM_CANARY_FRAC", HAK_LEARNER, "learning"},
+    {"HAKMEM_TRACE", HAK_RECORD, "learning and research"},
+    {"HAKMEM_TRACE_MB", HAK_RECORD, "learning and research"},
 };
 
 static const need_t *missing_need(const char *option)
@@ -129,6 +137,11 @@ static uint32_t *value_of(size_t index)
     return index < HAK_POLICIES
                ? hak_policy_value(&first, index)
                : (uint32_t *)(void *)((char *)&hak_options_live + switches[index - HAK_POLICIES].field);
+}
+
+static const char **text_of(size_t index)
+{
+    return (const char **)(void *)((char *)&hak_options_live + switches[index - HAK_POLICIES].field);
 }
 
 static void set_by_mode(const char *name, uint32_t value)
@@ -237,12 +250,33 @@ static bool parse_choice(const char *text, const char *words, uint32_t *choice)
     return false;
 }
 
+/* An option that this variant has no feature for. */
+static void warn_of_need(const char *name, const char *text)
+{
+    const need_t *need = missing_need(name);
+    if (need != NULL)
+        hak_warn("%s=%s changes nothing: this library is the variant %s; the variants that can do it: %s",
+                 name, text, HAK_VARIANT, need->variants);
+}
+
+/* A text is taken as it is; none is as if it were not there. */
+static void read_text(size_t index, const char *name, const char *text)
+{
+    if (*text == 0)
+        return;
+    warn_of_need(name, text);
+    *text_of(index) = text;
+    origins[index] = HAK_FROM_ENVIRONMENT;
+}
+
 static void read_option(size_t index, const option_t *option, const char *text)
 {
     uint32_t value = 0;
     if (text == NULL)
         return;
-    if (!option->run) {
+    if (option->unit == NULL) {
+        read_text(index, option->name, text);
+    } else if (!option->run) {
         hak_warn("%s=%s: compiled in, configure.py --policy=FILE sets it; using %u", option->name, text,
                  (uint64_t)*value_of(index));
     } else if (option->words != NULL && !parse_choice(text, option->words, &value)) {
@@ -253,13 +287,18 @@ static void read_option(size_t index, const option_t *option, const char *text)
                  (uint64_t)option->high / (is_part(option) ? 1000 : 1), (uint64_t)*value_of(index),
                  is_part(option) ? " thousandths" : "");
     } else {
-        const need_t *need = value != 0 ? missing_need(option->name) : NULL;
-        if (need != NULL)
-            hak_warn("%s=%s changes nothing: this library is the variant %s; the variants that can do it: %s",
-                     option->name, text, HAK_VARIANT, need->variants);
+        if (value != 0)
+            warn_of_need(option->name, text);
         *value_of(index) = value;
         origins[index] = HAK_FROM_ENVIRONMENT;
     }
+}
+
+/* A policy file; it says nothing of the switches. */
+static void read_file(const char *path)
+{
+    if (path != NULL && *path != 0)
+        hak_policy_file_read(path, &first, origins);
 }
 
 void hak_options_read(const char *(*lookup)(const char *name))
@@ -268,10 +307,13 @@ void hak_options_read(const char *(*lookup)(const char *name))
     for (size_t i = 0; i < HAK_POLICIES; i++)
         origins[i] = hak_policy_origin(i);
     read_mode(lookup("HAKMEM_MODE"));
+    read_file(lookup("HAKMEM_POLICY"));
     for (size_t i = 0; i < OPTIONS; i++) {
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));
     }
+    if (hak_options()->disable_bigcache)
+        first.bigcache_mb = 0;
     hak_policy_start(&first, origins);
 }
 
@@ -289,11 +331,13 @@ hak_option_view_t hak_options_view(size_t index)
 {
     const option_t option = option_at(index);
     hak_policy_t policy = *hak_policy();
-    bool tuned = index < HAK_POLICIES;
+    bool tuned = index < HAK_POLICIES, is_text = option.unit == NULL;
     hak_option_view_t view = {.words = option.words,
-                              .unit = option.unit,
+                              .unit = is_text ? "" : option.unit,
                               .sentence = option.sentence,
-                              .value = tuned ? *hak_policy_value(&policy, index) : *value_of(index),
+                              .value = tuned     ? *hak_policy_value(&policy, index)
+                                       : is_text ? *text_of(index) != NULL
+                                                 : *value_of(index),
                               .compiled_in = missing_need(option.name) == NULL,
                               .origin = tuned ? hak_policy_origin(index) : origins[index]};
     memcpy(view.name, option.name, sizeof view.name);

@@ -11,17 +11,27 @@
 typedef struct hak_options {
 #define OPTION(field, name, low, high, value, unit, sentence) uint32_t field;
 #define CHOICE(field, name, words, value, sentence)           uint32_t field;
+#define TEXT(field, name, sentence)                           const char *field;
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 } hak_options_t;
+
+enum {
+    HAK_STATS_OFF,
+    HAK_STATS_COUNTERS,
+    HAK_STATS_OPTIONS
+};
 
 static const hak_options_t hak_options_default = {
 #define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
 #define CHOICE(field, name, words, value, sentence)           .field = (value),
+#define TEXT(field, name, sentence)                           .field = NULL,
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 };
 
 extern hak_options_t hak_options_live HAK_HIDDEN;
@@ -39,7 +49,7 @@ typedef struct hak_option_view {
     const char *words; /* NULL for a number */
     const char *unit;
     const char *sentence;
-    uint32_t value;
+    uint32_t value;   /* of a text: whether it is set */
     bool compiled_in; /* false: the variant lacks the feature, whatever the value */
     hak_origin_t origin;
 } hak_option_view_t;

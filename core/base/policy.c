@@ -16,6 +16,8 @@ const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
 #undef POLICY
 };
 
+const char *const hak_origin_names[] = {"default", "mode", "file", "environment", "program", "learner"};
+
 _Atomic(const hak_policy_t *) hak_policy_in_force = &hak_policy_default;
 
 static hak_policy_t snapshots[HAK_SNAPSHOTS];
@@ -60,6 +62,8 @@ void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
     for (size_t row = 0; row < HAK_POLICIES; row++)
         if (take_value(place, row, *hak_policy_value(&wanted, row)))
             atomic_store_explicit(&origins[row], (uint8_t)origin, memory_order_relaxed);
+    place->pool_floor_mb = place->purge_delay_ms != 0 ? place->retain_mb : 0;
+    place->huge_floor_mb = place->purge_delay_ms != 0 ? place->bigcache_mb : 0;
     /* release: pairs with the acquire in hak_policy */
     atomic_store_explicit(&hak_policy_in_force, place, memory_order_release);
 }

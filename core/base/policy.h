@@ -19,10 +19,21 @@ typedef struct hak_policy {
 #define POLICY(field, unit, low, high, value, axis, scope, sentence) uint32_t field;
 #include "base/policy.def"
 #undef POLICY
+    /* What follows from these; whoever publishes need not set it. */
+    uint32_t pool_floor_mb; /* MiB; more than that of the pool goes back at once when it is free */
+    uint32_t huge_floor_mb; /* MiB; the same of what huge blocks have left */
 } hak_policy_t;
 
-static_assert(sizeof(hak_policy_t) % sizeof(uint32_t) == 0, "a value is found by the number of its row");
-#define HAK_POLICIES (sizeof(hak_policy_t) / sizeof(uint32_t))
+/* The rows by number: the values are the first members of the struct. */
+enum {
+#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_POLICY_##field,
+#include "base/policy.def"
+#undef POLICY
+    HAK_POLICIES
+};
+
+static_assert(offsetof(hak_policy_t, pool_floor_mb) == HAK_POLICIES * sizeof(uint32_t),
+              "a value is found by the number of its row");
 
 enum {
     HAK_THP_OFF,
@@ -34,6 +45,8 @@ static const hak_policy_t hak_policy_default = {
 #define POLICY(field, unit, low, high, value, axis, scope, sentence) .field = (value),
 #include "base/policy.def"
 #undef POLICY
+    .pool_floor_mb = HAK_BUILT_purge_delay_ms != 0 ? HAK_BUILT_retain_mb : 0,
+    .huge_floor_mb = HAK_BUILT_purge_delay_ms != 0 ? HAK_BUILT_bigcache_mb : 0,
 };
 
 extern _Atomic(const hak_policy_t *) hak_policy_in_force HAK_HIDDEN;
@@ -54,6 +67,8 @@ typedef enum hak_origin {
     HAK_FROM_PROGRAM, /* mallopt */
     HAK_FROM_LEARNER
 } hak_origin_t;
+
+extern const char *const hak_origin_names[] HAK_HIDDEN;
 
 /* One row of the table. */
 typedef struct hak_policy_row {

@@ -41,8 +41,8 @@
 #define HAK_CHUNK_TAIL   (HAK_HARDEN ? 1u : 0u) /* slices at the end that nobody may touch */
 #define HAK_RUN_MOST     (HAK_HARDEN ? 40u : HAK_CHUNK_SLICES - HAK_CHUNK_HEAD - HAK_CHUNK_TAIL)
 #define HAK_CHUNK        (HAK_SLICE * HAK_CHUNK_SLICES)
-#define HAK_ADDRESS_BITS 47                  /* user address space on x86-64 and arm64 without opt-in */
-#define HAK_LARGE_MAX    ((size_t)512 << 10) /* bytes; above it a block is huge */
+#define HAK_ADDRESS_BITS 47 /* user address space on x86-64 and arm64 without opt-in */
+#define HAK_LARGE_MAX    ((size_t)HAK_BUILT_large_max_kb << 10) /* bytes; above it a block is huge */
 
 /* No request above this can be met; also keeps every later rounding free of overflow. */
 #define HAK_REQUEST_MAX ((size_t)1 << (HAK_ADDRESS_BITS - 1))

@@ -3,41 +3,44 @@
 #include "mem/bin.h"
 
 #include "mem/learner.h"
+#include "base/policy.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
-#define SWEEP_CLASSES 2u
-#define SWEEP_FIRST   9u                     /* blocks of 144 bytes */
-#define TINY_KIB      (HAK_HARDEN ? 32 : 64) /* states, too, stay with slabs of which a bin has a block */
-#define FIRST_KIB     ((size_t)16)           /* in a bin at first */
-#define TO_AND_FRO    4u                     /* lists that were put back, for which a bin grows */
-#define SHARES        8u                     /* heaps for which bins may grow to their full size */
-#define BORROWS       16u /* blocks that a class borrows for each time that it gets memory of its own */
+#define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
+#define SWEEP_FIRST   9u /* blocks of 144 bytes */
+#define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
+#define SHARES        8u /* heaps for which bins may grow to their full size */
 
-static_assert(HAK_MID_CLASSES == HAK_TINY_CLASSES + 8 * 5, "five doublings from 1 to 32 KiB");
-
-/* Frees until a bin is full, for that many bytes; but at least three and at most 256. */
-static uint16_t cap_of(unsigned c, size_t bytes)
+/* Frees until a bin is full, for that many bytes; but at least three, and at most what the policy says (256). */
+static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
 {
-    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), 3), 256);
+    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), 3), policy->bin_blocks);
 }
 
-/* A bin grows as far as 64 KiB, of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43 instructions with that, 48
- * with 512 KiB, 54 with 256 KiB), above them 256 KiB; less when many threads share that. */
-static uint16_t last_cap(unsigned c)
+/* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
+ * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
+ * less when many threads share that. The figures are those of the default policy. */
+static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
 {
     size_t size = hak_class_size(c);
-    size_t bytes = (size_t)(size <= HAK_TINY_MAX ? TINY_KIB : size <= HAK_MID_MAX ? 1024 : 256) << 10;
-    return cap_of(c, hak_max(bytes * SHARES / hak_max(hak_heap_count(), SHARES), FIRST_KIB << 10));
+    size_t kib = size <= HAK_TINY_MAX  ? policy->bin_tiny_kb / (HAK_HARDEN ? 2 : 1)
+                 : size <= HAK_MID_MAX ? policy->bin_mid_kb
+                                       : policy->bin_run_kb;
+    size_t bytes = kib << 10;
+    uint32_t heaps = hak_heap_count();
+    if (hak_unlikely(heaps > SHARES))
+        bytes = hak_max(bytes * SHARES / heaps, (size_t)policy->bin_first_kb << 10);
+    return cap_of(policy, c, bytes);
 }
 
 /* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin therefore begins small, and grows as its
  * blocks go to and fro; but for one of runs, which keeps a few anyway. */
-static uint16_t first_cap(unsigned c)
+static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
 {
-    return c <= HAK_MID_CLASSES ? cap_of(c, FIRST_KIB << 10) : last_cap(c);
+    return c <= HAK_MID_CLASSES ? cap_of(policy, c, (size_t)policy->bin_first_kb << 10) : last_cap(policy, c);
 }
 
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
@@ -48,8 +51,9 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
     if (heap->class[c].put_back > TO_AND_FRO)
         return block;
     hak_bin_t *bin = &hak_thread.bins[c];
-    uint16_t last = last_cap(c);
-    bin->cap = (uint16_t)hak_min(4u * bin->cap, last);
+    const hak_policy_t *policy = hak_policy();
+    uint16_t last = last_cap(policy, c);
+    bin->cap = (uint16_t)hak_min(policy->bin_growth * bin->cap, last);
     heap->class[c].grown = bin->cap == last;
     return block;
 }
@@ -57,7 +61,7 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 void hak_bins_init(hak_thread_t *thread)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        thread->bins[c].frees_left = thread->bins[c].cap = first_cap(c);
+        thread->bins[c].frees_left = thread->bins[c].cap = first_cap(hak_policy(), c);
 #if HAK_HARDEN
     thread->random = hak_harden_seed(0);
     thread->places = 0;
@@ -231,8 +235,8 @@ HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
 {
     if (c <= HAK_TINY_CLASSES || c >= HAK_MID_CLASSES)
         return NULL;
-    if (heap->class[c].borrowed++ == BORROWS) {
-        heap->class[c].borrowed = 0;
+    if (heap->class[c].may_borrow-- == 0) {
+        heap->class[c].may_borrow = (uint8_t)hak_policy()->borrow;
         return NULL;
     }
     hak_bin_t *next = &hak_thread.bins[c + 1];
@@ -318,7 +322,7 @@ void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         hak_bin_t *bin = &thread->bins[c];
         empty(heap, bin, c);
-        bin->frees_left = bin->cap = first_cap(c);
+        bin->frees_left = bin->cap = first_cap(hak_policy(), c);
         heap->class[c].grown = false;
     }
 }

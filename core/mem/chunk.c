@@ -36,6 +36,7 @@ typedef struct chunk {
     struct chunk *before, *after;  /* of all chunks; a forked child relies on `before` alone */
     uint32_t longest;              /* slices in the longest free run */
     bool thp;                      /* the system has been told to back it by a huge page */
+    uint8_t backed;                /* slices in front that got pages ahead of their use (populate_kb) */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
@@ -271,7 +272,8 @@ static bool take_locked(chunk_t *chunk, hak_slices_t mask, unsigned slices)
     unsigned dirty = dirty_of(chunk, mask, slices);
     used_slices += slices;
     hak_retain_reused(&retain, dirty * HAK_SLICE);
-    hak_retain_fresh(&retain, (slices - dirty) * HAK_SLICE);
+    if (hak_unlikely(dirty != slices))
+        hak_retain_fresh(&retain, (slices - dirty) * HAK_SLICE);
     return dirty == 0;
 }
 
@@ -289,6 +291,19 @@ static bool can_be_had(unsigned slices, unsigned align)
     return hak_round_up(SURELY_FREE, align) + slices <= SURELY_FREE + HAK_RUN_MOST;
 }
 
+/* Slices of a chunk were taken that are zero, from `first` to `end`: these, unless they have pages, and some behind them get
+ * pages now. Those that go back to the system later get none ahead of their use. */
+static HAK_NOINLINE void populate(chunk_t *chunk, size_t first, size_t end, uint32_t kib)
+{
+    end = hak_min(end + (kib >> (HAK_SLICE_SHIFT - 10)), HAK_CHUNK_SLICES - HAK_CHUNK_TAIL);
+    hak_os_lock(&lock);
+    first = hak_max(first, chunk->backed);
+    chunk->backed = (uint8_t)hak_max(end, chunk->backed);
+    hak_os_unlock(&lock);
+    if (first < end)
+        hak_os_populate((char *)chunk + first * HAK_SLICE, (end - first) * HAK_SLICE);
+}
+
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
@@ -304,6 +319,8 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
     }
     bool clean = take_locked(chunk, hak_slices_mask(first, slices), slices);
     hak_os_unlock(&lock);
+    if (clean && hak_unlikely(hak_policy()->populate_kb != 0))
+        populate(chunk, first, first + slices, hak_policy()->populate_kb);
 
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
     run->back = 0;
@@ -432,8 +449,7 @@ static bool purge_chunk(chunk_t *chunk)
 /* Free beyond it goes back at once. */
 static uint64_t chunk_floor(void)
 {
-    const hak_policy_t *policy = hak_policy();
-    return policy->purge_delay_ms == 0 ? 0 : (uint64_t)policy->retain_mb << 20;
+    return (uint64_t)hak_policy()->pool_floor_mb << 20;
 }
 
 /* A chunk without runs is no longer part of the pool. */

@@ -412,10 +412,9 @@ void hak_extent_moved(size_t before, size_t after)
 /* Free beyond it goes back at once. */
 static uint64_t extent_floor(void)
 {
-    const hak_policy_t *policy = hak_policy();
-    if (!HAK_BIGCACHE || hak_options()->disable_bigcache || policy->purge_delay_ms == 0)
+    if (!HAK_BIGCACHE)
         return 0;
-    size_t floor = (size_t)policy->bigcache_mb << 20;
+    size_t floor = (size_t)hak_policy()->huge_floor_mb << 20;
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 

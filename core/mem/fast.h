@@ -12,7 +12,7 @@ HAK_INLINE void *hak_fast_malloc(size_t size)
 {
     if (hak_unlikely(size > HAK_TINY_MAX))
         return hak_malloc_mid(size);
-    size_t offset = (size + 15) & ~(size_t)15;
+    size_t offset = hak_tiny_size(size);
     hak_bin_ref_t bin = hak_bin_at(offset);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))

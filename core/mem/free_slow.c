@@ -7,6 +7,7 @@
 #include "mem/oversize.h"
 #include "mem/remote.h"
 #include "mem/unknown.h"
+#include "obs/record.h"
 
 void hak_free_refuse(void *p, bool ours)
 {
@@ -31,10 +32,11 @@ void hak_free_check_start(const void *p)
         hak_link_not_a_start(p);
 }
 
-/* Only with safe_free do a thread's own blocks come this way. */
-static HAK_NOINLINE void free_checked(void *p, uint32_t entry)
+/* Only when frees are watched do a thread's own blocks come this way. */
+static HAK_NOINLINE void free_in_slab(void *p, uint32_t entry)
 {
-    hak_free_check_start(p);
+    if (hak_free_is_checked())
+        hak_free_check_start(p);
     hak_link_check_seal(p);
     if (hak_thread.heap == NULL || hak_entry_owner(entry) != hak_thread.heap->owner) {
         hak_remote_free(p, entry);
@@ -51,11 +53,21 @@ void hak_free_not_ours(void *p, uint32_t entry)
         hak_free_refuse(p, true);
 }
 
+static HAK_NOINLINE void free_watched(void *p, uint32_t entry)
+{
+    if (HAK_RECORD)
+        hak_record_free(p); /* before its address can be another block's */
+    if (hak_entry_in_slab(entry))
+        free_in_slab(p, entry);
+    else
+        hak_oversize_free(p, entry);
+}
+
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
-    if (hak_free_is_checked() && hak_entry_in_slab(entry))
-        free_checked(p, entry);
+    if (hak_free_is_watched())
+        free_watched(p, entry);
     else
         hak_oversize_free(p, entry);
 }
@@ -65,7 +77,7 @@ void hak_free_slow(void *p)
     if (p == NULL)
         return;
     uint32_t entry = hak_map_get(p);
-    if (hak_likely(hak_entry_in_slab(entry) && !hak_free_is_checked()))
+    if (hak_likely(hak_entry_in_slab(entry) && !hak_free_is_watched()))
         hak_remote_free(p, entry);
     else
         free_unusual(p, entry);

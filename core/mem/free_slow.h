@@ -3,7 +3,7 @@
 #ifndef HAK_MEM_FREE_SLOW_H
 #define HAK_MEM_FREE_SLOW_H
 
-#include "base/options.h"
+#include "obs/watch.h"
 
 /* What the fast path of free leaves: NULL, blocks of other threads, large and huge ones, pointers that are not ours. */
 HAK_NOINLINE void hak_free_slow(void *p);
@@ -21,6 +21,12 @@ void hak_free_check_start(const void *p);
 static inline bool hak_free_is_checked(void)
 {
     return !HAK_HARDEN && hak_options()->safe_free;
+}
+
+/* With that, or while calls are recorded, each free takes the slow path. */
+static inline bool hak_free_is_watched(void)
+{
+    return HAK_RECORD ? hak_watch_frees != 0 : hak_free_is_checked();
 }
 
 #endif

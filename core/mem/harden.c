@@ -518,9 +518,9 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
     void *resized = stays ? resize_marked(p, size, before, entry) : NULL;
     if (resized != NULL)
         return resized;
-    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before);
+    bool by_little = !HAK_CHECKS && hak_realloc_by_little(size, before) && size <= HAK_LARGE_MAX;
     int saved = errno;
-    void *target = by_little ? hak_fast_malloc(with_guard(size + size / 4)) : NULL;
+    void *target = by_little ? hak_fast_malloc(with_guard(hak_realloc_with_spare(size))) : NULL;
     if (target == NULL)
         target = hak_fast_malloc(with_guard(size));
     if (target == NULL && size > before)

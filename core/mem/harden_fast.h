@@ -12,7 +12,7 @@ HAK_INLINE void *hak_harden_malloc(size_t size, unsigned kind)
 {
     if (hak_unlikely(size - 1 >= HAK_TINY_MAX - HAK_CANARY_BYTES)) /* or none at all */
         return hak_harden_malloc_slow(size, kind);
-    size_t bytes = (size + HAK_CANARY_BYTES + 15) & ~(size_t)15;
+    size_t bytes = hak_tiny_size(size + HAK_CANARY_BYTES);
     hak_bin_ref_t bin = hak_bin_at(bytes);
     void *block = bin->head;
     if (hak_unlikely(block == NULL))

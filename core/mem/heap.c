@@ -16,6 +16,7 @@
 #include "mem/remote.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
+#include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
 
@@ -58,6 +59,8 @@ static void thread_ends(void *unused)
 {
     (void)unused;
     hak_thread.ended = true;
+    if (HAK_RECORD)
+        hak_record_thread_ends();
     if (hak_thread.heap != NULL)
         hak_heap_detach();
 }
@@ -86,6 +89,7 @@ static void start_locked(void)
         hak_options_read(hak_os_environment);
         hak_names_answer(hak_os_environment_list());
     }
+    hak_record_start();
 }
 
 void hak_heaps_start(void)
@@ -126,7 +130,10 @@ static hak_heap_t *new_heap_locked(void)
         return NULL;
     hak_heap_t *heap = hak_heap_by_owner(owner);
     heap->owner = owner;
-    heap->ticks = HAK_TICKS;
+    hak_tick_begin(heap);
+    heap->cache_left = hak_tick_cache_most(heap);
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        heap->class[c].may_borrow = (uint8_t)hak_policy()->borrow;
     hak_remote_init(heap);
     atomic_store_explicit(&heap_count, owner, memory_order_release);
     return heap;
@@ -233,7 +240,7 @@ static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
     thread->bins = heap->bins;
 #endif
     thread->heap = heap;
-    thread->self = hak_free_is_checked() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
+    thread->self = hak_free_is_watched() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     thread->claimed = NULL;
     hak_bins_init(thread);
 }
@@ -268,8 +275,8 @@ hak_heap_t *hak_heap_attach(void)
 
 hak_heap_t *hak_heap_attach_at_need(void)
 {
-    /* Not in the first thread, which is the only one of most programs. */
-    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0)
+    /* Not in the first thread, which is the only one of most programs. A recording wants to be told of each thread's end. */
+    if (hak_thread.strays >= HAK_STRAYS || hak_heap_count() == 0 || hak_record_is_on())
         return hak_heap_attach();
     hak_thread.strays++;
     return NULL;

@@ -22,7 +22,7 @@
 
 typedef struct hak_slab hak_slab_t;
 
-#define HAK_EMPTY_SLABS 16u
+#define HAK_EMPTY_SLABS 16u /* places for them; the policy says how many are used */
 #define HAK_CACHED      4u
 
 typedef enum hak_heap_state {
@@ -40,17 +40,18 @@ struct hak_heap {
         uint16_t remote_left;     /* frees until they are sent to their owners */
         uint16_t remote_keep;     /* of them, those that go into the bin instead */
         bool ran_out;             /* malloc has found the bin empty since a batch of them was full */
-        uint8_t put_back; /* lists of it that went back into slabs since malloc last took some from there */
-        bool grown;       /* its bin is as large as it gets */
-        uint8_t borrowed; /* blocks of the next class, or refusals, since it got its last own */
+        uint8_t put_back;   /* lists of it that went back into slabs since malloc last took some from there */
+        bool grown;         /* its bin is as large as it gets */
+        uint8_t may_borrow; /* blocks of the next class, or refusals, until it gets its next own */
     } class[HAK_CLASSES];
     _Atomic(uintptr_t) cached
         [HAK_CACHED]; /* freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one */
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS]; /* * empty slabs, for any class */
     uint32_t empty_count;                     /* * */
     uint32_t swept;                           /* the class where the sweep of the bins is */
-    uint32_t cached_slices;                   /* their sum; more, if somebody else emptied a place */
-    uint32_t ticks;                           /* slow paths until one looks at the clock (tick.h) */
+    uint32_t cache_left; /* slices that it may still keep there; less, if somebody else emptied a place */
+    uint32_t cache_most; /* in all, by the policy when `ticks` ran out last */
+    uint32_t ticks;      /* slow paths until one looks at the clock (tick.h) */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
 #if !HAK_TLS_BINS

@@ -9,10 +9,7 @@
 #include "mem/learner.h"
 #include "mem/tick.h"
 
-#define CACHED_SLICES ((size_t)4 << (20 - HAK_SLICE_SHIFT)) /* that a heap keeps in all, at most: 4 MiB */
-#define LARGE_SLICES  (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
-
-static_assert(CACHED_SLICES < HAK_SLICE, "a number of slices fits below the address of one");
+#define LARGE_SLICES (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
 
 /* A place for a kept block holds its address and, in the bits that are zero in it, its slices: one word, so that it can be
  * taken away by one atomic exchange. Its map entry says what it is, and that it is not in use. */
@@ -75,7 +72,7 @@ size_t hak_oversize_cached(const hak_heap_t *heap, unsigned i, bool *huge)
 void hak_oversize_flush_cache(hak_heap_t *heap)
 {
     if (heap == hak_thread.heap)
-        heap->cached_slices = 0;
+        heap->cache_left = hak_tick_cache_most(heap);
     for (unsigned i = 0; i < HAK_CACHED; i++) {
         if (atomic_load_explicit(&heap->cached[i], memory_order_relaxed) == 0)
             continue;
@@ -95,7 +92,7 @@ HAK_INLINE void *take_cached(size_t slices, size_t align)
         if ((word & (HAK_SLICE - 1)) != slices || ((uintptr_t)block_in(word) & (align - 1)) != 0 ||
             hak_unlikely(take_place(heap, i) == 0))
             continue;
-        heap->cached_slices -= (uint32_t)slices;
+        heap->cache_left += (uint32_t)slices;
         hak_map_set(block_in(word), entry_in_use(block_in(word)));
         return block_in(word);
     }
@@ -110,14 +107,14 @@ void *hak_oversize_take_cached(size_t slices)
 /* Keeps a block, if there is a place and all is not too much. */
 HAK_INLINE bool put_in_cache(hak_heap_t *heap, void *p, uint32_t entry, size_t slices)
 {
-    if (hak_unlikely(heap->cached_slices + slices > CACHED_SLICES))
+    if (hak_unlikely(slices > heap->cache_left))
         return false;
     for (unsigned i = 0; i < HAK_CACHED; i++) {
         if (atomic_load_explicit(&heap->cached[i], memory_order_relaxed) != 0)
             continue;
         hak_map_set(p, entry - HAK_ENTRY_CACHED);
         atomic_store_explicit(&heap->cached[i], cached_word(p, slices), memory_order_release);
-        heap->cached_slices += (uint32_t)slices;
+        heap->cache_left -= (uint32_t)slices;
         return true;
     }
     return false;

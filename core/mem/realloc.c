@@ -42,20 +42,23 @@ static HAK_NOINLINE void *resize_in_place(void *p, size_t size, size_t before)
 
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
+    bool by_little = hak_realloc_by_little(size, before);
     if (before > HAK_MID_MAX) {
         void *resized = resize_in_place(p, size, before);
         if (resized != NULL)
             return resized;
+        by_little = by_little && size <= HAK_LARGE_MAX;
     }
     int saved = errno;
-    void *target = hak_realloc_by_little(size, before) ? hak_fast_malloc(size + size / 4) : NULL;
-    if (target == NULL)
+    void *target = by_little ? hak_fast_malloc(hak_realloc_with_spare(size)) : NULL;
+    if (target == NULL) {
         target = hak_fast_malloc(size);
-    if (target == NULL && size > before)
-        return NULL;
-    errno = saved; /* an attempt that failed is no failure of the whole */
-    if (target == NULL)
-        return p; /* a block can always be shrunk, by doing nothing */
+        if (target == NULL && size > before)
+            return NULL;
+        errno = saved; /* an attempt that failed is no failure of the whole */
+        if (target == NULL)
+            return p; /* a block can always be shrunk, by doing nothing */
+    }
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
     memcpy(target, p, hak_min(before, size));
     hak_fast_free(p);

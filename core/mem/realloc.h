@@ -3,7 +3,7 @@
 #ifndef HAK_MEM_REALLOC_H
 #define HAK_MEM_REALLOC_H
 
-#include "base/types.h"
+#include "base/policy.h"
 
 void *hak_realloc(void *p, size_t size);
 /* The block that p begins, made to hold `size` bytes where it is or by moving pages; NULL when it cannot be. */
@@ -17,10 +17,16 @@ HAK_INLINE bool hak_realloc_stays(size_t size, size_t before)
     return size <= before && (size >= before / 2 || before <= 64);
 }
 
-/* What grows by little will do so again: a quarter more than asked for spares the next copies. */
+/* What grows by little will do so again: up to HAK_LARGE_MAX, where pages are moved rather than bytes, some more than asked for (realloc_spare) spares the next copies. */
 HAK_INLINE bool hak_realloc_by_little(size_t size, size_t before)
 {
-    return size > before && size - before <= before / 4 && size <= HAK_LARGE_MAX;
+    return size - before <= before / 4; /* wraps around where it shrinks */
+}
+
+/* So much then, in place of `size`. */
+HAK_INLINE size_t hak_realloc_with_spare(size_t size)
+{
+    return size + (size >> hak_policy()->realloc_spare);
 }
 
 #endif

@@ -3,13 +3,12 @@
 #include "mem/remote.h"
 
 #include "base/message.h"
+#include "base/policy.h"
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/quarantine.h"
 #include "mem/slab.h"
 
-#define BATCH_BYTES  ((size_t)32 << 10) /* of a class that wait to be sent to their owners */
-#define BATCH_MOST   64u                /* blocks of it */
 #define BATCHES      8u
 #define FLUSHES      64u    /* times that one thread empties an inbox into which others push meanwhile */
 #define WAITING_MOST 64u    /* lists in the inbox of a thread that does not come for them */
@@ -70,7 +69,9 @@ void hak_remote_push(hak_heap_t *heap, void *first, void *last)
 /* Frees until blocks of a class are sent. */
 static uint16_t batch_of(unsigned c)
 {
-    return HAK_REMOTE_BATCH ? (uint16_t)hak_min(hak_max(BATCH_BYTES / hak_class_size(c), 1), BATCH_MOST) : 1;
+    const hak_policy_t *policy = hak_policy();
+    size_t fit = ((size_t)policy->remote_kb << 10) / hak_class_size(c);
+    return HAK_REMOTE_BATCH ? (uint16_t)hak_min(hak_max(fit, 1), policy->remote_blocks) : 1;
 }
 
 void hak_remote_send_list(void *list)

@@ -3,15 +3,18 @@
 #include "mem/slab.h"
 
 #include "base/message.h"
+#include "base/policy.h"
 #include "mem/chunk.h"
 #include "mem/link.h"
 #include "mem/remote.h"
 
 #include <string.h>
 
-#define EMPTY_SLICES 4u                      /* in the longest slab that a heap keeps when it is empty */
-#define PURGED_FIRST 73u                     /* the first class of which one block is carved at a time */
-#define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN) /* blocks in a slice */
+#define EMPTY_SLICES 4u /* in the longest slab that a heap keeps when it is empty */
+/* The first class of which one block is carved at a time: above 2 KiB. */
+#define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
+#define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
+#define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN)   /* blocks in a slice */
 
 static void list_slab(hak_heap_t *heap, hak_slab_t *slab)
 {
@@ -67,15 +70,24 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab)
     slab->touched = touched_slices(slab);
     bool own =
         hak_thread.heap == heap; /* and not somebody's that frees what the heap's thread does not come for */
-    if (own && slab->slices <= EMPTY_SLICES && heap->empty_count < HAK_EMPTY_SLABS)
+    if (own && slab->slices <= EMPTY_SLICES && heap->empty_count < hak_policy()->empty_slabs)
         heap->empty_slabs[heap->empty_count++] = slab;
     else
         hak_chunk_release_run(slab, slab->touched);
 }
 
+/* In a new slab of the class. */
+static unsigned slices_of(unsigned c)
+{
+    if (c > HAK_MID_CLASSES)
+        return hak_class_slices(c, 1, 1);
+    const hak_policy_t *policy = hak_policy();
+    return hak_class_slices(c, policy->slab_blocks, c < PURGED_FIRST ? policy->slab_slices : 1);
+}
+
 static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = take_run(heap, hak_class_slices(c));
+    hak_slab_t *slab = take_run(heap, slices_of(c));
     if (slab == NULL)
         return NULL;
     slab->free = NULL;
@@ -83,7 +95,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
     slab->free_count = 0;
     slab->carved = 0;
     slab->purged = 0;
-    slab->capacity = hak_class_capacity(c);
+    slab->capacity = hak_class_capacity(c, slab->slices);
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
@@ -135,7 +147,7 @@ static bool is_empty(const hak_slab_t *slab)
 bool hak_slab_grow(void *p, unsigned c)
 {
     hak_slab_t *slab = hak_slab_of(p);
-    if (!hak_chunk_grow_run(slab, hak_class_slices(c)))
+    if (!hak_chunk_grow_run(slab, slices_of(c)))
         return false;
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;
@@ -230,7 +242,7 @@ void hak_slab_put_list(hak_heap_t *heap, void *list)
  * hak_harden_forget has seen, but in debug. */
 static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
 {
-    uint16_t order[HAK_OS_PAGE / HAK_ALIGN];
+    uint16_t order[CARVED_MOST];
     void *list = NULL;
     for (size_t i = 0; i < n; i++) {
         size_t j = ((hak_thread_random() >> 32) * (i + 1)) >> 32;
@@ -290,12 +302,21 @@ static bool carves_zero(const hak_slab_t *slab)
     return slab->purged != 0 || (slab->clean && slab->carved * slab->size >= slab->touched * HAK_SLICE);
 }
 
-/* Blocks that were never handed out: as many as lie in one page of memory, at least one. Or a purged one. */
+/* How many are carved at a time; a single one from PURGED_FIRST on, so that it can be known to be zero. */
+static size_t carved_at_a_time(const hak_slab_t *slab)
+{
+    if (slab->class >= PURGED_FIRST)
+        return 1;
+    size_t n = hak_policy()->carve_bytes / slab->size;
+    return HAK_HARDEN ? hak_min(n, CARVED_MOST) : n;
+}
+
+/* Blocks that were never handed out, at least one. Or a purged one. */
 static void *carve(hak_slab_t *slab)
 {
     if (hak_unlikely(slab->purged != 0))
         return take_purged(slab);
-    size_t n = hak_min(hak_max(HAK_OS_PAGE / slab->size, 1), slab->capacity - slab->carved);
+    size_t n = hak_min(carved_at_a_time(slab), slab->capacity - slab->carved);
     char *first = block_at(slab, slab->carved);
     slab->carved += (uint32_t)n;
     if (HAK_HARDEN)

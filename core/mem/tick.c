@@ -12,7 +12,7 @@ void hak_tick_now(void)
     hak_heap_t *heap = hak_thread.heap;
     uint32_t now_ms = (uint32_t)hak_os_now_ms();
     if (heap != NULL) {
-        heap->ticks = HAK_TICKS; /* before anything else: a watcher that allocates comes by here too */
+        hak_tick_begin(heap); /* before anything else: a watcher that allocates comes by here too */
         atomic_store_explicit(&heap->seen_ms, now_ms, memory_order_relaxed);
     }
     hak_scarce_tick(now_ms);

@@ -5,9 +5,22 @@
 #ifndef HAK_MEM_TICK_H
 #define HAK_MEM_TICK_H
 
+#include "base/policy.h"
 #include "mem/heap.h"
 
-#define HAK_TICKS 64u /* slow paths of a heap for each look at the clock */
+/* So many slow paths from now on the next look is due. What the heap's shorter paths need of the policy is taken over here. */
+HAK_INLINE void hak_tick_begin(hak_heap_t *heap)
+{
+    const hak_policy_t *policy = hak_policy();
+    heap->ticks = policy->tick_every;
+    heap->cache_most = policy->heap_cache_kb >> (HAK_SLICE_SHIFT - 10);
+}
+
+/* Slices that a heap may keep in its cache. */
+HAK_INLINE uint32_t hak_tick_cache_most(const hak_heap_t *heap)
+{
+    return HAK_OPTIONS ? heap->cache_most : HAK_BUILT_heap_cache_kb >> (HAK_SLICE_SHIFT - 10);
+}
 
 /* Looks at the clock and gives back what is due. No lock may be held: watchers of the system calls may allocate. */
 HAK_COLD void hak_tick_now(void);

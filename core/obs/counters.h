@@ -31,16 +31,15 @@ HAK_INLINE void hak_count_add(hak_counters_t *counters, hak_counter_t counter, u
 }
 
 /* Requests by power of two: [b] counts sizes of b bits. All threads; two threads may lose a count between them, which
- * does not matter to a distribution. */
-#define HAK_HISTOGRAM_BINS 48
+ * does not matter to a distribution. Whether it is wanted, watch.h says. */
+#define HAK_HISTOGRAM_BINS 64
 extern _Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS] HAK_HIDDEN;
 
 HAK_INLINE void hak_histogram_add(size_t size)
 {
-    if (!HAK_HISTOGRAM || !hak_options()->size_hist)
-        return;
-    unsigned bits = size == 0 ? 0 : 64u - (unsigned)__builtin_clzl(size);
-    _Atomic uint64_t *bin = &hak_histogram[bits < HAK_HISTOGRAM_BINS ? bits : HAK_HISTOGRAM_BINS - 1];
+    /* the bits of a size, without a test for 0 */
+    unsigned bits = 63u ^ (unsigned)__builtin_clzl(size << 1 | 1);
+    _Atomic uint64_t *bin = &hak_histogram[bits];
     atomic_store_explicit(bin, atomic_load_explicit(bin, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 

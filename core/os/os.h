@@ -46,6 +46,8 @@ bool hak_os_resize(void *address, size_t old_size, size_t new_size);
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 /* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
 void hak_os_thp(void *address, size_t size, bool on);
+/* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
+void hak_os_populate(void *address, size_t size);
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
 /* The same in nanoseconds, and as fine as the machine has it. */
@@ -70,6 +72,8 @@ void hak_os_on_signal(int signal, void (*handler)(int signal));
 const void *hak_os_libraries(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
+/* How many program headers there are at that address. */
+size_t hak_os_program_parts(void);
 /* The first byte behind that image. */
 const char *hak_os_program_end(void);
 /* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */

@@ -206,6 +206,15 @@ void hak_os_thp(void *address, size_t size, bool on)
     hak_call(SYS_madvise, (long)address, (long)size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14; before that it fails */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void hak_os_populate(void *address, size_t size)
+{
+    hak_call(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
+}
+
 size_t hak_os_space_limit(void)
 {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
@@ -341,11 +350,16 @@ const void *hak_os_program(void)
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */
 }
 
+size_t hak_os_program_parts(void)
+{
+    return getauxval(AT_PHNUM);
+}
+
 const char *hak_os_program_end(void)
 {
     const ElfW(Phdr) *header = hak_os_program();
     uintptr_t base = 0, end = 0; /* a program without PT_PHDR is where it was linked to be */
-    for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++) {
+    for (unsigned long i = 0; i < hak_os_program_parts(); i++) {
         if (header[i].p_type == PT_PHDR)
             base = (uintptr_t)header - header[i].p_vaddr;
         else if (header[i].p_type == PT_LOAD)

@@ -41,12 +41,17 @@ static void test_slabs_hold_their_capacity(void **state)
 {
     (void)state;
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
-        const size_t bytes = (size_t)hak_class_slices(c) * HAK_SLICE;
-        assert_true(hak_class_capacity(c) >= 1);
-        assert_true(hak_class_capacity(c) * hak_class_size(c) <= bytes);
-        assert_true(hak_class_slices(c) < HAK_CHUNK_SLICES);
-        // Above that one is carved at a time, and a set of 32 bits says which are purged.
-        assert_true(hak_class_size(c) <= HAK_OS_PAGE / 2 || hak_class_capacity(c) < 32);
+        for (size_t blocks = 1; blocks <= 16; blocks++) {
+            for (size_t least = 1; least <= (hak_class_size(c) <= HAK_OS_PAGE / 2 ? 32 : 1); least++) {
+                const size_t slices = hak_class_slices(c, blocks, least);
+                const unsigned capacity = hak_class_capacity(c, slices);
+                assert_in_range(slices, hak_class_size(c) <= HAK_MID_MAX ? least : 1, 32);
+                assert_true(capacity >= (hak_class_size(c) <= HAK_MID_MAX ? blocks : 1));
+                assert_true(capacity * hak_class_size(c) <= slices * HAK_SLICE);
+                // Above that one is carved at a time, and a set of 32 bits says which are purged.
+                assert_true(hak_class_size(c) <= HAK_OS_PAGE / 2 || capacity < 32);
+            }
+        }
     }
 }
 

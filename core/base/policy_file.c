@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* policy_file.c: see policy_file.h. Nothing static but the output's name, which is set before there are threads. */
+#include "base/policy_file.h"
+
+#include "base/call.h"
+#include "base/message.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FORMAT    1u
+#define LINE_MOST 256u              /* bytes of a line that are looked at */
+#define FILE_MOST ((size_t)1 << 20) /* bytes; what is longer is none of ours, and may be endless */
+#define SUFFIX    48u               /* bytes for what a temporary name has more */
+
+typedef enum section {
+    SECTION_TOP,
+    SECTION_VALUES,
+    SECTION_OTHER
+} section_t;
+
+typedef struct parser {
+    const char *path;
+    uint64_t line; /* its number */
+    section_t section;
+    bool has_format;
+    bool given[HAK_POLICIES];
+    hak_policy_t policy;
+} parser_t;
+
+/* Says what is wrong with the present line. Always false. */
+static HAK_COLD bool bad(const parser_t *parser, const char *what, const char *word)
+{
+    hak_warn("HAKMEM_POLICY=%s: line %u: %s%s; no value of the file is used", parser->path, parser->line,
+             what, word);
+    return false;
+}
+
+static const char *skip_blanks(const char *at)
+{
+    return at + strspn(at, " \t\r");
+}
+
+static bool ends_here(const char *at)
+{
+    at = skip_blanks(at);
+    return *at == 0 || *at == '#';
+}
+
+/* `name = number`; cuts the line behind the name. */
+static bool split_line(char *line, uint32_t *number)
+{
+    size_t length = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *at = skip_blanks(line + length);
+    uint64_t value = 0;
+    if (length == 0 || *at != '=')
+        return false;
+    at = skip_blanks(at + 1);
+    if (*at < '0' || *at > '9')
+        return false;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        value = value * 10 + (uint64_t)(*at - '0');
+        if (value > UINT32_MAX)
+            return false;
+    }
+    line[length] = 0;
+    *number = (uint32_t)value;
+    return ends_here(at);
+}
+
+static bool take_format(parser_t *parser, const char *name, uint32_t number)
+{
+    if (strcmp(name, "format") != 0)
+        return bad(parser, "only format stands before the sections, not ", name);
+    if (number != FORMAT)
+        return bad(parser, "a format that is not known here, only 1", "");
+    parser->has_format = true;
+    return true;
+}
+
+static bool take_value(parser_t *parser, const char *name, uint32_t number)
+{
+    size_t row = hak_policy_find(name, strlen(name));
+    if (row == HAK_POLICIES)
+        return bad(parser, "no parameter has the name ", name);
+    if (parser->given[row])
+        return bad(parser, "a second value of ", name);
+    if (number < hak_policy_rows[row].low || number > hak_policy_rows[row].high)
+        return bad(parser, "out of the range of ", name);
+    if (!hak_policy_rows[row].run && number != *hak_policy_value(&parser->policy, row))
+        return bad(parser, "only configure.py --policy=FILE sets what is compiled in: ", name);
+    parser->given[row] = true;
+    *hak_policy_value(&parser->policy, row) = number;
+    return true;
+}
+
+static bool parse_line(parser_t *parser, char *line)
+{
+    uint32_t number;
+    line += strspn(line, " \t\r");
+    if (ends_here(line))
+        return true;
+    if (*line == '[') {
+        bool values = strncmp(line, "[values]", 8) == 0 && ends_here(line + 8);
+        parser->section = values ? SECTION_VALUES : SECTION_OTHER;
+        return true;
+    }
+    if (parser->section == SECTION_OTHER)
+        return true;
+    if (!split_line(line, &number))
+        return bad(parser, "not of the form name = number", "");
+    return parser->section == SECTION_TOP ? take_format(parser, line, number)
+                                          : take_value(parser, line, number);
+}
+
+/* Lines of a file, one after the other. */
+typedef struct reader {
+    int fd;
+    size_t at, length, seen; /* in `bytes`; and of the file so far */
+    char bytes[512];
+} reader_t;
+
+/* The next byte; -1 at the end, -2 where the file cannot be read, or is too long. */
+static int next_byte(reader_t *reader)
+{
+    if (reader->at == reader->length) {
+        long n = hak_call(SYS_read, reader->fd, (long)reader->bytes, sizeof reader->bytes, 0, 0, 0);
+        if (n == 0)
+            return -1;
+        if (n < 0 || (reader->seen += (size_t)n) > FILE_MOST)
+            return -2;
+        reader->at = 0;
+        reader->length = (size_t)n;
+    }
+    return (unsigned char)reader->bytes[reader->at++];
+}
+
+/* A line, cut where it is too long. Returns what ended it: a line feed, or as next_byte. */
+static int next_line(reader_t *reader, char *line)
+{
+    size_t length = 0;
+    int byte;
+    while ((byte = next_byte(reader)) >= 0 && byte != '\n')
+        if (length < LINE_MOST - 1)
+            line[length++] = (char)(byte != 0 ? byte : '?');
+    line[length] = 0;
+    return byte;
+}
+
+static bool parse_file(parser_t *parser, int fd)
+{
+    reader_t reader = {.fd = fd};
+    char line[LINE_MOST];
+    int end;
+    do {
+        end = next_line(&reader, line);
+        parser->line++;
+        if (end == -2)
+            return bad(parser, "it cannot be read, or is longer than 1 MiB", "");
+        if (!parse_line(parser, line))
+            return false;
+    } while (end == '\n');
+    return parser->has_format || bad(parser, "the file has no line format = 1", "");
+}
+
+void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *origins)
+{
+    parser_t parser = {.path = path, .policy = *policy};
+    /* Not to wait for whoever writes into a pipe. */
+    long fd = hak_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
+    if (hak_call_failed(fd)) {
+        hak_warn("HAKMEM_POLICY=%s: the file cannot be opened; no value of it is used", path);
+        return;
+    }
+    bool good = parse_file(&parser, (int)fd);
+    hak_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (!good)
+        return;
+    *policy = parser.policy;
+    for (size_t row = 0; row < HAK_POLICIES; row++)
+        if (parser.given[row])
+            origins[row] = HAK_FROM_FILE;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------------ */
+
+static char output[sizeof((hak_text_t *)NULL)->bytes - SUFFIX]; /* an absolute name; empty: none */
+
+void hak_policy_file_set_output(const char *path)
+{
+    size_t used = 0;
+    if (*path != '/') { /* the program may change its directory */
+        long n = hak_call(SYS_getcwd, (long)output, sizeof output, 0, 0, 0, 0);
+        used = hak_call_failed(n) ? sizeof output : (size_t)n; /* with the 0 behind it */
+        if (used < sizeof output)
+            output[used - 1] = '/';
+    }
+    size_t length = strlen(path) + 1;
+    bool fits = used < sizeof output && length <= sizeof output - used;
+    if (fits)
+        memcpy(output + used, path, length);
+    else
+        output[0] = 0;
+    if (!fits)
+        hak_warn("HAKMEM_POLICY_OUT=%s: the name is too long; nothing is written", path);
+}
+
+static bool write_text(int fd, const hak_text_t *text)
+{
+    return hak_call(SYS_write, fd, (long)text->bytes, (long)text->length, 0, 0, 0) == (long)text->length;
+}
+
+static bool write_rows(int fd)
+{
+    hak_policy_t policy = *hak_policy();
+    hak_text_t text = {.length = 0};
+    hak_text_format(&text, "# The policy in force in the variant %s.\nformat = %u\n\n[values]\n", HAK_VARIANT,
+                    (uint64_t)FORMAT);
+    bool good = write_text(fd, &text);
+    for (size_t row = 0; good && row < HAK_POLICIES; row++) {
+        const hak_policy_row_t *of = &hak_policy_rows[row];
+        text.length = 0;
+        hak_text_format(&text, "%s = %u # %s; %s\n", of->name, (uint64_t)*hak_policy_value(&policy, row),
+                        of->unit, hak_origin_names[hak_policy_origin(row)]);
+        good = write_text(fd, &text);
+    }
+    return good;
+}
+
+void hak_policy_file_write(void)
+{
+    if (output[0] == 0)
+        return;
+    hak_text_t name = {.length = 0}; /* of nobody else, in no process */
+    hak_text_format(&name, "%s.%u.%u", output, (uint64_t)hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0),
+                    (uint64_t)hak_call(SYS_gettid, 0, 0, 0, 0, 0, 0));
+    name.bytes[name.length] = 0;
+    long fd = hak_call(SYS_openat, AT_FDCWD, (long)name.bytes, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666,
+                       0, 0);
+    bool good = !hak_call_failed(fd) && write_rows((int)fd);
+    if (!hak_call_failed(fd))
+        hak_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (good)
+        good = !hak_call_failed(
+            hak_call(SYS_renameat, AT_FDCWD, (long)name.bytes, AT_FDCWD, (long)output, 0, 0));
+    if (good)
+        return;
+    hak_call(SYS_unlinkat, AT_FDCWD, (long)name.bytes, 0, 0, 0, 0);
+    hak_warn("HAKMEM_POLICY_OUT=%s: it cannot be written", output);
+}

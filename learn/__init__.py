@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A policy from a workload: recorded, searched by replay, reduced to what each parameter brings."""

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What each parameter alone brings: the policy without it. One that brings nothing goes back to its default, so that a
+policy stays as small as what it gains, and reads as a list of reasons."""
+
+from dataclasses import dataclass
+
+from learn.objective import Objective, Score
+from learn.search import by_workload
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parameter of a policy: by how much the score is worse without it, and each figure with it against without."""
+    name: str
+    value: int
+    worth: float
+    change: dict
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The policy that is left, its figures (workload -> figures), its score and its parts, the most worth first."""
+    policy: dict
+    figures: dict
+    score: Score
+    parts: tuple
+    dropped: tuple      # names of those that brought nothing
+
+
+def without(policy: dict, name: str) -> dict:
+    """The policy with one parameter at its default."""
+    return {other: value for other, value in policy.items() if other != name}
+
+
+class Judge:
+    """Figures and scores of policies over all jobs."""
+
+    def __init__(self, objective: Objective, runs, jobs):
+        self.objective, self.runs, self.jobs = objective, runs, tuple(jobs)
+
+    def prepare(self, policies):
+        """Replay what is not known, side by side."""
+        self.runs.figures([(policy, job) for policy in policies for job in self.jobs])
+
+    def figures(self, policy: dict) -> dict:
+        """Workload -> figures."""
+        return by_workload(self.jobs, self.runs.figures([(policy, job) for job in self.jobs]))
+
+    def score(self, policy: dict) -> Score:
+        """Of all jobs."""
+        return self.objective.score(self.figures(policy))
+
+
+def is_worth(judge: Judge, policy: dict, name: str) -> bool:
+    """Whether a policy is better with this parameter than without."""
+    have, lacks = judge.score(policy), judge.score(without(policy, name))
+    return lacks.violation > have.violation or lacks.value > have.value + judge.objective.floor
+
+
+def prune(judge: Judge, policy: dict) -> tuple:
+    """(what is left, names that went): all that bring nothing, if they may go together; else the least worth, and the
+    others are looked at again."""
+    gone = []
+    while policy:
+        judge.prepare([policy, *(without(policy, name) for name in policy)])
+        idle = [name for name in policy if not is_worth(judge, policy, name)]
+        if not idle:
+            break
+        rest = {name: value for name, value in policy.items() if name not in idle}
+        if judge.score(rest) <= Score(judge.score(policy).violation, judge.score(policy).value + judge.objective.floor):
+            policy, gone = rest, gone + idle
+            continue
+        least = min(idle, key=lambda name: (judge.score(without(policy, name)), name))
+        policy = without(policy, least)
+        gone.append(least)
+    return policy, tuple(gone)
+
+
+def part(judge: Judge, policy: dict, name: str) -> Part:
+    """One parameter of it."""
+    lacking = judge.figures(without(policy, name))
+    worth = judge.objective.score(lacking).value - judge.score(policy).value
+    known = None not in lacking.values()
+    return Part(name, policy[name], worth, judge.objective.change(judge.figures(policy), lacking) if known else {})
+
+
+def attribute(judge: Judge, policy: dict) -> Attribution:
+    """All of it."""
+    kept, dropped = prune(judge, policy)
+    parts = sorted((part(judge, kept, name) for name in kept), key=lambda row: (-row.worth, row.name))
+    return Attribution(kept, judge.figures(kept), judge.score(kept), tuple(parts), dropped)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""What a policy changes for runs that it was not learned from: the user's held-out commands are recorded and replayed
+under the default and under the policy. Without any, those that it is trained on are, and it is said so."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import files, workloads
+from common.errors import UserError, guard
+from common.paths import BUILD, ROOT
+from common.scratch import Scratch
+from learn import learn, objective, record, replay, search
+from learn.runs import Runs
+from plan import policy
+
+EXAMPLE = ("example: python3 -m learn.judge --policy policy/learned.toml "
+           "-o build/clang-bench_minimal/policy/replay.json")
+PLACE = BUILD / "learn-judge"
+
+
+def judging(rows) -> tuple:
+    """(workloads, whether they are held out)"""
+    own = [row for row in rows if row.own]
+    held = [row for row in own if row.role == "holdout"]
+    return (held, True) if held else (own, False)
+
+
+def note(rows, held: bool) -> str:
+    """What the figures are of, for the gate's table."""
+    if not rows:
+        return "no command of yours was given, so that nothing tells whether the policy pays: give TRAIN and HOLDOUT"
+    of = ", ".join(f"'{row.sentence.partition(': ')[2]}'" for row in rows)
+    return f"by replay of {of}" + ("" if held else ", on which it is trained: no HOLDOUT was given")
+
+
+def judge(rows, arguments, scratch: Path) -> dict:
+    """Workload -> figures before and after, its weight, and how far equal replays differ."""
+    values = policy.read(arguments.policy, policy.load_rows(ROOT)).values
+    PLACE.mkdir(parents=True, exist_ok=True)
+    traces = record.recorded(rows, arguments.so, record.MEGABYTES, PLACE, learn.say)
+    runs = Runs(replay.Replayer(arguments.so, traces, scratch))
+    before, noise, repetitions = replay.look(runs, list(traces))
+    weights, found = learn.weights_of(before), {}
+    for name in traces:
+        jobs = [(name, number) for number in range(repetitions[name])]
+        after = search.by_workload(jobs, runs.figures([(values, job) for job in jobs]))[name]
+        if after is None:
+            raise UserError(f"{arguments.policy}: the replay of a held-out run fails under it; learn another policy")
+        found[name] = {"before": before[name], "after": after, "weight": weights[name], "noise": noise[name]}
+    return found
+
+
+def main(argv) -> int:
+    """Judge one policy."""
+    parser = argparse.ArgumentParser(prog="learn.judge", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--policy", type=Path, required=True, help="a policy file")
+    parser.add_argument("--so", type=Path, default=learn.LIBRARY, help="the library that records and reads policies")
+    parser.add_argument("-o", dest="out", type=Path, required=True, help="JSON")
+    arguments = parser.parse_args(argv)
+    rows, held = judging(workloads.load_workloads(ROOT))
+    with learn.alone(PLACE), Scratch() as scratch:
+        found = judge(rows, arguments, scratch) if rows else {}
+    files.write_json(arguments.out, {"schema": 1, "kind": "replay", "held": held, "note": note(rows, held),
+                                     "weighed": list(objective.WEIGHED), "workloads": found})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Learn a policy from your own program: record it, search by replay, say what each parameter brings, write it down."""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from common import files
+from common.errors import UserError, guard
+from common.machine import machine
+from common.paths import BENCH_PROGRAMS, BUILD, ROOT
+from common.scratch import Scratch
+from learn import attribute, objective, record, replay, search, space, table
+from learn.runs import Runs
+from plan import own, policy
+
+EXAMPLE = "example: python3 -m learn.learn --train 'python3 app.py small' --name app"
+LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
+PLACE = BUILD / "learn"         # recordings and states
+POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
+BUDGET, SEED = 180.0, 0
+WORKERS = 2                     # replays side by side, at most
+PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def parse(argv):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="learn.learn", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                                     description=__doc__)
+    parser.add_argument("--train", action="append", default=[], metavar="CMD",
+                        help="a command of your own, run without a shell, or a server's file (repeatable)")
+    parser.add_argument("--trace", action="append", default=[], metavar="FILE",
+                        help="a trace that HAKMEM_TRACE wrote, in place of a command (repeatable)")
+    parser.add_argument("--name", default="learned", help="the policy becomes policy/NAME.toml (learned)")
+    parser.add_argument("--goal", default="balanced", help=f"what counts most: {', '.join(objective.GOALS)} (balanced)")
+    parser.add_argument("--budget", type=float, default=BUDGET, metavar="SECONDS", help="of replaying (180)")
+    parser.add_argument("--seed", type=int, default=SEED, help="another search (0)")
+    parser.add_argument("--here", default="", metavar="DIR", help="where names in the commands count from (here)")
+    parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="when a command is killed (600)")
+    parser.add_argument("--trace-mb", type=int, default=record.MEGABYTES, metavar="N", help="of a recording, at most")
+    parser.add_argument("--so", type=Path, default=LIBRARY, help="the library that records and reads policies")
+    parser.add_argument("--replay", type=Path, default=BENCH_PROGRAMS / replay.PROGRAM, help="what replays")
+    parser.add_argument("-o", dest="out", type=Path, help="the policy file (policy/NAME.toml)")
+    return parser.parse_args(argv)
+
+
+def check(arguments):
+    """What can be said before anything is run."""
+    objective.check_goal(arguments.goal)
+    if not arguments.train and not arguments.trace:
+        raise UserError("there is nothing to learn from: give a command, as in make learn TRAIN='myprogram arguments'")
+    for option in ("budget", "timeout", "trace_mb"):
+        if not getattr(arguments, option) >= 1:
+            raise UserError(f"--{option.replace('_', '-')} must be at least 1, not {getattr(arguments, option):g}")
+    if not _NAME.fullmatch(arguments.name):
+        raise UserError(f"--name '{arguments.name}': a name has letters, digits, dots, dashes, and begins with none of "
+                        "the last two")
+    for path in (arguments.so, arguments.replay):
+        if not path.exists():
+            raise UserError(f"{path} is missing: build it first (`make learn` does)")
+
+
+@contextlib.contextmanager
+def alone(directory: Path):
+    """One learner a name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another learner is at work on '{directory.name}': wait for it, or give another NAME"
+                            ) from None
+        yield
+
+
+def say(text: str):
+    """A line for whoever waits."""
+    print(f"learn: {text}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A line that is written over on a terminal, and a line now and then elsewhere."""
+
+    def __init__(self, budget: float, clock=time.monotonic, stream=sys.stderr):
+        self.budget, self.clock, self.stream = budget, clock, stream
+        self.shown = clock()
+
+    def __call__(self, one):
+        live = self.stream.isatty()
+        if not live and self.clock() - self.shown < PROGRESS_SECONDS:
+            return
+        self.shown = self.clock()
+        best, runs = one.best, one.runs
+        changes = one.objective.change(one.figures(best.policy)) if best.policy else {}
+        gains = ", ".join(f"{name} {table.percent(changes[key])}" for name, key in
+                          (("time", "time_us"), ("peak", "peak_bytes"), ("over time", "byte_operations")) if changes)
+        text = f"learn: {runs.spent:.0f} of {self.budget:.0f} s, {len(runs.known)} replays, {gains or 'no gain yet'}"
+        self.stream.write(f"\r\x1b[K{text}" if live else f"{text}\n")
+        self.stream.flush()
+
+    def end(self):
+        """Behind the line."""
+        if self.stream.isatty():
+            self.stream.write("\n")
+
+
+def workloads_of(arguments) -> list:
+    """The commands as workloads."""
+    source = own.Source("--train", "train", arguments.here or os.getcwd(), arguments.timeout)
+    return [own.workload(f"user{number}", command, 1, source) for number, command in enumerate(arguments.train, 1)]
+
+
+def traces_of(arguments, workloads, directory: Path) -> dict:
+    """Name -> path: given ones, and those of the commands."""
+    given = {}
+    for number, word in enumerate(arguments.trace, 1):
+        path = Path(arguments.here or os.getcwd(), word)
+        if not path.is_file():
+            raise UserError(f"--trace {word}: no such file")
+        given[f"trace{number}"] = path
+    made = record.recorded(workloads, arguments.so, arguments.trace_mb, directory, say) if workloads else {}
+    return {**made, **given}
+
+
+def names_of(arguments, traces) -> dict:
+    """Trace name -> what people call it."""
+    commands = {f"user{number}": command for number, command in enumerate(arguments.train, 1)}
+    commands |= {f"trace{number}": path for number, path in enumerate(arguments.trace, 1)}
+    found = {}
+    for name in traces:
+        of, _dot, number = name.partition(".")
+        several = sum(other.partition(".")[0] == of for other in traces) > 1
+        found[name] = commands[of] + (f" (process {number})" if several else "")
+    return found
+
+
+def what_figures_are_of(arguments, traces, rows) -> dict:
+    """What the state file is of: with anything else it is begun anew."""
+    return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "goal": arguments.goal,
+            "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
+            "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
+            "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}
+
+
+def check_events(before: dict, names: dict):
+    """A trace without a call says nothing."""
+    for name, figures in before.items():
+        if not figures["events"]:
+            raise UserError(f"'{names[name]}' makes no malloc call: there is nothing to learn from")
+
+
+def weights_of(before: dict) -> dict:
+    """Commands count alike; the processes of one share by their events."""
+    weights = {}
+    for name, figures in before.items():
+        total = sum(other["events"] for key, other in before.items() if key.partition(".")[0] == name.partition(".")[0])
+        weights[name] = figures["events"] / total
+    return weights
+
+
+def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
+    """The policy with where it is from."""
+    defaults = {row.name: row.default for row in rows}
+    provenance = {
+        "program": "; ".join((*arguments.train, *arguments.trace)), "goal": arguments.goal, "seed": arguments.seed,
+        "trace": [files.sha256(path) for path in traces.values()], "source": files.source_hash(ROOT),
+        "library": files.sha256(arguments.so), "machine": machine().sentence, "replays": len(runs.known),
+        "events": sum(int(figures["events"]) for figures in before.values())}
+    figures = {f"{workload}.{name}": [before[workload][name], found.figures[workload][name]]
+               for workload in before for name in objective.names_of(before[workload])}
+    parameters = tuple({"name": part.name, "value": part.value, "default": defaults[part.name], "worth": part.worth,
+                        **part.change} for part in found.parts)
+    return policy.Policy(found.policy, provenance, figures, parameters)
+
+
+def next_step(arguments, found, out: Path) -> str:
+    """One sentence on what to run now."""
+    if not found.policy:
+        return "next: nothing; this program runs best under the library as it is"
+    words = f"TRAIN='{arguments.train[0]}' HOLDOUT='the same on another input'" if arguments.train else "TRAIN='...'"
+    return (f"next: `make pgo {words}` judges {out} on what it has not seen, and compiles it in if it pays; "
+            f"`HAKMEM_POLICY={out}` tries it at run time")
+
+
+def learn(arguments, directory: Path, scratch: Path) -> int:
+    """All of it, once it is alone."""
+    rows = tuple(row for row in policy.load_rows(ROOT) if row.scope == "run")
+    traces = traces_of(arguments, workloads_of(arguments), directory)
+    names = names_of(arguments, traces)
+    replayer = replay.Replayer(arguments.so, traces, scratch, arguments.replay)
+    runs = Runs(replayer, directory / f"state-{arguments.goal}.json", what_figures_are_of(arguments, traces, rows),
+                min(WORKERS, os.cpu_count() or 1))
+    if runs.resumed:
+        say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
+    before, noise, repetitions = replay.look(runs, list(traces))
+    check_events(before, names)
+    replayer.allow(runs.each * WORKERS)
+    aim = objective.Objective(arguments.goal, before, weights_of(before), noise)
+    progress = Progress(arguments.budget)
+    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions), arguments.budget,
+                        arguments.seed, progress)
+    best = one.run()
+    found = attribute.attribute(attribute.Judge(aim, runs, one.jobs), best.policy)
+    progress.end()
+    out = arguments.out or POLICIES / f"{arguments.name}.toml"
+    policy.write(out, result(arguments, traces, before, found, rows, runs))
+    shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
+    print(table.table(f"learned for {arguments.goal}: {len(runs.known)} replays, {runs.spent:.0f} s; {one.ended}",
+                      names, before, found, rows))
+    for sentence in replayer.failures[:1]:
+        print(f"{len(replayer.failures)} replays failed, and their policies were not taken: {sentence}")
+    print(f"\nwritten: {shown}\n{next_step(arguments, found, shown)}")
+    return 0
+
+
+def main(argv) -> int:
+    """Learn."""
+    arguments = parse(argv)
+    check(arguments)
+    directory = PLACE / arguments.name
+    with alone(directory), Scratch() as scratch:
+        return learn(arguments, directory, scratch)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

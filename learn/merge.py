@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""One policy for several workloads: of each parameter the weighted mean of what their policies say, absent ones the
+default. Amounts are averaged by their logarithms, as they differ by factors; where 0 turns something off, and where
+values are words, the heavier side decides and the others do not count."""
+
+import argparse
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+
+from common.errors import UserError, guard
+from common.paths import ROOT
+from learn.space import FEW
+from plan import policy
+
+EXAMPLE = "example: python3 -m learn.merge -o policy/both.toml 3:policy/small.toml 1:policy/large.toml"
+
+
+def vote(weighted) -> int:
+    """The value with the most weight; of equal ones the smallest."""
+    tally = Counter()
+    for value, weight in weighted:
+        tally[value] += weight
+    return min(tally, key=lambda value: (-tally[value], value))
+
+
+def merge_value(row, weighted) -> int:
+    """One parameter, of (value, weight)s."""
+    if row.highest - row.lowest < FEW:
+        return vote(weighted)
+    on = [(value, weight) for value, weight in weighted if value > 0]
+    if 2 * sum(weight for _value, weight in on) < sum(weight for _value, weight in weighted):
+        return 0
+    total = sum(weight for _value, weight in on)
+    mean = math.exp(sum(weight * math.log(value) for value, weight in on) / total)
+    low, high = min(value for value, _weight in on), max(value for value, _weight in on)
+    return max(low, min(high, round(mean)))
+
+
+def merge_values(weighted, rows) -> dict:
+    """Of (values of a policy, weight)s."""
+    found = {}
+    for row in rows:
+        value = merge_value(row, [(values.get(row.name, row.default), weight) for values, weight in weighted])
+        if value != row.default:
+            found[row.name] = value
+    return found
+
+
+def merge(weighted, rows) -> policy.Policy:
+    """Of (name, policy, weight)s. Nothing is said of what the merged one brings: nobody replayed it."""
+    return policy.Policy(merge_values([(one.values, weight) for _name, one, weight in weighted], rows), {
+        "merged_from": [f"{weight}:{name}" for name, _one, weight in weighted],
+        "programs": [str(one.provenance.get("program", "")) for _name, one, _weight in weighted]})
+
+
+def weight_and_path(word: str) -> tuple:
+    """`3:FILE`, or FILE, which weighs 1."""
+    weight, colon, path = word.partition(":")
+    if not colon or not weight.isdigit():
+        return 1, word
+    if int(weight) < 1:
+        raise UserError(f"{word}: a weight must be at least 1")
+    return int(weight), path
+
+
+def main(argv) -> int:
+    """Merge files into one."""
+    parser = argparse.ArgumentParser(prog="learn.merge", usage=f"{EXAMPLE}\n\n       %(prog)s -o OUT [WEIGHT:]FILE ...",
+                                     description=__doc__)
+    parser.add_argument("-o", dest="out", type=Path, required=True, help="the policy file to write")
+    parser.add_argument("parts", nargs="+", metavar="[WEIGHT:]FILE", help="policies that `make learn` wrote")
+    arguments = parser.parse_args(argv)
+    rows = policy.load_rows(ROOT)
+    parts = []
+    for word in arguments.parts:
+        weight, path = weight_and_path(word)
+        parts.append((Path(path).name, policy.read(path, rows), weight))
+    policy.write(arguments.out, merge(parts, rows))
+    print(f"{arguments.out}: {len(parts)} policies merged")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

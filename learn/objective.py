@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What better means: the time model, the three figures that are weighed, and the guard that each is for the others.
+
+The time model is a sum of exact figures of a replay, each by what one costs (learn/costs.toml has the sources). It says
+what a policy changes; what the program computes for itself is in no row. The clock is not asked: a replay of half a
+second differs by more than most parameters bring.
+"""
+
+import functools
+import math
+import statistics
+from dataclasses import dataclass
+
+from common import tables
+from common.errors import Failure, UserError
+from common.paths import ROOT
+
+COSTS = ROOT / "learn" / "costs.toml"
+WEIGHED = ("time_us", "peak_bytes", "byte_operations")
+# Of each goal how much a figure counts. The small weights decide between policies that the goal calls equal.
+GOALS = {
+    "time": {"time_us": 1.0, "peak_bytes": 0.1, "byte_operations": 0.05},
+    "memory": {"time_us": 0.1, "peak_bytes": 0.6, "byte_operations": 0.4},
+    "balanced": {"time_us": 0.5, "peak_bytes": 0.3, "byte_operations": 0.2},
+}
+GUARD = 1.02            # no figure may get worse by more, whatever the others gain
+PAGE, HUGE_PAGES = 4096, 512
+CALLS_OF_A_MAPPING = 2      # mmap and munmap of a huge block that does not come from the cache
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A row of costs.toml."""
+    figure: str
+    ns: float
+    sentence: str
+    source: str
+
+
+@functools.cache
+def load_costs(path=COSTS) -> tuple:
+    """The table, checked."""
+    rows = tables.load(path, "cost", Cost)
+    for row in rows:
+        if row.ns < 0:
+            raise UserError(f"{path}: [[cost]] '{row.figure}': ns must not be negative, but is {row.ns}")
+    return rows
+
+
+def huge_faults(shown: dict) -> float:
+    """How many of the faults brought a huge page. Where the replay does not say it: each brings 511 pages beside the
+    one that was asked for, so what is resident at the peak tells them, as far as nothing was given back before."""
+    if isinstance(shown.get("faults_huge"), int | float):
+        return shown["faults_huge"]
+    more = shown["peak_resident_bytes"] / PAGE - shown["faults_minor"]
+    return max(0, math.floor(more / (HUGE_PAGES - 1)))
+
+
+def raw_figures(shown: dict) -> dict:
+    """Figures by the names of costs.toml, out of what bench_replay --json prints."""
+    library = shown.get("library") or {}
+    found = {name: value for part in (library, shown) for name, value in part.items()
+             if isinstance(value, int | float) and not isinstance(value, bool)}
+    mapped = found.get("big_taken", 0) - found.get("big_from_cache", 0)
+    found.setdefault("system_calls", found.get("purges", 0) + CALLS_OF_A_MAPPING * mapped)
+    found["faults_huge"] = huge_faults(found)
+    found["faults_small"] = max(0, found["faults_minor"] + found.get("faults_major", 0) - found["faults_huge"])
+    return found
+
+
+def figures(shown: dict, costs=None) -> dict:
+    """The weighed figures of a replay and those that the time is made of."""
+    needed = ("events", "faults_minor", "peak_resident_bytes", "resident_byte_operations")
+    for name in needed:
+        if not isinstance(shown.get(name), int | float):
+            raise Failure(f"bench_replay does not say {name}: it is not the one of this clone; run `ninja bench`")
+    found = raw_figures(shown)
+    costs = load_costs() if costs is None else costs
+    parts = {cost.figure: found.get(cost.figure, 0) for cost in costs}
+    return {"time_us": sum(parts[cost.figure] * cost.ns for cost in costs) / 1000,
+            "peak_bytes": found["peak_resident_bytes"], "byte_operations": found["resident_byte_operations"], **parts}
+
+
+def names_of(figures: dict) -> tuple:
+    """The names of figures in the order in which they are shown: the weighed ones, then as costs.toml has them."""
+    return (*WEIGHED, *(cost.figure for cost in load_costs() if cost.figure in figures))
+
+
+def median_figures(runs) -> dict:
+    """Of several replays of one workload under one policy."""
+    return runs[0] if len(runs) == 1 else {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+@dataclass(frozen=True, order=True)
+class Score:
+    """Less is better. `violation` is by how much figures exceed the guard: it comes before any gain."""
+    violation: float
+    value: float
+
+    @property
+    def allowed(self) -> bool:
+        return self.violation == 0
+
+
+WORST = Score(math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A goal, what the default gives (workload -> figures), how much a workload counts, and by how much its figures
+    differ from run to run (workload -> figure -> share)."""
+    goal: str
+    before: dict
+    weights: dict
+    noise: dict
+
+    def ratio(self, workload: str, name: str, after: dict) -> float:
+        """A figure against the default's."""
+        old, new = self.before[workload][name], after[name]
+        return new / old if old > 0 else 1.0 if new <= 0 else math.inf
+
+    def score(self, after: dict) -> Score:
+        """Of workload -> figures; workloads that are not there do not count. No figure of any may get worse."""
+        if not after or any(figures is None for figures in after.values()):
+            return WORST
+        total = sum(self.weights[workload] for workload in after)
+        violation = value = 0.0
+        for workload, found in after.items():
+            for name, weight in GOALS[self.goal].items():
+                ratio = self.ratio(workload, name, found)
+                if ratio == math.inf:
+                    return WORST
+                violation += max(0.0, ratio - GUARD - self.noise.get(workload, {}).get(name, 0.0))
+                value += weight * math.log(max(ratio, 1e-9)) * self.weights[workload] / total
+        return Score(violation, value)
+
+    @property
+    def floor(self) -> float:
+        """A change of the score below this is none: a thousandth, and what equal runs differ by."""
+        differ = [weight * self.noise.get(workload, {}).get(name, 0.0) for workload in self.before
+                  for name, weight in GOALS[self.goal].items()]
+        return max([0.001, *differ])
+
+    def change(self, after: dict, before: dict | None = None) -> dict:
+        """Figure -> geometric mean of after against before (the default) over the workloads, less 1."""
+        before = self.before if before is None else before
+        total = sum(self.weights[workload] for workload in after)
+        found = {}
+        for name in WEIGHED:
+            mean = sum(self.weights[workload] / total * math.log(after[workload][name] / before[workload][name])
+                       for workload in after if after[workload][name] > 0 and before[workload][name] > 0)
+            found[name] = math.expm1(mean)
+        return found
+
+
+def check_goal(goal: str):
+    """A UserError for one that is not there."""
+    if goal not in GOALS:
+        raise UserError(f"unknown goal '{goal}'; valid goals: {', '.join(GOALS)}")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Run the user's own commands under the library that records, and keep their traces.
+
+Each process of a command writes a trace; those with the most in them are kept. What a recording is of stands beside
+it, so that the same command with the same files is not run again.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from common import files
+from common.errors import Failure, UserError
+from common.launch import launch
+
+TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
+MEGABYTES = 64          # of a trace: some ten million events, which a replay goes through in a second or two
+KEPT = 4                # traces of a command at most
+LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
+
+
+def largest(traces) -> list:
+    """Those that say most, the largest first; equal ones by name."""
+    sized = sorted(((path.stat().st_size, path.name, path) for path in traces), key=lambda row: (-row[0], row[1]))
+    return [path for size, _name, path in sized[:KEPT] if size > 0 and size >= LEAST_SHARE * sized[0][0]]
+
+
+def wrapper(megabytes: int) -> list:
+    """What is put in front of a command: the library, and where it writes."""
+    return ["/usr/bin/env", f"HAKMEM_TRACE={{scratch}}/{PLACE}/{TRACE}", f"HAKMEM_TRACE_MB={megabytes}", "{preload}"]
+
+
+def make_place(scratch: Path):
+    """The directory of the traces, which every user may write, as a program may become another one."""
+    (scratch / PLACE).mkdir()
+    (scratch / PLACE).chmod(0o1777)
+
+
+def record(workload, so, megabytes: int, into: Path) -> dict:
+    """Trace name -> path, of one command. Its failure is the user's to put right."""
+    kept = {}
+
+    def keep(scratch):
+        for number, path in enumerate(largest((scratch / PLACE).glob(f"{TRACE}*")), 1):
+            name = f"{workload.name}.{number}"
+            shutil.copyfile(path, into / name)
+            kept[name] = into / name
+
+    try:
+        launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,))
+    except Failure as error:
+        raise UserError(f"{error}; nothing was learned, and what was learned before is as it was") from None
+    if not kept:
+        raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
+                        "program, or runs with another user's rights; there is nothing to learn from")
+    return kept
+
+
+def what_it_is_of(workload, so, megabytes: int) -> dict:
+    """What decides about a recording."""
+    return {"command": list(workload.command), "environment": dict(workload.env), "here": workload.here,
+            "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
+            "files": {name: files.sha256(name) for name in workload.watch if os.path.isfile(name)}}
+
+
+def known(directory: Path, of) -> dict | None:
+    """The traces of an earlier recording of the same, if all of them are whole."""
+    try:
+        found = files.read_fields(directory / RECORD, "of", "traces")
+        traces = {name: directory / name for name in found["traces"]}
+        whole = found["of"] == of and all(files.sha256(traces[name]) == digest
+                                          for name, digest in found["traces"].items())
+    except (FileNotFoundError, Failure, AttributeError, TypeError):
+        return None
+    return traces if whole and traces else None
+
+
+def recorded(workloads, so, megabytes: int, directory: Path, tell) -> dict:
+    """Trace name -> path, of all commands; `tell(sentence)` before each that is run."""
+    of = [what_it_is_of(row, so, megabytes) for row in workloads]
+    traces = known(directory, of)
+    if traces is not None:
+        return traces
+    for path in directory.glob("user*"):
+        path.unlink()
+    (directory / RECORD).unlink(missing_ok=True)
+    traces = {}
+    for row in workloads:
+        tell(f"recording '{row.sentence.partition(': ')[2]}'")
+        traces |= record(row, so, megabytes, directory)
+    files.write_json(directory / RECORD, {"of": of, "traces": {name: files.sha256(path)
+                                                               for name, path in traces.items()}})
+    return traces

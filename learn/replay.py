@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""One replay: bench_replay under the library that reads a policy, at fixed addresses and with the steady clock, so that
+equal policies give equal figures (common/launch.py says why), and what it printed as figures."""
+
+import json
+import statistics
+from pathlib import Path
+
+from common import proc
+from common.errors import Failure, UserError
+from common.paths import BENCH_PROGRAMS, STEADY
+from common.scratch import PINNED_ENV
+from learn import objective
+from plan import policy
+from pgo.train import FIXED_ADDRESSES
+
+PROGRAM = "bench_replay"
+TRACE_IS_BAD = 2            # its exit status
+FIRST_TIMEOUT = 120.0       # seconds, until it is known how long a replay takes
+SLOWEST, PATIENCE = 8.0, 5.0    # a policy that takes so many times as long, and more than so many seconds, is none
+LOOKS = 3                   # replays of the default: how much they differ is the noise
+EXACT = 0.001               # figures that differ by less need no repetition
+
+
+def fixed_addresses() -> list:
+    """The words that switch random addresses off, where the machine lets them."""
+    try:
+        permitted = proc.run([*FIXED_ADDRESSES, "/bin/true"], check=False).returncode == 0
+    except UserError:
+        permitted = False
+    return FIXED_ADDRESSES if permitted else []
+
+
+class Replayer:
+    """replay(values, workload) -> figures, or None when the program failed under these values. `scratch` has a name
+    that LD_PRELOAD can have; `traces` are name -> path."""
+
+    def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM):
+        if not program.exists():
+            raise UserError(f"{program} is missing: build it first (`ninja bench`)")
+        self.traces, self.scratch, self.program = traces, scratch, program
+        self.timeout = FIRST_TIMEOUT
+        self.failures: list = []        # what went wrong under a policy, in words
+        names = []
+        for path in (BENCH_PROGRAMS / STEADY, so):
+            target = scratch / path.name
+            target.write_bytes(path.read_bytes())
+            names.append(str(target))
+        self.front = [*fixed_addresses(), "/usr/bin/env", f"LD_PRELOAD={':'.join(names)}"]
+
+    def file_of(self, values: dict) -> Path:
+        """The candidate as a policy file. Equal ones are one file."""
+        name = "_".join(f"{key}-{value}" for key, value in sorted(values.items()))
+        path = self.scratch / f"{hash(name) & 0xffffffffffffffff:016x}.toml"
+        policy.write(path, policy.Policy(values))
+        return path
+
+    def __call__(self, values: dict, workload: str):
+        words = [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
+                 self.traces[workload], "--json"]
+        try:
+            done = proc.run(words, env=PINNED_ENV, name=PROGRAM, timeout=self.timeout, check=False, cwd=self.scratch)
+        except Failure as error:
+            return self.failed(values, workload, str(error))
+        said = proc.tail(done.stderr, 1).strip()
+        if done.returncode == TRACE_IS_BAD:
+            raise UserError(f"the trace {self.traces[workload]} cannot be replayed: {said}")
+        if done.returncode != 0:
+            return self.failed(values, workload, f"{PROGRAM} failed with {proc.describe_status(done.returncode)}")
+        if values and "hakmem" in done.stderr:
+            raise Failure(f"the library does not take a policy of this search: {said}")
+        try:
+            return objective.figures(json.loads(done.stdout))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"
+                          ) from None
+
+    def failed(self, values: dict, workload: str, what: str):
+        """Under the default that ends the search; under a policy it ends the policy."""
+        what = what.splitlines()[0]
+        if not values:
+            raise UserError(f"the replay of {self.traces[workload]} under the default policy: {what}")
+        self.failures.append(f"{what}, with {', '.join(f'{name} = {value}' for name, value in values.items())}")
+        return None
+
+    def allow(self, seconds: float):
+        """What a replay of the default takes tells how long one may take."""
+        self.timeout = min(FIRST_TIMEOUT, max(PATIENCE, SLOWEST * seconds))
+
+
+def look(runs, workloads) -> tuple:
+    """(figures of the default, noise, repetitions): workload -> ... , of LOOKS replays each."""
+    jobs = [(name, number) for number in range(LOOKS) for name in workloads]
+    shown = dict(zip(jobs, runs.figures([({}, job) for job in jobs])))
+    before, noise, repetitions = {}, {}, {}
+    for name in workloads:
+        each = [shown[name, number] for number in range(LOOKS)]
+        before[name] = objective.median_figures(each)
+        noise[name] = {figure: spread([run[figure] for run in each]) for figure in objective.WEIGHED}
+        repetitions[name] = 1 if max(noise[name].values()) <= EXACT else LOOKS
+    return before, noise, repetitions
+
+
+def spread(values) -> float:
+    """How far equal runs lie apart, as a share; what is below EXACT is none."""
+    middle = statistics.median(values)
+    share = (max(values) - min(values)) / middle if middle > 0 else 0.0
+    return share if share > EXACT else 0.0

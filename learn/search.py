@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
+
+  1. Ten strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
+  2. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
+  3. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
+     left sees every workload and repetition.
+  4. Strategies of a round play each other: who gained more on the best policy so far has won.
+
+The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
+Rejected: a model of the figures (Gaussian processes): 25 parameters, most of which do nothing, and a replay takes less
+than the model's own step. Genetic populations alone: `mix` is what they add, and its rating shows what it is worth.
+"""
+
+import dataclasses
+import random
+from dataclasses import dataclass
+
+from learn import moves
+from learn.bandit import Elo, Ucb1
+from learn.objective import WORST, Objective, Score, median_figures
+from learn.runs import Runs
+from learn.space import Space, key_of
+
+BATCH = 8               # candidates of a round
+ELITE = 5
+SHARE = 0.8             # of the budget; the rest shows what each parameter alone brings
+ASKED = 4               # strategies that are asked before a place in the round stays empty
+IMPROVED, ALLOWED, CHANGED = 1.0, 0.5, 0.2      # rewards of a parameter: a gain, a better score than none, any change
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy that is to be tried, who made it, and the parameters that were moved."""
+    policy: dict
+    strategy: str
+    moved: tuple
+    score: Score = WORST
+    whole: bool = False         # seen by every job
+
+
+def jobs_of(weights: dict, repetitions: dict) -> tuple:
+    """Every (workload, repetition), those that say most first: the heaviest workloads, then the repetitions."""
+    order = sorted(weights, key=lambda name: (-weights[name], name))
+    return tuple((name, number) for number in range(max(repetitions.values())) for name in order
+                 if number < repetitions[name])
+
+
+def rungs_of(jobs) -> list:
+    """How many jobs the candidates of a round have seen after each step of halving: 1, 2, 4, ... all."""
+    found, number = [], 1
+    while number < len(jobs):
+        found.append(number)
+        number *= 2
+    return [*found, len(jobs)]
+
+
+def by_workload(jobs, figures) -> dict:
+    """Workload -> its figures, medians of its repetitions; None when one of them failed."""
+    found = {}
+    for (workload, _number), shown in zip(jobs, figures):
+        found.setdefault(workload, []).append(shown)
+    return {name: None if None in shown else median_figures(shown) for name, shown in found.items()}
+
+
+class Search:
+    """One search. `report(self)` is called after each round."""
+
+    def __init__(self, space: Space, objective: Objective, runs: Runs, jobs, budget: float, seed=0, report=None):
+        self.space, self.objective, self.runs, self.jobs = space, objective, runs, tuple(jobs)
+        self.limit, self.report = budget * SHARE, report
+        self.generator = random.Random(seed)
+        self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
+        self.seen = {()}
+        self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
+        self.last: dict = {}
+        self.rounds = 0
+        self.ended = ""         # why it stopped
+
+    @property
+    def best(self) -> Candidate:
+        return self.elite[0]
+
+    def view(self) -> moves.View:
+        """What strategies may know."""
+        return moves.View(self.space, self.generator, tuple(self.ucb.ranked(self.generator)),
+                          tuple(row.policy for row in self.elite), self.last,
+                          lambda policy: key_of(policy) not in self.seen)
+
+    def propose(self) -> Candidate | None:
+        """One candidate that was never tried."""
+        for _ask in range(ASKED):
+            strategy = self.elo.draw(self.generator)
+            offer = moves.STRATEGIES[strategy](self.view())
+            if offer:
+                policy, moved = offer
+                self.seen.add(key_of(policy))
+                for name in moved:
+                    self.ucb.pull(name)
+                return Candidate(policy, strategy, moved)
+        return None
+
+    def figures(self, policy: dict, jobs=None) -> dict:
+        """Workload -> what the jobs, or all of them, show."""
+        jobs = self.jobs if jobs is None else jobs
+        return by_workload(jobs, self.runs.figures([(policy, job) for job in jobs]))
+
+    def halve(self, candidates) -> list | None:
+        """All candidates with what the jobs say that they came to see; None when the time is up."""
+        alive, out = list(candidates), []
+        for number in rungs_of(self.jobs):
+            jobs = self.jobs[:number]
+            requests = [(row.policy, job) for row in alive for job in jobs]
+            if not self.runs.afford(requests, self.limit):
+                return None
+            self.runs.figures(requests)
+            whole = number == len(self.jobs)
+            alive = sorted((dataclasses.replace(row, score=self.objective.score(self.figures(row.policy, jobs)),
+                                                whole=whole)
+                            for row in alive), key=lambda row: row.score)
+            if not whole:
+                keep = (len(alive) + 1) // 2
+                alive, out = alive[:keep], out + alive[keep:]
+        return alive + out
+
+    def gain(self, row: Candidate, best: Score) -> float:
+        """By how much a candidate is better than the best before its round."""
+        return max(0.0, best.value - row.score.value) if row.whole and row.score.allowed else 0.0
+
+    def settle(self, rows):
+        """Learn from a round: parameters, strategies, the good policies."""
+        before = self.best.score
+        gains = [(row, self.gain(row, before)) for row in rows]
+        for row, gain in gains:
+            worth = IMPROVED if gain > 0 else ALLOWED if row.score < Score(0.0, 0.0) else \
+                CHANGED if row.score != Score(0.0, 0.0) else 0.0
+            for name in row.moved:
+                self.ucb.reward(name, worth)
+        for place, (row, gain) in enumerate(gains):
+            for other, theirs in gains[place + 1:]:
+                if row.strategy != other.strategy:
+                    self.elo.play(row.strategy, other.strategy, 0.5 if gain == theirs else float(gain > theirs))
+        good = sorted((row for row in (*self.elite, *rows) if row.whole and row.score.allowed),
+                      key=lambda row: (row.score, len(row.policy)))
+        if good[0].score.value < before.value - self.least():
+            self.last = self.direction(good[0].policy, good[0].moved)
+            self.elite = good[:ELITE]
+        else:
+            self.elite = [self.best, *(row for row in good if row is not self.best)][:ELITE]
+
+    def least(self) -> float:
+        """What a gain must exceed: nothing where figures repeat exactly, else what equal runs differ by."""
+        return self.objective.floor if any(any(row.values()) for row in self.objective.noise.values()) else 0.0
+
+    def direction(self, policy: dict, moved) -> dict:
+        """Parameter -> up or down, of a move from the best policy."""
+        found = {}
+        for name in moved:
+            change = self.space.value(policy, name) - self.space.value(self.best.policy, name)
+            if change:
+                found[name] = 1 if change > 0 else -1
+        return found
+
+    def run(self) -> Candidate:
+        """Until the time is up or a whole round brings no new candidate."""
+        while True:
+            batch = [row for row in (self.propose() for _place in range(BATCH)) if row]
+            if not batch:
+                self.ended = "nothing new is left to try"
+                return self.best
+            rows = self.halve(batch)
+            if rows is None:
+                self.ended = "the time was up"
+                return self.best
+            self.settle(rows)
+            self.rounds += 1
+            if self.report:
+                self.report(self)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""What a search may change: of each parameter the values that are tried, and the ways from one policy to another.
+
+A policy is a dict of the parameters that differ from their defaults, so that equal policies are equal dicts. The rows
+are those of core/base/policy.def, as plan/policy.py reads them.
+"""
+
+from dataclasses import dataclass, field
+
+FEW = 8             # values up to which every one is tried; beyond, powers of two
+BETWEEN = 2         # rungs are this far apart
+
+
+def ladder(row) -> tuple:
+    """The values of a parameter that are tried first, rising: each one where there are few; else its ends, its default,
+    and the powers of two between."""
+    if row.highest - row.lowest < FEW:
+        return tuple(range(row.lowest, row.highest + 1))
+    values, power = {row.lowest, row.highest, row.default}, 1
+    while power < row.highest:
+        if power > row.lowest:
+            values.add(power)
+        power *= BETWEEN
+    return tuple(sorted(values))
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a search."""
+    rows: tuple
+    ladders: dict = field(default_factory=dict)
+    by_name: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "ladders", {row.name: ladder(row) for row in self.rows})
+        object.__setattr__(self, "by_name", {row.name: row for row in self.rows})
+
+    @property
+    def names(self) -> tuple:
+        return tuple(self.by_name)
+
+    @property
+    def axes(self) -> dict:
+        """Axis -> the names of its parameters."""
+        found = {}
+        for row in self.rows:
+            found.setdefault(row.axis, []).append(row.name)
+        return found
+
+    def value(self, policy: dict, name: str) -> int:
+        """What a parameter is under a policy."""
+        return policy.get(name, self.by_name[name].default)
+
+    def change(self, policy: dict, changes: dict) -> dict:
+        """The policy with other values; those that are the default leave it."""
+        made = {**policy, **changes}
+        return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
+
+    def rung(self, policy: dict, name: str, steps: int) -> int:
+        """The value so many rungs above (or below) the present one; the end of the ladder where it ends."""
+        rungs, value = self.ladders[name], self.value(policy, name)
+        if steps > 0:
+            above = [rung for rung in rungs if rung > value]
+            return above[min(steps, len(above)) - 1] if above else value
+        below = [rung for rung in rungs if rung < value]
+        return below[max(steps, -len(below))] if below else value
+
+    def middle(self, policy: dict, name: str, direction: int) -> int:
+        """Half way to the next rung: what the ladder leaves out."""
+        value = self.value(policy, name)
+        return (value + self.rung(policy, name, direction)) // 2
+
+
+def key_of(policy: dict) -> tuple:
+    """What tells a policy from others."""
+    return tuple(sorted(policy.items()))

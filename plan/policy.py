@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""What can be tuned (core/base/policy.def), and policy files: how much of it is set, where from, and what it brought.
+
+A policy file is TOML. `format` and [values] are what the library reads itself (core/base/policy.h); the rest is for
+people and for the tools. Whatever is wrong with one is a sentence with the line.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import files
+from common.errors import UserError
+
+TABLE = "core/base/policy.def"
+FORMAT = 1
+SECTIONS = ("format", "values", "provenance", "figures", "parameter")
+HEAD = """\
+# What a workload asks of the allocator: HAKMEM_POLICY=FILE for a run, configure.py --policy=FILE for a build.
+# docs/policy-search.md tells how to read it.
+"""
+_ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 5 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
+_DEFAULT = re.compile(r'^(POLICY\((\w+),\s*"[^"]*",\s*\w+,\s*\w+,\s*)(\w+)', re.MULTILINE)
+_STRING = re.compile(r'"([^"]*)"')
+_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A parameter. `scope` is run (a running program may change it) or build (constants of the build alone)."""
+    name: str
+    unit: str
+    lowest: int
+    highest: int
+    default: int
+    axis: str
+    scope: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy file. `parameters` are what each value alone brought, `figures` name -> [before, after]."""
+    values: Mapping
+    provenance: Mapping = field(default_factory=dict)
+    figures: Mapping = field(default_factory=dict)
+    parameters: tuple = ()
+
+
+def parse_rows(text: str, where) -> tuple:
+    """The rows of a policy.def."""
+    rows = []
+    for name, unit, *numbers, axis, scope, sentence in _ROW.findall(text):
+        try:
+            lowest, highest, default = (int(number, 0) for number in numbers)
+        except ValueError:
+            raise UserError(f"{where}: POLICY({name}): bounds and default must be plain numbers") from None
+        if not lowest <= default <= highest:
+            raise UserError(f"{where}: POLICY({name}): the default {default} is not within {lowest} to {highest}")
+        rows.append(Row(name, unit, lowest, highest, default, axis, scope, "".join(_STRING.findall(sentence))))
+    if not rows or len(rows) != len(re.findall(r"^POLICY\(", text, re.MULTILINE)):
+        raise UserError(f"{where}: a row is not POLICY(field, unit, lowest, highest, default, axis, scope, sentence)")
+    return tuple(rows)
+
+
+def load_rows(root) -> tuple:
+    """The rows of the table."""
+    path = Path(root) / TABLE
+    try:
+        return parse_rows(path.read_text(), path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+
+
+def line_of(text: str, section: str, key: str = "") -> int:
+    """Where a section begins, or a key in it stands; 1 when it is written in some other way."""
+    inside, found = section == "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(r"\s*\[", line):
+            inside = line.strip().strip("[]").strip() == section
+            found = number if inside and not key else found
+        elif inside and key and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
+            return number
+    return found
+
+
+def _document(path, text: str) -> dict:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _LINE.search(str(error))
+        line = match[1] if match and match[1] else len(text.splitlines()) or 1
+        raise UserError(f"{path}:{line}: not valid TOML: {_LINE.sub('', str(error)).strip()}") from None
+
+
+def check_values(values, rows, complain):
+    """`complain(key, sentence)` for the first value that cannot be."""
+    known = {row.name: row for row in rows}
+    for name, value in values.items():
+        if name not in known:
+            complain(name, f"unknown parameter '{name}'; valid parameters: {', '.join(known)}")
+        row = known[name]
+        if isinstance(value, bool) or not isinstance(value, int):
+            complain(name, f"{name} must be a whole number, not {json.dumps(value, default=str)}")
+        if not row.lowest <= value <= row.highest:
+            complain(name, f"{name} = {value} is not within {row.lowest} to {row.highest}")
+
+
+def parse(text: str, path, rows) -> Policy:
+    """A policy file's text; one that cannot be used is a UserError: FILE:LINE: sentence."""
+    document = _document(path, text)
+
+    def complain(section, key, sentence):
+        raise UserError(f"{path}:{line_of(text, section, key)}: {sentence}")
+
+    if "format" not in document:
+        raise UserError(f"{path}:1: no format: it is not a policy file; `make learn` writes one")
+    if document["format"] != FORMAT or isinstance(document["format"], bool):
+        complain("", "format", f"format {document['format']} is not known here, only {FORMAT}")
+    for name in document:
+        if name not in SECTIONS:
+            complain(name, "", f"unknown section '{name}'; valid sections: {', '.join(SECTIONS[1:])}")
+    for name in ("values", "provenance", "figures"):
+        if not isinstance(document.get(name, {}), dict):
+            complain("", name, f"'{name}' must be a section, written [{name}]")
+    parameters = document.get("parameter", [])
+    if not isinstance(parameters, list) or not all(isinstance(row, dict) for row in parameters):
+        complain("parameter", "", "'parameter' must be rows, written [[parameter]]")
+    values = document.get("values", {})
+    check_values(values, rows, lambda key, sentence: complain("values", key, sentence))
+    return Policy(values, document.get("provenance", {}), document.get("figures", {}), tuple(parameters))
+
+
+def read(path, rows) -> Policy:
+    """A policy file."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: give a policy file, such as `make learn` writes") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}:1: it is no text: give a policy file, such as `make learn` writes") from None
+    return parse(text, path, rows)
+
+
+def _text(text: str) -> str:
+    """A TOML string: JSON's, but for one character; what is no text (a file's odd name) becomes a question mark."""
+    clean = text.encode(errors="replace").decode()
+    return json.dumps(clean, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value) -> str:
+    """In TOML, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str):
+        return _text(value)
+    return repr(value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _section(head: str, content) -> str:
+    return "".join([f"\n{head}\n", *(f"{_key(name)} = {_value(value)}\n" for name, value in content.items())])
+
+
+def render(policy: Policy) -> str:
+    """The text of the file."""
+    parts = [HEAD, f"format = {FORMAT}\n", _section("[values]", policy.values)]
+    for name in ("provenance", "figures"):
+        if getattr(policy, name):
+            parts.append(_section(f"[{name}]", getattr(policy, name)))
+    return "".join([*parts, *(_section("[[parameter]]", row) for row in policy.parameters)])
+
+
+def write(path, policy: Policy) -> bool:
+    """Whole or not at all. False when it was there already."""
+    return files.write_atomic(path, render(policy))
+
+
+def bake(text: str, values) -> str:
+    """The text of the table with these values as the defaults; nothing else of it changes."""
+    def tune(found):
+        return found[1] + str(values.get(found[2], found[3]))
+
+    return _DEFAULT.sub(tune, text)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""`make learn` as a tool: what it says about bad input, what it leaves behind, that a kill costs nothing; with a replay
+that is a formula (tests/own/replay.py) and programs that write their traces themselves."""
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from common.errors import UserError
+from common.paths import BENCH_PROGRAMS, FORGET
+from learn import learn, record, replay
+from plan import policy
+from tests.programs import wait_until
+from tests.support import ROOT
+
+NEEDS = ("bench",)
+PYTHON = "/usr/bin/python3"
+LIBRARY = BENCH_PROGRAMS / FORGET
+FAKE = ROOT / "tests" / "own" / "replay.py"
+WRITES = "import os; open(os.environ['HAKMEM_TRACE'], 'w').write('{}')"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A directory for a policy, and the tool's own below it."""
+    monkeypatch.setattr(learn, "PLACE", tmp_path / "learn")
+    return tmp_path
+
+
+def arguments(place, *more) -> list:
+    """A command line; the library is one that does nothing."""
+    if not LIBRARY.exists():
+        pytest.skip(f"no {LIBRARY.name} yet: run `ninja bench`")
+    return ["--name", "app", "--so", str(LIBRARY), "--replay", str(FAKE), "--budget", "5",
+            "-o", str(place / "app.toml"), "--here", str(place), *more]
+
+
+def program(place, content: str, name="prog.py") -> str:
+    """A command that runs these lines."""
+    (place / name).write_text(content)
+    return f"{PYTHON} {name}"
+
+
+def trace(place, content: str, name="trace") -> list:
+    """The option that gives a trace."""
+    (place / name).write_text(content)
+    return ["--trace", name]
+
+
+def learned(place) -> policy.Policy:
+    """What was written."""
+    return policy.read(place / "app.toml", policy.load_rows(ROOT))
+
+
+def test_a_command_is_recorded_searched_and_written(place, capsys):
+    """The whole way: two commands, what the policy says of itself, the table, and a second run that replays nothing."""
+    words = arguments(place, "--train", program(place, WRITES.format("one 1000")),
+                      "--train", program(place, WRITES.format("two 3000"), "other.py"))
+    assert learn.main(words) == 0
+    made, shown = learned(place), capsys.readouterr().out
+    assert 4096 <= made.values["thp_from_kb"] <= 65536 and made.values["retain_mb"] > 100 and len(made.values) == 2
+    assert made.provenance["program"] == f"{PYTHON} prog.py; {PYTHON} other.py" and made.provenance["events"] == 4000
+    assert len(made.provenance["trace"]) == 2 and made.provenance["goal"] == "balanced"
+    assert made.figures["user1.1.faults_small"] == [70000, 48000]
+    assert [row["name"] for row in made.parameters] == ["thp_from_kb", "retain_mb"]
+    assert made.parameters[0]["time_us"] == pytest.approx(48 / 68 - 1, rel=0.01)
+    assert re.search(r"faults_small +140,000 +96,000 +-31.43 %", shown)
+    assert re.search(r"thp_from_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0\n", shown)
+    assert re.search(r"retain_mb +16 MiB +[\d,]+ MiB +-4.0\d % +\+1.00 % +0\n", shown)
+    assert "\nnext: `make pgo TRAIN='/usr/bin/python3 prog.py' HOLDOUT=" in shown
+    before = (place / "app.toml").read_bytes()
+    replays = re.search(r"(\d+) replays", shown)[1]
+    assert learn.main(words) == 0
+    again = capsys.readouterr()
+    assert (place / "app.toml").read_bytes() == before and f" {replays} replays" in again.out
+    assert "recording" not in again.err and "going on with" in again.err
+
+
+def test_the_default_may_be_best(place, capsys):
+    """Then the policy is empty, and the table says so."""
+    assert learn.main(arguments(place, "--goal", "memory", *trace(place, "x 10"))) == 0
+    assert learned(place).values.get("retain_mb") is None
+    nothing = type("", (), {"policy": {}})
+    assert learn.next_step(learn.parse(["--trace", "x"]), nothing, place).startswith("next: nothing")
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ([], "there is nothing to learn from: give a command"),
+    (["--train", "no_such_program"], "no such program"),
+    (["--train", "/bin/false"], "failed with exit 1"),
+    (["--train", "/bin/sh -c 'kill -SEGV $$'"], "failed with signal SIGSEGV"),
+    (["--train", "/bin/sleep 60", "--timeout", "1"], "did not end within 1 s"),
+    (["--train", "/bin/true"], "'/bin/true' left no trace: it makes no malloc call"),
+    (["--trace", "gone"], "--trace gone: no such file"),
+    (["--trace", "foreign"], "foreign cannot be replayed: bench_replay: .*foreign is no trace of hakmem"),
+    (["--trace", "crash"], "under the default policy: bench_replay failed with signal SIGABRT"),
+    (["--trace", "empty"], "'empty' makes no malloc call: there is nothing to learn from"),
+    (["--trace", "x", "--goal", "speed"], "unknown goal 'speed'; valid goals: time, memory, balanced"),
+    (["--trace", "x", "--budget", "0"], "--budget must be at least 1, not 0"),
+    (["--trace", "x", "--name", "../x"], "--name '../x': a name has letters"),
+    (["--trace", "x", "--so", "gone.so"], "gone.so is missing: build it first"),
+])
+def test_bad_input(place, words, sentence):
+    """One sentence, exit 2, and what was learned before is as it was."""
+    for name, content in (("foreign", "foreign 1"), ("crash", "crash 1"), ("empty", "empty 0"), ("x", "x 10")):
+        trace(place, content, name)
+    (place / "app.toml").write_text("as it was")
+    with pytest.raises(UserError) as error:
+        learn.main(arguments(place, *words))
+    assert re.search(sentence, str(error.value)), error.value
+    assert (place / "app.toml").read_text() == "as it was"
+
+
+def test_a_replay_may_fail_under_a_policy(place, capsys):
+    """That one is not taken, and the table says it."""
+    assert learn.main(arguments(place, *trace(place, "touchy 10"))) == 0
+    assert learned(place).values.get("thp") is None
+    assert "replays failed, and their policies were not taken: bench_replay failed with signal SIGABRT, with " in \
+        capsys.readouterr().out
+
+
+def test_two_learners_on_one_name(place):
+    """The second says it at once."""
+    (place / "learn" / "app").mkdir(parents=True)
+    with open(place / "learn" / "app" / "lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another learner is at work on 'app': wait for it, or give another NAME"):
+            learn.main(arguments(place, *trace(place, "x 10")))
+
+
+@pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGINT))
+def test_an_interrupted_run_goes_on(place, number):
+    """In a process of its own: ended while it searches, it goes on with what was replayed."""
+    name = f"test-{os.getpid()}-{number}"
+    words = [PYTHON, "-m", "learn.learn", *arguments(place, *trace(place, "slow 10")), "--name", name]
+    state = ROOT / "build" / "learn" / name / "state-balanced.json"
+    try:
+        process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        wait_until(lambda: state.exists() and state.stat().st_size > 5000, "the first replays")
+        process.send_signal(number)
+        said = process.communicate()[1]
+        assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
+        assert number == signal.SIGKILL or "interrupted; the same command goes on from here" in said
+        assert not (place / "app.toml").exists()
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place).values
+    finally:
+        shutil.rmtree(state.parent, ignore_errors=True)
+
+
+def test_another_library_or_trace_begins_anew(place, capsys):
+    """What is of something else is not used."""
+    words = arguments(place, *trace(place, "x 10"))
+    assert learn.main(words) == 0
+    trace(place, "x 20")
+    assert learn.main(words) == 0
+    assert "going on" not in capsys.readouterr().err and learned(place).provenance["events"] == 20
+
+
+def test_a_library_that_reads_no_policy(place):
+    """Every replay would be of the default, and nothing would ever pay: it is said instead."""
+    with pytest.raises(Exception, match="the library does not take a policy of this search: hakmem: HAKMEM_POLICY"):
+        learn.main(arguments(place, *trace(place, "deaf 10")))
+
+
+def test_which_traces_are_kept(tmp_path):
+    """The largest, as many as four, none of a tenth of its size, none that is empty."""
+    for name, size in (("a", 100), ("b", 9), ("c", 50), ("d", 10), ("e", 0), ("f", 100), ("g", 20)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert [path.name for path in record.largest(tmp_path.iterdir())] == ["a", "f", "c", "g"]
+    assert record.largest([]) == record.largest([tmp_path / "e"]) == []
+
+
+def test_noise_is_measured():
+    """Equal runs that differ by 5 % are repeated, and by so much nothing is a gain."""
+    shown = iter((100, 103, 98))
+
+    class Known:
+        def figures(self, requests):
+            return [{"time_us": next(shown), "peak_bytes": 5, "byte_operations": 7} for _request in requests]
+
+    before, noise, repetitions = replay.look(Known(), ["w"])
+    assert before["w"]["time_us"] == 100 and noise["w"]["time_us"] == pytest.approx(0.05) and repetitions["w"] == 3
+    assert replay.spread([1000, 1000, 1000.5]) == 0.0 and replay.spread([0, 0, 0]) == 0.0
+
+
+class Stream:
+    """A terminal, or none."""
+
+    def __init__(self, live):
+        self.live, self.text = live, ""
+
+    def isatty(self):
+        return self.live
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_progress(place, monkeypatch):
+    """One line that is written over, or one each ten seconds."""
+    from tests.test_learn import searched
+    for live, expected in ((True, r"\r\x1b\[Klearn: \d+ of 60 s, \d+ replays, "), (False, r"^learn: \d+ of 60 s")):
+        stream, now = Stream(live), iter(range(0, 10000, 4))
+        progress = learn.Progress(60, lambda now=now: next(now), stream)
+        searched(report=progress)
+        progress.end()
+        assert re.search(expected, stream.text) and "time -" in stream.text
+        assert live or stream.text.count("\n") == stream.text.count("learn: ")

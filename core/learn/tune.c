@@ -100,7 +100,7 @@ static uint64_t sum_of(const uint64_t *count, unsigned from, unsigned to)
     return sum;
 }
 
-static void enter(hak_tune_t *tune, hak_cycle_event_t event, uint64_t now_ms)
+static void enter_next(hak_tune_t *tune, hak_cycle_event_t event, uint64_t now_ms)
 {
     hak_cycle_state_t next = hak_cycle_next(tune->state, event);
     if (next == tune->state)
@@ -191,7 +191,7 @@ static void learn(hak_tune_t *tune, const hak_tune_totals_t *window, uint64_t no
     hak_ucb_settle(&tune->ucb);
     tune->strategy = tune->leader;
     tune->frozen = tune->shape;
-    enter(tune, HAK_CYCLE_STABLE, now_ms);
+    enter_next(tune, HAK_CYCLE_STABLE, now_ms);
 }
 
 /* --- CANARY ------------------------------------------------------------------------------------------------------- */
@@ -205,7 +205,7 @@ static void learn_again(hak_tune_t *tune, uint64_t now_ms)
         tune->elo.rating[i] = (tune->elo.rating[i] + HAK_ELO_FIRST) / 2;
     hak_ucb_init(&tune->ucb, tune->ucb.now, now_ms);
     forget_costs(tune);
-    enter(tune, HAK_CYCLE_DRIFT, now_ms);
+    enter_next(tune, HAK_CYCLE_DRIFT, now_ms);
 }
 
 static void judge(hak_tune_t *tune, double cost, uint64_t now_ms)
@@ -219,7 +219,7 @@ static void judge(hak_tune_t *tune, double cost, uint64_t now_ms)
     if (tune->distance > DRIFT || (better && hak_elo_best(&tune->elo) != tune->leader))
         learn_again(tune, now_ms);
     else
-        enter(tune, HAK_CYCLE_CALM, now_ms);
+        enter_next(tune, HAK_CYCLE_CALM, now_ms);
 }
 
 /* A look begins: its window is under a strategy on trial. */
@@ -229,7 +229,7 @@ static void begin_look(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t 
     tune->before = *now;
     if (tune->goals.rate)
         tune->strategy = hak_elo_pick(&tune->elo, random);
-    enter(tune, HAK_CYCLE_DUE, now_ms);
+    enter_next(tune, HAK_CYCLE_DUE, now_ms);
 }
 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
@@ -241,7 +241,7 @@ static void go_on(hak_tune_t *tune, uint64_t now_ms)
     if (tune->state != HAK_CYCLE_CANARY)
         return;
     tune->strategy = tune->leader;
-    enter(tune, HAK_CYCLE_CALM, now_ms);
+    enter_next(tune, HAK_CYCLE_CALM, now_ms);
 }
 
 void hak_tune_window(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t now_ms, uint64_t random)

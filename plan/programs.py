@@ -10,6 +10,8 @@ from plan.project import FORGET, STEADY, WITNESS, compiler
 
 REPLAY = tuple(f"bench/programs/replay_{part}.c" for part in ("trace", "model", "stat"))
 
+REPLAY_HEADER = ("bench/programs/replay.h",)
+
 
 def program_edge(target, sources, more="", implicit=()) -> Edge:
     """One program or preloaded library, built with gcc, the same for all."""
@@ -24,7 +26,7 @@ def program_edges(project) -> list:
              program_edge(WITNESS, ("pgo/witness.c", "pgo/slots.c"),
                           "-shared -fPIC -fno-builtin -fvisibility=hidden")]
     return edges + [program_edge(target, (f"bench/programs/{name}", "bench/programs/harness.c", *parts(name)),
-                                 implicit=("bench/programs/harness.h", *(("bench/programs/replay.h",) if parts(name) else ())))
+                                 implicit=("bench/programs/harness.h", *(REPLAY_HEADER if parts(name) else ())))
                     for name, target in zip(project.programs, program_targets(project))]
 
 

@@ -18,14 +18,16 @@ _STRING = r'"((?:[^"\\]|\\.)*)"'
 _OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)',
                      re.MULTILINE)
 _CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
+_TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
 _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
-_ROW = re.compile(r"^(?:OPTION|CHOICE)\(", re.MULTILINE)
+_ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
 
 HEAD = """# Options
 
 Environment variables that the library reads once, before the first allocation. Variants without the feature
 `options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
-on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. This page is generated from
+on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. What is tuned rather than
+switched has variables, too, and files: [policy.md](policy.md) lists them. This page is generated from
 [core/base/options.def](../core/base/options.def) by `python3 -m report.options_doc`.
 
 | variable | values | default | meaning |
@@ -70,8 +72,10 @@ def parse(text: str) -> list:
         name, words, default, sentence = match.groups()
         words = words.split("|")
         found.append(Option(match.start(), name, ", ".join(words), words[int(default)], sentence))
+    for match in _TEXT.finditer(text):
+        found.append(Option(match.start(), match.group(1), "a text", "-", match.group(2)))
     if len(found) != len(_ROW.findall(text)):
-        raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE of the documented form")
+        raise UserError(f"{TABLE.name} has a row that is neither an OPTION nor a CHOICE nor a TEXT of the documented form")
     return sorted(found, key=lambda option: option.at)
 
 

@@ -80,7 +80,7 @@ static bool take_format(parser_t *parser, const char *name, uint32_t number)
     return true;
 }
 
-static bool take_value(parser_t *parser, const char *name, uint32_t number)
+static bool set_row(parser_t *parser, const char *name, uint32_t number)
 {
     size_t row = hak_policy_find(name, strlen(name));
     if (row == HAK_POLICIES)
@@ -111,8 +111,7 @@ static bool parse_line(parser_t *parser, char *line)
         return true;
     if (!split_line(line, &number))
         return bad(parser, "not of the form name = number", "");
-    return parser->section == SECTION_TOP ? take_format(parser, line, number)
-                                          : take_value(parser, line, number);
+    return parser->section == SECTION_TOP ? take_format(parser, line, number) : set_row(parser, line, number);
 }
 
 /* Lines of a file, one after the other. */

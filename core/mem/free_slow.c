@@ -33,7 +33,7 @@ void hak_free_check_start(const void *p)
 }
 
 /* Only when frees are watched do a thread's own blocks come this way. */
-static HAK_NOINLINE void free_in_slab(void *p, uint32_t entry)
+static HAK_NOINLINE void free_watched_slab(void *p, uint32_t entry)
 {
     if (hak_free_is_checked())
         hak_free_check_start(p);
@@ -58,7 +58,7 @@ static HAK_NOINLINE void free_watched(void *p, uint32_t entry)
     if (HAK_RECORD)
         hak_record_free(p); /* before its address can be another block's */
     if (hak_entry_in_slab(entry))
-        free_in_slab(p, entry);
+        free_watched_slab(p, entry);
     else
         hak_oversize_free(p, entry);
 }

@@ -77,7 +77,7 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab)
 }
 
 /* In a new slab of the class. */
-static unsigned slices_of(unsigned c)
+static unsigned new_slices(unsigned c)
 {
     if (c > HAK_MID_CLASSES)
         return hak_class_slices(c, 1, 1);
@@ -87,7 +87,7 @@ static unsigned slices_of(unsigned c)
 
 static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c)
 {
-    hak_slab_t *slab = take_run(heap, slices_of(c));
+    hak_slab_t *slab = take_run(heap, new_slices(c));
     if (slab == NULL)
         return NULL;
     slab->free = NULL;
@@ -147,7 +147,7 @@ static bool is_empty(const hak_slab_t *slab)
 bool hak_slab_grow(void *p, unsigned c)
 {
     hak_slab_t *slab = hak_slab_of(p);
-    if (!hak_chunk_grow_run(slab, slices_of(c)))
+    if (!hak_chunk_grow_run(slab, new_slices(c)))
         return false;
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;

@@ -226,7 +226,7 @@ static void forget_stale(uintptr_t address)
         put_free(&stale);
 }
 
-static void take_locked(hak_record_kind_t kind, uintptr_t address, hak_blocks_entry_t entry, const void *site)
+static void enter_block(hak_record_kind_t kind, uintptr_t address, hak_blocks_entry_t entry, const void *site)
 {
     forget_stale(address);
     uint32_t place = site_number(site);
@@ -245,7 +245,7 @@ void hak_record_take(hak_record_kind_t kind, const void *p, size_t size, unsigne
 {
     if (p == NULL || !enter())
         return;
-    take_locked(kind, (uintptr_t)p, (hak_blocks_entry_t){.size = size, .align = align}, site);
+    enter_block(kind, (uintptr_t)p, (hak_blocks_entry_t){.size = size, .align = align}, site);
     hak_os_unlock(&lock);
 }
 
@@ -272,7 +272,7 @@ hak_record_held_t hak_record_hold(const void *p)
     return held;
 }
 
-static void resized_locked(hak_record_held_t held, uintptr_t address, size_t size, const void *site)
+static void enter_resized(hak_record_held_t held, uintptr_t address, size_t size, const void *site)
 {
     forget_stale(address);
     uint32_t place = site_number(site);
@@ -295,8 +295,8 @@ void hak_record_resized(hak_record_held_t held, const void *before, const void *
     if (p == NULL)
         hak_blocks_put(&blocks, entry);
     else if (held.known)
-        resized_locked(held, (uintptr_t)p, size, site);
+        enter_resized(held, (uintptr_t)p, size, site);
     else
-        take_locked(HAK_RECORD_MALLOC, (uintptr_t)p, (hak_blocks_entry_t){.size = size}, site);
+        enter_block(HAK_RECORD_MALLOC, (uintptr_t)p, (hak_blocks_entry_t){.size = size}, site);
     hak_os_unlock(&lock);
 }

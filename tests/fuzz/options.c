@@ -14,7 +14,7 @@
 
 typedef struct row {
     char name[HAK_OPTION_NAME];
-    const char *words; // of a choice, or NULL
+    const char *words; // of a choice, or NULL; "" of a text, which is left alone here: any will do
     uint32_t low, high;
     bool fixed; // the build has decided
 } row_t;
@@ -32,9 +32,11 @@ static row_t rows[] = {
 #undef POLICY
 #define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high, false},
 #define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0, false},
+#define TEXT(field, name, sentence)                           {name, "", 0, 0, false},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
+#undef TEXT
 };
 
 enum {
@@ -61,11 +63,16 @@ long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f
     return c;
 }
 
+static bool is_text(const row_t *row)
+{
+    return row->words != NULL && *row->words == 0;
+}
+
 static const char *lookup(const char *name)
 {
     for (size_t i = 0; i < ROWS; i++) {
         if (strcmp(rows[i].name, name) == 0) {
-            return values[i];
+            return is_text(&rows[i]) ? NULL : values[i];
         }
     }
     PROMISE(false, "an option without a row: %s", name);
@@ -123,7 +130,7 @@ static void finish_rows(void)
         for (char *at = rows[i].name; *at != 0; at++) {
             *at = (char)toupper(*at);
         }
-        if (rows[i].words != NULL && strchr(rows[i].words, '|') == NULL) {
+        if (rows[i].words != NULL && !is_text(&rows[i]) && strchr(rows[i].words, '|') == NULL) {
             rows[i].words = NULL;
         }
     }
@@ -166,9 +173,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PROMISE(said_bytes == 0 || said[said_bytes - 1] == '\n', "an unfinished line: %s", said);
     for (size_t i = 0; i < ROWS; i++) {
         const int64_t meant = values[i] != NULL ? meaning(&rows[i], values[i]) : -1;
-        const int expected = values[i] != NULL && (meant < 0 || asks_in_vain(&rows[i], meant));
+        const int expected =
+            values[i] != NULL && !is_text(&rows[i]) && (meant < 0 || asks_in_vain(&rows[i], meant));
         PROMISE(warnings_of(&rows[i]) == expected, "%s=%s: %s", rows[i].name, values[i], said);
-        if (i == 0) {
+        if (i == 0 || is_text(&rows[i])) {
             continue;
         }
         const hak_option_view_t view = hak_options_view(i - 1);

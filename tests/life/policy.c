@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: MIT
+// Each row of the policy changes what it promises, by the environment and by a file; a bad file is named once with its line and
+// changes nothing; the policy in force is written at exit and on SIGUSR1. The program runs itself, as life_options does.
+#define _GNU_SOURCE
+#include "suite.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+    MANY = 4000,
+};
+
+static char variant[64]; // of the library; "" when it is none of ours
+static char text[1 << 16];
+
+// --- the program that is run ---
+
+static void *blocks[MANY];
+
+static void print_page(void)
+{
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
+    if (print != NULL) {
+        print(STDOUT_FILENO, 0);
+    }
+}
+
+static void take(int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        CHECK(blocks[i] != NULL, "malloc(%zu)", size);
+        memset(blocks[i], i | 1, size);
+    }
+}
+
+static void give(int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+}
+
+static void to_and_fro(int count, size_t size)
+{
+    for (int round = 0; round < 30; round++) {
+        take(count, size);
+        give(count);
+    }
+    print_page();
+}
+
+static void scenario_tiny(void)
+{
+    to_and_fro(700, 100);
+}
+
+static void scenario_mid(void)
+{
+    to_and_fro(10, 18000);
+}
+
+static void scenario_runs(void)
+{
+    to_and_fro(20, 100000);
+}
+
+static void scenario_stay(void)
+{
+    take(MANY, 64);
+    print_page();
+}
+
+static void scenario_stay_mid(void)
+{
+    take(1000, 4000);
+    print_page();
+}
+
+static void scenario_neighbours(void)
+{
+    take(MANY, 1280);
+    give(MANY);
+    take(500, 1100);
+    print_page();
+}
+
+static void scenario_emptied(void)
+{
+    take(MANY, 1000);
+    give(MANY);
+    print_page();
+}
+
+static void scenario_oversize(void)
+{
+    for (int i = 0; i < 100; i++) {
+        take(2, 1 << 20);
+        give(2);
+    }
+    print_page();
+}
+
+static void *free_all(void *unused)
+{
+    (void)unused;
+    give(MANY);
+    return NULL;
+}
+
+static void scenario_remote(void)
+{
+    pthread_t thread;
+    take(MANY, 1000);
+    CHECK(pthread_create(&thread, NULL, free_all, NULL) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    print_page();
+}
+
+static void scenario_clock(void)
+{
+    take(1000, 30000);
+    give(1000);
+    for (int i = 0; i < 40; i++) {
+        take(20, 100000);
+        give(20);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    print_page();
+}
+
+static void scenario_growth(void)
+{
+    int moves = 0;
+    char *block = malloc(2000);
+    for (size_t size = 2000; size < 12000; size += 16) {
+        char *moved = realloc(block, opaque(size));
+        moves += (uintptr_t)moved != opaque((size_t)block);
+        block = moved;
+    }
+    free(block);
+    dprintf(1, "moves = %d\n", moves);
+}
+
+// Pages that are there though nobody has touched them.
+static void scenario_ahead(void)
+{
+    const long before = resident_kib();
+    take(1, 20000);
+    dprintf(1, "resident = %ld\n", resident_kib() - before);
+}
+
+static void scenario_signal(void)
+{
+    free(malloc(opaque(100)));
+    raise(SIGUSR1);
+    dprintf(1, "alive = 1\n");
+    _exit(0); // nothing is written at such an end
+}
+
+static void own_handler(int signal)
+{
+    (void)signal;
+    dprintf(1, "own = 1\n");
+}
+
+static void scenario_own_handler(void)
+{
+    signal(SIGUSR1, own_handler);
+    raise(SIGUSR1);
+    _exit(0);
+}
+
+static void scenario_nothing(void) {}
+
+typedef struct scenario {
+    const char *name;
+    void (*run)(void);
+} scenario_t;
+
+static const scenario_t scenarios[] = {
+    {"tiny", scenario_tiny},         {"mid", scenario_mid},
+    {"runs", scenario_runs},         {"stay", scenario_stay},
+    {"stay_mid", scenario_stay_mid}, {"neighbours", scenario_neighbours},
+    {"emptied", scenario_emptied},   {"oversize", scenario_oversize},
+    {"remote", scenario_remote},     {"clock", scenario_clock},
+    {"growth", scenario_growth},     {"ahead", scenario_ahead},
+    {"signal", scenario_signal},     {"own_handler", scenario_own_handler},
+    {"nothing", scenario_nothing},   {"page", print_page},
+};
+
+static int run_scenario(const char *name)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            scenarios[i].run();
+            return 0;
+        }
+    }
+    return 2;
+}
+
+// --- the judge ---
+
+// Runs a scenario with settings (NAME=VALUE, NULL ends them); what it says on both outputs is in `text`.
+static void run(const char *scenario, const char *const settings[3])
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (int i = 0; i < 3 && settings[i] != NULL; i++) {
+            putenv((char *)(uintptr_t)settings[i]);
+        }
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        signal(SIGUSR1, SIG_DFL);
+        execl("/proc/self/exe", "life_policy", scenario, (char *)NULL);
+        _exit(9);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t n;
+         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
+    text[length] = 0;
+    close(ends[0]);
+    int status = 0;
+    waitpid(child, &status, 0);
+}
+
+#define RUN(scenario, ...) run(scenario, (const char *const[3]){__VA_ARGS__})
+
+// The number behind `name` at the start of a line; -1 without one.
+static long told(const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *at = text; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
+        if (strncmp(at, name, length) == 0) {
+            return strtol(at + length, NULL, 10);
+        }
+    }
+    return -1;
+}
+
+static bool one_of(const char *names)
+{
+    const char *found = variant[0] != 0 ? strstr(names, variant) : NULL;
+    return found != NULL && (found == names || found[-1] == ' ') &&
+           strchr(" ", found[strlen(variant)]) != NULL;
+}
+
+#define NEEDS(feature)                                                                                       \
+    if (!(feature)) {                                                                                        \
+        skip();                                                                                              \
+    }
+
+typedef struct effect {
+    const char *setting; // of the environment
+    const char *also;    // a setting of both runs, or NULL
+    const char *scenario;
+    const char *figure;
+    int direction; // 1: more of it than by default; -1: less
+} effect_t;
+
+static const effect_t effects[] = {
+    {"HAKMEM_BIN_FIRST_KB=1024", NULL, "tiny", "blocks_flushed = ", -1},
+    {"HAKMEM_BIN_TINY_KB=1", NULL, "tiny", "refills = ", 1},
+    {"HAKMEM_BIN_MID_KB=16", NULL, "mid", "refills = ", 1},
+    {"HAKMEM_BIN_RUN_KB=16384", NULL, "runs", "refills = ", -1},
+    {"HAKMEM_BIN_BLOCKS=3", NULL, "tiny", "blocks_flushed = ", 1},
+    {"HAKMEM_BIN_GROWTH=1", NULL, "tiny", "blocks_flushed = ", 1},
+    {"HAKMEM_BORROW=0", NULL, "neighbours", "slabs_made = ", 1},
+    {"HAKMEM_CARVE_BYTES=16384", NULL, "stay", "refills = ", -1},
+    {"HAKMEM_SLAB_BLOCKS=16", NULL, "stay_mid", "slabs_made = ", -1},
+    {"HAKMEM_SLAB_SLICES=32", NULL, "stay", "slabs_made = ", -1},
+    {"HAKMEM_EMPTY_SLABS=0", NULL, "emptied", "used = ", -1},
+    {"HAKMEM_HEAP_CACHE_KB=0", NULL, "oversize", "big_taken = ", 1},
+    {"HAKMEM_REMOTE_KB=1", NULL, "remote", "remote_batches = ", 1},
+    {"HAKMEM_REMOTE_BLOCKS=4", NULL, "remote", "remote_batches = ", 1},
+    {"HAKMEM_TICK_EVERY=65536", "HAKMEM_PURGE_DELAY_MS=1", "clock", "purges = ", -1},
+    {"HAKMEM_REALLOC_SPARE=31", NULL, "growth", "moves = ", 1},
+    {"HAKMEM_POPULATE_KB=1024", NULL, "ahead", "resident = ", 1},
+};
+
+static void test_each_row_changes_what_it_promises(void **state)
+{
+    (void)state;
+    NEEDS(one_of("balanced learning research"));
+    bool good = true;
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++) {
+        const effect_t *of = &effects[i];
+        run(of->scenario, (const char *const[3]){"HAKMEM_RETAIN_MB=65536", of->also});
+        const long before = told(of->figure);
+        run(of->scenario, (const char *const[3]){"HAKMEM_RETAIN_MB=65536", of->setting, of->also});
+        const long after = told(of->figure);
+        if (before < 0 || (after - before) * of->direction <= 0) {
+            print_error("%s: %s%ld, and by default %ld\n", of->setting, of->figure, after, before);
+            good = false;
+        }
+    }
+    assert_true(good);
+}
+
+static char directory[] = "/tmp/hakmem-policy-XXXXXX";
+static char path[64], setting[80], written[64];
+
+static void put_file(const char *content)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+}
+
+static bool get_file(const char *name)
+{
+    FILE *file = fopen(name, "r");
+    if (file == NULL) {
+        return false;
+    }
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    return true;
+}
+
+static void test_a_file_sets_values_and_the_environment_wins(void **state)
+{
+    (void)state;
+    NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
+    put_file("# made by hand\nformat = 1\n\n[values]\n  borrow = 3 # few\r\nretain_mb=7\n\n[provenance]\n"
+             "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
+    RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options");
+    assert_non_null(strstr(text, "HAKMEM_BORROW = 3 blocks  (file)\n"));
+    assert_non_null(strstr(text, "HAKMEM_RETAIN_MB = 5 MiB  (environment)\n"));
+    assert_non_null(strstr(text, "HAKMEM_BIN_GROWTH = 4 times  (default)\n"));
+    assert_null(strstr(text, "warning"));
+}
+
+static void test_a_bad_file_is_named_once_and_changes_nothing(void **state)
+{
+    (void)state;
+    NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
+    static const char *const bad[][2] = {
+        {"", "line 1: the file has no line format"},
+        {"format = 2\n", "line 1: a format that is not known"},
+        {"format = 1\nborrow = 3\n", "line 2: only format stands"},
+        {"format = 1\n[values]\nborrow = 3\nfoo = 1\n", "line 4: no parameter has the name foo"},
+        {"format = 1\n[values]\nborrow = 256\n", "line 3: out of the range of borrow"},
+        {"format = 1\n[values]\nborrow = -1\n", "line 3: not of the form"},
+        {"format = 1\n[values]\nborrow = 3 4\n", "line 3: not of the form"},
+        {"format = 1\n[values]\nborrow = 99999999999999999999\n", "line 3: not of the form"},
+        {"format = 1\n[values]\nborrow = 3\nborrow = 3\n", "line 4: a second value of borrow"},
+        {"format = 1\n[values]\nborrow = 3\ntiny_max = 512\n",
+         "line 4: only configure.py --policy=FILE sets what is compiled in: tiny_max"},
+        {"\x7f"
+         "ELF\n\n",
+         "line 1: not of the form"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put_file(bad[i][0]);
+        RUN("page", setting);
+        const char *warning = strstr(text, "hakmem: warning: ");
+        assert_non_null(warning);
+        assert_non_null(strstr(text, bad[i][1]));
+        assert_null(strstr(warning + 1, "hakmem: warning: "));
+        assert_int_equal(told("HAKMEM_BORROW = "), 16);
+    }
+    unlink(path);
+    RUN("page", setting);
+    assert_non_null(strstr(text, "the file cannot be opened"));
+    RUN("page", "HAKMEM_POLICY=/dev/zero");
+    assert_non_null(strstr(text, "longer than 1 MiB"));
+    RUN("page", "HAKMEM_TINY_MAX=512");
+    assert_non_null(strstr(text, "HAKMEM_TINY_MAX=512: compiled in, configure.py --policy=FILE sets it"));
+}
+
+static void test_the_policy_in_force_is_written(void **state)
+{
+    (void)state;
+    NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
+    char out[100];
+    snprintf(out, sizeof out, "HAKMEM_POLICY_OUT=%s", written);
+    RUN("nothing", out, "HAKMEM_BORROW=3");
+    assert_true(get_file(written));
+    assert_non_null(strstr(text, "format = 1\n"));
+    assert_non_null(strstr(text, "\nborrow = 3 # blocks; environment\n"));
+    // what was written can be read
+    char in[100];
+    snprintf(in, sizeof in, "HAKMEM_POLICY=%s", written);
+    RUN("page", in);
+    assert_int_equal(told("HAKMEM_BORROW = "), 3);
+    assert_null(strstr(text, "warning"));
+    unlink(written);
+    RUN("signal", out);
+    assert_int_equal(told("alive = "), 1);
+    assert_true(get_file(written));
+    unlink(written);
+    RUN("own_handler", out);
+    assert_int_equal(told("own = "), 1);
+    assert_false(get_file(written));
+    RUN("nothing", "HAKMEM_POLICY_OUT=/nowhere/at/all");
+    assert_non_null(strstr(text, "HAKMEM_POLICY_OUT=/nowhere/at/all: it cannot be written"));
+}
+
+static void test_without_options_no_file_is_read(void **state)
+{
+    (void)state;
+    NEEDS(one_of("minimal bench_minimal plugin"));
+    char out[100];
+    snprintf(out, sizeof out, "HAKMEM_POLICY_OUT=%s", written);
+    put_file("nonsense");
+    RUN("nothing", setting, out);
+    assert_string_equal(text, "");
+    assert_false(get_file(written));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        return run_scenario(argv[1]);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_row_changes_what_it_promises),
+        cmocka_unit_test(test_a_file_sets_values_and_the_environment_wins),
+        cmocka_unit_test(test_a_bad_file_is_named_once_and_changes_nothing),
+        cmocka_unit_test(test_the_policy_in_force_is_written),
+        cmocka_unit_test(test_without_options_no_file_is_read),
+    };
+    if (mkdtemp(directory) == NULL) {
+        return 1;
+    }
+    snprintf(path, sizeof path, "%s/in.toml", directory);
+    snprintf(setting, sizeof setting, "HAKMEM_POLICY=%s", path);
+    snprintf(written, sizeof written, "%s/out.toml", directory);
+    RUN("page", NULL);
+    sscanf(text, "hakmem %63[^,]", variant);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    unlink(written);
+    rmdir(directory);
+    return failed;
+}

@@ -32,7 +32,7 @@ switched has variables, too, and files: [policy.md](policy.md) lists them. This 
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
-| `HAKMEM_MODE` | minimal, fast, balanced, learning, research | the variant's | what runs of what was compiled in |
+| `HAKMEM_MODE` | minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEARN=1`), research | the variant's | what runs of what was compiled in |
 """
 
 
@@ -64,7 +64,10 @@ def parse(text: str) -> list:
     found = []
     for match in _OPTION.finditer(text):
         name, low, high, default, unit, sentence = match.groups()
-        found.append(Option(match.start(), name, f"{low} to {high} {unit}".rstrip(), default, sentence))
+        values = f"{low} to {high} {unit}".rstrip()
+        if unit == "thousandths":  # in the table; people write parts of 1
+            values, default = "0 to 1", f"{int(default) / 1000:g}"
+        found.append(Option(match.start(), name, values, default, sentence))
     for match in _CHOICE.finditer(text):
         name, words, default, sentence = match.groups()
         words = words.split("|")

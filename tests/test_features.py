@@ -19,6 +19,21 @@ OF_OPTIONS = {
     "HAKMEM_TRACE": "no recording",
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_LEARN": "learner without being asked",
+    "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
+    "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
+    "HAKMEM_TARGET_HIT_MID": "no target for mid",
+    "HAKMEM_TARGET_HIT_LARGE": "no target for large",
+    "HAKMEM_CAP_STEP_MID": "one step for mid",
+    "HAKMEM_CAP_STEP_LARGE": "one step for large",
+    "HAKMEM_BUDGET_MID": "no budget for mid",
+    "HAKMEM_BUDGET_LARGE": "no budget for large",
+    "HAKMEM_ACE_ENABLED": "controller always on",
+    "HAKMEM_DISABLE_ELO": "strategies always on",
+    "HAKMEM_EVO_POLICY": "frozen from the start does not hold",
+    "HAKMEM_EVO_SAMPLE": "refills of one sample",
+    "HAKMEM_FREEZE_SEC": "freezing at one time",
+    "HAKMEM_CANARY_FRAC": "looks at one rate",
     "HAKMEM_POLICY": "no policy file",
     "HAKMEM_POLICY_OUT": "no policy at exit",
 }
@@ -35,6 +50,7 @@ OF_FEATURES = {
     "options": "a mode changes nothing",
     "stats": "no counters",
     "histogram": "no histogram",
+    "learner": "no learner",
     "trace": "no trace",
     "record": "no recording",
     "link_checks": "links lead anywhere",
@@ -46,7 +62,7 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy"))
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner"))
 
 
 def test_every_option_has_a_mutant():

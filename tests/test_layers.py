@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support import ROOT
 
 # From the bottom up; layers of one row do not see each other.
-ORDER = (("base",), ("os",), ("map",), ("obs",), ("mem",), ("api",))
+ORDER = (("base",), ("os",), ("map",), ("learn", "obs"), ("mem",), ("api",))
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 CODE = (".c", ".h", ".cc", ".def")
 DECLARED = re.compile(r"^(?!static|HAK_INLINE|typedef|extern)[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{]*?\)[^;{]*;",

@@ -8,6 +8,7 @@
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
+#include "mem/learner.h"
 #include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
@@ -27,6 +28,8 @@ static bool repair_in_child(bool first, bool forker)
         hak_extent_after_fork();
         hak_heaps_find_lost();
         hak_record_after_fork();
+        if (HAK_LEARNER)
+            hak_learner_after_fork();
     }
     return forker && hak_heaps_after_fork();
 }
@@ -78,6 +81,8 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
     hak_os_use_environment(environment); /* libc's `environ` is not set yet */
     hak_os_on_fork(repair_in_child);
     hak_heaps_start();
+    if (HAK_LEARNER)
+        hak_learner_load();
     if (is_malloc_ours()) /* or else the map's addresses may be what that other one needs */
         hak_heaps_prepare();
     pthread_atfork(NULL, NULL, hak_os_repair);

@@ -7,6 +7,7 @@
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
+#include "mem/learner.h"
 
 /* A page under construction: lines go out one by one. */
 typedef struct page {
@@ -65,6 +66,16 @@ static void write_counters(page_t *page)
     }
 }
 
+static void write_learner(page_t *page)
+{
+#if HAK_LEARNER
+    for (unsigned i = 0; i < HAK_LEARNED; i++)
+        line(page, hak_learned[i].name, hak_learner_value(i), hak_learned[i].unit, hak_learned[i].sentence);
+#else
+    (void)page;
+#endif
+}
+
 static void write_histogram(page_t *page)
 {
     for (unsigned bits = 0; HAK_HISTOGRAM && bits < HAK_HISTOGRAM_BINS; bits++) {
@@ -101,6 +112,7 @@ void hak_stats_write(int fd, bool json)
     write_memory(&page);
     write_counters(&page);
     write_histogram(&page);
+    write_learner(&page);
     if (json) {
         hak_text_t end = {.length = 0};
         hak_text_string(&end, "}\n");

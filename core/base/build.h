@@ -9,13 +9,17 @@
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
-    !defined(HAK_RECORD) || !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS)
+    !defined(HAK_RECORD) || !defined(HAK_LEARNER) || !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) ||    \
+    !defined(HAK_TLS_BINS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
 
 #if HAK_HISTOGRAM && !HAK_STATS
 #error "HAK_HISTOGRAM prints through the statistics: a variant with histogram = true needs stats = true"
+#endif
+#if HAK_LEARNER && !(HAK_HISTOGRAM && HAK_OPTIONS)
+#error "HAK_LEARNER learns from sizes and is asked for by options: learner = true needs histogram and options"
 #endif
 #if HAK_RECORD && (!HAK_HISTOGRAM || !HAK_OPTIONS || HAK_HARDEN)
 #error                                                                                                       \

@@ -75,15 +75,16 @@ typedef struct mode {
     const char *name;
     bool compiled_in;
     const char *variant; /* that has it */
-    bool giving_back, big_cache, counting, tracing, sizing;
+    bool giving_back, big_cache, counting, tracing, sizing, learning;
 } policy_mode_t;
 
 static const policy_mode_t modes[] = {
-    {"minimal", true, "minimal", false, false, false, false, false},
-    {"fast", true, "bench_minimal", true, true, false, false, false},
-    {"balanced", HAK_STATS, "balanced", true, true, true, true, false},
-    {"learning", HAK_HISTOGRAM, "learning", true, true, true, true, true},
-    {"research", HAK_HISTOGRAM &&HAK_TRACE, "research", true, true, true, true, true},
+    {"minimal", true, "minimal", false, false, false, false, false, false},
+    {"fast", true, "bench_minimal", true, true, false, false, false, false},
+    {"balanced", HAK_STATS, "balanced", true, true, true, true, false, false},
+    {"learning", HAK_HISTOGRAM, "learning", true, true, true, true, true, false},
+    {"evolving", HAK_LEARNER, "learning", true, true, true, true, true, true},
+    {"research", HAK_HISTOGRAM &&HAK_TRACE, "research", true, true, true, true, true, false},
 };
 #define MODES (sizeof modes / sizeof modes[0])
 
@@ -104,6 +105,21 @@ static const need_t option_needs[] = {
     {"HAKMEM_STATS_DUMP", HAK_STATS, "all but minimal, bench_minimal and plugin"},
     {"HAKMEM_SIZE_HIST", HAK_HISTOGRAM, "learning and research"},
     {"HAKMEM_MEM_TRACE", HAK_TRACE, "research and debug"},
+    {"HAKMEM_LEARN", HAK_LEARNER, "learning"},
+    {"HAKMEM_LEARN_WINDOW_MS", HAK_LEARNER, "learning"},
+    {"HAKMEM_LEARN_MIN_SAMPLES", HAK_LEARNER, "learning"},
+    {"HAKMEM_TARGET_HIT_MID", HAK_LEARNER, "learning"},
+    {"HAKMEM_TARGET_HIT_LARGE", HAK_LEARNER, "learning"},
+    {"HAKMEM_CAP_STEP_MID", HAK_LEARNER, "learning"},
+    {"HAKMEM_CAP_STEP_LARGE", HAK_LEARNER, "learning"},
+    {"HAKMEM_BUDGET_MID", HAK_LEARNER, "learning"},
+    {"HAKMEM_BUDGET_LARGE", HAK_LEARNER, "learning"},
+    {"HAKMEM_ACE_ENABLED", HAK_LEARNER, "learning"},
+    {"HAKMEM_DISABLE_ELO", HAK_LEARNER, "learning"},
+    {"HAKMEM_EVO_POLICY", HAK_LEARNER, "learning"},
+    {"HAKMEM_EVO_SAMPLE", HAK_LEARNER, "learning"},
+    {"HAKMEM_FREEZE_SEC", HAK_LEARNER, "learning"},
+    {"HAKMEM_CANARY_FRAC", HAK_LEARNER, "learning"},
     {"HAKMEM_TRACE", HAK_RECORD, "learning and research"},
     {"HAKMEM_TRACE_MB", HAK_RECORD, "learning and research"},
 };
@@ -150,6 +166,7 @@ static void apply_mode(const policy_mode_t *mode)
     set_by_mode("HAKMEM_STATS", mode->counting);
     set_by_mode("HAKMEM_MEM_TRACE", mode->tracing);
     set_by_mode("HAKMEM_SIZE_HIST", mode->sizing);
+    set_by_mode("HAKMEM_LEARN", mode->learning);
 }
 
 static void read_mode(const char *wanted)
@@ -168,12 +185,8 @@ static void read_mode(const char *wanted)
                 wanted, HAK_VARIANT, modes[i].variant, mode_name);
         return;
     }
-    if (strcmp(wanted, "evolving") == 0) {
-        hak_warn("HAKMEM_MODE=evolving: learning took the place of this mode; using %s", mode_name);
-        return;
-    }
-    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, research; using %s", wanted,
-             mode_name);
+    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, evolving, research; using %s",
+             wanted, mode_name);
 }
 
 /* A decimal number, all of `text`; false otherwise or above UINT32_MAX. */
@@ -191,6 +204,33 @@ static bool parse_number(const char *text, uint32_t *number)
     }
     *number = (uint32_t)value;
     return true;
+}
+
+/* 0, 1, or 0. and up to three digits, as thousandths; so nothing is rounded. */
+static bool parse_thousandths(const char *text, uint32_t *number)
+{
+    uint32_t whole = 0, unit = 1000;
+    if (*text < '0' || *text > '1')
+        return false;
+    whole = (uint32_t)(*text++ - '0') * unit;
+    if (*text == '.')
+        text++;
+    for (; *text >= '0' && *text <= '9' && unit > 1; text++)
+        whole += (uint32_t)(*text - '0') * (unit /= 10);
+    *number = whole;
+    return *text == 0 && whole <= 1000;
+}
+
+static bool is_part(const option_t *option)
+{
+    return strcmp(option->unit, "thousandths") == 0;
+}
+
+static bool parse_value(const option_t *option, const char *text, uint32_t *value)
+{
+    if (is_part(option))
+        return parse_thousandths(text, value);
+    return parse_number(text, value) && *value >= option->low && *value <= option->high;
 }
 
 /* The index of `text` among `words`; false when it is none of them. */
@@ -242,10 +282,10 @@ static void read_option(size_t index, const option_t *option, const char *text)
     } else if (option->words != NULL && !parse_choice(text, option->words, &value)) {
         hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words,
                  (uint64_t)*value_of(index));
-    } else if (option->words == NULL &&
-               (!parse_number(text, &value) || value < option->low || value > option->high)) {
-        hak_warn("%s=%s: not a number from %u to %u; using %u", option->name, text, (uint64_t)option->low,
-                 (uint64_t)option->high, (uint64_t)*value_of(index));
+    } else if (option->words == NULL && !parse_value(option, text, &value)) {
+        hak_warn("%s=%s: not a number from %u to %u; using %u%s", option->name, text, (uint64_t)option->low,
+                 (uint64_t)option->high / (is_part(option) ? 1000 : 1), (uint64_t)*value_of(index),
+                 is_part(option) ? " thousandths" : "");
     } else {
         if (value != 0)
             warn_of_need(option->name, text);

@@ -2,6 +2,7 @@
 /* bin.c: see bin.h. Nothing static. */
 #include "mem/bin.h"
 
+#include "mem/learner.h"
 #include "base/policy.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
@@ -290,8 +291,19 @@ HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
     return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, c, bin->head);
 }
 
+/* While the learner looks: compiled once more, so that no other refill pays for it. */
+static HAK_NOINLINE void *refill_watched(unsigned c, bool exact)
+{
+    uint64_t since_ns = hak_learner_refill_begins(hak_thread.heap, c);
+    void *block = refill(c, exact, NULL);
+    hak_learner_refill_ended(since_ns);
+    return block;
+}
+
 static HAK_NOINLINE void *refill_any(unsigned c, bool exact)
 {
+    if (hak_learner_is_watching())
+        return refill_watched(c, exact);
     return refill(c, exact, NULL);
 }
 
@@ -309,8 +321,11 @@ void *hak_bin_refill(unsigned c, bool exact)
 void *hak_bin_refill_zero(unsigned c, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap;
-    if (heap == NULL || !has_previous(heap, c))
+    if (heap == NULL || !has_previous(heap, c)) {
+        if (hak_learner_is_watching())
+            hak_learner_refill_begins(heap, c);
         return refill(c, false, zero);
+    }
     return hak_bin_refill(c, false);
 }
 

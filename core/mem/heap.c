@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "mem/bin.h"
 #include "mem/free_slow.h"
+#include "mem/learner.h"
 #include "mem/oversize.h"
 #include "mem/quarantine.h"
 #include "mem/remote.h"
@@ -344,6 +345,8 @@ void hak_heap_detach(void)
     forget_heap();
     hak_trace("heap orphaned", heap, heap->owner);
     make_orphan(heap);
+    if (HAK_LEARNER)
+        hak_learner_thread_ended();
 }
 
 void hak_heap_trim(void)

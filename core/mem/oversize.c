@@ -6,6 +6,7 @@
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/free_slow.h"
+#include "mem/learner.h"
 #include "mem/tick.h"
 
 #define LARGE_SLICES (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
@@ -169,7 +170,7 @@ static void *take_huge(size_t size, bool zeroed, bool *zero)
     return hak_likely(p != NULL) || size > HAK_RUN_MOST * HAK_SLICE ? p : take_large(size, zero);
 }
 
-void *hak_oversize_take(size_t size, bool zeroed, bool *zero)
+HAK_INLINE void *take_any(size_t size, bool zeroed, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap != NULL) {
@@ -181,6 +182,18 @@ void *hak_oversize_take(size_t size, bool zeroed, bool *zero)
     if (size > HAK_LARGE_MAX)
         return size <= HAK_REQUEST_MAX ? take_huge(size, zeroed, zero) : NULL;
     return take_large(size, zero);
+}
+
+/* While the learner looks: compiled once more, as bin.c's refill. */
+static HAK_NOINLINE void *take_watched(size_t size, bool zeroed, bool *zero)
+{
+    hak_learner_wake();
+    return take_any(size, zeroed, zero);
+}
+
+void *hak_oversize_take(size_t size, bool zeroed, bool *zero)
+{
+    return hak_learner_is_watching() ? take_watched(size, zeroed, zero) : take_any(size, zeroed, zero);
 }
 
 void *hak_oversize_take_aligned(size_t align, size_t size)

@@ -4,6 +4,7 @@
 
 #include "mem/chunk.h"
 #include "mem/extent.h"
+#include "mem/learner.h"
 #include "mem/scarce.h"
 
 void hak_tick_now(void)
@@ -15,6 +16,8 @@ void hak_tick_now(void)
         atomic_store_explicit(&heap->seen_ms, now_ms, memory_order_relaxed);
     }
     hak_scarce_tick(now_ms);
+    if (hak_learner_is_watching())
+        hak_learner_note_memory();
     bool more = hak_heaps_flush_unattended(now_ms);
     more |= hak_chunk_release_due(now_ms);
     more |= hak_extent_release_due(now_ms);

@@ -50,6 +50,8 @@ void hak_os_thp(void *address, size_t size, bool on);
 void hak_os_populate(void *address, size_t size);
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
+/* The same in nanoseconds, and as fine as the machine has it. */
+uint64_t hak_os_now_ns(void);
 /* Bytes of address space that the process may have; SIZE_MAX without a limit. */
 size_t hak_os_space_limit(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. Always NULL in a program that

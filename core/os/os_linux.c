@@ -258,6 +258,16 @@ uint64_t hak_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t hak_os_now_ns(void)
+{
+    if (hak_unlikely(hakmem_steady_ms != NULL))
+        return hakmem_steady_ms() * 1000000;
+    struct timespec now = {0};
+    if (find_clock()(CLOCK_MONOTONIC, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
 static char **early_environment;

@@ -14,6 +14,7 @@
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked
 //   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
 //   rt_sigprocmask, getpid, gettid                  in a forked child, once
+//   pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread
 //   getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use
 //
 // The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the program's and libc's

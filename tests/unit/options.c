@@ -111,6 +111,12 @@ static void test_bad_values_warn_and_change_nothing(void **state)
         {"HAKMEM_THP", "off|auto"},
         {"HAKMEM_THP", ""},
         {"HAKMEM_SAFE_FREE", "2"},
+        {"HAKMEM_TARGET_HIT_MID", "1.001"},
+        {"HAKMEM_TARGET_HIT_MID", "0.6543"},
+        {"HAKMEM_TARGET_HIT_MID", "650"},
+        {"HAKMEM_TARGET_HIT_MID", "0,65"},
+        {"HAKMEM_TARGET_HIT_MID", ".5"},
+        {"HAKMEM_TARGET_HIT_MID", ""},
         {"HAKMEM_MODE", "quick"},
         {"HAKMEM_MODE", ""},
     };
@@ -122,6 +128,21 @@ static void test_bad_values_warn_and_change_nothing(void **state)
         assert_non_null(strstr(warnings, "; using "));
         assert_ptr_equal(strchr(warnings, '\n'), warnings + strlen(warnings) - 1);
     }
+}
+
+static void test_parts_of_one_are_thousandths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t value;
+    } good[] = {{"0", 0}, {"1", 1000}, {"1.0", 1000}, {"0.5", 500}, {"0.65", 650}, {"0.999", 999}, {"0.", 0}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        read_options((const char *const[][2]){{"HAKMEM_TARGET_HIT_LARGE", good[i].text}, {NULL, NULL}});
+        assert_int_equal(hak_options()->target_hit_large, good[i].value);
+    }
+    read_options((const char *const[][2]){{"HAKMEM_TARGET_HIT_LARGE", "2"}, {NULL, NULL}});
+    assert_non_null(strstr(warnings, "not a number from 0 to 1; using 0 thousandths"));
 }
 
 static void test_single_options_win_over_the_mode(void **state)
@@ -143,11 +164,11 @@ static void test_a_mode_that_is_not_compiled_in_names_its_variant(void **state)
     assert_non_null(strstr(warnings, "the variant research has it"));
 }
 
-static void test_a_mode_with_another_name_now_names_it(void **state)
+static void test_the_modes_of_learning_name_their_variant(void **state)
 {
     (void)state;
     read_options((const char *const[][2]){{"HAKMEM_MODE", "evolving"}, {NULL, NULL}});
-    assert_non_null(strstr(warnings, "HAKMEM_MODE=evolving: learning took the place"));
+    assert_non_null(strstr(warnings, "the variant learning has it"));
     read_options((const char *const[][2]){{"HAKMEM_MODE", "learning"}, {NULL, NULL}});
     assert_non_null(strstr(warnings, "the variant learning has it"));
 }
@@ -243,9 +264,10 @@ int main(void)
         cmocka_unit_test(test_defaults_lie_in_their_range),
         cmocka_unit_test(test_a_value_is_taken),
         cmocka_unit_test(test_bad_values_warn_and_change_nothing),
+        cmocka_unit_test(test_parts_of_one_are_thousandths),
         cmocka_unit_test(test_single_options_win_over_the_mode),
         cmocka_unit_test(test_a_mode_that_is_not_compiled_in_names_its_variant),
-        cmocka_unit_test(test_a_mode_with_another_name_now_names_it),
+        cmocka_unit_test(test_the_modes_of_learning_name_their_variant),
         cmocka_unit_test(test_modes_without_counting_watch_nothing),
         cmocka_unit_test(test_an_option_whose_feature_is_missing_names_the_variants),
         cmocka_unit_test(test_names_that_are_no_option_are_answered),

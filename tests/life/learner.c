@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: MIT
+// The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in nobody's
+// way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as tests/life/options.c.
+#define _GNU_SOURCE
+#include "suite.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+    BLOCKS = 2048,
+    MID = 20000,    // bytes; the largest of the sizes that most scenarios use
+    TINY = 64,      // bytes
+    LARGE = 1 << 20 // bytes
+};
+
+#define LEARN  "HAKMEM_LEARN=1"
+#define WINDOW "HAKMEM_LEARN_WINDOW_MS=5"
+#define FEW    "HAKMEM_LEARN_MIN_SAMPLES=16"
+#define SOON   "HAKMEM_FREEZE_SEC=1"
+#define FAST   LEARN, WINDOW, FEW
+#define HIGH   "HAKMEM_TARGET_HIT_MID=1" // more than any program gets
+
+static char text[1 << 16];
+
+// --- the program that is run ---
+
+static void *blocks[BLOCKS];
+static uint64_t seed = 1;
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// Random sizes up to `most`, between `least` and that for so long; many blocks live, so that slow paths are entered.
+static void churn(size_t least, size_t most, uint64_t ms)
+{
+    const size_t places = most >= LARGE ? 16 : BLOCKS;
+    for (const uint64_t end = clock_ms() + ms; clock_ms() < end;) {
+        for (int i = 0; i < 2000; i++) {
+            const size_t at = next_random(&seed) % places;
+            const size_t size = least + next_random(&seed) % (most - least);
+            free(blocks[at]);
+            blocks[at] = malloc(size);
+            CHECK(blocks[at] != NULL, "malloc(%zu)", size);
+            memset(blocks[at], 1, size < 64 ? size : 64);
+        }
+    }
+}
+
+static void give_all(void)
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        free(blocks[i]);
+        blocks[i] = NULL;
+    }
+}
+
+static void print_statistics(int fd)
+{
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
+    CHECK(print != NULL, "no hakmem_stats_print");
+    print(fd, 0);
+}
+
+static long number_in(const char *page, const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *at = page; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
+        if (strncmp(at, name, length) == 0) {
+            return strtol(at + length, NULL, 10);
+        }
+    }
+    return -1;
+}
+
+// What the page shows now.
+static long shown(const char *name)
+{
+    static char page[1 << 15];
+    const int fd = memfd_create("page", MFD_CLOEXEC);
+    CHECK(fd >= 0, "memfd_create");
+    print_statistics(fd);
+    const ssize_t length = pread(fd, page, sizeof page - 1, 0);
+    page[length > 0 ? length : 0] = 0;
+    close(fd);
+    return number_in(page, name);
+}
+
+enum {
+    OFF,
+    LEARNING,
+    FROZEN
+};
+
+// False if that has not come after so long.
+static bool churn_until(size_t least, size_t most, const char *name, long value)
+{
+    for (const uint64_t end = clock_ms() + 20000; clock_ms() < end;) {
+        churn(least, most, 20);
+        if (shown(name) >= value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static long threads_now(void)
+{
+    long found = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
+        found += entry->d_name[0] != '.';
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
+    return found;
+}
+
+static void scenario_mid(void)
+{
+    churn(1, MID, 400);
+    dprintf(1, "threads=%ld\n", threads_now());
+    print_statistics(1);
+}
+
+// However loaded the machine is.
+static void scenario_windows(void)
+{
+    churn_until(1, MID, "learner_windows = ", 60);
+    dprintf(1, "threads=%ld\n", threads_now());
+    print_statistics(1);
+}
+
+static void scenario_large(void)
+{
+    churn_until(300 << 10, 2 * LARGE, "learner_windows = ", 60);
+    print_statistics(1);
+}
+
+static void scenario_long(void)
+{
+    churn(1, MID, 2500);
+    dprintf(1, "threads=%ld\n", threads_now());
+    print_statistics(1);
+}
+
+// Half way it asks for other sizes.
+static void scenario_shift(void)
+{
+    dprintf(1, "frozen=%d\n", churn_until(1, MID, "learner_state = ", FROZEN));
+    dprintf(1, "drifts=%ld\n", shown("learner_drifts = "));
+    give_all();
+    dprintf(1, "noticed=%d\n", churn_until(1, TINY, "learner_drifts = ", 1));
+    dprintf(1, "again=%d\n", churn_until(1, TINY, "learner_state = ", FROZEN));
+    dprintf(1, "windows=%ld\n", shown("learner_windows = "));
+}
+
+// A line of the status of each thread but the first; what follows its name.
+static void print_status(const char *name)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL, "/proc/self/task");
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+        char path[300], line[300];
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid()) {
+            continue;
+        }
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        FILE *file = fopen(path, "r");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            if (strncmp(line, name, strlen(name)) == 0) {
+                dprintf(1, "%s", line);
+            }
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    closedir(tasks);
+}
+
+static void scenario_signals(void)
+{
+    churn(1, MID, 200);
+    print_status("SigBlk:");
+}
+
+static void scenario_user(void)
+{
+    churn(1, MID, 200);
+    CHECK(setuid(65534) == 0, "setuid");
+    print_status("Uid:");
+}
+
+static void *churn_a_while(void *unused)
+{
+    churn(1, MID, 100);
+    return unused;
+}
+
+// The first thread is gone, the last one ends: so does the process.
+static void scenario_last(void)
+{
+    pthread_t thread;
+    churn(1, MID, 200);
+    dprintf(1, "threads=%ld\n", threads_now());
+    CHECK(pthread_create(&thread, NULL, churn_a_while, NULL) == 0, "pthread_create");
+    pthread_exit(NULL);
+}
+
+static void scenario_fork(void)
+{
+    churn(1, MID, 200);
+    dprintf(1, "parent=%ld\n", threads_now());
+    const pid_t child = fork();
+    CHECK(child >= 0, "fork");
+    if (child == 0) {
+        dprintf(1, "child first=%ld\n", threads_now());
+        churn(1, MID, 200);
+        dprintf(1, "child later=%ld\nchild windows=%ld\n", threads_now(), shown("learner_windows = "));
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %x", (unsigned)status);
+    churn(1, MID, 100);
+    dprintf(1, "parent later=%ld\n", threads_now());
+}
+
+// Nothing happens for long: the thread goes, and comes back with work.
+static void scenario_idle(void)
+{
+    churn(1, MID, 200);
+    dprintf(1, "busy=%ld\n", threads_now());
+    nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
+    dprintf(1, "idle=%ld\n", threads_now());
+    churn(1, MID, 200);
+    dprintf(1, "again=%ld\n", threads_now());
+}
+
+static void refuse_clone(void)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {sizeof program / sizeof *program, program};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) {
+        _exit(TEST_SKIPPED);
+    }
+}
+
+static void scenario_refused(void)
+{
+    refuse_clone();
+    errno = 0;
+    churn(1, MID, 300);
+    dprintf(1, "threads=%ld\nerrno=%d\n", threads_now(), errno);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} scenarios[] = {
+    {"mid", scenario_mid},   {"windows", scenario_windows}, {"large", scenario_large},
+    {"long", scenario_long}, {"shift", scenario_shift},     {"signals", scenario_signals},
+    {"user", scenario_user}, {"last", scenario_last},       {"fork", scenario_fork},
+    {"idle", scenario_idle}, {"refused", scenario_refused},
+};
+
+static int run_scenario(const char *name)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            scenarios[i].run();
+            return 0;
+        }
+    }
+    return 2;
+}
+
+// --- the judge ---
+
+// Runs a scenario with some settings, NULL ends them; what it says on both outputs is in `text`. Returns its status.
+static int run(const char *scenario, const char *const *settings)
+{
+    int ends[2], status = -1;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (; *settings != NULL; settings++) {
+            putenv((char *)(uintptr_t)*settings);
+        }
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        alarm(70);
+        execl("/proc/self/exe", "life_learner", scenario, (char *)NULL);
+        _exit(9);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t n;
+         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
+    text[length] = 0;
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    return status;
+}
+
+#define RUN(scenario, ...) run(scenario, (const char *const[]){__VA_ARGS__, NULL})
+
+static long told(const char *name)
+{
+    return number_in(text, name);
+}
+
+static void test_it_learns_only_when_asked(void **state)
+{
+    (void)state;
+    RUN("mid", WINDOW);
+    assert_int_equal(told("threads="), 1);
+    assert_int_equal(told("learner_state = "), OFF);
+    RUN("windows", FAST);
+    assert_int_equal(told("threads="), 2);
+    assert_int_equal(told("learner_state = "), LEARNING);
+    assert_true(told("learner_windows = ") > 10 && told("learner_changes = ") > 0);
+    assert_true(told("learner_faults_minor = ") > 0 && told("refills_mid = ") > 0);
+    assert_non_null(strstr(text, "  (learner)\n"));
+    assert_true(told("learner_cost_p50 = ") >= 0 &&
+                told("learner_cost_p99 = ") >= told("learner_cost_p50 = "));
+}
+
+static void test_the_mode_evolving(void **state)
+{
+    (void)state;
+    RUN("mid", "HAKMEM_MODE=evolving", WINDOW);
+    assert_int_equal(told("threads="), 2);
+    RUN("mid", "HAKMEM_MODE=evolving", "HAKMEM_LEARN=0", WINDOW);
+    assert_int_equal(told("threads="), 1);
+    RUN("mid", "HAKMEM_MODE=minimal", FAST); // nothing is counted there
+    assert_int_equal(told("threads="), 1);
+    assert_non_null(strstr(text, "HAKMEM_LEARN=1 changes nothing with HAKMEM_STATS=off"));
+}
+
+static void test_windows_and_samples(void **state)
+{
+    (void)state;
+    RUN("mid", LEARN, FEW, "HAKMEM_LEARN_WINDOW_MS=150");
+    assert_in_range(told("learner_windows = "), 0, 2);
+    RUN("mid", LEARN, WINDOW, "HAKMEM_LEARN_MIN_SAMPLES=1000000000");
+    assert_int_equal(told("learner_windows = "), 0);
+}
+
+static void test_targets_steps_and_budgets(void **state)
+{
+    (void)state;
+    RUN("windows", FAST, "HAKMEM_TARGET_HIT_MID=0.0");
+    assert_int_equal(told("learner_cap_mid_kb = "), 1024);
+    assert_int_equal(told("learner_bundle = "), 1);
+    RUN("windows", FAST, HIGH);
+    assert_int_equal(told("learner_cap_mid_kb = "), 4096);
+    assert_int_equal(told("HAKMEM_BIN_MID_KB = "), 4096);
+    assert_int_equal(told("learner_bundle = "), 4);
+    assert_int_equal(told("HAKMEM_CARVE_BYTES = "), 16384);
+    RUN("windows", FAST, HIGH, "HAKMEM_CAP_STEP_MID=0");
+    assert_int_equal(told("learner_cap_mid_kb = "), 1024);
+    RUN("windows", FAST, HIGH, "HAKMEM_BUDGET_MID=2");
+    assert_int_equal(told("learner_cap_mid_kb = "), 2048);
+    RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=0");
+    assert_int_equal(told("learner_cap_large_kb = "), 4096);
+    RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=1");
+    assert_int_equal(told("learner_cap_large_kb = "), 16384);
+    assert_int_equal(told("HAKMEM_HEAP_CACHE_KB = "), 16384);
+    RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=1", "HAKMEM_CAP_STEP_LARGE=0");
+    assert_int_equal(told("learner_cap_large_kb = "), 4096);
+    RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=1", "HAKMEM_BUDGET_LARGE=1");
+    assert_int_equal(told("learner_cap_large_kb = "), 1024);
+}
+
+static bool all_ratings_are_equal(void)
+{
+    for (int i = 0; i < 12; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "learner_rating_%d = ", i);
+        if (told(name) != 1500) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void test_parts_that_can_be_turned_off(void **state)
+{
+    (void)state;
+    RUN("windows", FAST, HIGH, "HAKMEM_ACE_ENABLED=0");
+    assert_int_equal(told("learner_cap_mid_kb = "), 1024);
+    assert_int_equal(told("learner_bundle = "), 1);
+    RUN("windows", FAST, "HAKMEM_DISABLE_ELO=1");
+    assert_int_equal(told("learner_strategy = "), 0);
+    assert_true(told("learner_windows = ") > 50 && all_ratings_are_equal());
+    RUN("windows", FAST, "HAKMEM_DISABLE_ELO=0");
+    assert_false(all_ratings_are_equal());
+    RUN("mid", FAST, "HAKMEM_EVO_POLICY=frozen");
+    assert_int_equal(told("threads="), 1);
+    assert_int_equal(told("learner_state = "), FROZEN);
+    assert_int_equal(told("learner_windows = "), 0);
+    RUN("windows", FAST, "HAKMEM_EVO_SAMPLE=0");
+    assert_true(told("learner_refill_p50 = ") > 0);
+    RUN("windows", FAST, "HAKMEM_EVO_SAMPLE=30");
+    assert_int_equal(told("learner_refill_p50 = "), 0);
+}
+
+static void test_freezing_and_looking(void **state)
+{
+    (void)state;
+    RUN("long", FAST, SOON, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CANARY_FRAC=0");
+    assert_int_equal(told("learner_state = "), FROZEN);
+    assert_int_equal(told("learner_looks = "), 0);
+    assert_int_equal(told("threads="), 1); // nothing is left to do
+    RUN("long", FAST, SOON, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CANARY_FRAC=50");
+    assert_true(told("learner_looks = ") > 5);
+    assert_int_equal(told("threads="), 2);
+    RUN("long", FAST, "HAKMEM_FREEZE_SEC=100", "HAKMEM_DISABLE_ELO=1");
+    assert_int_equal(told("learner_state = "), LEARNING);
+}
+
+static void test_another_pattern_is_noticed_and_learned(void **state)
+{
+    (void)state;
+    RUN("shift", FAST, SOON, "HAKMEM_CANARY_FRAC=30");
+    assert_int_equal(told("frozen="), 1);
+    assert_int_equal(told("drifts="), 0);
+    assert_int_equal(told("noticed="), 1);
+    assert_int_equal(told("again="), 1);
+}
+
+static void test_what_the_user_set_stays(void **state)
+{
+    (void)state;
+    RUN("windows", FAST, HIGH, "HAKMEM_PURGE_DELAY_MS=777", "HAKMEM_BIN_MID_KB=512");
+    assert_true(told("learner_changes = ") > 0);
+    assert_int_equal(told("HAKMEM_PURGE_DELAY_MS = "), 777);
+    assert_int_equal(told("HAKMEM_BIN_MID_KB = "), 512);
+}
+
+static void test_it_gets_no_signals(void **state)
+{
+    (void)state;
+    RUN("signals", FAST);
+    const char *line = strstr(text, "SigBlk:\t");
+    assert_non_null(line);
+    const uint64_t never = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 3ull << 31; // and libc's two
+    assert_true((strtoull(line + 8, NULL, 16) | never) == UINT64_MAX);
+}
+
+static void test_it_becomes_another_user_too(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    RUN("user", FAST);
+    assert_non_null(strstr(text, "Uid:\t65534\t65534\t65534\t65534"));
+}
+
+static void test_it_keeps_no_process_alive(void **state)
+{
+    (void)state;
+    const uint64_t since_ms = clock_ms();
+    assert_int_equal(RUN("last", LEARN, FEW, WINDOW, SOON, "HAKMEM_DISABLE_ELO=1"), 0);
+    assert_int_equal(told("threads="), 2);
+    assert_true(clock_ms() - since_ms < 10000);
+    assert_int_equal(RUN("last", LEARN, FEW, "HAKMEM_LEARN_WINDOW_MS=50", "HAKMEM_CANARY_FRAC=1"), 0);
+}
+
+static void test_a_child_has_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("fork", FAST), 0);
+    assert_int_equal(told("parent="), 2);
+    assert_int_equal(told("child first="), 1);
+    assert_int_equal(told("child later="), 2);
+    assert_true(told("child windows=") > 0);
+    assert_int_equal(told("parent later="), 2);
+}
+
+static void test_it_does_not_wake_an_idle_process(void **state)
+{
+    (void)state;
+    RUN("idle", FAST);
+    assert_int_equal(told("busy="), 2);
+    assert_int_equal(told("idle="), 1);
+    assert_int_equal(told("again="), 2);
+}
+
+static void test_no_thread_is_one_warning(void **state)
+{
+    (void)state;
+    if (RUN("refused", FAST) == TEST_SKIPPED << 8) {
+        skip();
+    }
+    const char *line = strstr(text, "hakmem: warning: HAKMEM_LEARN=1: the system gives no thread");
+    assert_ptr_equal(line, text);
+    assert_null(strstr(line + 1, "hakmem:"));
+    assert_int_equal(told("threads="), 1);
+    assert_int_equal(told("errno="), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        return run_scenario(argv[1]);
+    }
+    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hakmem_version");
+    const char *variant = version != NULL ? strchr(version(), ' ') : NULL;
+    if (variant == NULL || strcmp(variant, " learning") != 0) {
+        return TEST_SKIPPED; // the only one with a learner
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_learns_only_when_asked),
+        cmocka_unit_test(test_the_mode_evolving),
+        cmocka_unit_test(test_windows_and_samples),
+        cmocka_unit_test(test_targets_steps_and_budgets),
+        cmocka_unit_test(test_parts_that_can_be_turned_off),
+        cmocka_unit_test(test_freezing_and_looking),
+        cmocka_unit_test(test_another_pattern_is_noticed_and_learned),
+        cmocka_unit_test(test_what_the_user_set_stays),
+        cmocka_unit_test(test_it_gets_no_signals),
+        cmocka_unit_test(test_it_becomes_another_user_too),
+        cmocka_unit_test(test_it_keeps_no_process_alive),
+        cmocka_unit_test(test_a_child_has_its_own),
+        cmocka_unit_test(test_it_does_not_wake_an_idle_process),
+        cmocka_unit_test(test_no_thread_is_one_warning),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

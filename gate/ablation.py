@@ -28,6 +28,8 @@ OFF = {
     "stats": {"HAKMEM_STATS": "off"},
     "histogram": {"HAKMEM_SIZE_HIST": "0"},
     "trace": {"HAKMEM_MEM_TRACE": "0"},
+    "record": {"HAKMEM_TRACE": ""},
+    "learner": {"HAKMEM_LEARN": "0"},
 }
 OVERHEAD = 0.001        # the most that a feature may cost which is compiled in and off
 WITH, WITHOUT, SWITCHED_OFF = "with", "without", "off"

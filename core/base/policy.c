@@ -18,11 +18,12 @@ const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
 
 const char *const hak_origin_names[] = {"default", "mode", "file", "environment", "program", "learner"};
 
+/* release in hak_policy_publish_from, pairs with acquire in hak_policy: the values. */
 _Atomic(const hak_policy_t *) hak_policy_in_force = &hak_policy_default;
 
 static hak_policy_t snapshots[HAK_SNAPSHOTS];
-static _Atomic uint32_t published; /* so far */
-/* Relaxed: a figure for the statistics. */
+static _Atomic uint32_t published; /* so far; relaxed: a number for each, no more */
+/* relaxed: a figure for the statistics. */
 static _Atomic uint8_t origins[HAK_POLICIES]; /* hak_origin_t */
 
 size_t hak_policy_find(const char *name, size_t length)

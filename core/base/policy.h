@@ -49,6 +49,7 @@ static const hak_policy_t hak_policy_default = {
     .huge_floor_mb = HAK_BUILT_purge_delay_ms != 0 ? HAK_BUILT_bigcache_mb : 0,
 };
 
+/* release in hak_policy_publish_from, pairs with acquire in hak_policy. */
 extern _Atomic(const hak_policy_t *) hak_policy_in_force HAK_HIDDEN;
 
 /* acquire: pairs with the release of whoever published it; the values are visible */

@@ -39,12 +39,17 @@ const hak_learned_t hak_learned[HAK_LEARNED] = {
 #undef LEARNED
 };
 
+/* relaxed: a thread that sees it late counts, or leaves out, a refill. */
 _Atomic bool hak_learner_watches;
 
+/* release in want, pairs with acquire in start_if_due: the next thread finds what this one learned. */
 static _Atomic uint32_t state;
-static _Atomic uint64_t wanted_ms; /* since when it is WANTED */
-static _Atomic long process;       /* its number: a child of vfork has another, and our memory */
-static _Atomic uint32_t wake;      /* counts up when the thread is to look up; it sleeps on this */
+/* Since when it is WANTED, and in which process: a child of vfork has another number, and our memory. relaxed: written before state. */
+static _Atomic uint64_t wanted_ms;
+static _Atomic long process;
+/* Counts up when the thread is to look up; it sleeps on this. relaxed: nothing is passed on by it. */
+static _Atomic uint32_t wake;
+/* Timed refills and other figures for the learner, and what it shows. relaxed: each stands for itself. */
 static _Atomic uint32_t times[TIMES];
 static _Atomic uint32_t times_written;
 static _Atomic uint64_t used_bytes, held_bytes, purge_calls;
@@ -63,7 +68,6 @@ static void want(void)
 {
     atomic_store_explicit(&wanted_ms, hak_os_now_ms(), memory_order_relaxed);
     atomic_store_explicit(&process, hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0), memory_order_relaxed);
-    /* release: pairs with the exchange in start_if_due; the next thread finds what this one learned */
     atomic_store_explicit(&state, WANTED, memory_order_release);
     atomic_store_explicit(&hak_learner_watches, true, memory_order_relaxed);
 }
@@ -352,7 +356,8 @@ static HAK_NOINLINE void start_if_due(void)
         hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0) != atomic_load_explicit(&process, memory_order_relaxed))
         return;
     uint32_t wanted = WANTED;
-    if (!atomic_compare_exchange_strong(&state, &wanted, STARTING))
+    if (!atomic_compare_exchange_strong_explicit(&state, &wanted, STARTING, memory_order_acquire,
+                                                 memory_order_relaxed))
         return;
     int saved = errno;
     if (!make_thread()) {

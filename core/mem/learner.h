@@ -33,7 +33,7 @@ typedef struct hak_learned {
 
 extern const hak_learned_t hak_learned[HAK_LEARNED] HAK_HIDDEN;
 
-/* Refills are looked at now. */
+/* Refills are looked at now; relaxed. */
 extern _Atomic bool hak_learner_watches HAK_HIDDEN;
 
 HAK_INLINE bool hak_learner_is_watching(void)

@@ -184,7 +184,8 @@ def test_too_little_time_is_said(capsys):
     learn.warn_of_few(slow, 600, 20)
     assert capsys.readouterr().err == ""
     learn.warn_of_few(slow, 60, 20)
-    assert "a replay takes 2.0 s, so that 60 s are too few for 20 parameters: give more BUDGET" in capsys.readouterr().err
+    said = "a replay takes 2.0 s, so that 60 s are too few for 20 parameters: give more BUDGET"
+    assert said in capsys.readouterr().err
 
 
 def test_which_traces_are_kept(tmp_path):

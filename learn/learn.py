@@ -156,6 +156,13 @@ def check_events(before: dict, names: dict):
             raise UserError(f"'{names[name]}' makes no malloc call: there is nothing to learn from")
 
 
+def warn_of_few(runs, budget: float, parameters: int):
+    """A search that cannot look at each parameter alone is not worth much."""
+    if runs.each * search.PROBES * parameters > budget * search.SHARE:
+        say(f"a replay takes {runs.each:.1f} s, so that {budget:g} s are too few for {parameters} parameters: give "
+            "more BUDGET, or a shorter run of the program")
+
+
 def weights_of(before: dict) -> dict:
     """Commands count alike; the processes of one share by their events."""
     weights = {}
@@ -185,6 +192,7 @@ def next_step(arguments, found, out: Path) -> str:
     if not found.policy:
         return "next: nothing; this program runs best under the library as it is"
     words = f"TRAIN='{arguments.train[0]}' HOLDOUT='the same on another input'" if arguments.train else "TRAIN='...'"
+    words += "" if out == (POLICIES / "learned.toml").relative_to(ROOT) else f" POLICY='{out}'"
     return (f"next: `make pgo {words}` judges {out} on what it has not seen, and compiles it in if it pays; "
             f"`HAKMEM_POLICY={out}` tries it at run time")
 
@@ -201,6 +209,7 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
     before, noise, repetitions = replay.look(runs, list(traces))
     check_events(before, names)
+    warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before), noise)
     progress = Progress(arguments.budget)

@@ -14,7 +14,8 @@ from common.errors import Failure, UserError
 from common.launch import launch
 
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
-MEGABYTES = 64          # of a trace: some ten million events, which a replay goes through in a second or two
+FRESH = "fresh"         # where recordings lie until all of them are there
+MEGABYTES = 16          # of a trace: some four million events, which a replay goes through in a second or two
 KEPT = 4                # traces of a command at most
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
@@ -76,18 +77,22 @@ def known(directory: Path, of) -> dict | None:
 
 
 def recorded(workloads, so, megabytes: int, directory: Path, tell) -> dict:
-    """Trace name -> path, of all commands; `tell(sentence)` before each that is run."""
+    """Trace name -> path, of all commands; `tell(sentence)` before each that is run. One that fails leaves the earlier
+    recordings as they are."""
     of = [what_it_is_of(row, so, megabytes) for row in workloads]
     traces = known(directory, of)
     if traces is not None:
         return traces
-    for path in directory.glob("user*"):
-        path.unlink()
-    (directory / RECORD).unlink(missing_ok=True)
-    traces = {}
+    fresh = directory / FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    made = {}
     for row in workloads:
         tell(f"recording '{row.sentence.partition(': ')[2]}'")
-        traces |= record(row, so, megabytes, directory)
+        made |= record(row, so, megabytes, fresh)
+    (directory / RECORD).unlink(missing_ok=True)
+    traces = {name: path.replace(directory / name) for name, path in made.items()}
+    fresh.rmdir()
     files.write_json(directory / RECORD, {"of": of, "traces": {name: files.sha256(path)
                                                                for name, path in traces.items()}})
     return traces

@@ -26,6 +26,7 @@ from learn.space import Space, key_of
 
 BATCH = 8               # candidates of a round
 ELITE = 8
+PROBES = 3              # of a parameter, at most
 RELIEF = 0.002          # by how much a change betters a figure to be one
 REPAIRS = 2             # places of a round
 NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair

@@ -121,6 +121,19 @@ def test_a_policy_is_a_stage():
     assert {"build/clang-learning/base/libhakmem.so", "build/workload/user1.json"} <= set(replay.implicit)
 
 
+def test_a_policy_is_repeated():
+    """From dist/repeat: its table is copied, not made again, and nothing is judged; each output is made once."""
+    repeated = dataclasses.replace(WHOLE, repeat="/dist/repeat", policy="/dist/repeat/policy/tuned/base/policy.def")
+    edges = [edge for edge in plan.plan(repeated) if edge.rule != "phony"]
+    made = [name for edge in edges for name in edge.outputs + edge.implicit_outputs]
+    assert len(made) == len(set(made)) and not {"bake", "replay", "gate", "select"} & {edge.rule for edge in edges}
+    copied = {edge.outputs[0]: edge.inputs[0] for edge in edges if edge.rule == "copy"}
+    for name in ("policy/tuned/base/policy.def", "select/tuned/base/policy.def", "select/policy.json"):
+        assert copied[f"build/clang-tiny/{name}"] == f"/dist/repeat/{name}"
+    needed = {name for edge in edges for name in edge.inputs + edge.implicit if name.startswith("build/clang-tiny/")}
+    assert needed <= set(made)
+
+
 def test_a_policy_that_was_taken_away_is_gone(clone):
     """Configured with one, then without: nothing of it is taken for this build's."""
     (clone / "p.toml").write_text("format = 1\n[values]\nretain_mb = 8\n[provenance]\nsource = 'x'\n")

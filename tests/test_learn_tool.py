@@ -178,6 +178,16 @@ def test_a_library_that_reads_no_policy(place):
         learn.main(arguments(place, *trace(place, "deaf 10")))
 
 
+def test_too_little_time_is_said(capsys):
+    """When not even each parameter can be looked at alone."""
+    slow = type("", (), {"each": 2.0})
+    learn.warn_of_few(slow, 600, 20)
+    assert capsys.readouterr().err == ""
+    learn.warn_of_few(slow, 60, 20)
+    said = "a replay takes 2.0 s, so that 60 s are too few for 20 parameters: give more BUDGET"
+    assert said in capsys.readouterr().err
+
+
 def test_which_traces_are_kept(tmp_path):
     """The largest, as many as four, none of a tenth of its size, none that is empty."""
     for name, size in (("a", 100), ("b", 9), ("c", 50), ("d", 10), ("e", 0), ("f", 100), ("g", 20)):

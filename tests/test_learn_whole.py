@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from common import workloads
+from common.errors import UserError
 from common.paths import BUILD
 from learn import judge, learn, objective, record
 from plan import own, policy
@@ -88,9 +89,12 @@ def test_recordings_are_reused(place):
     assert record.recorded(rows, learn.LIBRARY, 16, place, told.append) == first and len(told) == 1
     next(iter(first.values())).write_bytes(b"damaged")
     assert record.recorded(rows, learn.LIBRARY, 16, place, told.append) == first and len(told) == 2
+    with pytest.raises(UserError, match="failed with exit 1; nothing was learned"):
+        record.recorded([*rows, command_of(place, "/bin/false")], learn.LIBRARY, 16, place, told.append)
+    assert record.recorded(rows, learn.LIBRARY, 16, place, told.append) == first and len(told) == 4
     (place / "grows.py").write_text(GROWS + "\n")
     record.recorded(rows, learn.LIBRARY, 16, place, told.append)
-    assert len(told) == 3
+    assert len(told) == 5
 
 
 def test_without_a_held_out_command():

@@ -199,7 +199,7 @@ SAMPLE = {"started": "t", "round": 1}
 
 def verdict_chain(root, value):
     """gate.select writes its files by what the gates said; then whole ones stand there, or none."""
-    for stage in tree.GATED:
+    for stage in tree.STAGES[1:]:
         files.write_json(root / "gate" / f"{stage}.json", VERDICT)
     files.write_atomic(tree.Tree(root).tuned_table(tree.GIVEN), "POLICY(...)\n")
     files.write_atomic(root / "layout" / "order.txt", "malloc\nfree\n")

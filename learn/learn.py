@@ -174,7 +174,7 @@ def weights_of(before: dict) -> dict:
 
 
 def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
-    """Who attributes: with the noise of the policy itself, as huge pages are not always to be had; so often repeated."""
+    """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated."""
     _figures, noise, again = replay.look(runs, list(aim.before), values)
     larger = {name: {figure: max(aim.noise[name][figure], share) for figure, share in row.items()}
               for name, row in noise.items()}

@@ -10,7 +10,7 @@ from common import files, workloads
 from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
-from learn import learn, record, replay, search
+from learn import learn, record, replay
 from learn.runs import Runs
 from plan import policy
 
@@ -39,15 +39,14 @@ def judge(rows, values, arguments, scratch: Path) -> dict:
     PLACE.mkdir(parents=True, exist_ok=True)
     traces = record.recorded(rows, arguments.so, record.MEGABYTES, PLACE, learn.say)
     runs = Runs(replay.Replayer(arguments.so, traces, scratch))
-    before, noise, repetitions = replay.look(runs, list(traces))
-    weights, found = learn.weights_of(before), {}
-    for name in traces:
-        jobs = [(name, number) for number in range(repetitions[name])]
-        after = search.by_workload(jobs, runs.figures([(values, job) for job in jobs]))[name]
-        if after is None:
-            raise UserError(f"{arguments.policy}: the replay of a held-out run fails under it; learn another policy")
-        found[name] = {"before": before[name], "after": after, "weight": weights[name], "noise": noise[name]}
-    return found
+    before, noise, _repetitions = replay.look(runs, list(traces))
+    if None in runs.figures([(values, (name, 0)) for name in traces]):
+        raise UserError(f"{arguments.policy}: the replay of a held-out run fails under it; learn another policy")
+    after, its_noise, _repetitions = replay.look(runs, list(traces), values)
+    weights = learn.weights_of(before)
+    return {name: {"before": before[name], "after": after[name], "weight": weights[name],
+                   "noise": {figure: max(share, its_noise[name][figure]) for figure, share in noise[name].items()}}
+            for name in traces}
 
 
 def main(argv) -> int:

@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
 import os
 import re
@@ -172,6 +173,15 @@ def weights_of(before: dict) -> dict:
     return weights
 
 
+def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
+    """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated."""
+    _figures, noise, again = replay.look(runs, list(aim.before), values)
+    larger = {name: {figure: max(aim.noise[name][figure], share) for figure, share in row.items()}
+              for name, row in noise.items()}
+    jobs = search.jobs_of(aim.weights, {name: max(repetitions[name], again[name]) for name in again})
+    return attribute.Judge(dataclasses.replace(aim, noise=larger), runs, jobs)
+
+
 def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
     """The policy with where it is from."""
     defaults = {row.name: row.default for row in rows}
@@ -216,7 +226,7 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions), arguments.budget,
                         arguments.seed, progress)
     best = one.run()
-    found = attribute.attribute(attribute.Judge(aim, runs, one.jobs), best.policy)
+    found = attribute.attribute(judge_of(best.policy, aim, runs, repetitions), best.policy)
     progress.end()
     out = arguments.out or POLICIES / f"{arguments.name}.toml"
     policy.write(out, result(arguments, traces, before, found, rows, runs))

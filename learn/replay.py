@@ -90,10 +90,11 @@ class Replayer:
         self.timeout = min(FIRST_TIMEOUT, max(PATIENCE, SLOWEST * seconds))
 
 
-def look(runs, workloads) -> tuple:
-    """(figures of the default, noise, repetitions): workload -> ... , of LOOKS replays each."""
+def look(runs, workloads, values=None) -> tuple:
+    """(figures of the default, or of a policy that does not fail, noise, repetitions), each workload -> ...; of LOOKS
+    replays each."""
     jobs = [(name, number) for number in range(LOOKS) for name in workloads]
-    shown = dict(zip(jobs, runs.figures([({}, job) for job in jobs])))
+    shown = dict(zip(jobs, runs.figures([(values or {}, job) for job in jobs])))
     before, noise, repetitions = {}, {}, {}
     for name in workloads:
         each = [shown[name, number] for number in range(LOOKS)]

@@ -15,7 +15,7 @@ from common import files
 from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
 from common.tree import Tree
-from learn import learn, record, replay, show
+from learn import attribute, learn, objective, record, replay, show
 from learn.runs import Runs
 from plan import policy
 from tests.programs import wait_until
@@ -225,6 +225,21 @@ def test_what_became_of_a_policy(tmp_path, capsys):
     assert shown.startswith("clang-x: the policy is compiled in\n  GO: time_us (replay) -40 %; by replay of x\n")
     assert re.search(r"modelled time, ms +2.00 +1.00 +-50.00 %\n", shown)
     assert re.search(r"thp +auto +on +-40.00 % +\+1.00 % +0\n", shown) and shown.count("fails") == 3
+
+
+def test_a_policy_has_a_noise_of_its_own():
+    """The default repeats exactly, the policy does not: what it gains by less than that goes back to the default."""
+    shown = iter((90, 95, 92))
+
+    def varying(values, _workload):
+        time = 100 if not values else next(shown) if "thp" in values and "retain_mb" in values else 92
+        return {"time_us": time, "peak_bytes": 5, "byte_operations": 7}
+
+    aim = objective.Objective("time", {"w": varying({}, "w")}, {"w": 1}, {"w": dict.fromkeys(objective.WEIGHED, 0.0)})
+    judge = learn.judge_of({"thp": 2, "retain_mb": 8}, aim, Runs(varying), {"w": 1})
+    assert judge.jobs == (("w", 0), ("w", 1), ("w", 2))
+    assert judge.objective.noise["w"]["time_us"] == pytest.approx(5 / 92)
+    assert len(attribute.attribute(judge, {"thp": 2, "retain_mb": 8}).policy) == 1
 
 
 class Stream:

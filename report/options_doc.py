@@ -22,6 +22,7 @@ _TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
 _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
 
+MODES = "minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEARN=1`), research"
 HEAD = """# Options
 
 Environment variables that the library reads once, before the first allocation. Variants without the feature
@@ -32,8 +33,8 @@ switched has variables, too, and files: [policy.md](policy.md) lists them. This 
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
-| `HAKMEM_MODE` | minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEARN=1`), research | the variant's | what runs of what was compiled in |
-"""
+| `HAKMEM_MODE` | MODES | the variant's | what runs of what was compiled in |
+""".replace("MODES", MODES)
 
 
 OTHERS = """

@@ -447,13 +447,13 @@ def test_a_merged_policy_is_a_policy(parts, data):
 def test_weights_decide(tmp_path, capsys):
     small, large = tmp_path / "small.toml", tmp_path / "large.toml"
     policy.write(small, policy.Policy({"thp": 0, "purge_delay_ms": 100}, {"program": "a"}))
-    policy.write(large, policy.Policy({"thp": 2, "purge_delay_ms": 1600, "thp_from_kb": 8192}))
+    policy.write(large, policy.Policy({"thp": 2, "purge_delay_ms": 1600, "thp_block_kb": 8192}))
     out = tmp_path / "both.toml"
     assert merge.main(["-o", str(out), f"3:{small}", str(large)]) == 0
     made = policy.read(out, TABLE)
     assert made.values == {"thp": 0, "purge_delay_ms": 200}
     assert made.provenance["merged_from"] == ["3:small.toml", "1:large.toml"]
     assert merge.main(["-o", str(out), str(small), f"3:{large}"]) == 0
-    assert policy.read(out, TABLE).values == {"thp": 2, "purge_delay_ms": 800, "thp_from_kb": 8192}
+    assert policy.read(out, TABLE).values == {"thp": 2, "purge_delay_ms": 800, "thp_block_kb": 8192}
     with pytest.raises(UserError, match="weight must be at least 1"):
         merge.main(["-o", str(out), f"0:{small}"])

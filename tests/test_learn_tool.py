@@ -73,14 +73,14 @@ def test_a_command_is_recorded_searched_and_written(place, capsys):
                       "--train", program(place, WRITES.format("two 3000"), "other.py"))
     assert learn.main(words) == 0
     made, shown = learned(place), capsys.readouterr().out
-    assert 4096 <= made.values["thp_from_kb"] <= 65536 and made.values["retain_mb"] > 100 and len(made.values) == 2
+    assert 4096 <= made.values["thp_block_kb"] <= 65536 and made.values["retain_mb"] > 100 and len(made.values) == 2
     assert made.provenance["program"] == f"{PYTHON} prog.py; {PYTHON} other.py" and made.provenance["events"] == 4000
     assert len(made.provenance["trace"]) == 2 and made.provenance["goal"] == "balanced"
     assert made.figures["user1.1.faults_small"] == [70000, 48000]
-    assert [row["name"] for row in made.parameters] == ["thp_from_kb", "retain_mb"]
+    assert [row["name"] for row in made.parameters] == ["thp_block_kb", "retain_mb"]
     assert made.parameters[0]["time_us"] == pytest.approx(48 / 68 - 1, rel=0.01)
     assert re.search(r"faults_small +140,000 +96,000 +-31.43 %", shown)
-    assert re.search(r"thp_from_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0\n", shown)
+    assert re.search(r"thp_block_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0\n", shown)
     assert re.search(r"retain_mb +16 MiB +[\d,]+ MiB +-4.0\d % +\+1.00 % +0\n", shown)
     assert "\nnext: `make pgo TRAIN='/usr/bin/python3 prog.py' HOLDOUT=" in shown
     before = (place / "app.toml").read_bytes()

@@ -180,7 +180,7 @@ def test_the_page_shows_the_learner():
 @pytest.mark.parametrize("settings", [{}, {"HAKMEM_LEARN": "1", "HAKMEM_EVO_POLICY": "frozen"}],
                          ids=["off", "frozen"])
 def test_what_does_not_learn_runs_nothing_of_it(tmp_path, settings):
-    """Not one function of the learner is entered, but for the one that reads the options and for what prints the page."""
+    """Not one function of the learner is entered, but for the one that reads the options and what prints the page."""
     tool = needs("valgrind", "valgrind")
     churn(0, tool, "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out", **settings)
     entered = set(re.findall(r"fn=\(\d+\) (\w+)", (tmp_path / "out").read_text()))

@@ -6,7 +6,7 @@ from=0 keep=16 thp=1 set=0
 if [ -n "$HAKMEM_POLICY" ]; then
     while read -r key _ value; do
         case $key in
-        thp_from_kb) from=$value set=1 ;;
+        thp_block_kb) from=$value set=1 ;;
         retain_mb) keep=$value set=1 ;;
         thp) thp=$value set=1 ;;
         format) ;;

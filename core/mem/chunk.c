@@ -25,8 +25,10 @@
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
-#define THP_SLICES       4u  /* in a run for which a chunk is made that a huge page backs, at most */
-#define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
+#define THP_SLOW_NS      700000u /* of the first touch of a huge page; 512 small ones take some 770000 */
+#define THP_PAUSE_MOST   64u     /* chunks */
+#define THP_SLICES       4u      /* in a run for which a chunk is made that a huge page backs, at most */
+#define ALIGNED_SCAN     16u     /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
@@ -56,6 +58,8 @@ static chunk_t *all HAK_GUARDED_BY(lock);
 static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
 /* The system has been told to back it by huge pages. */
 static bool region_thp HAK_GUARDED_BY(lock);
+/* Chunks that get no huge page before the next one may, and how many that were when it began. */
+static uint32_t thp_wait HAK_GUARDED_BY(lock), thp_pause HAK_GUARDED_BY(lock);
 /* Its `free` are the slices that are free and dirty, in bytes. */
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 static uint64_t used_slices HAK_GUARDED_BY(lock);
@@ -241,6 +245,25 @@ static bool wants_thp(unsigned slices) HAK_REQUIRES(lock)
            used_slices * HAK_SLICE >= (size_t)policy->thp_from_kb << 10;
 }
 
+/* The same, unless the last one was slow: memory that a hypervisor has yet to back, or that the kernel has to make room for, costs
+ * less in small pages, which are often warm. Every second, fourth, ... chunk finds out whether that is over. */
+static bool gets_thp(unsigned slices) HAK_REQUIRES(lock)
+{
+    if (!wants_thp(slices))
+        return false;
+    if (thp_wait == 0 || hak_policy()->thp == HAK_THP_ON)
+        return true;
+    thp_wait--;
+    return false;
+}
+
+/* The first touch of a huge page took so long. */
+static void judge_thp(uint64_t ns) HAK_REQUIRES(lock)
+{
+    thp_pause = ns < THP_SLOW_NS ? 0 : (uint32_t)hak_min(hak_max(2 * thp_pause, 1), THP_PAUSE_MOST);
+    thp_wait = thp_pause;
+}
+
 /* A chunk for a run of so many slices, and others. The system must know of the huge page before the first byte is touched. */
 static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
 {
@@ -248,11 +271,15 @@ static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    bool thp = wants_thp(slices);
+    bool thp = gets_thp(slices);
     if (thp != region_thp)
         hak_os_thp(chunk, HAK_CHUNK, thp);
-    chunk->whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
-    chunk->free = chunk->whole;
+    hak_slices_t whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
+    uint64_t before = thp ? hak_os_now_ns() : 0;
+    *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
+    if (thp)
+        judge_thp(hak_os_now_ns() - before);
+    chunk->free = whole;
     chunk->thp = thp;
     list_in_all(chunk);
     link_chunk(chunk, HAK_RUN_MOST);

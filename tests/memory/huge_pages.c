@@ -10,6 +10,7 @@ enum {
     MANY = 96 << 20, // bytes
     BUFFER = 300000,
     BUFFERS = 200,
+    CHUNK = (1 << 20) / SMALL, // blocks: half of one is full of them
     TOUCHED = 4096
 };
 
@@ -104,8 +105,9 @@ int main(void)
     const size_t asked = in_huge_pages(MANY / SMALL);
     // In `hardened` and `debug` inaccessible pages lie in most chunks, which no huge page can cover.
     const int guarded = is_variant("hardened") || is_variant("debug");
-    CHECK(guarded ? asked == 0 : asked > MANY / SMALL / 4 * 3,
-          "%zu of %d blocks of a large heap have huge pages", asked, MANY / SMALL);
+    // How many more chunks have some depends on how fast the system gives them (unit_huge_pages).
+    CHECK(guarded ? asked == 0 : asked > CHUNK, "%zu of %d blocks of a large heap have huge pages", asked,
+          MANY / SMALL);
     buffers(guarded);
     return 0;
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Huge pages are asked for as long as they are cheap: where the first touch of one is slow, only every second, fourth, ... chunk of
+// a large heap has one; once one is fast again, all have. The clock is ours.
+#include "check.h"
+#include "mem/chunk.h"
+#include "os/os.h"
+
+enum {
+    SLICES = 4,
+    RUNS = 30, // in a chunk, about
+    CHUNKS = 100
+};
+
+static uint64_t now_ns;
+static uint64_t touch_ns; // what a first touch takes
+static int asked;
+
+uint64_t __wrap_hak_os_now_ns(void);
+void __wrap_hak_os_thp(void *address, size_t size, bool on);
+
+uint64_t __wrap_hak_os_now_ns(void)
+{
+    return now_ns += touch_ns;
+}
+
+void __wrap_hak_os_thp(void *address, size_t size, bool on)
+{
+    (void)address, (void)size;
+    asked += on;
+}
+
+static int asked_in(int chunks, uint64_t ns)
+{
+    asked = 0;
+    touch_ns = ns;
+    for (int i = 0; i < chunks * RUNS; i++) {
+        CHECK(hak_chunk_take_run(SLICES, 1) != NULL, "no run");
+    }
+    return asked;
+}
+
+int main(void)
+{
+    asked_in(8, 1000); // beyond 8 MiB
+    const int warm = asked_in(CHUNKS, 300000);
+    CHECK(warm > CHUNKS / 10 * 9, "fast: %d of some %d chunks", warm, CHUNKS);
+    const int cold = asked_in(CHUNKS, 4000000);
+    CHECK(cold >= 4 && cold <= 8, "slow: %d of some %d chunks", cold, CHUNKS);
+    const int again = asked_in(2 * CHUNKS, 300000); // at most 64 chunks later
+    CHECK(again > CHUNKS && again < 2 * CHUNKS, "fast again: %d of some %d chunks", again, 2 * CHUNKS);
+    return 0;
+}

@@ -2,19 +2,15 @@
 // The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in nobody's
 // way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as tests/life/options.c.
 #define _GNU_SOURCE
-#include "suite.h"
+#include "scenarios.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 
 enum {
@@ -30,8 +26,6 @@ enum {
 #define SOON   "HAKMEM_FREEZE_SEC=1"
 #define FAST   LEARN, WINDOW, FEW
 #define HIGH   "HAKMEM_TARGET_HIT_MID=1" // more than any program gets
-
-static char text[1 << 16];
 
 // --- the program that is run ---
 
@@ -74,17 +68,6 @@ static void print_statistics(int fd)
     void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
     CHECK(print != NULL, "no hakmem_stats_print");
     print(fd, 0);
-}
-
-static long number_in(const char *page, const char *name)
-{
-    const size_t length = strlen(name);
-    for (const char *at = page; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
-        if (strncmp(at, name, length) == 0) {
-            return strtol(at + length, NULL, 10);
-        }
-    }
-    return -1;
 }
 
 // What the page shows now.
@@ -276,66 +259,14 @@ static void scenario_refused(void)
     dprintf(1, "threads=%ld\nerrno=%d\n", threads_now(), errno);
 }
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} scenarios[] = {
+static const scenario_t scenarios[] = {
     {"mid", scenario_mid},   {"windows", scenario_windows}, {"large", scenario_large},
     {"long", scenario_long}, {"shift", scenario_shift},     {"signals", scenario_signals},
     {"user", scenario_user}, {"last", scenario_last},       {"fork", scenario_fork},
     {"idle", scenario_idle}, {"refused", scenario_refused},
 };
 
-static int run_scenario(const char *name)
-{
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, name) == 0) {
-            scenarios[i].run();
-            return 0;
-        }
-    }
-    return 2;
-}
-
 // --- the judge ---
-
-// Runs a scenario with some settings, NULL ends them; what it says on both outputs is in `text`. Returns its status.
-static int run(const char *scenario, const char *const *settings)
-{
-    int ends[2], status = -1;
-    assert_int_equal(pipe(ends), 0);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        for (; *settings != NULL; settings++) {
-            putenv((char *)(uintptr_t)*settings);
-        }
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        alarm(70);
-        execl("/proc/self/exe", "life_learner", scenario, (char *)NULL);
-        _exit(9);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    for (ssize_t n;
-         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    text[length] = 0;
-    close(ends[0]);
-    waitpid(child, &status, 0);
-    return status;
-}
-
-#define RUN(scenario, ...) run(scenario, (const char *const[]){__VA_ARGS__, NULL})
-
-static long told(const char *name)
-{
-    return number_in(text, name);
-}
 
 static void test_it_learns_only_when_asked(void **state)
 {
@@ -532,11 +463,9 @@ static void test_no_thread_is_one_warning(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        return run_scenario(argv[1]);
+        return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
     }
-    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hakmem_version");
-    const char *variant = version != NULL ? strchr(version(), ' ') : NULL;
-    if (variant == NULL || strcmp(variant, " learning") != 0) {
+    if (!find_variant() || strcmp(variant, "learning") != 0) {
         return TEST_SKIPPED; // the only one with a learner
     }
     const struct CMUnitTest tests[] = {

@@ -2,14 +2,10 @@
 // Each option and each feature that the environment can turn changes what it promises, and nothing when it is not turned.
 // The program runs itself: once as the judge, and once for each setting as a program that allocates and tells what it saw.
 #define _GNU_SOURCE
-#include "suite.h"
+#include "scenarios.h"
 
-#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <sys/wait.h>
 #include <time.h>
 
 enum {
@@ -26,9 +22,6 @@ enum {
 
 #define NEVER   "HAKMEM_PURGE_DELAY_MS=3600000"
 #define ENDLESS "HAKMEM_RETAIN_MB=1048576"
-
-static char variant[64]; // of the library; "" when it is none of ours
-static char text[1 << 16];
 
 // --- the program that is run ---
 
@@ -176,11 +169,6 @@ static void scenario_calls(void)
 
 static void scenario_nothing(void) {}
 
-typedef struct scenario {
-    const char *name;
-    void (*run)(void);
-} scenario_t;
-
 static const scenario_t scenarios[] = {
     {"pool", scenario_pool},         {"big", scenario_big},       {"pages", scenario_pages},
     {"counts", scenario_counts},     {"events", scenario_events}, {"fatal", scenario_fatal},
@@ -188,70 +176,7 @@ static const scenario_t scenarios[] = {
     {"nothing", scenario_nothing},   {"page", print_page},
 };
 
-static int run_scenario(const char *name)
-{
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, name) == 0) {
-            scenarios[i].run();
-            return 0;
-        }
-    }
-    return 2;
-}
-
 // --- the judge ---
-
-// Runs a scenario with up to three settings (NAME=VALUE, NULL ends them); what it says on both outputs is in `text`.
-static void run(const char *scenario, const char *const settings[3])
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        for (int i = 0; i < 3 && settings[i] != NULL; i++) {
-            putenv((char *)(uintptr_t)settings[i]);
-        }
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        signal(SIGUSR2, SIG_DFL);
-        execl("/proc/self/exe", "life_options", scenario, (char *)NULL);
-        _exit(9);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    for (ssize_t n;
-         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    text[length] = 0;
-    close(ends[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-}
-
-#define RUN(scenario, ...) run(scenario, (const char *const[3]){__VA_ARGS__})
-
-// The number behind `name` at the start of a line; -1 without one.
-static long told(const char *name)
-{
-    const size_t length = strlen(name);
-    for (const char *at = text; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
-        if (strncmp(at, name, length) == 0) {
-            return strtol(at + length, NULL, 10);
-        }
-    }
-    return -1;
-}
-
-static bool one_of(const char *names)
-{
-    const char *found = variant[0] != 0 ? strstr(names, variant) : NULL;
-    return found != NULL && (found == names || found[-1] == ' ') &&
-           strchr(" ", found[strlen(variant)]) != NULL;
-}
 
 // What each variant has (variants/); the tests must not ask the library that they judge.
 static bool has_options(void)
@@ -274,11 +199,6 @@ static bool keeps_pages(void)
 {
     return !one_of("hardened debug");
 }
-
-#define NEEDS(feature)                                                                                       \
-    if (!(feature)) {                                                                                        \
-        skip();                                                                                              \
-    }
 
 static void test_the_retained_amount(void **state)
 {
@@ -516,14 +436,11 @@ static void test_modes_give_back_or_do_not(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        return run_scenario(argv[1]);
+        return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
     }
-    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "hakmem_version");
-    const char *name = version != NULL ? strchr(version(), ' ') : NULL;
-    if (name == NULL) {
+    if (!find_variant()) {
         return TEST_SKIPPED;
     }
-    snprintf(variant, sizeof variant, "%s", name + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_retained_amount),
         cmocka_unit_test(test_the_delay),

@@ -2,22 +2,15 @@
 // Each row of the policy changes what it promises, by the environment and by a file; a bad file is named once with its line and
 // changes nothing; the policy in force is written at exit and on SIGUSR1. The program runs itself, as life_options does.
 #define _GNU_SOURCE
-#include "suite.h"
+#include "scenarios.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 
 enum {
     MANY = 4000,
 };
-
-static char variant[64]; // of the library; "" when it is none of ours
-static char text[1 << 16];
 
 // --- the program that is run ---
 
@@ -207,11 +200,6 @@ static void scenario_own_handler(void)
 
 static void scenario_nothing(void) {}
 
-typedef struct scenario {
-    const char *name;
-    void (*run)(void);
-} scenario_t;
-
 static const scenario_t scenarios[] = {
     {"tiny", scenario_tiny},         {"mid", scenario_mid},
     {"runs", scenario_runs},         {"stay", scenario_stay},
@@ -224,75 +212,7 @@ static const scenario_t scenarios[] = {
     {"pages", scenario_pages},
 };
 
-static int run_scenario(const char *name)
-{
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-        if (strcmp(scenarios[i].name, name) == 0) {
-            scenarios[i].run();
-            return 0;
-        }
-    }
-    return 2;
-}
-
 // --- the judge ---
-
-// Runs a scenario with settings (NAME=VALUE, NULL ends them); what it says on both outputs is in `text`.
-static void run(const char *scenario, const char *const settings[3])
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        for (int i = 0; i < 3 && settings[i] != NULL; i++) {
-            putenv((char *)(uintptr_t)settings[i]);
-        }
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        signal(SIGUSR1, SIG_DFL);
-        execl("/proc/self/exe", "life_policy", scenario, (char *)NULL);
-        _exit(9);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    for (ssize_t n;
-         length < sizeof text - 1 && (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    text[length] = 0;
-    close(ends[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-}
-
-#define RUN(scenario, ...) run(scenario, (const char *const[3]){__VA_ARGS__})
-
-// The number behind `name` at the start of a line; -1 without one.
-static long told(const char *name)
-{
-    const size_t length = strlen(name);
-    for (const char *at = text; at != NULL && *at != 0; at = strchr(at, '\n'), at += at != NULL) {
-        if (strncmp(at, name, length) == 0) {
-            return strtol(at + length, NULL, 10);
-        }
-    }
-    return -1;
-}
-
-static bool one_of(const char *names)
-{
-    const char *found = variant[0] != 0 ? strstr(names, variant) : NULL;
-    return found != NULL && (found == names || found[-1] == ' ') &&
-           strchr(" ", found[strlen(variant)]) != NULL;
-}
-
-#define NEEDS(feature)                                                                                       \
-    if (!(feature)) {                                                                                        \
-        skip();                                                                                              \
-    }
 
 typedef struct effect {
     const char *setting; // of the environment
@@ -329,9 +249,9 @@ static void test_each_row_changes_what_it_promises(void **state)
     bool good = true;
     for (size_t i = 0; i < sizeof effects / sizeof *effects; i++) {
         const effect_t *of = &effects[i];
-        run(of->scenario, (const char *const[3]){"HAKMEM_RETAIN_MB=65536", of->also});
+        RUN(of->scenario, "HAKMEM_RETAIN_MB=65536", of->also);
         const long before = told(of->figure);
-        run(of->scenario, (const char *const[3]){"HAKMEM_RETAIN_MB=65536", of->setting, of->also});
+        RUN(of->scenario, "HAKMEM_RETAIN_MB=65536", of->setting, of->also);
         const long after = told(of->figure);
         if (before < 0 || (after - before) * of->direction <= 0) {
             print_error("%s: %s%ld, and by default %ld\n", of->setting, of->figure, after, before);
@@ -469,7 +389,7 @@ static void test_without_options_no_file_is_read(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        return run_scenario(argv[1]);
+        return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_row_changes_what_it_promises),
@@ -485,8 +405,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/in.toml", directory);
     snprintf(setting, sizeof setting, "HAKMEM_POLICY=%s", path);
     snprintf(written, sizeof written, "%s/out.toml", directory);
-    RUN("page", NULL);
-    sscanf(text, "hakmem %63[^,]", variant);
+    find_variant();
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
     unlink(written);

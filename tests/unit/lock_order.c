@@ -38,14 +38,20 @@ static int end_of(hak_os_lock_t *first, hak_os_lock_t *second)
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-static hak_os_lock_t locks[] = {HAK_OS_LOCK(HEAP), HAK_OS_LOCK(HEAPS), HAK_OS_LOCK(EXTENTS),
-                                HAK_OS_LOCK(POOL), HAK_OS_LOCK(MAP)};
-static const char *const names[] = {"HEAP", "HEAPS", "EXTENTS", "POOL", "MAP"};
+static hak_os_lock_t locks[] = {
+#define RANK(name, guards, reason) HAK_OS_LOCK(name),
+#include "os/ranks.def"
+#undef RANK
+};
+static const char *const names[] = {
+#define RANK(name, guards, reason) #name,
+#include "os/ranks.def"
+#undef RANK
+};
 
 static void test_every_pair(void **state)
 {
     (void)state;
-    assert_int_equal(sizeof locks / sizeof *locks, HAK_OS_RANKS);
     for (int first = 0; first < HAK_OS_RANKS; first++) {
         for (int second = 0; second < HAK_OS_RANKS; second++) {
             hak_os_lock_t other = locks[second];

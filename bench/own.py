@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, workloads
+from common.columns import columns
 from common.errors import Failure, guard
 from common.launch import launch
 from common.paths import ROOT
@@ -161,10 +162,7 @@ def render(result: dict) -> str:
              f"({GENERIC})", f"and as it was tailored and ships ({TAILORED}: {result['stage']})"]
     for entry in result["commands"]:
         lines.append(caption(entry))
-        body = table_of(entry)
-        widths = [max(len(row[column]) for row in body) for column in range(len(body[0]))]
-        lines += ["    " + "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width)
-                                     in enumerate(zip(row, widths))).rstrip() for row in body]
+        lines += columns(table_of(entry), indent="    ")
     if not any(entry["role"] == "holdout" for entry in result["commands"]):
         lines.append("  judged on what it was trained on: give HOLDOUT='another command' to see it on something new")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ the group, rather than a better one for leaving out what it cannot do.
 
 from dataclasses import dataclass
 
+from common.columns import columns
 from measure import stats
 
 GROUPS = (("one thread", False), ("threads", True))
@@ -61,10 +62,8 @@ class Study:
 
 
 def render(rows) -> str:
-    """Rows of cells in columns: the first to the left, the others to the right."""
-    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
-    return "\n".join("  ".join(cell.ljust(width) if k == 0 else cell.rjust(width)
-                               for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+    """Rows of cells as one text."""
+    return "\n".join(columns(rows))
 
 
 def number(value) -> str:
@@ -89,9 +88,9 @@ def ratio_table(study: Study, title: str, rows, field: str) -> str:
 def ranking_table(study: Study) -> str:
     """Contenders by time with one thread: geometric means of time for one thread and for threads, and of memory."""
     groups = [tuple(row for row in study.benchmarks if (row.threads > 1) == threaded) for _, threaded in GROUPS]
-    columns = [(*(study.mean(rows, name, "seconds") for rows in groups),
-                study.mean(study.benchmarks, name, "peak_rss_kib")) for name in study.contenders]
-    placed = sorted(zip(study.contenders, columns), key=lambda pair: [v if v is not None else 1e9 for v in pair[1]])
+    means = [(*(study.mean(rows, name, "seconds") for rows in groups),
+             study.mean(study.benchmarks, name, "peak_rss_kib")) for name in study.contenders]
+    placed = sorted(zip(study.contenders, means), key=lambda pair: [v if v is not None else 1e9 for v in pair[1]])
     return render([("rank", "allocator", *(title for title, _ in GROUPS), "peak memory"),
                    *((str(place), name, *map(number, values)) for place, (name, values) in enumerate(placed, 1))])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, records
+from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from common.tree import Tree
@@ -116,7 +117,7 @@ def ablation_table(record: dict) -> str:
                      row["time"]["text"] if row["time"] else "-",
                      "no switch" if off is None else change(overhead(row, "ir_alloc")),
                      "-" if off is None else change(off) + (" !" if off - 1 > OVERHEAD else "")))
-    lines = _columns(body)
+    lines = columns(body)
     lines.append(f"with the feature against without, of {record['base']} ({record['toolchain']}), in "
                  f"{', '.join(record['workloads'])}; `has it`: the variant does; `off`:")
     lines.append("instructions of the allocator, and of the whole program, when the feature is compiled in and the "
@@ -132,14 +133,8 @@ def variants_table(record: dict) -> str:
         timed = record["timed"].get(name)
         changes = [change(effects.ratio(found, reference, metric)) for _title, metric in SHOWN]
         body.append((name, f"{found['pair']:.1f}", *changes, timed["text"] if timed else "-"))
-    return "\n".join([*_columns(body), f"against {record['reference']} ({record['toolchain']}), stage base, in "
+    return "\n".join([*columns(body), f"against {record['reference']} ({record['toolchain']}), stage base, in "
                       f"{', '.join(record['workloads'])}"])
-
-
-def _columns(body) -> list:
-    widths = [max(len(cells[at]) for cells in body) for at in range(len(body[0]))]
-    return ["  ".join(cell.rjust(width) if at else cell.ljust(width)
-                      for at, (cell, width) in enumerate(zip(cells, widths))).rstrip() for cells in body]
 
 
 def run_ablation(arguments, rows) -> dict:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, records, workloads
+from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree
@@ -154,13 +155,6 @@ HEAD = ("stage", "instr/op", "allocator instr", "I1 misses", "lines99", "text by
         "verdict")
 
 
-def _columns(body, left=(0,)) -> list:
-    """Lines of cells in columns: those of `left` to the left, the others to the right."""
-    widths = [max(len(cells[column]) for cells in body) for column in range(len(body[0]))]
-    return ["  " + "  ".join(cell.ljust(width) if column in left else cell.rjust(width)
-                             for column, (cell, width) in enumerate(zip(cells, widths))).rstrip() for cells in body]
-
-
 def effect(value, before) -> str:
     """`12,345 (-1.2 %)`: a figure and its change against base; without a change when there is none to tell."""
     if value is None:
@@ -184,13 +178,14 @@ def render_effects(result: Result) -> list:
         if rows:
             what = "what ships" if result.shipped else "the last stage"
             lines.append(f"  {stage}, {what}, against base; {title}")
-            lines += _columns([("workload", *(title for _name, title in METRICS)), *map(effect_cells, rows)])
+            lines += columns([("workload", *(title for _name, title in METRICS)), *map(effect_cells, rows)],
+                             indent="  ")
     return lines
 
 
 def stage_lines(result: Result) -> list:
     """The label, and a line a stage."""
-    return [result.label, *_columns([HEAD] + [_cells(row) for row in result.rows], (0, len(HEAD) - 1))]
+    return [result.label, *columns([HEAD] + [_cells(row) for row in result.rows], (0, len(HEAD) - 1), "  ")]
 
 
 def render_table(result: Result) -> str:
@@ -208,13 +203,13 @@ def render_table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _axes(rows: int, columns: int, height: float) -> tuple:
+def _axes(rows: int, across: int, height: float) -> tuple:
     """A figure with so many charts, and their axes. Equal input gives equal bytes."""
     import matplotlib
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "hakmem"
     from matplotlib import pyplot
-    return pyplot.subplots(rows, columns, figsize=(3.2 * columns, height), layout="constrained", squeeze=False)
+    return pyplot.subplots(rows, across, figsize=(3.2 * across, height), layout="constrained", squeeze=False)
 
 
 def _write_figure(figure, path: Path):

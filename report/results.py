@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from common import files, records, workloads
+from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from common.tree import Tree
@@ -120,9 +121,7 @@ def history(runs, metric, stage, workload, tree="") -> str:
     if len(rows) == 1:
         raise UserError(f"no run on record has {metric} of {stage}; metrics: "
                         f"{', '.join(sorted(known_metrics(runs)))}")
-    widths = [max(len(row[at]) for row in rows) for at in range(5)]
-    return "\n".join("  ".join(cell.ljust(width) if at < 3 else cell.rjust(width)
-                               for at, (cell, width) in enumerate(zip(row, widths))) for row in rows)
+    return "\n".join(columns(rows, left=(0, 1, 2)))
 
 
 def known_metrics(runs) -> set:

@@ -68,6 +68,7 @@ class CTest:
     timeout: int = 30
     args: tuple[str, ...] = ()
     program: str = ""       # the row whose program this one runs; nothing is built for it then
+    alone: bool = False     # judges by the clock: run when no other test is
 
     @property
     def whitebox(self) -> bool:

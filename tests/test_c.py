@@ -118,7 +118,8 @@ def name_of(row, so) -> str:
     return f"{row.name}-{label(so)}" if so else row.name
 
 
-RUNS = planned_runs()
+RUNS = [pytest.param(run, id=name_of(*run), marks=pytest.mark.alone if run[0].alone else ())
+        for run in planned_runs()]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def outcomes(request):
             future.cancel()
 
 
-@pytest.mark.parametrize("run", RUNS, ids=[name_of(*run) for run in RUNS])
+@pytest.mark.parametrize("run", RUNS)
 def test_program(run, outcomes, request, record_property):
     """The program keeps its promise under this library."""
     row, _ = run

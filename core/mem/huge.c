@@ -150,7 +150,7 @@ static void *move(char *base, size_t before, size_t size)
     if (target == NULL)
         return NULL;
     size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
-    if (!zero && before <= COPY_MOST) {
+    if (!HAK_HARDEN && !zero && before <= COPY_MOST) { /* hardened leaves nothing where a block was */
         copy(base, before, target, size, asked);
         return target;
     }

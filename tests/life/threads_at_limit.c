@@ -16,6 +16,7 @@ enum {
 static unsigned char *blocks[COUNT];
 static size_t taken;
 static pthread_barrier_t exhausted;
+static pthread_barrier_t tried; // by all, before the first frees anything
 
 static size_t size_of(size_t i)
 {
@@ -47,6 +48,7 @@ static void *waiting(void *index)
     free(escape(malloc(100)));
     pthread_barrier_wait(&exhausted);
     CHECK(try_every_size() > 0, "nothing is refused: the test shows nothing");
+    pthread_barrier_wait(&tried);
     for (size_t i = (uintptr_t)index; i < taken; i += WAITING) {
         CHECK(is_filled(blocks[i], 60, i), "block %zu changed at the limit", i);
         free(blocks[i]);
@@ -81,6 +83,7 @@ int main(void)
     CHECK(stacks != MAP_FAILED, "mmap");
     CHECK(run_threads(1, start_ended) == 0, "a first thread");
     pthread_barrier_init(&exhausted, NULL, WAITING + 1);
+    pthread_barrier_init(&tried, NULL, WAITING);
     pthread_t threads[WAITING > STARTED ? WAITING : STARTED];
     for (intptr_t i = 0; i < WAITING; i++) {
         CHECK(pthread_create(&threads[i], NULL, waiting, (void *)i) == 0, "pthread_create");

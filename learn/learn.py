@@ -88,8 +88,8 @@ def say(text: str):
 class Progress:
     """A line that is written over on a terminal, and a line now and then elsewhere."""
 
-    def __init__(self, budget: float, clock=time.monotonic, stream=sys.stderr):
-        self.budget, self.clock, self.stream = budget, clock, stream
+    def __init__(self, budget: float, clock=time.monotonic, stream=None):
+        self.budget, self.clock, self.stream = budget, clock, stream or sys.stderr
         self.shown = clock()
 
     def __call__(self, one):

@@ -312,8 +312,6 @@ void hak_options_read(const char *(*lookup)(const char *name))
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));
     }
-    if (hak_options()->disable_bigcache)
-        first.bigcache_mb = 0;
     hak_policy_start(&first, origins);
 }
 

@@ -2,6 +2,8 @@
 /* policy.c: see policy.h. Any thread. */
 #include "base/policy.h"
 
+#include "base/options.h"
+
 #include <string.h>
 
 enum {
@@ -64,7 +66,8 @@ void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
         if (take_value(place, row, *hak_policy_value(&wanted, row)))
             atomic_store_explicit(&origins[row], (uint8_t)origin, memory_order_relaxed);
     place->pool_floor_mb = place->purge_delay_ms != 0 ? place->retain_mb : 0;
-    place->huge_floor_mb = place->purge_delay_ms != 0 ? place->bigcache_mb : 0;
+    place->huge_floor_mb =
+        place->purge_delay_ms != 0 && !hak_options()->disable_bigcache ? place->bigcache_mb : 0;
     /* release: pairs with the acquire in hak_policy */
     atomic_store_explicit(&hak_policy_in_force, place, memory_order_release);
 }

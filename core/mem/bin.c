@@ -38,12 +38,12 @@ static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
 
 /* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin of mid sizes therefore begins small, and
  * grows as its blocks go to and fro. One of tiny sizes is full-size while threads are few: where threads come and go, none lives
- * long enough for its bins to grow (user time of larson_burst 0.94 of what it is with 16 KiB at first). One of runs keeps a few
- * blocks anyway. */
+ * long enough for its bins to grow (user time of larson_burst 0.94 of what it is with 16 KiB at first); not so in hardened, where
+ * states lie with the slabs. One of runs keeps a few blocks anyway. */
 static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
 {
-    bool mid = c > HAK_TINY_CLASSES && c <= HAK_MID_CLASSES;
-    return mid ? cap_of(policy, c, (size_t)policy->bin_first_kb << 10) : last_cap(policy, c);
+    bool small = c <= HAK_MID_CLASSES && (HAK_HARDEN || c > HAK_TINY_CLASSES);
+    return small ? cap_of(policy, c, (size_t)policy->bin_first_kb << 10) : last_cap(policy, c);
 }
 
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that

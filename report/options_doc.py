@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """core/base/options.def -> docs/options.md, so that the page cannot differ from what the library reads."""
 
-import argparse
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from common import files
-from common.errors import Failure, UserError, guard
+from common.errors import UserError, guard
 from common.paths import ROOT
+from report import generated
 
 TABLE = ROOT / "core" / "base" / "options.def"
 NAMES = ROOT / "core" / "base" / "names.def"
@@ -95,18 +93,9 @@ def page(options, names) -> str:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
-        prog="report.options_doc", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python3 -m report.options_doc\n\nWrite docs/options.md from core/base/options.def.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
-    parser.add_argument("-o", "--output", type=Path, default=PAGE)
-    arguments = parser.parse_args(argv)
+    """Command line."""
     text = page(parse(TABLE.read_text()), parse_names(NAMES.read_text()))
-    if not arguments.check:
-        files.write_atomic(arguments.output, text)
-    elif not arguments.output.exists() or arguments.output.read_text() != text:
-        raise Failure(f"{arguments.output} is out of date: run python3 -m report.options_doc")
-    return 0
+    return generated.keep(argv, "report.options_doc", "core/base/options.def", PAGE, text)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """core/base/policy.def -> docs/policy.md, so that the page cannot differ from what the library reads."""
 
-import argparse
 import sys
-from pathlib import Path
 
-from common import files
-from common.errors import Failure, guard
+from common.errors import guard
 from common.paths import ROOT
 from plan import policy
+from report import generated
 
 PAGE = ROOT / "docs" / "policy.md"
 HEAD = """# What can be tuned
@@ -65,18 +63,8 @@ def page(rows) -> str:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
-        prog="report.policy_doc", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python3 -m report.policy_doc\n\nWrite docs/policy.md from core/base/policy.def.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
-    parser.add_argument("-o", "--output", type=Path, default=PAGE)
-    arguments = parser.parse_args(argv)
-    text = page(policy.load_rows(ROOT))
-    if not arguments.check:
-        files.write_atomic(arguments.output, text)
-    elif not arguments.output.exists() or arguments.output.read_text() != text:
-        raise Failure(f"{arguments.output} is out of date: run python3 -m report.policy_doc")
-    return 0
+    """Command line."""
+    return generated.keep(argv, "report.policy_doc", "core/base/policy.def", PAGE, page(policy.load_rows(ROOT)))
 
 
 if __name__ == "__main__":

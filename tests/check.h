@@ -40,6 +40,16 @@ check_failed(const char *file, int line, const char *condition, const char *form
     _exit(1);
 }
 
+// Reads to the end, or as much as there is room for; terminated. What is read is what a child says into a pipe.
+static inline void read_to_end(int fd, char *text, size_t room)
+{
+    size_t length = 0;
+    for (ssize_t n; length < room - 1 && (n = read(fd, text + length, room - 1 - length)) > 0;) {
+        length += (size_t)n;
+    }
+    text[length] = 0;
+}
+
 // The generator of the tests: xorshift64*, seeded by the caller, so that each failure repeats.
 static inline uint64_t next_random(uint64_t *state)
 {

@@ -31,16 +31,6 @@ static inline int run_scenario(const scenario_t *scenarios, size_t count, const 
     return 2;
 }
 
-static inline void read_text(int fd)
-{
-    size_t length = 0;
-    for (ssize_t n;
-         length < sizeof text - 1 && (n = read(fd, text + length, sizeof text - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    text[length] = 0;
-}
-
 // Runs a scenario with settings (NAME=VALUE; NULL ends them). Returns its status.
 static inline int run_with(const char *scenario, const char *const *settings)
 {
@@ -63,7 +53,7 @@ static inline int run_with(const char *scenario, const char *const *settings)
         _exit(9);
     }
     close(ends[1]);
-    read_text(ends[0]);
+    read_to_end(ends[0], text, sizeof text);
     close(ends[0]);
     waitpid(child, &status, 0);
     return status;
@@ -86,6 +76,26 @@ static inline long number_in(const char *page, const char *name)
 static inline long told(const char *name)
 {
     return number_in(text, name);
+}
+
+// What the system was told of the mapping that holds an address: the line VmFlags of smaps; "" if it is in none.
+static inline const char *mapping_flags(const void *address)
+{
+    static char line[512];
+    bool here = false;
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    CHECK(smaps != NULL, "no smaps");
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        unsigned long low = 0, high = 0;
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2 && strchr(line, '-') < strchr(line, ' ')) {
+            here = (uintptr_t)address >= low && (uintptr_t)address < high;
+        } else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+            fclose(smaps);
+            return line + 8;
+        }
+    }
+    fclose(smaps);
+    return "";
 }
 
 // Asks the library for its variant. False if it is none of ours.

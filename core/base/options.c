@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c: environment -> switches and policy. Precedence: default < mode < policy file < single
- * option. Single thread, before the
- * first allocation; read-only afterwards. */
+/* options.c: environment -> switches and policy. Precedence: default < mode < policy file < single option. Single thread, before
+ * the first allocation; read-only afterwards. */
 #include "base/options.h"
 
 #include "base/message.h"

@@ -2,8 +2,8 @@
 /* bin.c: see bin.h. Nothing static. */
 #include "mem/bin.h"
 
-#include "mem/learner.h"
 #include "base/policy.h"
+#include "mem/learner.h"
 #include "mem/remote.h"
 #include "mem/slab.h"
 #include "mem/tick.h"

@@ -82,30 +82,12 @@ static void scenario_big(void)
     dprintf(1, "freed=%ld\n", resident_kib() - before);
 }
 
-// The flags of the mapping that holds an address.
-static void print_flags(const char *name, const void *address)
-{
-    FILE *file = fopen("/proc/self/smaps", "r");
-    CHECK(file != NULL, "smaps");
-    char line[512];
-    bool here = false;
-    while (fgets(line, sizeof line, file) != NULL) {
-        unsigned long low = 0, high = 0;
-        if (sscanf(line, "%lx-%lx ", &low, &high) == 2 && strchr(line, '-') < strchr(line, ' ')) {
-            here = (uintptr_t)address >= low && (uintptr_t)address < high;
-        } else if (here && strncmp(line, "VmFlags:", 8) == 0) {
-            dprintf(1, "%s%s", name, line + 8);
-        }
-    }
-    fclose(file);
-}
-
 static void scenario_pages(void)
 {
     void *small = malloc(100), *big = malloc(64 * MIB);
     CHECK(small != NULL && big != NULL, "malloc");
-    print_flags("small:", small);
-    print_flags("big:", big);
+    dprintf(1, "small:%s", mapping_flags(small));
+    dprintf(1, "big:%s", mapping_flags(big));
     free(big);
     free(small);
 }

@@ -152,21 +152,7 @@ static void scenario_ahead(void)
 // Whether the system was asked for huge pages where the block lies.
 static bool asked_for_huge(const char *block)
 {
-    static char line[512];
-    bool inside = false;
-    bool asked = false;
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    CHECK(smaps != NULL, "no smaps");
-    while (fgets(line, sizeof line, smaps) != NULL) {
-        char *end;
-        const uintptr_t from = strtoul(line, &end, 16);
-        if (end != line && *end == '-') {
-            inside = (uintptr_t)block >= from && (uintptr_t)block < strtoul(end + 1, NULL, 16);
-        }
-        asked |= inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") != NULL;
-    }
-    fclose(smaps);
-    return asked;
+    return strstr(mapping_flags(block), " hg") != NULL;
 }
 
 static void scenario_pages(void)

@@ -16,30 +16,21 @@ static const char *own_program;
 
 static char said[1024]; // by the last child
 
+typedef struct act {
+    deed_t *deed;
+    char *block;
+    size_t argument;
+} act_t;
+
+static void do_it(void *act)
+{
+    const act_t *one = act;
+    one->deed(one->block, one->argument);
+}
+
 int end_of(deed_t *deed, char *block, size_t argument)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(20);
-        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        signal(SIGSEGV, SIG_DFL);
-        signal(SIGABRT, SIG_DFL);
-        dup2(ends[1], 2);
-        deed(block, argument);
-        _exit(0);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    for (ssize_t n; (n = read(ends[0], said + length, sizeof said - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    said[length] = 0;
-    close(ends[0]);
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return death_by(do_it, &(act_t){deed, block, argument}, said, sizeof said);
 }
 
 static void free_it(char *block, size_t unused)

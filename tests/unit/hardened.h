@@ -3,12 +3,9 @@
 #ifndef TESTS_UNIT_HARDENED_H
 #define TESTS_UNIT_HARDENED_H
 
-#include "suite.h"
+#include "deaths.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
 #include "hakmem.h"
 #include "mem/chunk.h"

@@ -1,41 +1,24 @@
 // SPDX-License-Identifier: MIT
 // The order of locks, as debug checks it: a thread may wait for one that comes later in core/os/ranks.def, and may try any; one
 // that waits for an earlier one, or for a second of the same rank, is ended with both names, whether or not it would have deadlocked.
-#include "suite.h"
+#include "deaths.h"
 #include "hakmem.h"
 #include "mem/heap.h"
 #include "os/os.h"
 
-#include <sys/resource.h>
-#include <sys/wait.h>
-
 static char said[256]; // by the last child
+
+static void take_both(void *locks)
+{
+    hak_os_lock_t **both = locks;
+    hak_os_lock(both[0]);
+    hak_os_lock(both[1]);
+}
 
 // Takes the first lock, then waits for the second, in a child. The signal that ends it, 0 if none does.
 static int end_of(hak_os_lock_t *first, hak_os_lock_t *second)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(20);
-        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        signal(SIGABRT, SIG_DFL);
-        dup2(ends[1], 2);
-        hak_os_lock(first);
-        hak_os_lock(second);
-        _exit(0);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    for (ssize_t n; (n = read(ends[0], said + length, sizeof said - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    said[length] = 0;
-    close(ends[0]);
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return death_by(take_both, (hak_os_lock_t *[]){first, second}, said, sizeof said);
 }
 
 static hak_os_lock_t locks[] = {

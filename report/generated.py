@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""The command line of what writes a page of docs/ from a table of core/, or checks that it is as the table says."""
+
+import argparse
+from pathlib import Path
+
+from common import files
+from common.errors import Failure
+
+
+def keep(argv, module: str, table: str, page: Path, text: str) -> int:
+    """Write the page, or with --check only compare. `module` is the program's name, `table` the source."""
+    parser = argparse.ArgumentParser(
+        prog=module, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"example: python3 -m {module}\n\nWrite docs/{page.name} from {table}.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
+    parser.add_argument("-o", "--output", type=Path, default=page)
+    arguments = parser.parse_args(argv)
+    if not arguments.check:
+        files.write_atomic(arguments.output, text)
+    elif not arguments.output.exists() or arguments.output.read_text() != text:
+        raise Failure(f"{arguments.output} is out of date: run python3 -m {module}")
+    return 0

@@ -129,6 +129,13 @@ static void scenario_windows(void)
     print_statistics(1);
 }
 
+// Until the cap is as large as it gets; later it may be a step lower, for a window.
+static void scenario_widest(void)
+{
+    churn_until(1, MID, "learner_cap_mid_kb = ", 4096);
+    print_statistics(1);
+}
+
 static void scenario_large(void)
 {
     churn_until(300 << 10, 2 * LARGE, "learner_windows = ", 60);
@@ -263,7 +270,7 @@ static const scenario_t scenarios[] = {
     {"mid", scenario_mid},   {"windows", scenario_windows}, {"large", scenario_large},
     {"long", scenario_long}, {"shift", scenario_shift},     {"signals", scenario_signals},
     {"user", scenario_user}, {"last", scenario_last},       {"fork", scenario_fork},
-    {"idle", scenario_idle}, {"refused", scenario_refused},
+    {"idle", scenario_idle}, {"refused", scenario_refused}, {"widest", scenario_widest},
 };
 
 // --- the judge ---
@@ -311,7 +318,7 @@ static void test_targets_steps_and_budgets(void **state)
     RUN("windows", FAST, "HAKMEM_TARGET_HIT_MID=0.0");
     assert_int_equal(told("learner_cap_mid_kb = "), 1024);
     assert_int_equal(told("learner_bundle = "), 1);
-    RUN("windows", FAST, HIGH);
+    RUN("widest", FAST, HIGH);
     assert_int_equal(told("learner_cap_mid_kb = "), 4096);
     assert_int_equal(told("HAKMEM_BIN_MID_KB = "), 4096);
     assert_int_equal(told("learner_bundle = "), 4);

@@ -73,6 +73,13 @@ static bool is_malloc_ours(void)
 }
 #endif
 
+/* False: a child is to be repaired as soon as it is forked: it records, it learns, or it would not find out otherwise. A fork
+ * handler makes libc touch 58 KiB of its own, and each child repair what most children, about to exec, never use. */
+static bool repairs_at_first_lock(void)
+{
+    return !HAK_RECORD && !HAK_LEARNER && hak_os_sees_forks();
+}
+
 /* Before all other constructors and preinit_array (the library is linked with -z initfirst): whoever allocates there finds
  * the options read, and what is wrong with them shows at once. */
 __attribute__((constructor)) static void library_loaded(int argc, char **argv, char **environment)
@@ -85,7 +92,8 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_learner_load();
     if (is_malloc_ours()) /* or else the map's addresses may be what that other one needs */
         hak_heaps_prepare();
-    pthread_atfork(NULL, NULL, hak_os_repair);
+    if (!repairs_at_first_lock())
+        pthread_atfork(NULL, NULL, hak_os_repair);
     hak_os_program_runs();
     if (HAK_TRACE) {
         hak_on_fatal = hak_trace_write;

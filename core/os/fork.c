@@ -55,6 +55,11 @@ static void have_mark_wiped(void)
         atomic_store_explicit(&wiped, true, memory_order_relaxed);
 }
 
+bool hak_os_sees_forks(void)
+{
+    return atomic_load_explicit(&wiped, memory_order_relaxed);
+}
+
 /* The first lock of all. Threads that meet here do the same: the mark is READY before `ever_ready` can be seen. */
 static void start(void)
 {

@@ -51,6 +51,9 @@ extern hak_os_mark_t hak_os_mark HAK_HIDDEN;
 void hak_os_on_fork(bool (*repair)(bool first, bool forker));
 /* How often this process and those it stems from were forked and repaired: the same in all threads of a process. */
 uint32_t hak_os_generation(void);
+/* A forked child finds out at its first lock, whoever forked it. False until the first lock of all, and where the system refuses:
+ * then only hak_os_repair tells it. */
+bool hak_os_sees_forks(void);
 /* In a forked child: repairs unless that has been done. */
 void hak_os_repair(void);
 /* For who finds the mark other than READY. Returns when the caller may go on: it is READY, or what is AWAITING cannot be helped by

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -85,17 +86,50 @@ static void *use(void *unused)
     return NULL;
 }
 
+static void fork_and_use(const char *what)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        use(NULL);
+        _exit(0);
+    }
+    expect_child_succeeds(child, what);
+}
+
+static atomic_int done;
+
+static void *use_until_done(void *unused)
+{
+    while (!atomic_load(&done)) {
+        use(unused);
+        malloc_trim(0); // holds locks for long
+    }
+    return NULL;
+}
+
+// Children of a process whose other thread is likely to hold a lock.
+static void fork_in_the_middle(void)
+{
+    pthread_t thread;
+    atomic_store(&done, 0);
+    CHECK(pthread_create(&thread, NULL, use_until_done, NULL) == 0, "pthread_create");
+    for (int i = 0; i < 40; i++) {
+        fork_and_use("a child forked while a thread allocates");
+    }
+    atomic_store(&done, 1);
+    pthread_join(thread, NULL);
+}
+
 static void use_all(int threads)
 {
     use(NULL);
     use_every_size();
     CHECK(run_threads(threads, use) == 0, "threads");
-    const pid_t child = fork();
-    if (child == 0) {
-        use(NULL);
-        _exit(0);
+    fork_and_use("a child in the sandbox");
+    if (threads > 0) {
+        fork_in_the_middle();
     }
-    expect_child_succeeds(child, "a child in the sandbox");
     malloc_trim(0);
     use(NULL);
 }

@@ -40,9 +40,10 @@ size_t hak_policy_find(const char *name, size_t length)
 /* The next place for a snapshot, with what is in force. */
 static hak_policy_t *next_place(void)
 {
-    hak_policy_t *place =
-        &snapshots[atomic_fetch_add_explicit(&published, 1, memory_order_relaxed) % HAK_SNAPSHOTS];
+    uint32_t before = atomic_fetch_add_explicit(&published, 1, memory_order_relaxed);
+    hak_policy_t *place = &snapshots[before % HAK_SNAPSHOTS];
     *place = *hak_policy();
+    place->version = before + 1;
     return place;
 }
 

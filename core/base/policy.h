@@ -22,6 +22,7 @@ typedef struct hak_policy {
     /* What follows from these; whoever publishes need not set it. */
     uint32_t pool_floor_mb; /* MiB; more than that of the pool goes back at once when it is free */
     uint32_t huge_floor_mb; /* MiB; the same of what huge blocks have left */
+    uint32_t version;       /* another one for each that is published; wraps after 2^32 */
 } hak_policy_t;
 
 /* The rows by number: the values are the first members of the struct. */

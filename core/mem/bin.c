@@ -20,6 +20,12 @@ static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), 3), policy->bin_blocks);
 }
 
+/* Heaps among which is shared what bins may hold; up to SHARES, each may have all. */
+static uint32_t sharing_heaps(void)
+{
+    return (uint32_t)hak_max(hak_heap_count(), SHARES);
+}
+
 /* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
  * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
  * less when many threads share that. The figures are those of the default policy. */
@@ -30,7 +36,7 @@ static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
                  : size <= HAK_MID_MAX ? policy->bin_mid_kb
                                        : policy->bin_run_kb;
     size_t bytes = kib << 10;
-    uint32_t heaps = hak_heap_count();
+    uint32_t heaps = sharing_heaps();
     if (hak_unlikely(heaps > SHARES))
         bytes = hak_max(bytes * SHARES / heaps, (size_t)policy->bin_first_kb << 10);
     return cap_of(policy, c, bytes);
@@ -61,12 +67,27 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
     return block;
 }
 
-void hak_bins_reset(hak_thread_t *thread)
+/* The caps are a division each, of 128: a third of what a thread's start and end cost. So the heap remembers them for its next
+ * thread. */
+static void learn_first_caps(hak_heap_t *heap)
 {
     const hak_policy_t *policy = hak_policy();
+    uint32_t heaps = sharing_heaps();
+    if (heap->first_caps[1] != 0 && heap->caps_version == policy->version && heap->caps_heaps == heaps)
+        return;
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        heap->first_caps[c] = first_cap(policy, c);
+    heap->caps_version = policy->version;
+    heap->caps_heaps = heaps;
+}
+
+void hak_bins_reset(hak_thread_t *thread)
+{
+    hak_heap_t *heap = thread->heap;
+    learn_first_caps(heap);
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
-        thread->bins[c].frees_left = thread->bins[c].cap = first_cap(policy, c);
-        thread->heap->class[c].grown = false;
+        thread->bins[c].frees_left = thread->bins[c].cap = heap->first_caps[c];
+        heap->class[c].grown = false;
     }
 }
 

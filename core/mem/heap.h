@@ -58,6 +58,10 @@ struct hak_heap {
     uint32_t ticks;      /* slow paths until one looks at the clock (tick.h) */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
+    /* How bins begin (0: not known yet), by the policy of that version and so many heaps. */
+    uint16_t first_caps[HAK_CLASSES];
+    uint32_t caps_version;
+    uint32_t caps_heaps;
 #if !HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES];
 #endif

@@ -20,7 +20,8 @@ from layout.fdata import REQUIRED
 
 # Why each: docs/pipeline.md. No -hugify and no -use-gnu-stack; -icf=safe keeps function pointers distinct.
 FLAGS = ("-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold",
-         "-icf=safe", "-use-old-text", "--no-huge-pages", "--align-text=64", "-update-debug-sections", "--bolt-info=0", "-dyno-stats")
+         "-icf=safe", "-use-old-text", "--no-huge-pages", "--align-text=64", "-update-debug-sections",
+         "--bolt-info=0", "-dyno-stats")
 
 
 def profiled(text: str) -> dict:

@@ -19,7 +19,9 @@
 #define SPLITS_MOST   1024u
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
-#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
+#define FLOOR_BY_LIVE                                                                                        \
+    ((size_t)64 << 20) /* of what is live a part, but at most so much, need not go back at once */
+#define ZERO_BY_PAGE ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
 
 /* A free range. */
 typedef struct extent {
@@ -413,12 +415,16 @@ void hak_extent_moved(size_t before, size_t after)
 
 /* --- giving ------------------------------------------------------------------------------------------------------- */
 
-/* Free beyond it goes back at once. */
-static uint64_t extent_floor(void)
+/* Free beyond it goes back at once. It is in proportion to what lives: a program that keeps its large tables and then goes on elsewhere
+ * takes no slow path of ours, so nothing would look at the clock for the rest. */
+static uint64_t extent_floor(void) HAK_REQUIRES(lock)
 {
-    if (!HAK_BIGCACHE)
+    const hak_policy_t *policy = hak_policy();
+    size_t floor = (size_t)policy->huge_floor_mb << 20;
+    if (!HAK_BIGCACHE || floor == 0)
         return 0;
-    size_t floor = (size_t)hak_policy()->huge_floor_mb << 20;
+    if (policy->bigcache_part != 0)
+        floor = hak_max(floor, hak_min(totals.live / policy->bigcache_part, FLOOR_BY_LIVE));
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 

@@ -163,6 +163,14 @@ static void scenario_pages(void)
     dprintf(1, "block = %d\n", asked_for_huge(block));
 }
 
+static void scenario_beside(void)
+{
+    void *live = malloc(opaque(80 << 20));
+    free(malloc(opaque(40 << 20)));
+    print_page();
+    free(live);
+}
+
 static void scenario_signal(void)
 {
     free(malloc(opaque(100)));
@@ -195,7 +203,7 @@ static const scenario_t scenarios[] = {
     {"growth", scenario_growth},     {"ahead", scenario_ahead},
     {"signal", scenario_signal},     {"own_handler", scenario_own_handler},
     {"nothing", scenario_nothing},   {"page", print_page},
-    {"pages", scenario_pages},
+    {"pages", scenario_pages},       {"beside", scenario_beside},
 };
 
 // --- the judge ---
@@ -225,6 +233,7 @@ static const effect_t effects[] = {
     {"HAKMEM_REMOTE_BLOCKS=4", NULL, "remote", "remote_batches = ", 1},
     {"HAKMEM_TICK_EVERY=65536", "HAKMEM_PURGE_DELAY_MS=1", "clock", "purges = ", -1},
     {"HAKMEM_REALLOC_SPARE=31", NULL, "growth", "moves = ", 1},
+    {"HAKMEM_BIGCACHE_PART=0", NULL, "beside", "big_cached = ", -1},
     {"HAKMEM_POPULATE_KB=1024", NULL, "ahead", "resident = ", 1},
 };
 

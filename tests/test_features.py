@@ -115,9 +115,10 @@ def test_variants_that_lack_a_feature_are_named_right():
     text = (ROOT / "core" / "base" / "options.c").read_text()
     variants = model.load_variants(ROOT)
     macros = {feature.macro: feature.name for feature in model.load_features(ROOT)}
-    rows = re.findall(r'\{"HAKMEM_\w+", (HAK_\w+), "([^"]+)"\}', text)
-    assert len(rows) >= 7
-    for macro, said in rows:
-        having = {name for name, row in variants.items() if row.features[macros[macro]]}
+    rows = re.findall(r'need_t need_(\w+) = \{HAK_(\w+), "([^"]+)"\};', text)
+    assert {row.needs for row in options_doc.parse(options_doc.TABLE.read_text())} - {"ANY"} <= {row[0] for row in rows}
+    for name, macro, said in rows:
+        having = {variant for variant, row in variants.items() if row.features[macros[f"HAK_{macro}"]]}
         words = {word for word in re.findall(r"\w+", said) if word in variants}
+        assert name == macro
         assert having == (set(variants) - words if said.startswith("all but") else words)

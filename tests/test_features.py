@@ -19,6 +19,8 @@ OF_OPTIONS = {
     "HAKMEM_TRACE": "no recording",
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_HEAP_PROFILE": "no heap profile",
+    "HAKMEM_HEAP_PROFILE_INTERVAL": "one interval",
     "HAKMEM_LEARN": "learner without being asked",
     "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
     "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
@@ -53,6 +55,7 @@ OF_FEATURES = {
     "learner": "no learner",
     "trace": "no trace",
     "record": "no recording",
+    "sampling": "no call is sampled",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
     "tls_bins": "bins in thread-local storage",
@@ -62,7 +65,8 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner"))
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text()
+                   for name in ("options", "policy", "learner", "profile"))
 
 
 def test_every_option_has_a_mutant():

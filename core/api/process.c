@@ -113,5 +113,7 @@ __attribute__((destructor)) static void library_unloaded(void)
         hak_policy_file_write();
     if (HAK_SAMPLING)
         hak_profile_file_write();
+    if (HAK_SAMPLING && !hak_options()->stats_dump)
+        hak_stats_write_sampled(STDERR_FILENO);
     hak_record_finish();
 }

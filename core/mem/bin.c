@@ -391,14 +391,21 @@ static void *refill_counted(unsigned c, bool *zero)
         return block != NULL ? block : take_by_borrowing(c);
     hak_bin_t *bin = &hak_thread.bins[c];
     book(heap, bin, c);
-    block = hak_sample_call(heap, c);
+    bool timed;
+    block = hak_sample_call(heap, c, &timed);
     begin_counted(heap, c, bin->head, UINT32_MAX);
     if (block != NULL)
         return block;
+    uint64_t since_ns = hak_time_begin();
     block = list_for(heap, bin, c, zero);
+    hak_time_end(HAK_TIME_refill, since_ns);
     if (block == NULL)
         return NULL;
     heap->class[c].ran_out = true;
+    if (timed && hak_sample_left(heap, c) != 0) {
+        begin_counted(heap, c, block, UINT32_MAX);
+        return hak_sample_timed(heap, c);
+    }
     begin_counted(heap, c, hak_link_next(block), UINT32_MAX);
     hak_link_unseal(block);
     return block;
@@ -438,6 +445,12 @@ void *hak_bin_refill_zero(unsigned c, bool *zero)
         return refill(c, false, zero);
     }
     return hak_bin_refill(c, false);
+}
+
+void hak_bins_book(void)
+{
+    for (unsigned c = 1; c < HAK_CLASSES && hak_thread.heap != NULL; c++)
+        book(hak_thread.heap, &hak_thread.bins[c], c);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

@@ -67,7 +67,9 @@ struct hak_heap {
 #endif
 #if HAK_SAMPLING
     uint64_t draws; /* the state of chance; 0: it has not begun */
-    bool unowned;   /* it is the heap of nobody (sample.h), for ever */
+    /* Calls that the bins met, and that found them empty. relaxed: one writer, figures for others. */
+    _Atomic uint64_t met, missed;
+    bool unowned; /* it is the heap of nobody (sample.h), for ever */
 #endif
     hak_counters_t counters;
     hak_heap_t *next_orphan HAK_GUARDED_BY(hak_heaps_lock); /* in a ring */

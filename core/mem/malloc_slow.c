@@ -77,8 +77,12 @@ static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
 
 static HAK_NOINLINE void *malloc_oversize_sampled(size_t size)
 {
+    uint64_t since_ns = hak_time_begin();
     void *p = hak_oversize_take_cached(hak_oversize_slices(size));
-    return hak_sample_oversize(p != NULL ? p : malloc_oversize_slow(size));
+    if (p == NULL)
+        p = malloc_oversize_slow(size);
+    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
+    return hak_sample_oversize(p);
 }
 
 /* A request above HAK_CLASS_MAX. */
@@ -120,7 +124,9 @@ void *hak_malloc_mid(size_t size)
 static HAK_NOINLINE void *calloc_oversize(size_t size)
 {
     bool zero;
+    uint64_t since_ns = hak_time_begin();
     void *p = take_oversize_or_fail(size, true, &zero);
+    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
     if (p != NULL && !zero)
         hak_huge_clear(p, size);
     return hak_sample_is_on() ? hak_sample_oversize(p) : p;

@@ -5,7 +5,7 @@
 #include "base/call.h"
 #include "base/message.h"
 #include "learn/real.h"
-#include "mem/link.h"
+#include "mem/fast.h"
 #include "mem/oversize.h"
 #include "mem/realloc.h"
 #include "mem/remote.h"
@@ -19,7 +19,9 @@
 #define TO_UNIT (1.0 / 9007199254740992.0) /* 2^53: of as many bits a double has */
 
 enum {
-    ON_BYTES = 1 /* one block in so many bytes */
+    ON_BYTES = 1, /* one block in so many bytes */
+    ON_CALLS = 2, /* one call in so many */
+    ON_FRONT = 4  /* all are counted, none is sampled */
 };
 
 uint32_t hak_sample_on;
@@ -61,6 +63,14 @@ static uint32_t draw_bytes(uint64_t *state, size_t size)
     return blocks < HAK_GAP_NONE - 1 ? (uint32_t)blocks : HAK_GAP_NONE - 1;
 }
 
+/* The same of calls, each with the same chance. */
+static uint32_t draw_calls(uint64_t *state)
+{
+    double chance = 1.0 / (double)((uint64_t)1 << hak_options()->prof_sample);
+    double calls = hak_real_ln(unit_of(next_random(state))) / hak_real_ln(1 - chance);
+    return calls < HAK_GAP_NONE - 1 ? (uint32_t)calls : HAK_GAP_NONE - 1;
+}
+
 static double chance_of(size_t size)
 {
     return 1 - hak_real_exp(-(double)size / mean_bytes);
@@ -93,6 +103,11 @@ void hak_sample_start(void)
     const char *path = hak_options()->heap_profile;
     if (path != NULL && *path != 0 && begin_profile(path))
         hak_sample_on |= ON_BYTES;
+    if (hak_options()->front_stats)
+        hak_sample_on |= ON_FRONT;
+    hak_times_on = hak_options()->prof;
+    if (hak_times_on)
+        hak_sample_on |= ON_CALLS;
     uint64_t seed;
     if (hak_sample_on != 0)
         hak_os_random(&seed, 1);
@@ -112,6 +127,18 @@ void hak_sample_after_fork(void)
 /* --- the countdowns ----------------------------------------------------------------------------------------------- */
 
 #if HAK_SAMPLING
+static void add_relaxed(_Atomic uint64_t *figure, uint64_t n)
+{
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static void add_front(hak_heap_t *heap, uint64_t met, uint64_t missed)
+{
+    add_relaxed(&heap->met, met);
+    add_relaxed(&heap->missed, missed);
+}
+
 static hak_countdown_t *countdown_of(hak_heap_t *heap, unsigned c)
 {
     return &heap->class[c].countdown;
@@ -122,6 +149,11 @@ static uint64_t *random_of(hak_heap_t *heap)
     return &heap->draws;
 }
 #else
+static void add_front(hak_heap_t *heap, uint64_t met, uint64_t missed)
+{
+    (void)heap, (void)met, (void)missed;
+}
+
 static hak_countdown_t *countdown_of(hak_heap_t *heap, unsigned c)
 {
     (void)heap, (void)c;
@@ -135,12 +167,24 @@ static uint64_t *random_of(hak_heap_t *heap)
 }
 #endif
 
-static void draw(hak_heap_t *heap, unsigned c)
+static uint32_t draw(hak_heap_t *heap, unsigned c, unsigned gap)
 {
-    hak_countdown_t *countdown = countdown_of(heap, c);
-    countdown->gap[HAK_GAP_BYTES] =
-        (hak_sample_on & ON_BYTES) != 0 ? draw_bytes(random_of(heap), hak_class_size(c)) : HAK_GAP_NONE;
-    countdown->gap[HAK_GAP_CALLS] = HAK_GAP_NONE;
+    if (gap == HAK_GAP_BYTES)
+        return (hak_sample_on & ON_BYTES) != 0 ? draw_bytes(random_of(heap), hak_class_size(c))
+                                               : HAK_GAP_NONE;
+    return (hak_sample_on & ON_CALLS) != 0 ? draw_calls(random_of(heap)) : HAK_GAP_NONE;
+}
+
+/* Draws anew what has come to its end; true if that was so. Others have a call less. */
+static bool draw_if_due(hak_heap_t *heap, unsigned c, unsigned gap)
+{
+    uint32_t *left = &countdown_of(heap, c)->gap[gap];
+    bool due = *left == 0;
+    if (due)
+        *left = draw(heap, c, gap);
+    else if (*left != HAK_GAP_NONE)
+        --*left;
+    return due;
 }
 
 void hak_sample_begin_heap(hak_heap_t *heap)
@@ -149,7 +193,8 @@ void hak_sample_begin_heap(hak_heap_t *heap)
         return;
     *random_of(heap) = shared_random() | 1;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        draw(heap, c);
+        for (unsigned gap = 0; gap < HAK_GAPS; gap++)
+            countdown_of(heap, c)->gap[gap] = draw(heap, c, gap);
 }
 
 uint32_t hak_sample_left(const hak_heap_t *heap, unsigned c)
@@ -163,11 +208,24 @@ void hak_sample_book(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t fre
     uint32_t met = hak_countdown_met(countdown, blocks, frees_left);
     countdown->booked -= met;
     hak_countdown_pass(countdown, met);
+    add_front(heap, met, 0);
 }
 
 uint32_t hak_sample_frees(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t cap)
 {
     return hak_countdown_set(countdown_of(heap, c), blocks, cap);
+}
+
+void hak_sample_front(uint64_t *met, uint64_t *missed)
+{
+    *met = *missed = 0;
+#if HAK_SAMPLING
+    for (uint32_t owner = 1; owner <= hak_heap_count(); owner++) {
+        hak_heap_t *heap = hak_heap_by_owner(owner);
+        *met += atomic_load_explicit(&heap->met, memory_order_relaxed);
+        *missed += atomic_load_explicit(&heap->missed, memory_order_relaxed);
+    }
+#endif
 }
 
 /* --- what is done with a sample ----------------------------------------------------------------------------------- */
@@ -245,14 +303,22 @@ static void *take_sampled(unsigned c)
     return block;
 }
 
-void *hak_sample_call(hak_heap_t *heap, unsigned c)
+void *hak_sample_call(hak_heap_t *heap, unsigned c, bool *timed)
 {
-    if (hak_sample_left(heap, c) != 0) {
-        hak_countdown_pass(countdown_of(heap, c), 1);
-        return NULL;
-    }
-    draw(heap, c);
-    return take_sampled(c);
+    *timed = draw_if_due(heap, c, HAK_GAP_CALLS);
+    bool sampled = draw_if_due(heap, c, HAK_GAP_BYTES);
+    bool left_empty = sampled || *timed; /* which is no miss of the program's */
+    add_front(heap, left_empty, !left_empty);
+    return sampled ? take_sampled(c) : NULL;
+}
+
+void *hak_sample_timed(hak_heap_t *heap, unsigned c)
+{
+    uint64_t since_ns = hak_time_begin();
+    void *block = hak_fast_malloc(hak_class_size(c));
+    hak_time_end(c <= HAK_TINY_CLASSES ? HAK_TIME_tiny : HAK_TIME_mid, since_ns);
+    countdown_of(heap, c)->booked--; /* the draws have had this call */
+    return block;
 }
 
 void *hak_sample_stray(unsigned c)

@@ -9,6 +9,7 @@
 #define HAK_MEM_SAMPLE_H
 
 #include "mem/heap.h"
+#include "os/times.h"
 
 /* Not 0: calls are sampled or counted. Written before the first block. */
 extern uint32_t hak_sample_on HAK_HIDDEN;
@@ -33,8 +34,13 @@ uint32_t hak_sample_left(const hak_heap_t *heap, unsigned c);
 void hak_sample_book(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t frees_left);
 /* frees_left of a bin with so many blocks. */
 uint32_t hak_sample_frees(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t cap);
-/* A call that found the bin empty. The block, if it is the sampled one; NULL: it is met as any other. No lock may be held. */
-void *hak_sample_call(hak_heap_t *heap, unsigned c);
+/* A call that found the bin empty. The block, if it is sampled for the profile; NULL: it is met as any other. *timed: it is to go by
+ * hak_sample_timed. No lock may be held. */
+void *hak_sample_call(hak_heap_t *heap, unsigned c, bool *timed);
+/* A block of the class, of which the bin has one, by the path of a call that is not sampled, under the clock. */
+void *hak_sample_timed(hak_heap_t *heap, unsigned c);
+/* Calls of all heaps that their bins met, and that found them empty. */
+void hak_sample_front(uint64_t *met, uint64_t *missed);
 /* The same of a call by a thread that can have no heap. */
 void *hak_sample_stray(unsigned c);
 /* A block of another heap is freed. True if it was the heap of nobody's, and all is done. */

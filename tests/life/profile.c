@@ -186,7 +186,44 @@ static void scenario_fork(void)
 // The system refuses the mappings of the profile.
 static void scenario_nothing(void) {}
 
+// Something of each kind that is timed.
+static void scenario_kinds(void)
+{
+    repeats();
+    replace(mid, 40000);
+    replace(large, 300);
+    for (int i = 0; i < 30; i++) {
+        free(use(malloc(3000000)));
+    }
+    take_and_end(NULL);
+    by_another_thread(free_kept);
+    malloc_trim(0);
+}
+
+static void scenario_repeats(void)
+{
+    repeats();
+}
+
+static void scenario_grows(void)
+{
+    grows();
+}
+
+static void scenario_json(void)
+{
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
+    repeats();
+    if (print != NULL) {
+        print(STDOUT_FILENO, 1);
+    }
+    _exit(0);
+}
+
 static const scenario_t scenarios[] = {
+    {"kinds", scenario_kinds}, {"repeats", scenario_repeats}, {"grows", scenario_grows},
+    {"json", scenario_json},
+
     {"sites", scenario_sites}, {"every", scenario_every},     {"signal", scenario_signal},
     {"fork", scenario_fork},   {"nothing", scenario_nothing},
 };
@@ -374,6 +411,62 @@ static void test_nothing_is_written_unless_asked(void **state)
     assert_int_equal(access(profile, F_OK), -1);
 }
 
+static void test_what_is_timed(void **state)
+{
+    (void)state;
+    NEEDS(has_profile());
+    static const char *const kinds[] = {"tiny",   "mid",    "large", "huge",
+                                        "refill", "remote", "purge", "system"};
+    char name[64];
+    assert_int_equal(RUN("kinds", "HAKMEM_PROF=1", "HAKMEM_PROF_SAMPLE=6"), 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        snprintf(name, sizeof name, "prof_%s_timed = ", kinds[i]);
+        assert_true(told(name) > 0);
+        snprintf(name, sizeof name, "prof_%s = ", kinds[i]);
+        assert_true(told(name) >= 0 && told(name) < 100000000);
+    }
+    assert_true(told("prof_system = ") > 0);
+    // half a million calls, of which one in 64 is timed, and one in 1024
+    const double calls = 5 * MANY;
+    assert_true(deviations((double)told("prof_tiny_timed = "), 5 * MANY, 1.0 / 64) < 4.5 + calls / 64 / 100);
+    assert_int_equal(RUN("kinds", "HAKMEM_PROF=1", "HAKMEM_PROF_SAMPLE=10"), 0);
+    assert_true(deviations((double)told("prof_tiny_timed = "), 5 * MANY, 1.0 / 1024) < 4.5 + 2);
+    assert_int_equal(RUN("kinds", NULL), 0);
+    assert_null(strstr(text, "prof_"));
+}
+
+static void test_how_many_calls_a_bin_meets(void **state)
+{
+    (void)state;
+    NEEDS(has_profile());
+    assert_int_equal(RUN("repeats", "HAKMEM_FRONT_STATS=1"), 0);
+    assert_true(told("front_rate = ") > 990);
+    const long calls = told("front_met = ") + told("front_missed = ");
+    assert_true(calls >= 4 * MANY && calls < 4 * MANY + 1000); // to the call, and libc's
+    // samples of both kinds change nothing of it
+    assert_int_equal(RUN("repeats", "HAKMEM_FRONT_STATS=1", "HAKMEM_PROF=1", "HAKMEM_PROF_SAMPLE=4", setting,
+                         "HAKMEM_HEAP_PROFILE_INTERVAL=2"),
+                     0);
+    const long sampled = told("front_met = ") + told("front_missed = ");
+    assert_true(sampled >= 4 * MANY && sampled < 4 * MANY + 1000 && told("front_rate = ") > 800);
+    assert_int_equal(RUN("grows", "HAKMEM_FRONT_STATS=1"), 0);
+    assert_true(told("front_rate = ") > 900 && told("front_missed = ") > 1000);
+    assert_int_equal(RUN("repeats", "HAKMEM_FRONT_STATS=1", "HAKMEM_STATS_DUMP=1"), 0);
+    const char *once = strstr(text, "front_rate = ");
+    assert_true(once != NULL && strstr(once + 1, "front_rate = ") == NULL);
+    assert_int_equal(RUN("repeats", NULL), 0);
+    assert_null(strstr(text, "front_"));
+}
+
+static void test_the_statistics_have_both(void **state)
+{
+    (void)state;
+    NEEDS(has_profile());
+    assert_int_equal(RUN("json", "HAKMEM_PROF=1", "HAKMEM_FRONT_STATS=1", "HAKMEM_PROF_SAMPLE=8"), 0);
+    assert_true(text[0] == '{' && strstr(text, "\"prof_tiny\": ") != NULL);
+    assert_non_null(strstr(text, "\"front_rate\": 99"));
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -404,6 +497,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_child_has_its_own),
         cmocka_unit_test(test_a_file_that_cannot_be_written_is_named_once),
         cmocka_unit_test(test_nothing_is_written_unless_asked),
+        cmocka_unit_test(test_what_is_timed),
+        cmocka_unit_test(test_how_many_calls_a_bin_meets),
+        cmocka_unit_test(test_the_statistics_have_both),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

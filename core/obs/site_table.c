@@ -112,6 +112,8 @@ static void judge_slot(slot_t *slot, uint64_t now)
                               .max = read(&slot->max),
                               .recent = (uint32_t)count - mark,
                               .recent_all = now - read(&clock_marks[1])};
+    if (facts.recent == 0) /* it is what it was when it was called last */
+        return;
     atomic_store_explicit(&slot->policy, (uint8_t)hak_site_judge(&facts), memory_order_relaxed);
 }
 
@@ -199,9 +201,10 @@ unsigned hak_site_ended(const void *p)
 {
     _Atomic uint64_t *birth = birth_of(p);
     uint64_t word = read(birth);
-    if (word == 0 || word >> (SLOT_BITS + AGE_BITS) != (uint64_t)(uintptr_t)p >> 4 ||
-        !atomic_compare_exchange_strong_explicit(birth, &word, 0, memory_order_relaxed, memory_order_relaxed))
+    if (word == 0 || word >> (SLOT_BITS + AGE_BITS) != (uint64_t)(uintptr_t)p >> 4)
         return HAK_SITE_SLOTS;
+    atomic_store_explicit(
+        birth, 0, memory_order_relaxed); /* another block's birth may be lost; its end is not seen then */
     unsigned at = (unsigned)(word >> AGE_BITS) & (HAK_SITE_SLOTS - 1);
     add(&slots[at].ended, 1);
     add(&slots[at].lifetime, (read(&clock_now) - word) & (AGES - 1));

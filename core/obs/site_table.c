@@ -7,27 +7,26 @@
 #define BIRTHS     1024u /* blocks whose age is known; a power of two */
 #define OLD        4096u /* calls, after which a birth is forgotten; less than half of AGES */
 #define AGES       (1u << 13)
-#define SLOT_BITS  8u
 #define AGE_BITS   13u
 
 const char *const hak_site_policy_names[HAK_SITE_POLICIES] = {"GATHERING", "SMALL_FREQUENT", "MEDIUM",
                                                               "LARGE_INFREQUENT"};
 
-/* Most calls of a site that is called often have small blocks, and large blocks are not asked for all the time. What is neither, and
- * what has the size of one and the habit of the other, has no policy of its own. */
+/* Most calls come from places with small blocks, and large blocks are not asked for all the time. What has the size of one and the
+ * habit of the other has no policy of its own. A habit is known after a tick; a small site that has just stopped calling is not
+ * a rare one: so its calls are few now, and were few all along. */
 hak_site_policy_t hak_site_judge(const hak_site_facts_t *facts)
 {
     if (facts->count < HAK_SITE_GATHER)
         return HAK_SITE_GATHERING;
     uint64_t average = facts->total / facts->count;
-    bool long_enough = facts->recent_all >= HAK_SITE_TICK; /* to tell rare from frequent */
-    if (average <= HAK_SITE_SMALL_MOST && facts->max < HAK_SITE_LARGE_LEAST)
-        return long_enough && facts->recent * SMALL_RARE < facts->recent_all ? HAK_SITE_MEDIUM
-                                                                             : HAK_SITE_SMALL_FREQUENT;
-    if (average >= HAK_SITE_LARGE_LEAST)
-        return long_enough && facts->recent * 2 > facts->recent_all ? HAK_SITE_MEDIUM
-                                                                    : HAK_SITE_LARGE_INFREQUENT;
-    return HAK_SITE_MEDIUM;
+    bool known = facts->recent_all >= HAK_SITE_TICK;
+    bool rare =
+        known && facts->recent * SMALL_RARE < facts->recent_all && facts->count * SMALL_RARE < facts->all;
+    bool frequent = known && facts->recent * 2 > facts->recent_all;
+    if (average <= HAK_SITE_SMALL_MOST && facts->max < HAK_SITE_LARGE_LEAST && !rare)
+        return HAK_SITE_SMALL_FREQUENT;
+    return average >= HAK_SITE_LARGE_LEAST && !frequent ? HAK_SITE_LARGE_INFREQUENT : HAK_SITE_MEDIUM;
 }
 
 #if HAK_CALL_SITES
@@ -44,8 +43,7 @@ typedef struct slot {
 } slot_t;
 
 static_assert(sizeof(slot_t) == HAK_CACHE_LINE, "a slot is a cache line");
-static_assert(HAK_SITE_SLOTS == 1u << SLOT_BITS && AGES == 1u << AGE_BITS && 2 * OLD <= AGES,
-              "what a birth's word holds");
+static_assert(AGES == 1u << AGE_BITS && 2 * OLD <= AGES, "what a birth's word holds");
 
 static slot_t slots[HAK_SITE_SLOTS];
 /* Where live blocks came from, by a hash of their address: address / 16, slot, the clock's low bits. A word that another block needs
@@ -66,11 +64,6 @@ static uint64_t add(_Atomic uint64_t *word, uint64_t value)
 
 /* --- slots -------------------------------------------------------------------------------------------------------- */
 
-HAK_INLINE unsigned first_slot(uintptr_t site)
-{
-    return (unsigned)((uint64_t)site * 0x9e3779b97f4a7c15ull >> (64 - SLOT_BITS));
-}
-
 /* Whether the slot is the site's, or becomes it. */
 static HAK_NOINLINE bool claim_slot(slot_t *slot, uintptr_t site)
 {
@@ -86,7 +79,7 @@ unsigned hak_site_slot(const void *site)
     if (hak_unlikely(wanted == 0))
         return HAK_SITE_SLOTS;
     for (unsigned probe = 0; probe < HAK_SITE_PROBES; probe++) {
-        unsigned at = (first_slot(wanted) + probe) & (HAK_SITE_SLOTS - 1);
+        unsigned at = (hak_site_home(site) + probe) & (HAK_SITE_SLOTS - 1);
         uintptr_t found = atomic_load_explicit(&slots[at].site, memory_order_relaxed);
         if (hak_likely(found == wanted) || (found == 0 && claim_slot(&slots[at], wanted)))
             return at;
@@ -110,6 +103,7 @@ static void judge_slot(slot_t *slot, uint64_t now)
     hak_site_facts_t facts = {.count = count,
                               .total = read(&slot->total),
                               .max = read(&slot->max),
+                              .all = now,
                               .recent = (uint32_t)count - mark,
                               .recent_all = now - read(&clock_marks[1])};
     if (facts.recent == 0) /* it is what it was when it was called last */
@@ -180,7 +174,7 @@ static _Atomic uint64_t *birth_of(const void *p)
 
 static uint64_t birth_word(const void *p, unsigned slot, uint64_t now)
 {
-    return ((uint64_t)(uintptr_t)p >> 4) << (SLOT_BITS + AGE_BITS) | (uint64_t)slot << AGE_BITS |
+    return ((uint64_t)(uintptr_t)p >> 4) << (HAK_SITE_SLOT_BITS + AGE_BITS) | (uint64_t)slot << AGE_BITS |
            (now & (AGES - 1));
 }
 
@@ -201,7 +195,7 @@ unsigned hak_site_ended(const void *p)
 {
     _Atomic uint64_t *birth = birth_of(p);
     uint64_t word = read(birth);
-    if (word == 0 || word >> (SLOT_BITS + AGE_BITS) != (uint64_t)(uintptr_t)p >> 4)
+    if (word == 0 || word >> (HAK_SITE_SLOT_BITS + AGE_BITS) != (uint64_t)(uintptr_t)p >> 4)
         return HAK_SITE_SLOTS;
     atomic_store_explicit(
         birth, 0, memory_order_relaxed); /* another block's birth may be lost; its end is not seen then */

@@ -19,6 +19,7 @@ OF_OPTIONS = {
     "HAKMEM_TRACE": "no recording",
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_SITE_RULES": "sites are always served",
     "HAKMEM_LEARN": "learner without being asked",
     "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
     "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
@@ -51,6 +52,7 @@ OF_FEATURES = {
     "stats": "no counters",
     "histogram": "no histogram",
     "learner": "no learner",
+    "call_sites": "no call sites",
     "trace": "no trace",
     "record": "no recording",
     "link_checks": "links lead anywhere",
@@ -62,7 +64,7 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner"))
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner", "sites"))
 
 
 def test_every_option_has_a_mutant():

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Call sites (docs/call-sites.md). `truth`: places whose kind is declared call hak_alloc_cs in a random order; with --json their kinds and
- * then the library's statistics are printed, from which report/sites.py makes the confusion matrix of the inference. The others are
- * for counting instructions: `turns` frees each block before it takes the next, by places that ask for sizes of their own; `tiny`
- * does that with 48 bytes; and the same by malloc and free. One thread.
+/* Call sites (docs/call-sites.md). `truth`: places whose kind is declared call hak_alloc_cs in a random order; with --json their kinds
+ * and then the library's statistics are printed, from which report/sites.py makes the confusion matrix of the inference. The others
+ * are for counting instructions, and free each block before they take the next: `founders` by their three places (64 KiB x 1000,
+ * 256 KiB x 100, 2 MiB x 10), `turns` by six places in turn, `tiny` by one; and the same by malloc and free. One thread.
  */
 #include "harness.h"
 
@@ -24,7 +24,9 @@ typedef enum work {
     TURNS,
     TURNS_MALLOC,
     TINY,
-    TINY_MALLOC
+    TINY_MALLOC,
+    FOUNDERS,
+    FOUNDERS_MALLOC
 } work_t;
 
 /* A place as its programmer sees it. It calls while `first` <= done / all < `last`, percent. */
@@ -140,6 +142,18 @@ static const struct {
 } turns[] = {{"64 KiB", 64 * KIB}, {"2 MiB", 2 * MIB},     {"256 KiB", 256 * KIB},
              {"3 MiB", 3 * MIB},   {"300 KiB", 300 * KIB}, {"5 MiB", 5 * MIB}};
 
+static void pair(size_t size, const char *name, bool by_malloc)
+{
+    size = bench_opaque_size(size);
+    char *block = by_malloc ? malloc(size) : alloc_at(size, name);
+    *(char *)bench_opaque(block) = 1;
+    if (by_malloc) {
+        free(block);
+    } else {
+        free_at(block, size);
+    }
+}
+
 static uint64_t run_turns(uint64_t rounds, bool by_malloc)
 {
     enum {
@@ -147,34 +161,42 @@ static uint64_t run_turns(uint64_t rounds, bool by_malloc)
     };
     for (uint64_t done = 0; done < rounds; done++) {
         for (size_t i = 0; i < count; i++) {
-            size_t size = bench_opaque_size(turns[i].size);
-            char *block = by_malloc ? malloc(size) : alloc_at(size, turns[i].name);
-            *(char *)bench_opaque(block) = 1;
-            if (by_malloc) {
-                free(block);
-            } else {
-                free_at(block, size);
-            }
+            pair(turns[i].size, turns[i].name, by_malloc);
         }
     }
     return rounds * count;
 }
 
+/* Each block is freed before the next is taken, one place after the other. */
+static uint64_t run_founders(uint64_t rounds, bool by_malloc)
+{
+    static const struct {
+        const char *name;
+        size_t size, times;
+    } parts[] = {{"json", 64 * KIB, 1000}, {"mir", 256 * KIB, 100}, {"vm", 2 * MIB, 10}};
+    for (uint64_t done = 0; done < rounds; done++) {
+        for (size_t i = 0; i < 3 * parts[0].times; i++) {
+            size_t k = i / parts[0].times;
+            if (i % parts[0].times < parts[k].times) {
+                pair(parts[k].size, parts[k].name, by_malloc);
+            }
+        }
+    }
+    return rounds * (parts[0].times + parts[1].times + parts[2].times);
+}
+
 static uint64_t run_tiny(uint64_t rounds, bool by_malloc)
 {
     for (uint64_t done = 0; done < rounds; done++) {
-        if (by_malloc) {
-            free(bench_opaque(malloc(bench_opaque_size(48))));
-        } else {
-            free_at(bench_opaque(alloc_at(bench_opaque_size(48), "tiny")), 48);
-        }
+        pair(48, "tiny", by_malloc);
     }
     return rounds;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const words[] = {"truth", "turns", "turns-malloc", "tiny", "tiny-malloc", NULL};
+    static const char *const words[] = {"truth",       "turns",    "turns-malloc",    "tiny",
+                                        "tiny-malloc", "founders", "founders-malloc", NULL};
     bench_arg_t args[] = {
         {.name = "WORK", .value = TRUTH, .words = words},
         {.name = "ROUNDS", .value = rounds_of_truth, .min = 1, .max = 1u << 30},
@@ -185,11 +207,14 @@ int main(int argc, char **argv)
     uint64_t rounds = args[1].value;
     work_t work = (work_t)args[0].value;
     find_library();
-    if (work == TRUTH) {
-        run_truth(rounds);
-    } else {
-        rounds = work == TURNS || work == TURNS_MALLOC ? run_turns(rounds, work == TURNS_MALLOC)
-                                                       : run_tiny(rounds, work == TINY_MALLOC);
+    switch (work) {
+    case TRUTH: run_truth(rounds); break;
+    case TURNS:
+    case TURNS_MALLOC: rounds = run_turns(rounds, work == TURNS_MALLOC); break;
+    case TINY:
+    case TINY_MALLOC: rounds = run_tiny(rounds, work == TINY_MALLOC); break;
+    case FOUNDERS:
+    case FOUNDERS_MALLOC: rounds = run_founders(rounds, work == FOUNDERS_MALLOC); break;
     }
     if (json) {
         print_truth();

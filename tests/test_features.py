@@ -64,7 +64,8 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner", "sites"))
+    names = ("options", "policy", "learner", "sites")
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in names)
 
 
 def test_every_option_has_a_mutant():

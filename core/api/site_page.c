@@ -18,7 +18,7 @@ typedef struct look {
     bool known;
 } look_t;
 
-static bool look_at(look_t *look, uintptr_t site)
+static bool find_file(look_t *look, uintptr_t site)
 {
     if (!look->known || site < look->object.start || site >= look->object.end)
         look->known = hak_os_object_at(site, &look->object);
@@ -66,7 +66,7 @@ static void write_as_line(hak_text_t *text, const hak_site_view_t *view)
 static void write_site(int fd, bool json, const hak_site_view_t *view, look_t *look, bool first)
 {
     hak_text_t text = {.length = 0};
-    bool known = look_at(look, view->site);
+    bool known = find_file(look, view->site);
     hak_text_string(&text, !json ? "site " : first ? "{\"object\": \"" : ", {\"object\": \"");
     put_path(&text, known ? look->object.path : "");
     hak_text_format(&text, json ? "\", \"offset\": %u, " : "+%x",

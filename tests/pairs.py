@@ -8,8 +8,8 @@ matter - program, variant, compiler - each two meet:
 - every program runs under both compilers;
 - every variant of every compiler runs half of the programs, every second one.
 
-What ships by itself, `bench_minimal`, runs every program by both compilers, and so does a library that is no plain build
-(dist/, and what HAK_SO names). A variant that one compiler alone has built runs every program.
+What ships by itself, `bench_minimal`, runs every program by both compilers, and so does a library that is no plain
+build (dist/, and what HAK_SO names). A variant that one compiler alone has built runs every program.
 
     HAK_ALL_PAIRS=1 /usr/bin/python3 -m tests.run tests/test_c.py      every program under every library
 """

@@ -30,11 +30,8 @@ IDS = ["none", *(label(so) for so in libraries())]
 
 @pytest.fixture(scope="module", name="place")
 def build_place(tmp_path_factory):
-    """A directory with the objects of all forms, and the archives."""
+    """A directory with the archives, and with what is made in it."""
     place = tmp_path_factory.mktemp("operators")
-    for form in range(FORMS):
-        run(["g++", *FLAGS, f"-DFORM={form}", "-c", CXX / "form.cc", "-o", place / f"form{form}.o"])
-    run(["g++", *FLAGS, "-c", CXX / "replaced.cc", "-o", place / "replaced.o"])
     for tree in TREES:
         (place / tree.name).mkdir()
         ship.ship_archive(objects(tree), place / tree.name)
@@ -50,7 +47,9 @@ def made(program, words):
 
 def link(place, forms, name, *words):
     """A program with these forms replaced."""
-    return made(place / name, ["g++", place / "replaced.o", *(place / f"form{form}.o" for form in forms), *words])
+    parts = [made(place / "replaced.o", ["g++", *FLAGS, "-c", CXX / "replaced.cc"])]
+    parts += [made(place / f"form{form}.o", ["g++", *FLAGS, f"-DFORM={form}", "-c", CXX / "form.cc"]) for form in forms]
+    return made(place / name, ["g++", *parts, *words])
 
 
 def run_under(so, words, linked=False):

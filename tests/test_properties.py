@@ -31,7 +31,7 @@ from tests.test_layout import CALLGRIND
 from tests.test_pgo import DUMP, SHOWN, answer, record
 
 EXAMPLES = 12 if os.environ.get(SHORT) else 60
-steady = settings(derandomize=True, max_examples=EXAMPLES, deadline=None, database=None,
+steady = settings(max_examples=EXAMPLES,
                   suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 KEYS = st.sampled_from(("name", "sentence", "schema", "features", "weight", "", "x y", "ä"))

@@ -20,6 +20,8 @@ OF_OPTIONS = {
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
     "HAKMEM_SITE_RULES": "sites are always served",
+    "HAKMEM_HEAP_PROFILE": "no heap profile",
+    "HAKMEM_HEAP_PROFILE_INTERVAL": "one interval",
     "HAKMEM_LEARN": "learner without being asked",
     "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
     "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
@@ -55,6 +57,7 @@ OF_FEATURES = {
     "call_sites": "no call sites",
     "trace": "no trace",
     "record": "no recording",
+    "sampling": "no call is sampled",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
     "tls_bins": "bins in thread-local storage",
@@ -64,7 +67,7 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    names = ("options", "policy", "learner", "sites")
+    names = ("options", "policy", "learner", "profile", "sites")
     return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in names)
 
 

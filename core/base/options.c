@@ -32,6 +32,7 @@ static const need_t need_HISTOGRAM = {HAK_HISTOGRAM, "learning and research"};
 static const need_t need_TRACE = {HAK_TRACE, "research and debug"};
 static const need_t need_RECORD = {HAK_RECORD, "learning and research"};
 static const need_t need_CALL_SITES = {HAK_CALL_SITES, "learning and research"};
+static const need_t need_SAMPLING = {HAK_SAMPLING, "learning and research"};
 static const need_t need_LEARNER = {HAK_LEARNER, "learning"};
 
 /* A row of either table. */

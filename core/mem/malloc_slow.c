@@ -10,6 +10,7 @@
 #include "mem/oversize.h"
 #include "mem/quarantine.h"
 #include "mem/remote.h"
+#include "mem/sample.h"
 #include "mem/scarce.h"
 #include "mem/site_cache.h"
 #include "mem/slab.h"
@@ -77,9 +78,17 @@ static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
     return take_oversize_or_fail(size, false, &zero);
 }
 
+static HAK_NOINLINE void *malloc_oversize_sampled(size_t size)
+{
+    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
+    return hak_sample_oversize(p != NULL ? p : malloc_oversize_slow(size));
+}
+
 /* A request above HAK_CLASS_MAX. */
 static HAK_NOINLINE void *malloc_oversize(size_t size)
 {
+    if (hak_sample_is_on())
+        return malloc_oversize_sampled(size);
     void *p = hak_oversize_take_cached(hak_oversize_slices(size));
     return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
 }
@@ -117,7 +126,7 @@ static HAK_NOINLINE void *calloc_oversize(size_t size)
     void *p = take_oversize_or_fail(size, true, &zero);
     if (p != NULL && !zero)
         hak_huge_clear(p, size);
-    return p;
+    return hak_sample_is_on() ? hak_sample_oversize(p) : p;
 }
 
 /* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
@@ -183,6 +192,8 @@ void *hak_malloc_aligned(size_t align, size_t size)
     if (align <= HAK_SLICE)
         return malloc_oversize(padded);
     void *p = hak_oversize_take_aligned(align, hak_max(size, 1));
+    if (hak_sample_is_on())
+        hak_sample_oversize(p);
     if (hak_likely(p != NULL))
         return p;
     return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL);

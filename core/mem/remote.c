@@ -7,6 +7,7 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/quarantine.h"
+#include "mem/sample.h"
 #include "mem/slab.h"
 
 #define BATCHES      8u
@@ -155,6 +156,8 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 void hak_remote_free(void *p, uint32_t entry)
 {
     hak_link_check_seal(p);
+    if (hak_sample_is_on() && hak_sample_freed(p, entry))
+        return;
     hak_heap_t *heap = hak_thread.heap;
     unsigned c = hak_entry_bin(entry) / HAK_BIN_BYTES;
     if (hak_unlikely(heap == NULL)) {

@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "mem/huge.h"
+#include "mem/sample.h"
 #include "mem/scarce.h"
 #include "obs/site_table.h"
 
@@ -74,7 +75,7 @@ void *hak_site_cache_take(unsigned slot, size_t slices)
             continue;
         uintptr_t word = empty_place(&site->places[i]);
         if (slices_in(word) == slices)
-            return wake_block(word);
+            return hak_sample_is_on() ? hak_sample_oversize(wake_block(word)) : wake_block(word);
         release_word(word); /* somebody was quicker, and another block is there now, or none */
     }
     release_all_of(site); /* sizes that do not come back must not keep ranges apart that could be joined */
@@ -106,6 +107,8 @@ bool hak_site_cache_keep(unsigned slot, void *p)
     if (slices > SLICES_MASK ||
         atomic_load_explicit(&kept_bytes, memory_order_relaxed) + bytes > most_bytes())
         return false;
+    if (hak_sample_is_on())
+        hak_sample_oversize_freed(p); /* before another thread can take it */
     atomic_store_explicit(&kept[slot].idle, false, memory_order_relaxed);
     atomic_fetch_add_explicit(&kept_bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&kept_blocks, 1, memory_order_relaxed);

@@ -234,6 +234,28 @@ static void test_a_recording_has_all_calls(void **state)
     assert_int_equal(told("site_calls = "), -1);
 }
 
+// What a place keeps is neither live nor met a second time unseen.
+static void test_a_heap_profile_has_all_calls(void **state)
+{
+    (void)state;
+    NEEDS(has_sites());
+    char path[64], setting[96];
+    unsigned long live = 0, live_bytes = 0, all = 0, all_bytes = 0;
+    snprintf(path, sizeof path, "/tmp/life_sites.%d.heap", (int)getpid());
+    snprintf(setting, sizeof setting, "HAKMEM_HEAP_PROFILE=%s", path);
+    RUN("page", setting, "HAKMEM_HEAP_PROFILE_INTERVAL=1");
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "heap profile: %lu: %lu [%lu: %lu]", &live, &live_bytes, &all, &all_bytes),
+                     4);
+    fclose(file);
+    unlink(path);
+    assert_true(live_bytes < MIB && all >= 1110 && all < 1110 + 100);
+    assert_true(all_bytes >= 1000 * 64 * KIB + 100 * 256 * KIB + 10 * 2 * MIB);
+    // The same calls by the places that sampling knows, as the addresses behind them.
+    assert_int_equal(lines_with(", an estimate, 2097152 bytes on average, 2097152 at most;"), 1);
+}
+
 static void test_children_of_threads(void **state)
 {
     (void)state;
@@ -266,8 +288,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_as_all_others),  cmocka_unit_test(test_three_sites_in_the_page),
         cmocka_unit_test(test_the_page_at_exit),          cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_a_recording_has_all_calls), cmocka_unit_test(test_children_of_threads),
-        cmocka_unit_test(test_handlers_print_the_page),   cmocka_unit_test(test_a_place_in_no_file),
+        cmocka_unit_test(test_a_recording_has_all_calls), cmocka_unit_test(test_a_heap_profile_has_all_calls),
+        cmocka_unit_test(test_children_of_threads),       cmocka_unit_test(test_handlers_print_the_page),
+        cmocka_unit_test(test_a_place_in_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ OF_OPTIONS = {
     "HAKMEM_TRACE": "no recording",
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_SITE_RULES": "sites are always served",
     "HAKMEM_HEAP_PROFILE": "no heap profile",
     "HAKMEM_HEAP_PROFILE_INTERVAL": "one interval",
     "HAKMEM_PROF": "nothing is timed",
@@ -56,6 +57,7 @@ OF_FEATURES = {
     "stats": "no counters",
     "histogram": "no histogram",
     "learner": "no learner",
+    "call_sites": "no call sites",
     "trace": "no trace",
     "record": "no recording",
     "sampling": "no call is sampled",
@@ -68,8 +70,8 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text()
-                   for name in ("options", "policy", "learner", "profile"))
+    names = ("options", "policy", "learner", "profile", "sites")
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in names)
 
 
 def test_every_option_has_a_mutant():

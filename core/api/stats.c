@@ -2,6 +2,7 @@
 /* stats.c: the statistics page, generated from the option and counter tables. */
 #include "api/stats.h"
 
+#include "api/site_page.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "mem/bin.h"
@@ -149,6 +150,8 @@ void hak_stats_write(int fd, bool json)
     write_learner(&page);
     write_times(&page);
     write_front(&page);
+    if (HAK_CALL_SITES)
+        hak_site_page_write(fd, json);
     if (json) {
         hak_text_t end = {.length = 0};
         hak_text_string(&end, "}\n");

@@ -31,6 +31,7 @@ static const need_t need_STATS = {HAK_STATS, "all but minimal, bench_minimal and
 static const need_t need_HISTOGRAM = {HAK_HISTOGRAM, "learning and research"};
 static const need_t need_TRACE = {HAK_TRACE, "research and debug"};
 static const need_t need_RECORD = {HAK_RECORD, "learning and research"};
+static const need_t need_CALL_SITES = {HAK_CALL_SITES, "learning and research"};
 static const need_t need_SAMPLING = {HAK_SAMPLING, "learning and research"};
 static const need_t need_LEARNER = {HAK_LEARNER, "learning"};
 
@@ -152,6 +153,7 @@ static void apply_mode(const policy_mode_t *mode)
     set_by_mode("HAKMEM_STATS", mode->counting);
     set_by_mode("HAKMEM_MEM_TRACE", mode->tracing);
     set_by_mode("HAKMEM_SIZE_HIST", mode->sizing);
+    set_by_mode("HAKMEM_SITE_RULES", mode->sizing);
     set_by_mode("HAKMEM_LEARN", mode->learning);
 }
 

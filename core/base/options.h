@@ -34,6 +34,12 @@ static const hak_options_t hak_options_default = {
 #undef TEXT
 };
 
+enum {
+    HAK_SITES_OFF,
+    HAK_SITES_SERVED,
+    HAK_SITES_COUNTED
+};
+
 extern hak_options_t hak_options_live HAK_HIDDEN;
 
 HAK_INLINE const hak_options_t *hak_options(void)

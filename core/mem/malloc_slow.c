@@ -12,6 +12,7 @@
 #include "mem/remote.h"
 #include "mem/sample.h"
 #include "mem/scarce.h"
+#include "mem/site_cache.h"
 #include "mem/slab.h"
 #include "mem/unknown.h"
 
@@ -23,6 +24,8 @@
 /* What is cached or reserved goes back to the system. False if that was nothing. */
 static bool trim_once(void)
 {
+    if (HAK_CALL_SITES)
+        hak_site_cache_flush();
     hak_heap_trim();
     return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
 }
@@ -206,6 +209,8 @@ bool hak_malloc_trim(void)
 {
     if (HAK_HARDEN)
         hak_quarantine_flush_oversize(false);
+    if (HAK_CALL_SITES)
+        hak_site_cache_flush();
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
     return (bytes + hak_chunk_trim()) != 0;

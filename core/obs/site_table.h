@@ -12,10 +12,11 @@
 
 #include "base/types.h"
 
-#define HAK_SITE_SLOTS  256u  /* a power of two */
-#define HAK_SITE_PROBES 7u    /* slots that are looked at, at most */
-#define HAK_SITE_GATHER 9u    /* calls of a site before it is judged: the tenth is served by its policy */
-#define HAK_SITE_TICK   1024u /* calls of all sites, after which all are judged anew; a power of two */
+#define HAK_SITE_SLOT_BITS 8u
+#define HAK_SITE_SLOTS     (1u << HAK_SITE_SLOT_BITS)
+#define HAK_SITE_PROBES    7u    /* slots that are looked at, at most */
+#define HAK_SITE_GATHER    9u    /* calls of a site before it is judged: the tenth is served by its policy */
+#define HAK_SITE_TICK      1024u /* calls of all sites, after which all are judged anew; a power of two */
 
 #define HAK_SITE_SMALL_MOST  ((size_t)64 << 10) /* bytes on average */
 #define HAK_SITE_LARGE_LEAST ((size_t)1 << 20)
@@ -33,8 +34,9 @@ extern const char *const hak_site_policy_names[HAK_SITE_POLICIES] HAK_HIDDEN;
 /* What is known of a site when it is judged. */
 typedef struct hak_site_facts {
     uint64_t count, total, max; /* calls, bytes, bytes */
-    uint64_t recent;            /* of the calls, those since the last tick but one */
-    uint64_t recent_all;        /* calls of all sites in that time */
+    uint64_t all;               /* calls of all sites so far */
+    uint64_t recent;            /* of `count`, those since the last tick but one */
+    uint64_t recent_all;        /* of `all`, the same */
 } hak_site_facts_t;
 
 /* One slot, as the statistics show it. */
@@ -58,6 +60,12 @@ typedef struct hak_site_totals {
 
 /* The inference itself. No state. */
 hak_site_policy_t hak_site_judge(const hak_site_facts_t *facts);
+
+/* The slot at which the search for a site begins. */
+HAK_INLINE unsigned hak_site_home(const void *site)
+{
+    return (unsigned)((uint64_t)(uintptr_t)site * 0x9e3779b97f4a7c15ull >> (64 - HAK_SITE_SLOT_BITS));
+}
 
 /* The slot of a site, which gets one if there is room; HAK_SITE_SLOTS if there is none. */
 unsigned hak_site_slot(const void *site);

@@ -47,7 +47,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
+.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench sites golden fuzz mutants soak kill-test \
 	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
@@ -154,6 +154,10 @@ bench: configured ## Run the benchmark set and memory over time against glibc an
 study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory (STUDY_ARGS='--help')
 	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
 	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
+
+sites: configured ## Call sites: how often the inference is right, where it is known what they are
+	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	@$(MODULE) report.sites --confusion
 
 golden: configured ## Instructions per call of each pattern, stage by stage
 	@$(ALONE) $(NINJA) --quiet golden

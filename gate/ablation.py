@@ -31,6 +31,7 @@ OFF = {
     "trace": {"HAKMEM_MEM_TRACE": "0"},
     "record": {"HAKMEM_TRACE": ""},
     "learner": {"HAKMEM_LEARN": "0"},
+    "call_sites": {"HAKMEM_SITE_RULES": "0"},
 }
 OVERHEAD = 0.001        # the most that a feature may cost which is compiled in and off
 WITH, WITHOUT, SWITCHED_OFF = "with", "without", "off"

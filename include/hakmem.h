@@ -14,7 +14,8 @@
  * Errors. What allocates returns NULL and sets errno; success leaves errno as it was. Misuse (a block freed twice, a
  * pointer that is none) is undefined here as it is for malloc; docs/reliability.md says what each variant makes of it.
  *
- * Names. Functions are hakmem_, macros HAKMEM_. The library exports nothing else beside the names of libc and of C++. */
+ * Names. Functions are hakmem_, macros HAKMEM_. The library exports nothing else beside the names of libc and of C++. Three macros
+ * have names of their own: HAK_CALLSITE, hak_alloc_cs and hak_free_cs. */
 #ifndef HAKMEM_H
 #define HAKMEM_H
 
@@ -80,7 +81,8 @@ int hakmem_trim(void);
 /* Writes options, memory and counters to a file descriptor: as text for people (`json` 0), whose form may change, or
  * as one JSON object on one line. It allocates nothing, and errors of write are ignored.
  *
- * Each member of the object is an integer; there are no nested ones. A reader must ignore members that it does not know.
+ * Each member of the object is an integer, but for "sites": there is one in the variants learning and research once a call site was
+ * seen, a list of objects (docs/call-sites.md). A reader must ignore members that it does not know.
  *
  *   stable   "HAKMEM_..."  an option as it was read, by its name in the environment, in its own unit (docs/options.md);
  *                          where the variant has options
@@ -96,6 +98,32 @@ int hakmem_trim(void);
  *
  * The values are not of one moment: other threads go on meanwhile. */
 void hakmem_stats_print(int fd, int json);
+
+/* --- call sites (docs/call-sites.md) ---
+ *
+ * malloc and free by a place in the program. In the variants learning and research each place has a row in the statistics, of 256
+ * at most: its calls, bytes, lifetimes, and from its tenth call on a policy, by which it is served. In all other variants these are
+ * hakmem_alloc and hakmem_free and nothing else. Blocks are as all others: free and realloc take them, and hakmem_free_at
+ * takes blocks of malloc. HAKMEM_SITE_RULES=0 turns it off. */
+
+/* A block as hakmem_alloc gives it, for the place `site`: any address that stands for it and stays what it is, such as HAK_CALLSITE(),
+ * one of a static object, or __builtin_return_address(0) in a wrapper. It is never read through. NULL: no place, which is
+ * not watched. */
+HAKMEM_ATTRIBUTES(malloc, alloc_size(1), warn_unused_result)
+void *hakmem_alloc_at(size_t size, const void *site);
+
+/* Ends a block, whose site is told of it. `size` is what was asked for: the variants hardened and debug end the program when it is
+ * not, as for free_sized of C23. NULL does nothing. Keeps errno. */
+void hakmem_free_at(void *block, size_t size);
+
+/* The place where this stands, a `const void *` that is the same each time: the text "file:line", which the tools show. Two on one
+ * line are one place, and so are equal texts that the linker joins. */
+#define HAK_CALLSITE()                 HAKMEM_CALLSITE_(__FILE__, __LINE__)
+#define HAKMEM_CALLSITE_(file, line)   HAKMEM_CALLSITE_2_(file, line)
+#define HAKMEM_CALLSITE_2_(file, line) ((const void *)(file ":" #line))
+
+#define hak_alloc_cs(size)       hakmem_alloc_at((size), HAK_CALLSITE())
+#define hak_free_cs(block, size) hakmem_free_at((block), (size))
 
 #ifdef __cplusplus
 }

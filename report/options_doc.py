@@ -13,10 +13,10 @@ TABLE = ROOT / "core" / "base" / "options.def"
 NAMES = ROOT / "core" / "base" / "names.def"
 PAGE = ROOT / "docs" / "options.md"
 _STRING = r'"((?:[^"\\]|\\.)*)"'
-_OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*{_STRING}\)',
+_OPTION = re.compile(rf'^OPTION\(\w+,\s*{_STRING},\s*(\d+),\s*(\d+),\s*(\d+),\s*{_STRING},\s*(\w+),\s*{_STRING}\)',
                      re.MULTILINE)
-_CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*{_STRING}\)', re.MULTILINE)
-_TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*{_STRING}\)', re.MULTILINE)
+_CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*(\w+),\s*{_STRING}\)', re.MULTILINE)
+_TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*(\w+),\s*{_STRING}\)', re.MULTILINE)
 _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
 
@@ -26,12 +26,13 @@ HEAD = """# Options
 Environment variables that the library reads once, before the first allocation. Variants without the feature
 `options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
 on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. What is tuned rather than
-switched has variables, too, and files: [policy.md](policy.md) lists them. This page is generated from
-[core/base/options.def](../core/base/options.def) by `python3 -m report.options_doc`.
+switched has variables, too, and files: [policy.md](policy.md) lists them. What an option needs is a feature
+([list](../variants/features.toml)). This page is generated from [core/base/options.def](../core/base/options.def) by
+`python3 -m report.options_doc`.
 
-| variable | values | default | meaning |
-| --- | --- | --- | --- |
-| `HAKMEM_MODE` | MODES | the variant's | what runs of what was compiled in |
+| variable | values | default | needs | meaning |
+| --- | --- | --- | --- | --- |
+| `HAKMEM_MODE` | MODES | the variant's | - | what runs of what was compiled in |
 """.replace("MODES", MODES)
 
 
@@ -55,6 +56,7 @@ class Option:
     name: str
     values: str
     default: str
+    needs: str      # a feature, or ANY
     sentence: str
 
 
@@ -62,17 +64,17 @@ def parse(text: str) -> list:
     """All rows of the table, in its order; a row that cannot be read is an error."""
     found = []
     for match in _OPTION.finditer(text):
-        name, low, high, default, unit, sentence = match.groups()
+        name, low, high, default, unit, needs, sentence = match.groups()
         values = f"{low} to {high} {unit}".rstrip()
         if unit == "thousandths":  # in the table; people write parts of 1
             values, default = "0 to 1", f"{int(default) / 1000:g}"
-        found.append(Option(match.start(), name, values, default, sentence))
+        found.append(Option(match.start(), name, values, default, needs, sentence))
     for match in _CHOICE.finditer(text):
-        name, words, default, sentence = match.groups()
+        name, words, default, needs, sentence = match.groups()
         words = words.split("|")
-        found.append(Option(match.start(), name, ", ".join(words), words[int(default)], sentence))
+        found.append(Option(match.start(), name, ", ".join(words), words[int(default)], needs, sentence))
     for match in _TEXT.finditer(text):
-        found.append(Option(match.start(), match.group(1), "a text", "-", match.group(2)))
+        found.append(Option(match.start(), match.group(1), "a text", "-", *match.groups()[1:]))
     if len(found) != len(_ROW.findall(text)):
         raise UserError(f"{TABLE.name} has a row that is no OPTION, CHOICE or TEXT of the documented form")
     return sorted(found, key=lambda option: option.at)
@@ -86,10 +88,15 @@ def parse_names(text: str) -> list:
     return found
 
 
+def feature(option) -> str:
+    """What it needs, by its name in variants/features.toml."""
+    return "-" if option.needs == "ANY" else f"`{option.needs.lower()}`"
+
+
 def page(options, names) -> str:
     """The whole page."""
-    return HEAD + "".join(f"| `{o.name}` | {o.values} | {o.default} | {o.sentence} |\n" for o in options) + OTHERS + \
-        "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
+    rows = "".join(f"| `{o.name}` | {o.values} | {o.default} | {feature(o)} | {o.sentence} |\n" for o in options)
+    return HEAD + rows + OTHERS + "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
 
 
 def main(argv) -> int:

@@ -81,6 +81,14 @@ def count_few_patterns(template: Path):
     template.write_text(text)
 
 
+def odd_place(directory: Path) -> Path:
+    """A place for a clone whose path has an apostrophe and a space, by the name of a link to it."""
+    place = directory / "it's a place" / "clone"
+    place.mkdir(parents=True)
+    (directory / "link").symlink_to(place)
+    return directory / "link"
+
+
 def small_project(place: Path, toolchain="clang", table=WORKLOADS) -> Path:
     """A copy of the sources with the small table, configured."""
     copy_of_sources(place)
@@ -189,12 +197,12 @@ def disturbed(place: Path, points) -> int:
     return reached
 
 
-def compare(undisturbed: Path, killed: Path):
+def compare(one: Path, other: Path):
     """Failure when the two ship different bytes."""
-    sums = [(place / "dist" / "SHA256SUMS").read_text().splitlines() for place in (undisturbed, killed)]
+    sums = [(place / "dist" / "SHA256SUMS").read_text().splitlines() for place in (one, other)]
     if sums[0] != sums[1]:
         differing = sorted({line.split("  ", 1)[1] for line in set(sums[0]) ^ set(sums[1])})
-        raise Failure(f"the run that was killed shipped other bytes: {', '.join(differing)}")
+        raise Failure(f"{other} shipped other bytes: {', '.join(differing)}")
 
 
 def main(argv) -> int:

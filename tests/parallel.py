@@ -18,6 +18,7 @@ import os
 import pickle
 import selectors
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -42,6 +43,11 @@ class Job:
     left: list = field(default_factory=list)    # node ids without a final report yet
     pid: int = 0
 
+    @property
+    def file(self) -> str:
+        """Whose tests these are."""
+        return self.items[0].path.name
+
 
 def jobs_of(items) -> tuple:
     """(jobs that run side by side, longest first; the one that runs after them, or None)."""
@@ -59,10 +65,11 @@ def jobs_of(items) -> tuple:
 
 
 class SideBySide:
-    """The plug-in. `processes` jobs run at a time."""
+    """The plug-in. `processes` jobs run at a time. `cpu` tells afterwards what each file took of the processors."""
 
     def __init__(self, processes: int):
         self.processes = processes
+        self.cpu = Counter()    # file -> seconds, with all processes that its tests waited for
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
@@ -88,7 +95,7 @@ class SideBySide:
                     if not pass_on(session, key.fileobj, key.data):
                         running.unregister(key.fileobj)
                         key.fileobj.close()
-                        finish(session, key.data)
+                        self.cpu[key.data.file] += finish(session, key.data)
 
 
 def start(session, job):
@@ -151,12 +158,13 @@ def pass_on(session, pipe, job) -> bool:
     return True
 
 
-def finish(session, job):
-    """Wait for the process of a job. What it did not come to has failed."""
-    _pid, status = os.waitpid(job.pid, 0)
+def finish(session, job) -> float:
+    """Wait for the process of a job; the processor time that it took. What it did not come to has failed."""
+    _pid, status, usage = os.wait4(job.pid, 0)
     for item in job.items:
         if item.nodeid in job.left:
             told = describe_status(os.waitstatus_to_exitcode(status))
             report = pytest.TestReport(item.nodeid, item.location, {}, "failed",
                                        f"the process of this job ended before its test did: {told}", "call")
             session.config.hook.pytest_runtest_logreport(report=report)
+    return usage.ru_utime + usage.ru_stime

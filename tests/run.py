@@ -32,6 +32,12 @@ class Counter:
         self.failed = 0
         self.skipped = []       # (name, reason) of whole items
         self.skipped_cases = 0  # cases inside of items that passed
+        self.notes = []         # what a file says of the tests that it chose
+
+    def pytest_collection_finish(self, session):
+        """What the chosen tests' files have to say."""
+        found = {item.module.__name__: getattr(item.module, "NOTE", "") for item in session.items}
+        self.notes = [note for note in found.values() if note]
 
     def pytest_runtest_logreport(self, report):
         """Called for each phase of each item."""
@@ -72,6 +78,12 @@ def _reason(report) -> str:
     return text.removeprefix("Skipped: ")
 
 
+def most_expensive(cpu) -> list:
+    """A line: the processor time of all tests, and of the files that took most. Nothing of a run that took little."""
+    named = ", ".join(f"{file} {seconds:.0f}" for file, seconds in cpu.most_common(8))
+    return [f"processor time: {sum(cpu.values()):.0f} s ({named})"] if sum(cpu.values()) >= 10 else []
+
+
 def check_built():
     """Say what to build when there is nothing to test yet."""
     if not libraries():
@@ -99,7 +111,8 @@ def main(argv) -> int:
     """Parse, run pytest with the plug-ins, print the closing line."""
     arguments, chosen = parse(argv)
     counter = Counter()
-    plugins = [counter, SideBySide(arguments.jobs)]
+    side_by_side = SideBySide(arguments.jobs)
+    plugins = [counter, side_by_side]
     cheapest = Cheapest() if arguments.check else None
     if arguments.build:
         plugins.append(Builder(TREES if arguments.check else ()))
@@ -109,8 +122,8 @@ def main(argv) -> int:
                "-qq", "-rN", "--no-header", "-p", "no:cacheprovider",
                "-o", "console_output_style=none"]
     status = pytest.main([*options, *chosen], plugins=[*plugins, *filter(None, [cheapest])])
-    for line in [*(f"skipped {name}: {reason}" for name, reason in counter.skipped),
-                 *(cheapest.left_out() if cheapest else [])]:
+    for line in [*counter.notes, *(f"skipped {name}: {reason}" for name, reason in counter.skipped),
+                 *(cheapest.left_out() if cheapest else []), *most_expensive(side_by_side.cpu)]:
         print(line)
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print(f"no test matches {' '.join(chosen)}", file=sys.stderr)

@@ -43,6 +43,7 @@ SMALL = {
 }
 LAUNCHER = "bench_run"
 REPLAY = "bench_replay"     # tests/test_trace.py
+SITES = "bench_sites"       # tests/test_sites.py: it needs hakmem
 TEXTS = sorted(name for name, generator in inputs.GENERATORS.items() if not generator.directory)
 
 
@@ -62,7 +63,7 @@ def programs(tmp_path_factory):
 
 def test_every_program_is_tested_and_in_the_table():
     names = {path.stem for path in (ROOT / "bench" / "programs").glob("bench_*.c")}
-    assert names == {*SMALL, LAUNCHER, REPLAY}
+    assert names == {*SMALL, LAUNCHER, REPLAY, SITES}
     used = {row.program.removeprefix("{bench}/") for row in benchmarks() if row.program.startswith("{bench}/")}
     used.add("bench_over_time")     # of the shapes and sizes
     assert used == set(SMALL) - {"bench_fastpath", "bench_overhead", "bench_sweep"}   # those are of bench/study.py

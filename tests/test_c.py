@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The C programs of tests/tests.toml: each under every library, the unit programs by themselves."""
+"""The C programs of tests/tests.toml: under the libraries as tests/pairs.py has it, the unit programs by themselves."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from common.proc import describe_status
+from tests import pairs
 from tests.support import ROOT, Preloaded, ctests, label, libraries, program_of
 
 NEEDS = ("matrix", "build/tests/life_early_and_late")
@@ -90,26 +92,28 @@ def _run(row, words, environment) -> Outcome:
     return read_outcome(process.returncode, text, expired)
 
 
-# Load and memory are the business of code that these share with another variant, under which it is tested: `learning`
-# and `research` are `balanced` with more that watches; gcc's builds of `minimal` and `plugin` differ from clang's by
-# the compiler alone.
-SHARED = ("clang-learning/", "clang-research/", "gcc-learning/", "gcc-research/", "gcc-minimal/", "gcc-plugin/")
+# Load and memory are the business of code that these share with `balanced`: they are it, with more that watches.
+SHARING = ("learning", "research")
 LONG = ("stress_", "memory_")
 
 
 def concerns(row, so) -> bool:
     """Whether a program runs under a library: all do, but for the long ones under what shares its code."""
-    return not (row.name.startswith(LONG) and label(so).startswith(SHARED))
+    return not (row.name.startswith(LONG) and pairs.split(label(so))[1] in SHARING)
 
 
-def planned_runs() -> list:
-    """Every (row, library) that is to run; unit programs carry the allocator in themselves and run once."""
+def possible_runs() -> list:
+    """A list for each row: every (row, library). Unit programs carry the allocator in themselves and run once."""
+    return [[(row, None)] if row.kind == "unit" else [(row, so) for so in libraries() if concerns(row, so)]
+            for row in ctests() if row.kind in ("unit", "preload", "linked")]
+
+
+def planned_runs(possible) -> list:
+    """Those that are to run."""
     runs = []
-    for row in ctests():
-        if row.kind == "unit":
-            runs.append((row, None))
-        elif row.kind in ("preload", "linked"):
-            runs.extend((row, so) for so in libraries() if concerns(row, so))
+    for number, all_of_row in enumerate(possible):
+        chosen = pairs.chosen(number, [label(so) for _row, so in all_of_row if so])
+        runs += [(row, so) for row, so in all_of_row if so is None or label(so) in chosen]
     return runs
 
 
@@ -118,8 +122,10 @@ def name_of(row, so) -> str:
     return f"{row.name}-{label(so)}" if so else row.name
 
 
-RUNS = [pytest.param(run, id=name_of(*run), marks=pytest.mark.alone if run[0].alone else ())
-        for run in planned_runs()]
+POSSIBLE = possible_runs()
+PLANNED = planned_runs(POSSIBLE)
+RUNS = [pytest.param(run, id=name_of(*run), marks=pytest.mark.alone if run[0].alone else ()) for run in PLANNED]
+NOTE = pairs.sentence(len(PLANNED), sum(map(len, POSSIBLE)))
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +191,29 @@ def test_rows_name_sources_that_exist():
                ("api", "life", "memory", "stress", "unit", "plugin", "misuse", "fuzz", "explore")
                for path in (ROOT / "tests" / folder).glob("*.c*")}
     assert written - listed == set(), "sources without a row in tests/tests.toml"
+
+
+def test_what_two_of_three_meet(monkeypatch):
+    """Programs, variants and compilers: each two, with half of the runs."""
+    for name in (pairs.ALL, "HAK_SO"):
+        monkeypatch.delenv(name, raising=False)
+    plain = [f"{toolchain}-{variant}/base" for toolchain in ("clang", "gcc")
+             for variant in ("balanced", "bench_minimal", "debug", "plugin")]
+    met = [(number, *pairs.split(name)) for number in range(4) for name in pairs.chosen(number, [*plain, "dist"])]
+    for two in ((0, 1), (0, 2), (1, 2)):
+        found = {tuple(one[place] for place in two) for one in met if one[2] != "dist"}
+        assert found == {tuple(one[place] for place in two) for one in itertools.product(
+            range(4), ("clang", "gcc"), ("balanced", "bench_minimal", "debug", "plugin"))}
+    assert len(met) == 4 * (2 + 3 + 1)      # both of bench_minimal, one of each other variant, and dist
+    assert pairs.chosen(0, ["gcc-debug/base"]) == pairs.chosen(1, ["gcc-debug/base"]) == ["gcc-debug/base"]
+
+
+def test_what_is_named_runs_everything(monkeypatch):
+    names = ["clang-debug/base", "gcc-debug/base"]
+    for setting in (pairs.ALL, "HAK_SO"):
+        with monkeypatch.context() as patch:
+            patch.setenv(setting, "1")
+            assert pairs.chosen(0, names) == names
 
 
 def test_outcome_of_tap():

@@ -105,7 +105,7 @@ def test_what_cannot_be_read(tmp_path, form, text, sentence):
         convert.convert(source, form)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(strategies.lists(strategies.tuples(strategies.sampled_from("abc"), strategies.sampled_from(
     ("malloc", "calloc", "memalign", "realloc", "free", "end")), strategies.integers(1, 6), strategies.integers(1, 6))))
 def test_any_order_of_calls_is_a_trace(steps):

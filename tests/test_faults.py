@@ -125,8 +125,9 @@ def profile(finished, tmp_path):
 
 
 def test_killed_runs_ship_the_same(finished, tmp_path):
-    """A run that is killed in every step, and started again each time, ships what an undisturbed one does."""
-    killed = kill.small_project(tmp_path / "killed")
+    """A run that is killed in every step, and started again each time, ships what an undisturbed one does; both trained
+    for themselves, and the clone that is killed has an odd name."""
+    killed = kill.small_project(kill.odd_place(tmp_path))
     kill.earlier_dist(finished, killed)
     assert kill.disturbed(killed, KILLS) >= len(KILLS) - 1
     kill.compare(finished, killed)

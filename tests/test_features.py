@@ -19,6 +19,12 @@ OF_OPTIONS = {
     "HAKMEM_TRACE": "no recording",
     "HAKMEM_TRACE_MB": "no end of the recording",
     "HAKMEM_STATS_DUMP": "no page at exit",
+    "HAKMEM_SITE_RULES": "sites are always served",
+    "HAKMEM_HEAP_PROFILE": "no heap profile",
+    "HAKMEM_HEAP_PROFILE_INTERVAL": "one interval",
+    "HAKMEM_PROF": "nothing is timed",
+    "HAKMEM_PROF_SAMPLE": "calls are timed at one rate",
+    "HAKMEM_FRONT_STATS": "the front is not counted",
     "HAKMEM_LEARN": "learner without being asked",
     "HAKMEM_LEARN_WINDOW_MS": "windows of one length",
     "HAKMEM_LEARN_MIN_SAMPLES": "windows without samples",
@@ -51,8 +57,10 @@ OF_FEATURES = {
     "stats": "no counters",
     "histogram": "no histogram",
     "learner": "no learner",
+    "call_sites": "no call sites",
     "trace": "no trace",
     "record": "no recording",
+    "sampling": "no call is sampled",
     "link_checks": "links lead anywhere",
     "harden": "canary not compared",
     "tls_bins": "bins in thread-local storage",
@@ -62,7 +70,8 @@ OF_FEATURES = {
 
 def programs_text():
     """The programs that set them."""
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in ("options", "policy", "learner"))
+    names = ("options", "policy", "learner", "profile", "sites")
+    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in names)
 
 
 def test_every_option_has_a_mutant():
@@ -115,9 +124,10 @@ def test_variants_that_lack_a_feature_are_named_right():
     text = (ROOT / "core" / "base" / "options.c").read_text()
     variants = model.load_variants(ROOT)
     macros = {feature.macro: feature.name for feature in model.load_features(ROOT)}
-    rows = re.findall(r'\{"HAKMEM_\w+", (HAK_\w+), "([^"]+)"\}', text)
-    assert len(rows) >= 7
-    for macro, said in rows:
-        having = {name for name, row in variants.items() if row.features[macros[macro]]}
+    rows = re.findall(r'need_t need_(\w+) = \{HAK_(\w+), "([^"]+)"\};', text)
+    assert {row.needs for row in options_doc.parse(options_doc.TABLE.read_text())} - {"ANY"} <= {row[0] for row in rows}
+    for name, macro, said in rows:
+        having = {variant for variant, row in variants.items() if row.features[macros[f"HAK_{macro}"]]}
         words = {word for word in re.findall(r"\w+", said) if word in variants}
+        assert name == macro
         assert having == (set(variants) - words if said.startswith("all but") else words)

@@ -42,6 +42,16 @@ def test_a_lost_block_is_a_warning():
     assert compiled("#define HAKMEM_NO_ATTRIBUTES\n" + lost, "gcc", "c").returncode == 0
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_call_sites_are_constants(language):
+    """The macros are expressions of their types in each language, also in a constant initialiser."""
+    text = ("#include <hakmem.h>\nstatic const void *const here = HAK_CALLSITE();\n"
+            "int use(void);\nint use(void) { void *p = hak_alloc_cs(5 + 3); if (p == here) return 1; "
+            "hak_free_cs(p, 8); p = hakmem_alloc_at(9, HAK_CALLSITE()); hakmem_free_at(p, 9); return 0; }\n")
+    done = compiled(text, "gcc", *LANGUAGES[language])
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_declares_what_is_exported():
     exported = artifact.version_script_globals((ROOT / "core" / "api" / "hakmem.map").read_text())
     assert sorted(DECLARED) == sorted(name for name in exported if name.startswith("hakmem_")) != []

@@ -15,7 +15,7 @@ from plan import policy
 from tests.support import ROOT
 from tests.test_properties import torn
 
-steady = settings(derandomize=True, max_examples=60, deadline=None, database=None)
+steady = settings(max_examples=60)
 
 
 def row(name, lowest, highest, default, axis="stock"):

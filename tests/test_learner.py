@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from common.proc import run
 from plan import model
+from tests.check import SHORT
 from tests.support import ROOT, needs
 
 NEEDS = ("build/clang-learning/base/libhakmem.so",)
@@ -21,7 +22,7 @@ LIBRARY = ROOT / "build" / "clang-learning" / "base" / "libhakmem.so"
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200)
 COUNTS = st.lists(st.integers(0, 2**40), min_size=48, max_size=48)
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=20 if os.environ.get(SHORT) else 60)
 
 
 class P2(ctypes.Structure):

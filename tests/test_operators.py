@@ -30,23 +30,26 @@ IDS = ["none", *(label(so) for so in libraries())]
 
 @pytest.fixture(scope="module", name="place")
 def build_place(tmp_path_factory):
-    """A directory with the objects of all forms, and the archives."""
+    """A directory with the archives, and with what is made in it."""
     place = tmp_path_factory.mktemp("operators")
-    for form in range(FORMS):
-        run(["g++", *FLAGS, f"-DFORM={form}", "-c", CXX / "form.cc", "-o", place / f"form{form}.o"])
-    run(["g++", *FLAGS, "-c", CXX / "replaced.cc", "-o", place / "replaced.o"])
     for tree in TREES:
         (place / tree.name).mkdir()
         ship.ship_archive(objects(tree), place / tree.name)
     return place
 
 
+def made(program, words):
+    """What a compiler makes, once for all libraries."""
+    if not program.exists():
+        run([*words, "-o", program])
+    return program
+
+
 def link(place, forms, name, *words):
     """A program with these forms replaced."""
-    program = place / name
-    if not program.exists():
-        run(["g++", place / "replaced.o", *(place / f"form{form}.o" for form in forms), *words, "-o", program])
-    return program
+    parts = [made(place / "replaced.o", ["g++", *FLAGS, "-c", CXX / "replaced.cc"])]
+    parts += [made(place / f"form{form}.o", ["g++", *FLAGS, f"-DFORM={form}", "-c", CXX / "form.cc"]) for form in forms]
+    return made(place / name, ["g++", *parts, *words])
 
 
 def run_under(so, words, linked=False):
@@ -149,11 +152,11 @@ def has_libcxx() -> bool:
 
 
 @pytest.mark.parametrize("so", ALL, ids=IDS)
-def test_nobody_catches(tmp_path, so):
+def test_nobody_catches(place, so):
     """A program without exceptions ends, and does not go on with NULL."""
-    run(["g++", *FLAGS, "-fno-exceptions", CXX / "uncaught.cc", "-o", tmp_path / "program"])
+    program = made(place / "uncaught", ["g++", *FLAGS, "-fno-exceptions", CXX / "uncaught.cc"])
     with Preloaded(so or libraries()[0]) as preloaded:
-        result = subprocess.run([tmp_path / "program"], env=preloaded.environment() if so else None,
+        result = subprocess.run([program], env=preloaded.environment() if so else None,
                                 capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == -6 and "bad_alloc" in result.stderr
     assert "went on" not in result.stdout
@@ -162,9 +165,9 @@ def test_nobody_catches(tmp_path, so):
 @pytest.mark.parametrize("so", libraries(), ids=IDS[1:])
 def test_a_c_program_that_calls_new(tmp_path, so):
     """No C++ runtime anywhere, not even one to load: one line and an end, never NULL."""
-    run(["gcc", "-O1", CXX / "no_runtime.c", "-L" + str(so.parent), "-lhakmem", "-o", tmp_path / "program"])
+    program = made(tmp_path / "program", ["gcc", "-O1", CXX / "no_runtime.c", f"-L{so.parent}", "-lhakmem"])
     with Preloaded(so) as preloaded:
-        result = subprocess.run([tmp_path / "program"], env=preloaded.linked_environment(), capture_output=True,
+        result = subprocess.run([program], env=preloaded.linked_environment(), capture_output=True,
                                 text=True, timeout=60, check=False)
     assert result.returncode == -6 and "bad_alloc" in result.stderr
 
@@ -217,9 +220,10 @@ EXCHANGING = {
 
 @pytest.mark.parametrize("so", ALL, ids=IDS)
 @pytest.mark.parametrize("kind", EXCHANGING)
-def test_blocks_of_several_runtimes(tmp_path, kind, so):
+def test_blocks_of_several_runtimes(place, kind, so):
     """A block of one C++ runtime may be freed by another one: to libstdc++ new and delete are malloc and free."""
-    program, plugin, mode = EXCHANGING[kind]
-    run(["g++", *FLAGS, "-shared", "-fPIC", CXX / "exchange.cc", *plugin, "-o", tmp_path / "plugin.so"])
-    run(["g++", *FLAGS, "-DPROGRAM", CXX / "exchange.cc", *program, "-o", tmp_path / "program"])
-    run_under(so, [tmp_path / "program", tmp_path / "plugin.so", str(mode)])
+    own, plugin, mode = EXCHANGING[kind]
+    number = list(EXCHANGING).index(kind)
+    exchange = made(place / f"exchange{number}.so", ["g++", *FLAGS, "-shared", "-fPIC", CXX / "exchange.cc", *plugin])
+    program = made(place / f"exchange{number}", ["g++", *FLAGS, "-DPROGRAM", CXX / "exchange.cc", *own])
+    run_under(so, [program, exchange, str(mode)])

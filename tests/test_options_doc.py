@@ -12,9 +12,11 @@ def test_page_is_up_to_date():
 
 
 def test_rows():
-    rows = options_doc.parse('OPTION(a, "A", 0, 7, 5, "ms", "one")\nCHOICE(b, "B", "off|on", 1, "two")\n')
-    assert [(r.name, r.values, r.default, r.sentence) for r in rows] == \
-        [("A", "0 to 7 ms", "5", "one"), ("B", "off, on", "on", "two")]
+    rows = options_doc.parse('OPTION(a, "A", 0, 7, 5, "ms", ANY, "one")\n'
+                             'CHOICE(b, "B", "off|on", 1, LEARNER, "two")\nTEXT(c, "C", RECORD, "three")\n')
+    assert [(r.name, r.values, r.default, r.needs, r.sentence) for r in rows] == \
+        [("A", "0 to 7 ms", "5", "ANY", "one"), ("B", "off, on", "on", "LEARNER", "two"),
+         ("C", "a text", "-", "RECORD", "three")]
 
 
 def test_a_row_that_cannot_be_read_is_an_error():

@@ -215,3 +215,23 @@ def test_differences_are_named(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "SHA256SUMS").write_text(sums)
     assert verify_repro.differences(tmp_path / "a", tmp_path / "b") == ["y", "z"]
+
+
+@pytest.mark.parametrize("other, status", [("1", 0), ("2", 1)])
+def test_clones_that_train_for_themselves_are_compared(monkeypatch, capsys, other, status):
+    """`make verify-repro CLONES=1`, without the pipelines: two places of other names, and the file that differs."""
+    made = []
+
+    def build(place, arguments):
+        made.append(place.name)
+        dist = place / arguments.toolchain
+        dist.mkdir(parents=True)
+        (dist / "libhakmem.so").write_text("same")
+        (dist / "SHA256SUMS").write_text(f"0  libhakmem.so\n{other if made[1:] else 1}  hakmem.h\n")
+        return dist
+
+    monkeypatch.setattr(verify_repro, "build_anew", build)
+    assert verify_repro.guard(verify_repro.main, ["--clones", "--toolchain", "gcc"]) == status
+    said = capsys.readouterr()
+    assert len(set(made)) == 2
+    assert "differ in hakmem.h" in said.err if status else "each trained for itself" in said.out

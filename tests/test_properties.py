@@ -5,6 +5,7 @@ with a sentence. The examples are always the same ones."""
 import gzip
 import io
 import json
+import os
 import struct
 import tarfile
 import tomllib
@@ -23,12 +24,14 @@ from measure import callgrind, counting, elf, flow, golden, wall
 from layout import artifact, bolt, fdata
 from gate import gate, select
 from bench import bench
+from tests.check import SHORT
 from tests.mutants import drive
 from tests.support import ROOT
 from tests.test_layout import CALLGRIND
 from tests.test_pgo import DUMP, SHOWN, answer, record
 
-steady = settings(derandomize=True, max_examples=60, deadline=None, database=None,
+EXAMPLES = 12 if os.environ.get(SHORT) else 60
+steady = settings(max_examples=EXAMPLES,
                   suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 KEYS = st.sampled_from(("name", "sentence", "schema", "features", "weight", "", "x y", "ä"))
@@ -116,9 +119,9 @@ def accepts(function, *arguments, errors=(UserError, Failure)):
 # tables
 
 def plan_with(root) -> str:
-    """The graph of the variants and tests of a directory, with the project's own workloads."""
+    """The graph of the tests and of two variants of a directory, with the project's own workloads."""
     variants = model.load_variants(root)
-    configs = tuple(Config(toolchain, name) for toolchain in model.TOOLCHAINS for name in variants)
+    configs = tuple(Config(toolchain, name) for toolchain, name in zip(model.TOOLCHAINS, variants))
     project = Project(variants, ("core/a.c",), workloads.load_table(ROOT), workloads.load_inputs(ROOT),
                       ("bench_run.c",), model.load_tests(root, variants), configs)
     return flag_lines(project) + ninja.render("@edges@", {}, plan.plan(project))

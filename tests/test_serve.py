@@ -18,7 +18,7 @@ from plan import own
 from pgo import train
 from bench import own as own_table
 from tests.programs import wait_until
-from tests.test_own import SOURCE, configure, numbers, shop, so_of  # noqa: F401
+from tests.test_own import SOURCE, configure, numbers, open_shop, so_of
 from tests.test_faults import proc_state, tool
 
 SERVERS = sorted(path.stem for path in (ROOT / "bench" / "servers").glob("*.toml"))
@@ -38,6 +38,12 @@ if 'child' in sys.argv and os.fork() == 0:
 address = '0.0.0.0' if 'open' in sys.argv else '127.0.0.1'
 http.server.HTTPServer((address, int(sys.argv[1])), Answer).serve_forever()
 """
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """What trains and measures, by clang."""
+    return open_shop(tmp_path_factory.mktemp("serve") / "clone", ("clang",))
 
 
 def described(tmp_path, **more):
@@ -74,7 +80,7 @@ def shortened(place, name) -> str:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_shipped_servers(shop, name):  # noqa: F811
+def test_shipped_servers(shop, name):
     """Trained, with all processes counted, and measured under the held-out load."""
     assert configure(shop, "--train", shortened(shop, name)).returncode == 0
     done = tool(shop, "pgo.train", "--workload", "user1", "--so", so_of("clang"), "--toolchain", "clang", "-o",
@@ -89,7 +95,7 @@ def test_shipped_servers(shop, name):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_shipped_servers_tell(shop, name):  # noqa: F811
+def test_shipped_servers_tell(shop, name):
     """Requests, CPU time, latencies and memory of a plain run, of both loads."""
     path = shortened(shop, name)
     for role in ("train", "holdout"):

@@ -391,7 +391,7 @@ def sample(program, tmp_path_factory):
     return path.read_bytes()[:4000], child[:4000]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(which=strategies.integers(0, 1), changes=strategies.lists(
     strategies.tuples(strategies.integers(0, 3999), strategies.integers(0, 255)), max_size=8),
     length=strategies.integers(0, 4000), cut=strategies.booleans())

@@ -9,6 +9,8 @@
 #include "mem/extent.h"
 #include "mem/heap.h"
 #include "mem/learner.h"
+#include "mem/sample.h"
+#include "obs/profile_file.h"
 #include "obs/record.h"
 #include "obs/trace.h"
 #include "os/os.h"
@@ -28,6 +30,7 @@ static bool repair_in_child(bool first, bool forker)
         hak_extent_after_fork();
         hak_heaps_find_lost();
         hak_record_after_fork();
+        hak_sample_after_fork();
         if (HAK_LEARNER)
             hak_learner_after_fork();
     }
@@ -40,17 +43,22 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
-static void write_policy(int signal)
+static void write_files(int signal)
 {
     (void)signal;
     hak_policy_file_write();
+    if (HAK_SAMPLING)
+        hak_profile_file_write();
 }
 
 /* The handler stays only as long as the program has none of its own. */
-static void promise_policy(const char *path)
+static void promise_files(void)
 {
-    hak_policy_file_set_output(path);
-    hak_os_on_signal(SIGUSR1, write_policy);
+    const hak_options_t *options = hak_options();
+    if (options->policy_out != NULL)
+        hak_policy_file_set_output(options->policy_out);
+    if (options->policy_out != NULL || (HAK_SAMPLING && options->heap_profile != NULL))
+        hak_os_on_signal(SIGUSR1, write_files);
 }
 
 #if HAK_OVERRIDE
@@ -99,8 +107,8 @@ __attribute__((constructor)) static void library_loaded(int argc, char **argv, c
         hak_on_fatal = hak_trace_write;
         hak_os_on_signal(SIGUSR2, dump_trace);
     }
-    if (HAK_OPTIONS && hak_options()->policy_out != NULL)
-        promise_policy(hak_options()->policy_out);
+    if (HAK_OPTIONS)
+        promise_files();
 }
 
 __attribute__((destructor)) static void library_unloaded(void)
@@ -111,5 +119,9 @@ __attribute__((destructor)) static void library_unloaded(void)
         hak_stats_write_options(STDERR_FILENO);
     if (HAK_OPTIONS)
         hak_policy_file_write();
+    if (HAK_SAMPLING)
+        hak_profile_file_write();
+    if (HAK_SAMPLING && !hak_options()->stats_dump)
+        hak_stats_write_sampled(STDERR_FILENO);
     hak_record_finish();
 }

@@ -2,12 +2,15 @@
 /* stats.c: the statistics page, generated from the option and counter tables. */
 #include "api/stats.h"
 
+#include "api/site_page.h"
 #include "base/message.h"
 #include "base/options.h"
+#include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
 #include "mem/learner.h"
+#include "mem/sample.h"
 
 /* A page under construction: lines go out one by one. */
 typedef struct page {
@@ -89,6 +92,38 @@ static void write_histogram(page_t *page)
     }
 }
 
+/* What was timed: the average, and how often. */
+static void write_times(page_t *page)
+{
+    for (unsigned of = 0; HAK_SAMPLING && hak_times_on && of < HAK_TIMES; of++) {
+        hak_text_t name = {.length = 0};
+        hak_text_format(&name, "%s_timed", hak_time_names[of]);
+        name.bytes[name.length] = 0;
+        line(page, hak_time_names[of], hak_time_average(of), "ns", hak_time_sentences[of]);
+        line(page, name.bytes, hak_time_count(of), "", "so often");
+    }
+}
+
+static void write_front(page_t *page)
+{
+    if (!HAK_SAMPLING || !hak_options()->front_stats)
+        return;
+    uint64_t met, missed;
+    hak_bins_book();
+    hak_sample_front(&met, &missed);
+    uint64_t calls = met + missed;
+    line(page, "front_met", met, "", "calls up to 256 KiB that a bin met");
+    line(page, "front_missed", missed, "", "those that found it empty");
+    line(page, "front_rate", calls != 0 ? met * 1000 / calls : 0, "thousandths", "of them that a bin met");
+}
+
+void hak_stats_write_sampled(int fd)
+{
+    page_t page = {.fd = fd};
+    write_times(&page);
+    write_front(&page);
+}
+
 static void write_title(int fd)
 {
     hak_text_t title = {.length = 0};
@@ -113,6 +148,10 @@ void hak_stats_write(int fd, bool json)
     write_counters(&page);
     write_histogram(&page);
     write_learner(&page);
+    write_times(&page);
+    write_front(&page);
+    if (HAK_CALL_SITES)
+        hak_site_page_write(fd, json);
     if (json) {
         hak_text_t end = {.length = 0};
         hak_text_string(&end, "}\n");

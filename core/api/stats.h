@@ -9,5 +9,7 @@
 void hak_stats_write(int fd, bool json);
 /* The options alone, as text. */
 void hak_stats_write_options(int fd);
+/* What was timed and counted of calls (HAKMEM_PROF, HAKMEM_FRONT_STATS), as text; nothing without these. */
+void hak_stats_write_sampled(int fd);
 
 #endif

@@ -9,8 +9,8 @@
 
 #if !defined(HAK_PURGE) || !defined(HAK_BIGCACHE) || !defined(HAK_REMOTE_BATCH) || !defined(HAK_OPTIONS) ||  \
     !defined(HAK_STATS) || !defined(HAK_HISTOGRAM) || !defined(HAK_TRACE) || !defined(HAK_HARDEN) ||         \
-    !defined(HAK_RECORD) || !defined(HAK_LEARNER) || !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) ||    \
-    !defined(HAK_TLS_BINS)
+    !defined(HAK_RECORD) || !defined(HAK_CALL_SITES) || !defined(HAK_LEARNER) || !defined(HAK_SAMPLING) ||   \
+    !defined(HAK_LINK_CHECKS) || !defined(HAK_CHECKS) || !defined(HAK_TLS_BINS)
 #error                                                                                                       \
     "a feature macro is missing: build through configure.py, which passes every row of variants/features.toml"
 #endif
@@ -24,6 +24,14 @@
 #if HAK_RECORD && (!HAK_HISTOGRAM || !HAK_OPTIONS || HAK_HARDEN)
 #error                                                                                                       \
     "HAK_RECORD shares its test with the histogram: record = true needs histogram, options, and harden = false"
+#endif
+#if HAK_CALL_SITES && !(HAK_STATS && HAK_OPTIONS && !HAK_HARDEN)
+#error                                                                                                       \
+    "HAK_CALL_SITES prints through the statistics and keeps blocks unchecked: call_sites = true needs stats, options, and harden = false"
+#endif
+#if HAK_SAMPLING && !(HAK_STATS && HAK_OPTIONS && !HAK_HARDEN)
+#error                                                                                                       \
+    "HAK_SAMPLING is asked for by options and counts what bins hold: sampling = true needs stats, options, and harden = false"
 #endif
 #if HAK_CHECKS && !HAK_HARDEN
 #error                                                                                                       \

@@ -9,14 +9,31 @@
 #include <string.h>
 
 hak_options_t hak_options_live = {
-#define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
-#define CHOICE(field, name, words, value, sentence)           .field = (value),
-#define TEXT(field, name, sentence)                           .field = NULL,
+#define OPTION(field, name, low, high, value, unit, needs, sentence) .field = (value),
+#define CHOICE(field, name, words, value, needs, sentence)           .field = (value),
+#define TEXT(field, name, needs, sentence)                           .field = NULL,
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
 #undef TEXT
 };
+
+/* What an option can need, and which variants have it. */
+typedef struct need {
+    bool compiled_in;
+    const char *variants;
+} need_t;
+
+static const need_t need_ANY = {true, "all"};
+static const need_t need_PURGE = {HAK_PURGE, "all but minimal"};
+static const need_t need_BIGCACHE = {HAK_BIGCACHE, "all but minimal"};
+static const need_t need_STATS = {HAK_STATS, "all but minimal, bench_minimal and plugin"};
+static const need_t need_HISTOGRAM = {HAK_HISTOGRAM, "learning and research"};
+static const need_t need_TRACE = {HAK_TRACE, "research and debug"};
+static const need_t need_RECORD = {HAK_RECORD, "learning and research"};
+static const need_t need_CALL_SITES = {HAK_CALL_SITES, "learning and research"};
+static const need_t need_SAMPLING = {HAK_SAMPLING, "learning and research"};
+static const need_t need_LEARNER = {HAK_LEARNER, "learning"};
 
 /* A row of either table. */
 typedef struct option {
@@ -24,17 +41,19 @@ typedef struct option {
     const char *words; /* of a choice, joined by '|'; NULL for a number */
     const char *unit;  /* NULL: a text */
     const char *sentence;
+    const need_t *needs;
     size_t field; /* offset in hak_options_t */
     uint32_t low, high;
     bool run; /* can be set here */
 } option_t;
 
 static const option_t switches[] = {
-#define OPTION(field, name, low, high, value, unit, sentence)                                                \
-    {name, NULL, unit, sentence, offsetof(hak_options_t, field), low, high, true},
-#define CHOICE(field, name, words, value, sentence)                                                          \
-    {name, words, "", sentence, offsetof(hak_options_t, field), 0, 0, true},
-#define TEXT(field, name, sentence) {name, NULL, NULL, sentence, offsetof(hak_options_t, field), 0, 0, true},
+#define OPTION(field, name, low, high, value, unit, needs, sentence)                                         \
+    {name, NULL, unit, sentence, &need_##needs, offsetof(hak_options_t, field), low, high, true},
+#define CHOICE(field, name, words, value, needs, sentence)                                                   \
+    {name, words, "", sentence, &need_##needs, offsetof(hak_options_t, field), 0, 0, true},
+#define TEXT(field, name, needs, sentence)                                                                   \
+    {name, NULL, NULL, sentence, &need_##needs, offsetof(hak_options_t, field), 0, 0, true},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -47,6 +66,16 @@ static const option_t switches[] = {
 static hak_policy_t first;
 static hak_origin_t origins[OPTIONS];
 
+static const need_t *need_of_policy(size_t index)
+{
+    switch (index) {
+    case HAK_POLICY_purge_delay_ms:
+    case HAK_POLICY_retain_mb: return &need_PURGE;
+    case HAK_POLICY_bigcache_mb: return &need_BIGCACHE;
+    default: return &need_ANY;
+    }
+}
+
 /* The environment's name of a row of the policy: its own in capitals. */
 static option_t policy_option(size_t index)
 {
@@ -55,6 +84,7 @@ static option_t policy_option(size_t index)
                        .words = strchr(row->unit, '|') != NULL ? row->unit : NULL,
                        .unit = row->unit,
                        .sentence = row->sentence,
+                       .needs = need_of_policy(index),
                        .low = row->low,
                        .high = row->high,
                        .run = row->run};
@@ -88,48 +118,6 @@ static const policy_mode_t modes[] = {
 #define MODES (sizeof modes / sizeof modes[0])
 
 static const char *mode_name = HAK_DEFAULT_MODE;
-
-/* Options that need a feature, and which variants have it. */
-typedef struct need {
-    const char *option;
-    bool compiled_in;
-    const char *variants;
-} need_t;
-
-static const need_t option_needs[] = {
-    {"HAKMEM_PURGE_DELAY_MS", HAK_PURGE, "all but minimal"},
-    {"HAKMEM_RETAIN_MB", HAK_PURGE, "all but minimal"},
-    {"HAKMEM_BIGCACHE_MB", HAK_BIGCACHE, "all but minimal"},
-    {"HAKMEM_STATS", HAK_STATS, "all but minimal, bench_minimal and plugin"},
-    {"HAKMEM_STATS_DUMP", HAK_STATS, "all but minimal, bench_minimal and plugin"},
-    {"HAKMEM_SIZE_HIST", HAK_HISTOGRAM, "learning and research"},
-    {"HAKMEM_MEM_TRACE", HAK_TRACE, "research and debug"},
-    {"HAKMEM_LEARN", HAK_LEARNER, "learning"},
-    {"HAKMEM_LEARN_WINDOW_MS", HAK_LEARNER, "learning"},
-    {"HAKMEM_LEARN_MIN_SAMPLES", HAK_LEARNER, "learning"},
-    {"HAKMEM_TARGET_HIT_MID", HAK_LEARNER, "learning"},
-    {"HAKMEM_TARGET_HIT_LARGE", HAK_LEARNER, "learning"},
-    {"HAKMEM_CAP_STEP_MID", HAK_LEARNER, "learning"},
-    {"HAKMEM_CAP_STEP_LARGE", HAK_LEARNER, "learning"},
-    {"HAKMEM_BUDGET_MID", HAK_LEARNER, "learning"},
-    {"HAKMEM_BUDGET_LARGE", HAK_LEARNER, "learning"},
-    {"HAKMEM_ACE_ENABLED", HAK_LEARNER, "learning"},
-    {"HAKMEM_DISABLE_ELO", HAK_LEARNER, "learning"},
-    {"HAKMEM_EVO_POLICY", HAK_LEARNER, "learning"},
-    {"HAKMEM_EVO_SAMPLE", HAK_LEARNER, "learning"},
-    {"HAKMEM_FREEZE_SEC", HAK_LEARNER, "learning"},
-    {"HAKMEM_CANARY_FRAC", HAK_LEARNER, "learning"},
-    {"HAKMEM_TRACE", HAK_RECORD, "learning and research"},
-    {"HAKMEM_TRACE_MB", HAK_RECORD, "learning and research"},
-};
-
-static const need_t *missing_need(const char *option)
-{
-    for (size_t i = 0; i < sizeof option_needs / sizeof option_needs[0]; i++)
-        if (!option_needs[i].compiled_in && strcmp(option_needs[i].option, option) == 0)
-            return &option_needs[i];
-    return NULL;
-}
 
 static uint32_t *value_of(size_t index)
 {
@@ -165,6 +153,7 @@ static void apply_mode(const policy_mode_t *mode)
     set_by_mode("HAKMEM_STATS", mode->counting);
     set_by_mode("HAKMEM_MEM_TRACE", mode->tracing);
     set_by_mode("HAKMEM_SIZE_HIST", mode->sizing);
+    set_by_mode("HAKMEM_SITE_RULES", mode->sizing);
     set_by_mode("HAKMEM_LEARN", mode->learning);
 }
 
@@ -250,20 +239,19 @@ static bool parse_choice(const char *text, const char *words, uint32_t *choice)
 }
 
 /* An option that this variant has no feature for. */
-static void warn_of_need(const char *name, const char *text)
+static void warn_of_need(const option_t *option, const char *text)
 {
-    const need_t *need = missing_need(name);
-    if (need != NULL)
+    if (!option->needs->compiled_in)
         hak_warn("%s=%s changes nothing: this library is the variant %s; the variants that can do it: %s",
-                 name, text, HAK_VARIANT, need->variants);
+                 option->name, text, HAK_VARIANT, option->needs->variants);
 }
 
 /* A text is taken as it is; none is as if it were not there. */
-static void read_text(size_t index, const char *name, const char *text)
+static void read_text(size_t index, const option_t *option, const char *text)
 {
     if (*text == 0)
         return;
-    warn_of_need(name, text);
+    warn_of_need(option, text);
     *text_of(index) = text;
     origins[index] = HAK_FROM_ENVIRONMENT;
 }
@@ -274,7 +262,7 @@ static void read_option(size_t index, const option_t *option, const char *text)
     if (text == NULL)
         return;
     if (option->unit == NULL) {
-        read_text(index, option->name, text);
+        read_text(index, option, text);
     } else if (!option->run) {
         hak_warn("%s=%s: compiled in, configure.py --policy=FILE sets it; using %u", option->name, text,
                  (uint64_t)*value_of(index));
@@ -287,7 +275,7 @@ static void read_option(size_t index, const option_t *option, const char *text)
                  is_part(option) ? " thousandths" : "");
     } else {
         if (value != 0)
-            warn_of_need(option->name, text);
+            warn_of_need(option, text);
         *value_of(index) = value;
         origins[index] = HAK_FROM_ENVIRONMENT;
     }
@@ -335,7 +323,7 @@ hak_option_view_t hak_options_view(size_t index)
                               .value = tuned     ? *hak_policy_value(&policy, index)
                                        : is_text ? *text_of(index) != NULL
                                                  : *value_of(index),
-                              .compiled_in = missing_need(option.name) == NULL,
+                              .compiled_in = option.needs->compiled_in,
                               .origin = tuned ? hak_policy_origin(index) : origins[index]};
     memcpy(view.name, option.name, sizeof view.name);
     return view;

@@ -9,9 +9,9 @@
 #include "base/policy.h"
 
 typedef struct hak_options {
-#define OPTION(field, name, low, high, value, unit, sentence) uint32_t field;
-#define CHOICE(field, name, words, value, sentence)           uint32_t field;
-#define TEXT(field, name, sentence)                           const char *field;
+#define OPTION(field, name, low, high, value, unit, needs, sentence) uint32_t field;
+#define CHOICE(field, name, words, value, needs, sentence)           uint32_t field;
+#define TEXT(field, name, needs, sentence)                           const char *field;
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -25,13 +25,19 @@ enum {
 };
 
 static const hak_options_t hak_options_default = {
-#define OPTION(field, name, low, high, value, unit, sentence) .field = (value),
-#define CHOICE(field, name, words, value, sentence)           .field = (value),
-#define TEXT(field, name, sentence)                           .field = NULL,
+#define OPTION(field, name, low, high, value, unit, needs, sentence) .field = (value),
+#define CHOICE(field, name, words, value, needs, sentence)           .field = (value),
+#define TEXT(field, name, needs, sentence)                           .field = NULL,
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
 #undef TEXT
+};
+
+enum {
+    HAK_SITES_OFF,
+    HAK_SITES_SERVED,
+    HAK_SITES_COUNTED
 };
 
 extern hak_options_t hak_options_live HAK_HIDDEN;

@@ -5,6 +5,7 @@
 #include "base/policy.h"
 #include "mem/learner.h"
 #include "mem/remote.h"
+#include "mem/sample.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
 
@@ -67,6 +68,12 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
     return block;
 }
 
+/* frees_left of a bin that is empty. */
+HAK_INLINE uint32_t frees_of_empty(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
+{
+    return hak_sample_is_on() ? hak_sample_frees(heap, c, 0, bin->cap) : bin->cap;
+}
+
 /* The caps are a division each, of 128: a third of what a thread's start and end cost. So the heap remembers them for its next
  * thread. */
 static void learn_first_caps(hak_heap_t *heap)
@@ -86,7 +93,8 @@ void hak_bins_reset(hak_thread_t *thread)
     hak_heap_t *heap = thread->heap;
     learn_first_caps(heap);
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
-        thread->bins[c].frees_left = thread->bins[c].cap = heap->first_caps[c];
+        thread->bins[c].cap = heap->first_caps[c];
+        thread->bins[c].frees_left = frees_of_empty(heap, &thread->bins[c], c);
         heap->class[c].grown = false;
     }
 }
@@ -159,11 +167,60 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
         put_back(heap, rest);
 }
 
+/* --- while calls are sampled (obs/countdown.h) ---------------------------------------------------------------------- */
+
+/* Cuts a list behind its first `most` blocks; *length becomes what is left of it. Returns the rest. */
+static void *cut_list(void *list, uint32_t most, uint32_t *length)
+{
+    void *last = NULL;
+    for (*length = 0; list != NULL && *length < most; list = hak_link_next(list), ++*length)
+        last = list;
+    if (list != NULL && last != NULL)
+        hak_link_set(last, NULL);
+    return list;
+}
+
+/* The bin has this list, but no more than `most` of it, and than calls are left before one is sampled. The rest is laid aside. */
+static void begin_counted(hak_heap_t *heap, unsigned c, void *list, uint32_t most)
+{
+    hak_bin_t *bin = &hak_thread.bins[c];
+    uint32_t length;
+    void *rest = cut_list(list, (uint32_t)hak_min(most, hak_sample_left(heap, c)), &length);
+    bin->head = length != 0 ? list : NULL;
+    bin->frees_left = hak_sample_frees(heap, c, length, bin->cap);
+    if (rest != NULL && c <= HAK_MID_CLASSES)
+        rest = set_aside(heap, c, rest);
+    if (rest != NULL)
+        flush_previous(heap, c, rest);
+}
+
+/* Calls that the bin has met are counted. */
+static void book(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
+{
+    uint32_t length;
+    cut_list(bin->head, UINT32_MAX, &length);
+    hak_sample_book(heap, c, length, bin->frees_left);
+}
+
+/* Half of what is left may stay in the bin as blocks, so that as many frees fit, too, before this is done again. */
+static HAK_COLD void full_counted(hak_heap_t *heap, hak_bin_t *bin, unsigned c)
+{
+    book(heap, bin, c);
+    begin_counted(heap, c, bin->head, (uint32_t)hak_min(bin->cap / 2, hak_sample_left(heap, c) / 2));
+    hak_tick(heap);
+}
+
+/* --- full --------------------------------------------------------------------------------------------------------- */
+
 void hak_bin_full(size_t offset)
 {
     hak_heap_t *heap = hak_thread.heap;
     hak_bin_t *bin = (hak_bin_t *)(void *)((char *)hak_thread.bins + offset);
     size_t c = offset / HAK_BIN_BYTES;
+    if (hak_sample_is_on()) {
+        full_counted(heap, bin, (unsigned)c);
+        return;
+    }
     if (c > HAK_MID_CLASSES) {
         bin_full_of_runs(heap, bin);
         return;
@@ -225,6 +282,8 @@ static void flush_quarantine(hak_bin_t *bin, unsigned c)
 static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
 {
     flush_quarantine(bin, c);
+    if (hak_sample_is_on())
+        book(heap, bin, c);
     if (bin->head != NULL)
         hak_slab_put_list(heap, bin->head);
     if (has_previous(heap, c))
@@ -232,7 +291,7 @@ static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(hea
     if (heap->class[c].remote != NULL)
         hak_remote_send(heap, c);
     bin->head = NULL;
-    bin->frees_left = bin->cap;
+    bin->frees_left = frees_of_empty(heap, bin, c);
 }
 
 /* Changes with each malloc and free, but for one in 65,536. */
@@ -328,8 +387,65 @@ static HAK_NOINLINE void *refill_any(unsigned c, bool exact)
     return refill(c, exact, NULL);
 }
 
+/* Of what malloc finds when its bin is empty: what is laid aside, what others sent, what is in the slabs. */
+static void *list_for(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool *zero)
+{
+    if (bin->head != NULL) /* when the heap was attached, somebody else took a block of the class */
+        return bin->head;
+    void *list = take_previous(heap, c);
+    hak_count_add(&heap->counters, list != NULL ? HAK_COUNTER_stash_refills : HAK_COUNTER_refills, 1);
+    if (list != NULL)
+        return heap->class[c].grown ? list : grow_bin(heap, c, list);
+    if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
+        hak_remote_drain(heap);
+    if (bin->head == NULL)
+        fill_from_slabs(heap, bin, c, true, zero);
+    return bin->head;
+}
+
+/* Nothing is borrowed from the next class: its bin would not know of it. */
+static void *refill_counted(unsigned c, bool *zero)
+{
+    hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
+    void *block = heap == NULL ? hak_sample_stray(c) : NULL;
+    if (heap == NULL)
+        return block != NULL ? block : take_by_borrowing(c);
+    hak_bin_t *bin = &hak_thread.bins[c];
+    book(heap, bin, c);
+    bool timed;
+    block = hak_sample_call(heap, c, &timed);
+    begin_counted(heap, c, bin->head, UINT32_MAX);
+    if (block != NULL)
+        return block;
+    uint64_t since_ns = hak_time_begin();
+    block = list_for(heap, bin, c, zero);
+    hak_time_end(HAK_TIME_refill, since_ns);
+    if (block == NULL)
+        return NULL;
+    heap->class[c].ran_out = true;
+    if (timed && hak_sample_left(heap, c) != 0) {
+        begin_counted(heap, c, block, UINT32_MAX);
+        return hak_sample_timed(heap, c);
+    }
+    begin_counted(heap, c, hak_link_next(block), UINT32_MAX);
+    hak_link_unseal(block);
+    return block;
+}
+
+static HAK_COLD void *refill_sampling(unsigned c, bool *zero)
+{
+    if (!hak_learner_is_watching())
+        return refill_counted(c, zero);
+    uint64_t since_ns = hak_learner_refill_begins(hak_thread.heap, c);
+    void *block = refill_counted(c, zero);
+    hak_learner_refill_ended(since_ns);
+    return block;
+}
+
 void *hak_bin_refill(unsigned c, bool exact)
 {
+    if (hak_sample_is_on())
+        return refill_sampling(c, NULL);
     hak_heap_t *heap = hak_thread.heap;
     void *list = heap != NULL ? take_previous(heap, c) : NULL;
     if (list == NULL)
@@ -341,6 +457,8 @@ void *hak_bin_refill(unsigned c, bool exact)
 
 void *hak_bin_refill_zero(unsigned c, bool *zero)
 {
+    if (hak_sample_is_on())
+        return refill_sampling(c, zero);
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL || !has_previous(heap, c)) {
         if (hak_learner_is_watching())
@@ -348,6 +466,12 @@ void *hak_bin_refill_zero(unsigned c, bool *zero)
         return refill(c, false, zero);
     }
     return hak_bin_refill(c, false);
+}
+
+void hak_bins_book(void)
+{
+    for (unsigned c = 1; c < HAK_CLASSES && hak_thread.heap != NULL; c++)
+        book(hak_thread.heap, &hak_thread.bins[c], c);
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

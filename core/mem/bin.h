@@ -49,6 +49,8 @@ static inline void hak_bin_push(void *p, size_t offset)
         hak_bin_full(offset);
 }
 
+/* While calls are sampled: what the calling thread's bins have met so far is counted. */
+void hak_bins_book(void);
 /* Sets the bins of a thread up that has just got a heap. */
 void hak_bins_init(hak_thread_t *thread);
 /* The bins, which are empty, are as small again as they are at first. */

@@ -13,7 +13,7 @@
 #include "mem/slices.h"
 #include "mem/tick.h"
 #include "obs/trace.h"
-#include "os/os.h"
+#include "os/times.h"
 
 /* Bytes of address space reserved at a time: a quarter of what there is, within these limits. */
 #define REGION_LEAST ((size_t)8 << 20)
@@ -457,6 +457,7 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
     bool thp = chunk->thp;
     chunk->thp = false;
     hak_os_unlock(&lock);
+    uint64_t since_ns = hak_time_begin();
     if (HAK_HARDEN)
         forget_states(chunk, whole_groups(taken | bars));
 
@@ -472,6 +473,7 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
         done |= mask;
     }
     hak_trace("purged", chunk, hak_set_count(done));
+    hak_time_end(HAK_TIME_purge, since_ns);
 
     hak_os_lock(&lock);
     chunk->dirty &= ~done;

@@ -13,6 +13,7 @@
 #include "mem/oversize.h"
 #include "mem/quarantine.h"
 #include "mem/remote.h"
+#include "mem/sample.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
 #include "obs/record.h"
@@ -93,6 +94,7 @@ static void start_heaps(void) HAK_REQUIRES(hak_heaps_lock)
         hak_names_answer(hak_os_environment_list());
     }
     hak_record_start();
+    hak_sample_start();
 }
 
 void hak_heaps_start(void)
@@ -246,6 +248,8 @@ static void use_heap(hak_thread_t *thread, hak_heap_t *heap)
     thread->heap = heap;
     thread->self = hak_free_is_watched() ? HAK_NO_OWNER : hak_entry(heap->owner, 0);
     thread->claimed = NULL;
+    if (hak_sample_is_on())
+        hak_sample_begin_heap(heap);
     hak_bins_init(thread);
 }
 
@@ -274,6 +278,19 @@ hak_heap_t *hak_heap_attach(void)
     if (make_key())
         pthread_setspecific(thread_key, heap);
     errno = saved;
+    return heap;
+}
+
+hak_heap_t *hak_heap_make_unowned(void)
+{
+    hak_heap_t *heap = NULL;
+#if HAK_SAMPLING
+    hak_os_lock(&hak_heaps_lock);
+    heap = prepare_heaps() ? new_heap() : NULL;
+    if (heap != NULL)
+        heap->unowned = true;
+    hak_os_unlock(&hak_heaps_lock);
+#endif
     return heap;
 }
 
@@ -493,12 +510,22 @@ static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
     atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
 }
 
+static bool has_no_thread(const hak_heap_t *heap)
+{
+#if HAK_SAMPLING
+    return heap->unowned;
+#else
+    (void)heap;
+    return false;
+#endif
+}
+
 /* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. Orphans are not written
  * to without need: each would cost the child a page. */
 static void orphan_if_left(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     uint32_t state = atomic_load_explicit(&heap->state, memory_order_seq_cst);
-    bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation();
+    bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation() && !has_no_thread(heap);
     if (left) {
         atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
         atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);

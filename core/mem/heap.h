@@ -17,6 +17,7 @@
 #define HAK_MEM_HEAP_H
 
 #include "mem/thread.h"
+#include "obs/countdown.h"
 #include "obs/counters.h"
 #include "os/os.h"
 
@@ -46,6 +47,9 @@ struct hak_heap {
         uint8_t put_back;   /* lists of it that went back into slabs since malloc last took some from there */
         bool grown;         /* its bin is as large as it gets */
         uint8_t may_borrow; /* blocks of the next class, or refusals, until it gets its next own */
+#if HAK_SAMPLING
+        hak_countdown_t countdown; /* of calls of malloc, until one is sampled */
+#endif
     } class[HAK_CLASSES];
     /* Freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one. release in put_in_cache, pairs with
      * acquire in take_place: the block's entry. */
@@ -64,6 +68,12 @@ struct hak_heap {
     uint32_t caps_heaps;
 #if !HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES];
+#endif
+#if HAK_SAMPLING
+    uint64_t draws; /* the state of chance; 0: it has not begun */
+    /* Calls that the bins met, and that found them empty. relaxed: one writer, figures for others. */
+    _Atomic uint64_t met, missed;
+    bool unowned; /* it is the heap of nobody (sample.h), for ever */
 #endif
     hak_counters_t counters;
     hak_heap_t *next_orphan HAK_GUARDED_BY(hak_heaps_lock); /* in a ring */
@@ -104,6 +114,8 @@ hak_heap_t *hak_heap_attach_at_need(void);
  * a new one, or one of another thread. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);
 void hak_heap_unlock_one(hak_heap_t *heap) HAK_RELEASES(heap->lock);
+/* A heap that no thread will ever have (sample.h); NULL when memory is out. No lock may be held. */
+hak_heap_t *hak_heap_make_unowned(void);
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the
  * next time. */
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);

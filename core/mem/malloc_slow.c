@@ -10,7 +10,9 @@
 #include "mem/oversize.h"
 #include "mem/quarantine.h"
 #include "mem/remote.h"
+#include "mem/sample.h"
 #include "mem/scarce.h"
+#include "mem/site_cache.h"
 #include "mem/slab.h"
 #include "mem/unknown.h"
 
@@ -22,6 +24,8 @@
 /* What is cached or reserved goes back to the system. False if that was nothing. */
 static bool trim_once(void)
 {
+    if (HAK_CALL_SITES)
+        hak_site_cache_flush();
     hak_heap_trim();
     return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
 }
@@ -74,9 +78,21 @@ static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
     return take_oversize_or_fail(size, false, &zero);
 }
 
+static HAK_NOINLINE void *malloc_oversize_sampled(size_t size)
+{
+    uint64_t since_ns = hak_time_begin();
+    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
+    if (p == NULL)
+        p = malloc_oversize_slow(size);
+    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
+    return hak_sample_oversize(p);
+}
+
 /* A request above HAK_CLASS_MAX. */
 static HAK_NOINLINE void *malloc_oversize(size_t size)
 {
+    if (hak_sample_is_on())
+        return malloc_oversize_sampled(size);
     void *p = hak_oversize_take_cached(hak_oversize_slices(size));
     return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
 }
@@ -111,10 +127,12 @@ void *hak_malloc_mid(size_t size)
 static HAK_NOINLINE void *calloc_oversize(size_t size)
 {
     bool zero;
+    uint64_t since_ns = hak_time_begin();
     void *p = take_oversize_or_fail(size, true, &zero);
+    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
     if (p != NULL && !zero)
         hak_huge_clear(p, size);
-    return p;
+    return hak_sample_is_on() ? hak_sample_oversize(p) : p;
 }
 
 /* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
@@ -180,6 +198,8 @@ void *hak_malloc_aligned(size_t align, size_t size)
     if (align <= HAK_SLICE)
         return malloc_oversize(padded);
     void *p = hak_oversize_take_aligned(align, hak_max(size, 1));
+    if (hak_sample_is_on())
+        hak_sample_oversize(p);
     if (hak_likely(p != NULL))
         return p;
     return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL);
@@ -189,6 +209,8 @@ bool hak_malloc_trim(void)
 {
     if (HAK_HARDEN)
         hak_quarantine_flush_oversize(false);
+    if (HAK_CALL_SITES)
+        hak_site_cache_flush();
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
     return (bytes + hak_chunk_trim()) != 0;

@@ -7,6 +7,7 @@
 #include "mem/chunk.h"
 #include "mem/free_slow.h"
 #include "mem/learner.h"
+#include "mem/sample.h"
 #include "mem/tick.h"
 
 #define LARGE_SLICES (HAK_LARGE_MAX >> HAK_SLICE_SHIFT)
@@ -137,6 +138,8 @@ void hak_oversize_free(void *p, uint32_t entry)
 {
     hak_heap_t *heap = hak_thread.heap;
     size_t slices;
+    if (hak_sample_is_on())
+        hak_sample_oversize_freed(p);
     if (hak_unlikely(!slices_of(p, entry, &slices)))
         hak_free_not_ours(p, entry);
     else if (hak_unlikely(heap == NULL || !put_in_cache(heap, p, entry, slices)))

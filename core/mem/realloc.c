@@ -4,7 +4,9 @@
 
 #include "mem/fast.h"
 #include "mem/oversize.h"
+#include "mem/sample.h"
 #include "mem/unknown.h"
+#include "obs/profile.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,10 +29,23 @@ static bool oversize_stays(size_t size, size_t before)
     return size <= before && size > before - before / 8;
 }
 
+/* While calls are sampled: a block that grows counts as another one. One in a slab moves, so that its bin meets it. */
+static HAK_NOINLINE void *resize_sampled(void *p, uint32_t entry, size_t size)
+{
+    if (hak_entry_in_slab(entry) || size <= HAK_CLASS_MAX)
+        return NULL;
+    uint32_t stack = hak_profile_leave(p); /* before its address can be another block's */
+    void *resized = hak_oversize_resize(p, entry, size);
+    hak_sample_resized(p, stack, resized);
+    return resized;
+}
+
 /* Resizes a block above HAK_MID_MAX in place, or by moving pages. NULL when that cannot be. */
 static HAK_NOINLINE void *resize_in_place(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
+    if (hak_sample_is_on())
+        return resize_sampled(p, entry, size);
     if (hak_entry_in_slab(entry)) {
         if (size <= before || hak_entry_owner(entry) != hak_thread_self() >> HAK_ENTRY_SHIFT)
             return NULL;

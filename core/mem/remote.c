@@ -7,6 +7,7 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/quarantine.h"
+#include "mem/sample.h"
 #include "mem/slab.h"
 
 #define BATCHES      8u
@@ -152,9 +153,8 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
         hak_remote_push(hak_heap_by_owner(hak_entry_owner(entry)), p, p);
 }
 
-void hak_remote_free(void *p, uint32_t entry)
+HAK_INLINE void free_remote(void *p, uint32_t entry)
 {
-    hak_link_check_seal(p);
     hak_heap_t *heap = hak_thread.heap;
     unsigned c = hak_entry_bin(entry) / HAK_BIN_BYTES;
     if (hak_unlikely(heap == NULL)) {
@@ -172,6 +172,25 @@ void hak_remote_free(void *p, uint32_t entry)
     heap->class[c].remote = p;
     if (hak_unlikely(--heap->class[c].remote_left == 0))
         batch_full(heap, c);
+}
+
+/* While calls are sampled: the block may be of the heap of nobody. */
+static HAK_COLD void free_sampling(void *p, uint32_t entry)
+{
+    if (hak_sample_freed(p, entry))
+        return;
+    uint64_t since_ns = hak_time_begin();
+    free_remote(p, entry);
+    hak_time_end(HAK_TIME_remote, since_ns);
+}
+
+void hak_remote_free(void *p, uint32_t entry)
+{
+    hak_link_check_seal(p);
+    if (hak_sample_is_on())
+        free_sampling(p, entry);
+    else
+        free_remote(p, entry);
 }
 
 void hak_remote_drain(hak_heap_t *heap)

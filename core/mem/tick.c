@@ -6,6 +6,7 @@
 #include "mem/extent.h"
 #include "mem/learner.h"
 #include "mem/scarce.h"
+#include "mem/site_cache.h"
 
 void hak_tick_now(void)
 {
@@ -18,6 +19,8 @@ void hak_tick_now(void)
     hak_scarce_tick(now_ms);
     if (hak_learner_is_watching())
         hak_learner_note_memory();
+    if (HAK_CALL_SITES)
+        hak_site_cache_release_due(now_ms);
     bool more = hak_heaps_flush_unattended(now_ms);
     more |= hak_chunk_release_due(now_ms);
     more |= hak_extent_release_due(now_ms);

@@ -6,6 +6,7 @@
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/oversize.h"
+#include "mem/site_cache.h"
 
 #define TRIES     2000    /* for a heap's lock: in a forked child it may be held for ever */
 #define LIST_MOST 100000u /* blocks in a bin or a previous list, far more than there ever are */
@@ -71,6 +72,16 @@ static size_t subtract_own_cached(hak_memory_view_t *view, const hak_heap_t *own
     return bytes;
 }
 
+/* Huge blocks that call sites keep. */
+static void subtract_kept(hak_memory_view_t *view)
+{
+    size_t bytes = hak_site_cache_bytes();
+    view->huge_blocks -= hak_min(view->huge_blocks, hak_site_cache_blocks());
+    view->huge_bytes -= hak_min(view->huge_bytes, bytes);
+    view->mapped += bytes;
+    view->trimmable += bytes;
+}
+
 void hak_memory_view(hak_memory_view_t *view)
 {
     *view = (hak_memory_view_t){.mapped = 0};
@@ -89,6 +100,8 @@ void hak_memory_view(hak_memory_view_t *view)
     view->huge_bytes = huge.live;
     view->mapped = pool.reserved + huge.dirty + huge.clean;
     view->trimmable = pool.dirty + huge.dirty;
+    if (HAK_CALL_SITES)
+        subtract_kept(view);
     if (hak_thread.heap != NULL) {
         add_own_bins(view, hak_thread.heap);
         classless += subtract_own_cached(view, hak_thread.heap);

@@ -6,6 +6,7 @@
 
 #include "base/call.h"
 #include "base/message.h"
+#include "os/times.h"
 #include "os/vdso.h"
 
 #include <errno.h>
@@ -62,11 +63,16 @@ static _Atomic int refused_flags; /* relaxed: who does not see one is refused ag
 static long map_once(void *address, size_t size, int protection, int flags, bool seen)
 {
     int saved;
-    if (!seen || !watch(&saved))
-        return hak_call(SYS_mmap, (long)address, (long)size, protection, flags, -1, 0);
+    uint64_t since_ns = hak_time_begin();
+    if (!seen || !watch(&saved)) {
+        long given = hak_call(SYS_mmap, (long)address, (long)size, protection, flags, -1, 0);
+        hak_time_end(HAK_TIME_system, since_ns);
+        return given;
+    }
     void *at = mmap(address, size, protection, flags, -1, 0);
     long answer = at == MAP_FAILED ? -errno : (long)at;
     unwatch(saved);
+    hak_time_end(HAK_TIME_system, since_ns);
     return answer;
 }
 
@@ -160,7 +166,7 @@ bool hak_os_unmap(void *address, size_t size)
     return hak_call(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0) == 0;
 }
 
-bool hak_os_release(void *address, size_t size)
+HAK_INLINE bool release(void *address, size_t size)
 {
     int saved;
     if (!watch(&saved))
@@ -170,13 +176,29 @@ bool hak_os_release(void *address, size_t size)
     return done;
 }
 
-bool hak_os_discard(void *address, size_t size)
+bool hak_os_release(void *address, size_t size)
+{
+    uint64_t since_ns = hak_time_begin();
+    bool done = release(address, size);
+    hak_time_end(HAK_TIME_system, since_ns);
+    return done;
+}
+
+HAK_INLINE bool discard(void *address, size_t size)
 {
     int saved;
     if (!watch(&saved))
         return hak_call(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
     bool done = madvise(address, size, MADV_DONTNEED) == 0;
     unwatch(saved);
+    return done;
+}
+
+bool hak_os_discard(void *address, size_t size)
+{
+    uint64_t since_ns = hak_time_begin();
+    bool done = discard(address, size);
+    hak_time_end(HAK_TIME_system, since_ns);
     return done;
 }
 

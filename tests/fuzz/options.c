@@ -30,9 +30,9 @@ static row_t rows[] = {
     {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build},
 #include "base/policy.def"
 #undef POLICY
-#define OPTION(field, name, low, high, value, unit, sentence) {name, NULL, low, high, false},
-#define CHOICE(field, name, words, value, sentence)           {name, words, 0, 0, false},
-#define TEXT(field, name, sentence)                           {name, "", 0, 0, false},
+#define OPTION(field, name, low, high, value, unit, needs, sentence) {name, NULL, low, high, false},
+#define CHOICE(field, name, words, value, needs, sentence)           {name, words, 0, 0, false},
+#define TEXT(field, name, needs, sentence)                           {name, "", 0, 0, false},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE

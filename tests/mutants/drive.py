@@ -50,7 +50,7 @@ class Needs:
 def load_mutants(path=TABLE) -> tuple:
     """The rows; each expects at least one test, and only such as there are."""
     rows = tables.load(path, "mutant", Mutant)
-    known = {"operators", *(row.name for row in ctests() if row.kind in ("preload", "unit", "fuzz"))}
+    known = {"operators", *(row.name for row in ctests() if row.kind in ("preload", "linked", "unit", "fuzz"))}
     for row in rows:
         if not row.notice:
             raise UserError(f"{path}: mutant '{row.name}': notice names no test")

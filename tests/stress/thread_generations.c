@@ -5,7 +5,7 @@
 
 enum {
     SLOTS = 1000,
-    GENERATIONS = 60,
+    GENERATIONS = 60 / FEWER_ROUNDS,
     THREADS = 6,
     STEPS = 3000
 };

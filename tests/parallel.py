@@ -45,8 +45,9 @@ class Job:
 
     @property
     def file(self) -> str:
-        """Whose tests these are."""
-        return self.items[0].path.name
+        """Whose tests these are; of several files only what must run alone is in one job."""
+        names = {item.path.name for item in self.items}
+        return names.pop() if len(names) == 1 else "alone"
 
 
 def jobs_of(items) -> tuple:

@@ -32,8 +32,8 @@ MARKS = {
 PR_SET_PDEATHSIG = 1
 # Files whose jobs take longest, which begin first; what is not named comes after them as it was collected. The C
 # programs often sleep: beside them there is room for what computes.
-LONGEST = ("test_c.py", "test_end_to_end.py", "test_faults.py", "test_operators.py", "test_own.py", "test_serve.py",
-           "test_misuse.py", "test_programs.py", "test_golden.py", "test_style.py")
+LONGEST = ("test_c.py", "test_end_to_end.py", "test_own.py", "test_faults.py", "test_serve.py", "test_programs.py",
+           "test_style.py", "test_operators.py", "test_misuse.py", "test_golden.py", "test_trace.py")
 
 
 @dataclass

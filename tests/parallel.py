@@ -32,8 +32,8 @@ MARKS = {
 PR_SET_PDEATHSIG = 1
 # Files whose jobs take longest, which begin first; what is not named comes after them as it was collected. The C
 # programs often sleep: beside them there is room for what computes.
-LONGEST = ("test_c.py", "test_end_to_end.py", "test_faults.py", "test_operators.py", "test_own.py", "test_serve.py",
-           "test_misuse.py", "test_programs.py", "test_golden.py", "test_style.py")
+LONGEST = ("test_c.py", "test_end_to_end.py", "test_own.py", "test_faults.py", "test_serve.py", "test_programs.py",
+           "test_style.py", "test_operators.py", "test_misuse.py", "test_golden.py", "test_trace.py")
 
 
 @dataclass
@@ -45,8 +45,9 @@ class Job:
 
     @property
     def file(self) -> str:
-        """Whose tests these are."""
-        return self.items[0].path.name
+        """Whose tests these are; of several files only what must run alone is in one job."""
+        names = {item.path.name for item in self.items}
+        return names.pop() if len(names) == 1 else "alone"
 
 
 def jobs_of(items) -> tuple:

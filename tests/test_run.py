@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The runner's closing line, what .ci/run makes of it, and that no library is left out."""
 
+import collections
+import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests import building, check, parallel, support
+from tests import building, check, parallel, run, support
 from tests.run import Counter
 from tests.support import ROOT
 
@@ -129,6 +132,20 @@ def test_files_run_at_the_same_time_and_a_dead_one_fails(tmp_path):
     assert "seen" in done.stdout and "heard" not in done.stdout
 
 
+def test_what_took_most_is_named():
+    """Of all files the first; nothing of a short run. Each job's process tells what it and its children took."""
+    assert run.most_expensive(collections.Counter({"test_a.py": 3.0, "test_b.py": 9.4})) == [
+        "processor time: 12 s (test_b.py 9, test_a.py 3)"]
+    assert run.most_expensive(collections.Counter({"test_a.py": 3.0})) == []
+    job = parallel.Job([Item("test_a.py::x")], left=[], pid=os.fork())
+    if job.pid == 0:
+        while time.process_time() < 0.2:
+            pass
+        os._exit(0)
+    assert 0.1 < parallel.finish(None, job) < 10
+    assert job.file == "test_a.py" and parallel.Job([Item("test_a.py::x"), Item("test_b.py::x")]).file == "alone"
+
+
 # make check, make test K=name
 
 
@@ -145,6 +162,16 @@ def test_check_chooses_by_name():
     assert check.is_chosen(check.Check("a"), "x") and not check.is_chosen(check.Check("a", reason="long"), "x")
     with pytest.raises(pytest.UsageError, match="no test of test_c.py has 'gone'"):
         check.check_patterns({"test_c.py": check.Check("test_c.py", only=("gone",))}, {"test_c.py": names})
+
+
+def test_a_check_builds_the_libraries_of_its_own():
+    """A file names what all of its tests need, also those that a check leaves out."""
+    builder = object.__new__(building.Builder)
+    builder.only = [ROOT / "build" / "clang-debug" / "base" / "libhakmem.so"]
+    wanted = ("matrix", "build/gcc-plugin/base/libhakmem.so", "build/clang-debug/base/libhakmem.so", "build/tests/x")
+    assert [builder.left_out(name) for name in wanted] == [True, True, False, False]
+    builder.only = []
+    assert not any(map(builder.left_out, wanted))
 
 
 def test_what_a_test_needs_is_built():

@@ -7,8 +7,6 @@
 #include "hakmem.h"
 #include "threads.h"
 
-#include <sys/time.h>
-
 enum {
     KIB = 1 << 10,
     MIB = 1 << 20,
@@ -88,27 +86,6 @@ static void scenario_forks(void)
     hakmem_stats_print(STDOUT_FILENO, 0);
 }
 
-// The page may be printed by a handler that interrupts what it shows.
-static volatile sig_atomic_t pages;
-
-static void print_page(int signal)
-{
-    (void)signal;
-    const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    hakmem_stats_print(null, pages++ % 2);
-    close(null);
-}
-
-static void scenario_signals(void)
-{
-    signal(SIGALRM, print_page);
-    const struct itimerval often = {{0, 500}, {0, 500}};
-    setitimer(ITIMER_REAL, &often, NULL);
-    while (pages < 20) {
-        turn();
-    }
-}
-
 // A place that lies in no file.
 static void scenario_nowhere(void)
 {
@@ -118,8 +95,10 @@ static void scenario_nowhere(void)
 }
 
 static const scenario_t scenarios[] = {
-    {"three", scenario_three},     {"page", scenario_page},       {"forks", scenario_forks},
-    {"signals", scenario_signals}, {"nowhere", scenario_nowhere},
+    {"three", scenario_three},
+    {"page", scenario_page},
+    {"forks", scenario_forks},
+    {"nowhere", scenario_nowhere},
 };
 
 // --- the judge ---
@@ -263,13 +242,6 @@ static void test_children_of_threads(void **state)
     assert_true(!has_sites() || told("site_calls = ") == (THREADS - 1) * ROUNDS);
 }
 
-static void test_handlers_print_the_page(void **state)
-{
-    (void)state;
-    assert_int_equal(RUN("signals", NULL), 0);
-    assert_string_equal(text, "");
-}
-
 static void test_a_place_in_no_file(void **state)
 {
     (void)state;
@@ -289,8 +261,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_blocks_are_as_all_others),  cmocka_unit_test(test_three_sites_in_the_page),
         cmocka_unit_test(test_the_page_at_exit),          cmocka_unit_test(test_rules),
         cmocka_unit_test(test_a_recording_has_all_calls), cmocka_unit_test(test_a_heap_profile_has_all_calls),
-        cmocka_unit_test(test_children_of_threads),       cmocka_unit_test(test_handlers_print_the_page),
-        cmocka_unit_test(test_a_place_in_no_file),
+        cmocka_unit_test(test_children_of_threads),       cmocka_unit_test(test_a_place_in_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

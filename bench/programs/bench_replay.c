@@ -49,7 +49,7 @@ typedef struct figures {
     double wall, user, system;
     uint64_t minor, major;
     uint64_t live, peak_live, waste, waste_at_peak, refused;
-    uint64_t resident_first, peak_resident;
+    uint64_t resident_first, peak_resident, resident;
     double live_operations, resident_operations;
     uint64_t done; // events
 } figures_t;
@@ -255,6 +255,7 @@ static void look_at_memory(void)
 {
     uint64_t bytes = anonymous_bytes();
     bytes = bytes > now.resident_first ? bytes - now.resident_first : 0;
+    now.resident = bytes;
     now.peak_resident = bytes > now.peak_resident ? bytes : now.peak_resident;
     now.resident_operations += (double)bytes * (double)look_every;
 }
@@ -435,6 +436,7 @@ static size_t make_rows(row_t *rows)
                          {"peak_live_bytes", (double)now.peak_live, 0},
                          {"live_byte_operations", now.live_operations, 0},
                          {"peak_resident_bytes", (double)now.peak_resident, 0},
+                         {"end_resident_bytes", (double)now.resident, 0},
                          {"resident_byte_operations", now.resident_operations, 0},
                          {"internal_waste_bytes", (double)now.waste_at_peak, 0},
                          {"pages_touched", (double)model.pages, 0},

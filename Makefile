@@ -18,6 +18,7 @@ GOAL ?= balanced
 BUDGET ?= 180
 INSTALL ?=
 BENCH_ARGS ?=
+PROOF_ARGS ?=
 ABLATION_ARGS ?=
 STUDY ?= operation
 STUDY_ARGS ?=
@@ -47,7 +48,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench golden fuzz mutants soak kill-test \
+.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench proof golden fuzz mutants soak kill-test \
 	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
@@ -150,6 +151,10 @@ doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 
 bench: configured ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
 	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.bench $(BENCH_ARGS)
+
+proof: configured ## What learned policies bring on inputs they were not learned from, 25 minutes (PROOF_ARGS='--only git --budget 20')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	@$(MODULE) bench.proof $(PROOF_ARGS)
 
 study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory (STUDY_ARGS='--help')
 	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so

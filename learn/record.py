@@ -39,8 +39,9 @@ def make_place(scratch: Path):
 
 
 def record(workload, so, megabytes: int, into: Path) -> tuple:
-    """(trace name -> path, bytes of files that the program has resident), of one command. Its failure is the user's to
-    put right. A server's files do not count, as they do not when it is measured (common/serve.py)."""
+    """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
+    resident, and `seconds` that it took. Of a server neither is known: its files do not count when it is measured
+    either (common/serve.py), and it waits for its load. Its failure is the user's to put right."""
     kept, shown = {}, []
 
     def keep(scratch):
@@ -51,14 +52,15 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
             kept[name] = into / name
 
     try:
-        launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,), companion=IDLE,
-               extra_env=idle.environment(0))
+        done = launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,), companion=IDLE,
+                      extra_env=idle.environment(0))
     except Failure as error:
         raise UserError(f"{error}; nothing was learned, and what was learned before is as it was") from None
     if not kept:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
                         "program, or runs with another user's rights; there is nothing to learn from")
-    return kept, max(shown).files_kib * 1024 if shown else 0
+    return kept, {"files": max(shown).files_kib * 1024 if shown else 0,
+                  "seconds": 0 if workload.server else round(done.seconds, 3)}
 
 
 def what_it_is_of(workload, so, megabytes: int) -> dict:
@@ -93,9 +95,9 @@ def recorded(workloads, so, megabytes: int, directory: Path, tell) -> dict:
     made, beside = {}, {}
     for row in workloads:
         tell(f"recording '{row.sentence.partition(': ')[2]}'")
-        named, resident = record(row, so, megabytes, fresh)
+        named, untold = record(row, so, megabytes, fresh)
         made |= named
-        beside |= dict.fromkeys(named, resident)
+        beside |= dict.fromkeys(named, untold)
     (directory / RECORD).unlink(missing_ok=True)
     traces = {name: path.replace(directory / name) for name, path in made.items()}
     fresh.rmdir()
@@ -105,5 +107,5 @@ def recorded(workloads, so, megabytes: int, directory: Path, tell) -> dict:
 
 
 def beside(directory: Path) -> dict:
-    """Trace name -> bytes that the recorded program had resident beside its heap, as far as it is known."""
+    """Trace name -> what `record` says that the trace does not."""
     return files.read_fields(directory / RECORD, "beside")["beside"] if (directory / RECORD).exists() else {}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Each parameter is looked at alone first: the ends of its range, and the middle. Without that, small gains of the
-     first parameters that were tried lead away from large ones of others (huge pages, found by one seed of five).
+  1. Each parameter is looked at alone first: the ends of its range, then the middle, first of those that changed
+     anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
+     (huge pages, found by one seed of five).
   2. Eleven strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
@@ -22,7 +23,7 @@ from learn import moves
 from learn.bandit import Elo, Ucb1
 from learn.objective import WORST, Objective, Score, median_figures
 from learn.runs import Runs
-from learn.space import Space, key_of
+from learn.space import Space, first, key_of, last, middle
 
 BATCH = 8               # candidates of a round
 ELITE = 8
@@ -78,8 +79,7 @@ class Search:
         self.generator = random.Random(seed)
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
-        self.probes = space.probes()
-        self.generator.shuffle(self.probes)
+        self.probes = self.shuffled(middle) + self.shuffled(first, last)      # from the end
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.last: dict = {}
@@ -119,6 +119,16 @@ class Search:
             if key_of(policy) not in self.seen:
                 return self.candidate(policy, "probe", (name,))
         return None
+
+    def shuffled(self, *places) -> list:
+        """Probes in an order by chance."""
+        found = self.space.probes(places)
+        self.generator.shuffle(found)
+        return found
+
+    def prefer(self, name: str):
+        """It changed something: what else is to be looked at of it comes next."""
+        self.probes.sort(key=lambda probe: probe[0] == name)
 
     def candidate(self, policy: dict, strategy: str, moved) -> Candidate:
         """One that is going to be tried."""
@@ -175,6 +185,8 @@ class Search:
                 CHANGED if row.score != Score(0.0, 0.0) else 0.0
             for name in row.moved:
                 self.ucb.reward(name, worth)
+            if row.strategy == "probe" and row.score != Score(0.0, 0.0):
+                self.prefer(*row.moved)
         players = [(row, gain) for row, gain in gains if row.strategy in self.elo.ratings]
         for place, (row, gain) in enumerate(players):
             for other, theirs in players[place + 1:]:

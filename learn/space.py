@@ -24,6 +24,21 @@ def ladder(row) -> tuple:
     return tuple(sorted(values))
 
 
+def first(_rungs) -> int:
+    """The place of the least value of a ladder."""
+    return 0
+
+
+def last(_rungs) -> int:
+    """Of the greatest."""
+    return -1
+
+
+def middle(rungs) -> int:
+    """Between."""
+    return len(rungs) // 2
+
+
 @dataclass(frozen=True)
 class Space:
     """The parameters of a search."""
@@ -56,13 +71,10 @@ class Space:
         made = {**policy, **changes}
         return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
 
-    def probes(self) -> list:
-        """(parameter, value)s that show first what each does: its ends and the middle of its ladder."""
-        found = []
-        for name, rungs in self.ladders.items():
-            values = dict.fromkeys((rungs[len(rungs) // 2], rungs[0], rungs[-1]))
-            found += [(name, value) for value in values if value != self.by_name[name].default]
-        return found
+    def probes(self, places) -> list:
+        """(parameter, value)s that show first what each does, at these places of its ladder."""
+        return [(name, value) for name, rungs in self.ladders.items()
+                for value in dict.fromkeys(rungs[place(rungs)] for place in places) if value != self.by_name[name].default]
 
     def rung(self, policy: dict, name: str, steps: int) -> int:
         """The value so many rungs above (or below) the present one; the end of the ladder where it ends."""

@@ -74,7 +74,7 @@ def test_the_optimum_is_found():
     """Sixteen parameters, of which four do anything and two only together."""
     for seed in range(5):
         one, clock = searched(seed=seed)
-        assert {name: one.best.policy.get(name) for name in BEST} == BEST, seed
+        assert all(distance(one.best.policy, name) < 0.01 for name in BEST), seed      # rungs are 1 apart
         assert clock.now <= 500
 
 

@@ -251,6 +251,18 @@ static uint64_t anonymous_bytes(void)
     return (resident - shared) * 4096;
 }
 
+// The program took so long: where the library's clock can be set (steady.so), it goes as fast as it did there, not as the
+// replay does.
+static uint64_t recorded_ms;
+static void (*tell_time)(uint64_t);
+
+static void look_at_clock(void)
+{
+    if (tell_time != NULL) {
+        tell_time(1 + recorded_ms * now.done / (trace.events + 1));
+    }
+}
+
 static void look_at_memory(void)
 {
     uint64_t bytes = anonymous_bytes();
@@ -274,6 +286,7 @@ static void execute(const event_t *event)
     now.live_operations += (double)now.live;
     if (++now.done % look_every == 0) {
         look_at_memory();
+        look_at_clock();
     }
     if (now.done % look_huge_every == 0) {
         model_look();
@@ -389,6 +402,8 @@ static void run(void)
 {
     struct rusage before, after;
     look_every = trace.events / LOOKS + 1;
+    tell_time = recorded_ms != 0 ? (void (*)(uint64_t))dlsym(RTLD_DEFAULT, "hakmem_steady_tell") : NULL;
+    look_at_clock();
     look_huge_every = trace.events / HUGE_LOOKS + 1;
     workers = trace_memory((trace.threads + 1u) * sizeof *workers);
     memset(workers, 0, (trace.threads + 1u) * sizeof *workers);
@@ -516,11 +531,22 @@ static void check_memory(void)
     }
 }
 
+static void read_seconds(const char *word)
+{
+    char *end = NULL;
+    const double seconds = word == NULL ? 0 : strtod(word, &end);
+    if (word != NULL && (*word == 0 || *end != 0 || !(seconds >= 0 && seconds <= 1e6))) {
+        bench_usage_error("--seconds must be a number up to 1000000, not '%s'", word);
+    }
+    recorded_ms = (uint64_t)(seconds * 1000);
+}
+
 static const char HELP[] =
-    "bench_replay FILE [--json | --csv | --stat | --check] [--touch=none|first|all]: executes a trace of HAKMEM_TRACE\n"
+    "bench_replay FILE [--json | --csv | --stat | --check] [--touch=none|first|all] [--seconds=S]: executes a trace\n"
     "  --json, --csv   the figures as one object, or as a head and a row\n"
     "  --stat          executes nothing; sizes, lifetimes, live bytes, sites, threads\n"
     "  --check         executes nothing; only reads all of the trace\n"
+    "  --seconds       how long the recorded program took, for the library's clock; needs steady.so\n"
     "  --touch         write blocks when they are new (first, the default), and read them before their end (all), or neither\n";
 
 int main(int argc, char **argv)
@@ -536,6 +562,7 @@ int main(int argc, char **argv)
     const bool stat = bench_flag(&argc, argv, "--stat");
     const bool only_check = bench_flag(&argc, argv, "--check");
     read_touch(bench_option(&argc, argv, "--touch"));
+    read_seconds(bench_option(&argc, argv, "--seconds"));
     if (argc != 2 || argv[1][0] == '-') {
         bench_usage_error("%s: one trace is to be named; --help shows how",
                           argc < 2 ? "no file" : argv[argc - 1]);

@@ -4,21 +4,29 @@
  * Two things differ between equal runs: how much time passes, which decides when free memory goes back to the system
  * (valgrind makes a run fifty times longer, and half a second of it passes sooner or later), and random numbers: where
  * the map lies, which decides what falls into one cache line, and the order of the hardened variants. Here the clock
- * moves on by one millisecond with each look at it, and the numbers are always the same. The library takes both from
- * here if these names are defined (core/os/os_linux.c). */
+ * moves on by one millisecond with each look at it, or as far as the program says (bench_replay, which knows how long the
+ * recorded one took), and the numbers are always the same. The library takes both from here if these names are defined
+ * (core/os/os_linux.c). */
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
-static _Atomic uint64_t looks;
+static _Atomic uint64_t looks, told;
 static _Atomic uint64_t drawn;
 
 EXPORT uint64_t hakmem_steady_ms(void);
 EXPORT uint64_t hakmem_steady_random(void);
+EXPORT void hakmem_steady_tell(uint64_t ms);
 
 EXPORT uint64_t hakmem_steady_ms(void)
 {
-    return 3600000 + looks++;
+    return 3600000 + (told != 0 ? told : looks++);
+}
+
+/* From now on it is so late, until it is told anew. */
+EXPORT void hakmem_steady_tell(uint64_t ms)
+{
+    told = ms;
 }
 
 EXPORT uint64_t hakmem_steady_random(void)

@@ -156,8 +156,8 @@ proof: configured ## What learned policies bring on inputs they were not learned
 	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.proof $(PROOF_ARGS)
 
-study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory (STUDY_ARGS='--help')
-	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary (STUDY_ARGS='--help')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
 
 golden: configured ## Instructions per call of each pattern, stage by stage

@@ -38,6 +38,9 @@ CPU = Metric("cpu", "CPU time", 1, "")
 METRICS = (CPU, Metric("peak", "peak MiB", 1024, ",.1f"), Metric("idle", "idle MiB", 1024, ",.1f"),
            Metric("faults", "page faults", 1, ",.0f"), Metric("syscalls", "system calls", 1, ",.0f"),
            Metric("instructions", "allocator instr.", 1e6, ",.2f"))
+GAIN_TITLE = "the library with the learned policy against the same without, on input that it was not learned from; ~ may be noise"
+PART_TITLE = "each parameter: the policy with it against the policy without it, in the replay of that run"
+DEFAULT_TITLE = "what huge pages bring that are asked for by default: the library against the same with small pages"
 REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"))
 
 
@@ -168,6 +171,14 @@ def part_rows(record: dict) -> list:
     return rows
 
 
+def tables(record: dict) -> list:
+    """(title, head and rows)"""
+    every = [(GAIN_TITLE, gain_rows(record)), (f"before > after; idle is {record['idle']:g} s behind the work",
+                                               amount_rows(record)),
+             (PART_TITLE, part_rows(record)), (DEFAULT_TITLE, default_rows(record))]
+    return [(title, rows) for title, rows in every if len(rows) > 1]
+
+
 def listed(names) -> str:
     """`a, b and c`, `none`."""
     names = list(names)
@@ -194,14 +205,8 @@ def statements(record: dict) -> list:
 
 def render(record: dict) -> str:
     """All of it, for a terminal."""
-    parts = ["the library with the learned policy against the same without, on input that it was not learned from",
-             *columns(gain_rows(record), (0, len(METRICS) + 1), "  "), "",
-             f"  idle: {record['idle']:g} s behind the work; ~ may be noise; before > after:",
-             *columns(amount_rows(record), indent="  "), ""]
-    rows = part_rows(record)
-    if len(rows) > 1:
-        parts += ["each parameter: the policy with it against the policy without it, in the replay of that run",
-                  *columns(rows, (0, 1), "  "), ""]
-    parts += ["what huge pages bring that are asked for by default: the library against the same with small pages",
-              *columns(default_rows(record), indent="  "), "", *statements(record)]
-    return "\n".join(parts)
+    left = {GAIN_TITLE: (0, len(METRICS) + 1), PART_TITLE: (0, 1)}
+    parts = []
+    for title, rows in tables(record):
+        parts += [title, *columns(rows, left.get(title, (0,)), "  "), ""]
+    return "\n".join([*parts, *statements(record)])

@@ -17,6 +17,7 @@ from common.paths import IDLE
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
 FRESH = "fresh"         # where recordings lie until all of them are there
 MEGABYTES = 16          # of a trace: some four million events, which a replay goes through in a second or two
+SCHEMA = 2
 KEPT = 4                # traces of a command at most
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
@@ -65,7 +66,7 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
 
 def what_it_is_of(workload, so, megabytes: int) -> dict:
     """What decides about a recording."""
-    return {"command": list(workload.command), "environment": dict(workload.env), "here": workload.here,
+    return {"schema": SCHEMA, "command": list(workload.command), "environment": dict(workload.env), "here": workload.here,
             "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
             "files": {name: files.sha256(name) for name in workload.watch if os.path.isfile(name)}}
 

@@ -6,6 +6,7 @@ A record's `programs` are name -> {policy, parameters, replay, train, held, sent
 stands for it.
 """
 
+import functools
 import statistics
 from dataclasses import dataclass
 
@@ -38,10 +39,12 @@ CPU = Metric("cpu", "CPU time", 1, "")
 METRICS = (CPU, Metric("peak", "peak MiB", 1024, ",.1f"), Metric("idle", "idle MiB", 1024, ",.1f"),
            Metric("faults", "page faults", 1, ",.0f"), Metric("syscalls", "system calls", 1, ",.0f"),
            Metric("instructions", "allocator instr.", 1e6, ",.2f"))
-GAIN_TITLE = "the library with the learned policy against the same without, on input that it was not learned from; ~ may be noise"
+GAIN_TITLE = ("the library with the learned policy against the same without, on input that it was not learned from; ~ may be "
+              "noise")
 PART_TITLE = "each parameter: the policy with it against the policy without it, in the replay of that run"
 DEFAULT_TITLE = "what huge pages bring that are asked for by default: the library against the same with small pages"
-REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"))
+REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"),
+          ("end_bytes", "at the end"))
 
 
 def newest(everything):
@@ -59,21 +62,38 @@ def middle(found: dict, subject: str, key: str):
     return None if not values or None in values else statistics.median(values)
 
 
+def of_counts(after, before, floor: float) -> stats.Estimate:
+    """The ratio of medians; its interval is all that rounds showed."""
+    ratios = [one / other for one, other in zip(after, before) if other > 0]
+    value = statistics.median(after) / statistics.median(before)
+    return stats.Estimate(value, min([value, *ratios]), max([value, *ratios]), len(ratios), floor)
+
+
+def floor_of(measured: dict, key: str) -> float:
+    """By how much the generic library differs from itself."""
+    if key not in measured.get(AGAIN, {}):
+        return 0.0
+    pair = measured[AGAIN][key], measured[GENERIC][key]
+    return stats.noise_floor(_paired(*map(tuple, pair), 0.0) if key == CPU.key else of_counts(*pair, 0.0))
+
+
+@functools.lru_cache(maxsize=None)
+def _paired(after: tuple, before: tuple, floor: float) -> stats.Estimate:
+    return stats.paired(after, before, floor)
+
+
 def ratio(found: dict, key: str, after=TAILORED, before=GENERIC):
-    """Estimate of CPU time, for all else the ratio of medians as an Estimate; None where a side was not measured."""
+    """Of CPU time an Estimate by paired rounds, of all else one of medians; None where a side was not measured."""
     sides = [middle(found, name, key) for name in (after, before)]
     if None in sides or min(sides) <= 0:
         return None
     measured = found["figures"]
     if after == TAILORED and TAILORED not in measured:
         return stats.Estimate(1.0, 1.0, 1.0, 0)
-    floor = 0.0
-    if AGAIN in measured and key in measured[AGAIN]:
-        floor = stats.noise_floor(stats.paired(measured[AGAIN][key], measured[GENERIC][key]))
-    if len(measured[after][key]) == len(measured[before][key]) > 1:
-        return stats.paired(measured[after][key], measured[before][key], floor)
-    value = sides[0] / sides[1]
-    return stats.Estimate(value, value, value, 1, floor)
+    floor = floor_of(measured, key)
+    if key == CPU.key:
+        return _paired(tuple(measured[after][key]), tuple(measured[before][key]), floor)
+    return of_counts(measured[after][key], measured[before][key], floor)
 
 
 def is_worse(found: dict, metric: Metric) -> bool:

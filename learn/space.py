@@ -85,6 +85,11 @@ class Space:
         below = [rung for rung in rungs if rung < value]
         return below[max(steps, -len(below))] if below else value
 
+    def halfway(self, name: str, value: int) -> int:
+        """The rung half way between a value and the default."""
+        rungs = self.ladders[name]
+        return rungs[(rungs.index(value) + rungs.index(self.by_name[name].default)) // 2] if value in rungs else value
+
     def middle(self, policy: dict, name: str, direction: int) -> int:
         """Half way to the next rung: what the ladder leaves out."""
         value = self.value(policy, name)

@@ -72,9 +72,17 @@ class Space:
         return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
 
     def probes(self, places) -> list:
-        """(parameter, value)s that show first what each does, at these places of its ladder."""
-        return [(name, value) for name, rungs in self.ladders.items()
+        """Changes that show first what each parameter does, at these places of its ladder."""
+        return [{name: value} for name, rungs in self.ladders.items()
                 for value in dict.fromkeys(rungs[place(rungs)] for place in places) if value != self.by_name[name].default]
+
+    def joint_probes(self) -> list:
+        """A word may decide whether the amounts of its axis mean anything: each word with the middle of each amount."""
+        words = [row for row in self.rows if row.highest - row.lowest < FEW]
+        amounts = [row for row in self.rows if row.highest - row.lowest >= FEW]
+        return [{word.name: value, other.name: self.ladders[other.name][middle(self.ladders[other.name])]}
+                for word in words for value in self.ladders[word.name] if value != word.default
+                for other in amounts if other.axis == word.axis]
 
     def rung(self, policy: dict, name: str, steps: int) -> int:
         """The value so many rungs above (or below) the present one; the end of the ladder where it ends."""

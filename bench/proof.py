@@ -35,7 +35,7 @@ EXAMPLE = "example: python3 -m bench.proof --only perl,git --budget 20 --seconds
 TABLE, HERE, PLACE = ROOT / "bench" / "proof.toml", ROOT / "bench" / "proof", BUILD / "proof"
 LABEL = "clang-bench_minimal"       # of the libraries that are compared
 SMALL_PAGES = {"thp": 0}
-BUDGET, SECONDS, IDLE_SECONDS = 40.0, 10.0, 2.0
+BUDGET, SECONDS, IDLE_SECONDS = 50.0, 10.0, 2.0
 LEAST_ROUNDS, IDLE_RUNS = 3, 3
 TIMEOUT = 600
 USAGE = "usage"
@@ -80,7 +80,8 @@ class Say:
 
     def __call__(self, text: str):
         spent = self.clock() - self.begun
-        print(f"proof: {spent / 60:4.1f} min, {self.number}/{self.of} {self.name}: {text}", file=self.stream, flush=True)
+        print(f"proof: {spent / 60:4.1f} min, {self.number}/{self.of} {self.name}: {text}", file=self.stream,
+              flush=True)
 
 
 # what is compared
@@ -169,7 +170,7 @@ def figures(workload, libraries: dict, options: Options, say) -> dict:
     say("idle memory, system calls and instructions")
     with ProcessPoolExecutor(learn.WORKERS) as pool:
         later = {name: [pool.submit(idle_memory, workload, library, options.idle) for _ in range(IDLE_RUNS)]
-                for name, library in libraries.items()}
+                 for name, library in libraries.items()}
         counts = {name: pool.submit(counted, workload, libraries[name]) for name in libraries if name != OFF}
         for name, jobs in later.items():
             found[name]["idle"] = [job.result() for job in jobs]

@@ -15,7 +15,7 @@ from measure import stats
 
 KIND = "proof"
 GENERIC, TAILORED, OFF, AGAIN = "generic", "tailored", "small_pages", "again"
-FASTER, LEANER, WORSE = 0.95, 0.90, 1.02        # the goals: 5 % less time, 10 % less memory; and what no figure may lose
+FASTER, LEANER, WORSE = 0.95, 0.90, 1.02    # the goals: 5 % less time, 10 % less memory; what no figure may lose
 FEW_CALLS = 10          # as many system calls more are none: a program that starts makes hundreds
 WANTED_FASTER, WANTED_LEANER = 3, 4             # programs
 NOT_MEASURED, SAME = "-", "0"
@@ -39,8 +39,8 @@ CPU = Metric("cpu", "CPU time", 1, "")
 METRICS = (CPU, Metric("peak", "peak MiB", 1024, ",.1f"), Metric("idle", "idle MiB", 1024, ",.1f"),
            Metric("faults", "page faults", 1, ",.0f"), Metric("syscalls", "system calls", 1, ",.0f"),
            Metric("instructions", "allocator instr.", 1e6, ",.2f"))
-GAIN_TITLE = ("the library with the learned policy against the same without, on input that it was not learned from; ~ may be "
-              "noise")
+GAIN_TITLE = ("the library with the learned policy against the same without, on input that it was not learned from; "
+              "~ may be noise")
 PART_TITLE = "each parameter: the policy with it against the policy without it, in the replay of that run"
 DEFAULT_TITLE = "what huge pages bring that are asked for by default: the library against the same with small pages"
 REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"),
@@ -195,8 +195,8 @@ def part_rows(record: dict) -> list:
 
 def tables(record: dict) -> list:
     """(title, head and rows)"""
-    every = [(GAIN_TITLE, gain_rows(record)), (f"before > after; idle is {record['idle']:g} s behind the work",
-                                               amount_rows(record)),
+    amounts = f"before > after; idle is {record['idle']:g} s behind the work"
+    every = [(GAIN_TITLE, gain_rows(record)), (amounts, amount_rows(record)),
              (PART_TITLE, part_rows(record)), (DEFAULT_TITLE, default_rows(record))]
     return [(title, rows) for title, rows in every if len(rows) > 1]
 

@@ -144,8 +144,8 @@ def names_of(arguments, traces) -> dict:
 
 def what_figures_are_of(arguments, traces, beside, rows) -> dict:
     """What the state file is of: with anything else it is begun anew."""
-    return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "beside": beside, "goal": arguments.goal,
-            "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
+    return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "beside": beside,
+            "goal": arguments.goal, "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
             "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
             "search": {path.name: files.sha256(path) for path in sorted((ROOT / "learn").glob("*.py"))},
             "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}

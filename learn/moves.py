@@ -12,8 +12,8 @@ TRIES = 12      # of a strategy that draws by chance
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
     not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
-    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better; `gains` those that
-    alone better the score, the largest gain first."""
+    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better; `gains`
+    those that alone better the score, the largest gain first."""
     space: object
     generator: object
     arms: tuple
@@ -132,7 +132,9 @@ def repair(view: View):
         return None
     several = [{name: value for relief in view.reliefs[:number] for name, value in relief.items()}
                for number in range(2, len(view.reliefs) + 1)]
-    return first(view.offer({**more, **view.near}, base={}) for more in (view.best, *view.reliefs, *several)) or first(
+    joined = [made for more in (view.best, *view.reliefs, *several) for made in ({**more, **view.near},
+                                                                                 {**view.near, **more})]
+    return first(view.offer(made, base={}) for made in joined) or first(
         view.offer({name: view.other(name, view.near)}, base=view.near) for name in view.arms if name not in view.near)
 
 

@@ -17,7 +17,8 @@ from common.paths import ROOT
 
 COSTS = ROOT / "learn" / "costs.toml"
 WEIGHED = ("time_us", "peak_bytes", "byte_operations", "end_bytes")
-# Parts of the time that are looked at by themselves: whoever measures the program sees them, and none may pay for another.
+# Parts of the time that are looked at by themselves: whoever measures the program sees them, and none may pay for
+# another.
 GUARDED = ("faults", "system_calls", "instructions")
 WATCHED = (*WEIGHED, *GUARDED)
 # Of each goal how much a figure counts. The small weights decide between policies that the goal calls equal.
@@ -27,7 +28,7 @@ GOALS = {
     "balanced": {"time_us": 0.5, "peak_bytes": 0.3, "byte_operations": 0.15, "end_bytes": 0.1},
 }
 GUARD = 1.02            # no figure may get worse by more, whatever the others gain
-ALLOWED = {"system_calls": 10, "faults": 10}      # so many more are none, whatever their share: starting a program makes hundreds
+ALLOWED = {"system_calls": 10, "faults": 10}    # so many more are none: starting a program makes hundreds
 PAGE, HUGE_PAGES = 4096, 512
 
 

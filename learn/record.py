@@ -66,8 +66,8 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
 
 def what_it_is_of(workload, so, megabytes: int) -> dict:
     """What decides about a recording."""
-    return {"schema": SCHEMA, "command": list(workload.command), "environment": dict(workload.env), "here": workload.here,
-            "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
+    return {"schema": SCHEMA, "command": list(workload.command), "environment": dict(workload.env),
+            "here": workload.here, "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
             "files": {name: files.sha256(name) for name in workload.watch if os.path.isfile(name)}}
 
 

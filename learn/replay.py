@@ -35,7 +35,8 @@ def fixed_addresses() -> list:
 
 class Replayer:
     """replay(values, workload) -> figures, or None when the program failed under these values. `scratch` has a name
-    that LD_PRELOAD can have; `traces` are name -> path, `beside` name -> what the trace does not say (learn/record.py)."""
+    that LD_PRELOAD can have; `traces` are name -> path, `beside` name -> what the trace does not say
+    (learn/record.py)."""
 
     def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM, beside=None):
         if not program.exists():

@@ -80,7 +80,8 @@ class Search:
         self.generator = random.Random(seed)
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
-        self.probes = [*space.joint_probes(), *self.shuffled(middle), *self.shuffled(first, last)]     # from the end
+        # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
+        self.probes = [*space.probes((first, last)), *space.probes((middle,)), *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.gained: list = []      # candidates of one parameter that gain, the best first
@@ -121,12 +122,6 @@ class Search:
             if key_of(policy) not in self.seen:
                 return self.candidate(policy, "probe", tuple(changes))
         return None
-
-    def shuffled(self, *places) -> list:
-        """Probes in an order by chance."""
-        found = self.space.probes(places)
-        self.generator.shuffle(found)
-        return found
 
     def approach(self, row: Candidate, name: str):
         """It gains, but a figure pays too much: half as far may be allowed. All that is freed given back at once costs
@@ -215,11 +210,11 @@ class Search:
     def look_near(self, rows):
         """Keep the best of what is almost allowed, as long as it would be the best; and what may relieve it."""
         alone = [row for row in rows if row.whole and len(row.policy) == 1]
-        self.gained = sorted((row for row in (*self.gained, *alone) if row.score.allowed and row.score.value < -self.least()),
-                             key=lambda row: (row.score, key_of(row.policy)))
+        good = (row for row in alone if row.score.allowed and row.score.value < -self.least())
+        self.gained = sorted([*self.gained, *good], key=lambda row: (row.score, key_of(row.policy)))
         self.singles += [row.policy for row in alone if row.score != WORST]
         almost = [row for row in (self.near, *rows) if row and row.whole and 0 < row.score.violation < NEAR]
-        self.near = min(almost, key=lambda row: row.score.value + row.score.violation, default=None)
+        self.near = min(almost, key=lambda row: (row.score.value + row.score.violation, len(row.policy)), default=None)
         if self.near and self.near.score.value >= self.best.score.value:
             self.near = None
 

@@ -74,7 +74,8 @@ class Space:
     def probes(self, places) -> list:
         """Changes that show first what each parameter does, at these places of its ladder."""
         return [{name: value} for name, rungs in self.ladders.items()
-                for value in dict.fromkeys(rungs[place(rungs)] for place in places) if value != self.by_name[name].default]
+                for value in dict.fromkeys(rungs[place(rungs)] for place in places)
+                if value != self.by_name[name].default]
 
     def joint_probes(self) -> list:
         """A word may decide whether the amounts of its axis mean anything: each word with the middle of each amount."""

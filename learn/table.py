@@ -6,7 +6,8 @@ from learn.objective import GUARD, WATCHED, WEIGHED, names_of
 
 # Figure -> (what people call it, a short name for the head of a column).
 SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, MiB", "peak"),
-         "byte_operations": ("memory over time, MiB", "over time"), "end_bytes": ("memory at the end, MiB", "at the end")}
+         "byte_operations": ("memory over time, MiB", "over time"),
+         "end_bytes": ("memory at the end, MiB", "at the end")}
 UNITS = {"time_us": 1e3, "peak_bytes": 1 << 20, "end_bytes": 1 << 20}
 UNIT = 6      # a longer unit is a sentence, which core/base/policy.def has
 HEAD = ("", "before", "after", "change")

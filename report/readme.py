@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The figures of README and of docs/, written from results/ and held to it.
 
-A block of such a page between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from one
-record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest record
+A block of such a page between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from
+one record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest record
 of each kind. Numbers that stand outside of such blocks are no results of measurements.
 """
 

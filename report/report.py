@@ -240,13 +240,13 @@ def plot_memory(record: dict, path: Path):
 
 
 def plot_canary(record: dict, path: Path):
-    """What the learner was doing while the workload changed: its state, how far sizes moved, how often it learned anew."""
+    """What the learner was doing while the workload changed: its state, how far sizes moved, and its drifts."""
     rows = record["figures"]["rows"]
     figure, axes = _axes(3, 1, 5)
     figure.set_size_inches(9, 5)
     seconds = [row["seconds"] for row in rows]
     for (axis,), (key, unit, title) in zip(axes, (
-            ("state", 1, "state"), ("drift", 10000, "sizes of the last look that are not what they were when it froze, %"),
+            ("state", 1, "state"), ("drift", 10000, "sizes of the last look that are not as when it froze, %"),
             ("drifts", 1, "times that it learned anew"))):
         axis.step(seconds, [row[key] / unit for row in rows], where="post", linewidth=1)
         for begins, _learned, _froze in canary.phases(rows)[1:]:

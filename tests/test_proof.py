@@ -13,7 +13,8 @@ from tests.support import ROOT
 
 PLAIN = {"cpu": [100.0, 101.0, 100.0], "peak": [50000] * 3, "idle": [40000] * 3, "faults": [9000] * 3,
          "syscalls": [700], "instructions": [5_000_000]}
-PART = {"name": "thp", "value": 2, "worth": 0.1, "time_us": -0.1, "peak_bytes": 0.01, "byte_operations": 0.0, "end_bytes": 0.0}
+PART = {"name": "thp", "value": 2, "worth": 0.1, "time_us": -0.1, "peak_bytes": 0.01, "byte_operations": 0.0,
+        "end_bytes": 0.0}
 
 
 def program(policy=None, off=1.1, **changed):
@@ -22,7 +23,8 @@ def program(policy=None, off=1.1, **changed):
     figures = {"generic": PLAIN, "again": PLAIN, "small_pages": {**PLAIN, "cpu": [off * 100] * 3}}
     values = {"thp": 2} if policy is None else policy
     return {"policy": values, "parameters": [{"name": "thp", "default": 1}], "replay": {"parts": [PART] * bool(values)},
-            "figures": {**figures, "tailored": tailored} if values else figures, "train": "a", "held": "b", "sentence": "s"}
+            "figures": {**figures, "tailored": tailored} if values else figures, "train": "a", "held": "b",
+            "sentence": "s"}
 
 
 def record(**programs):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A workload that changes its pattern, and what the learner says of itself meanwhile: shift.py SECONDS STEP_SECONDS
 
-Small blocks, then large ones, then small ones again, a third of the time each. Every step a line of JSON: seconds, phase
-and the rows of the statistics page that are the learner's.
+Small blocks, then large ones, then small ones again, a third of the time each. Every step a line of JSON: seconds,
+phase and the rows of the statistics page that are the learner's.
 """
 
 import ctypes

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A workload that changes its pattern (bench/proof/shift.py), under the learner of the variant `learning`: when it
-notices, and how long it learns again. The curve is in the report's page. A record's figures are {"rows": what shift.py prints}.
+notices, and how long it learns again. The curve is in the report's page. A record's figures are {"rows": what
+shift.py prints}.
 """
 
 import json

@@ -220,7 +220,8 @@ def statements(record: dict) -> list:
     best = [name for name, found in programs.items() if not found["policy"]]
     failed = [f"{name}: {found['failure']}" for name, found in record["programs"].items() if "failure" in found]
     return [goal(record, "at least 5 % less time at no more than 2 % more memory", WANTED_FASTER, is_faster),
-            goal(record, "the same, against a library with small pages alone", WANTED_FASTER, is_faster_than_small_pages),
+            goal(record, "the same, against a library with small pages alone", WANTED_FASTER,
+                 is_faster_than_small_pages),
             goal(record, "at least 10 % less peak or idle memory at no loss of time", WANTED_LEANER, is_leaner),
             f"worse by more than 2 % in a figure: {listed(lost)}", f"the default is best for: {listed(best)}",
             *(f"failed: {sentence}" for sentence in failed)]

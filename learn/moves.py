@@ -12,7 +12,7 @@ TRIES = 12      # of a strategy that draws by chance
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
     not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
-    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better; `gains`
+    be the best one, if no figure paid too much; `reliefs` are changes that alone make that figure better; `gains`
     those that alone better the score, the largest gain first."""
     space: object
     generator: object

@@ -2,8 +2,8 @@
 """The figures of README and of docs/, written from results/ and held to it.
 
 A block of such a page between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from
-one record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest record
-of each kind. Numbers that stand outside of such blocks are no results of measurements.
+one record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest
+record of each kind. Numbers that stand outside of such blocks are no results of measurements.
 """
 
 import argparse

@@ -18,6 +18,7 @@ GOAL ?= balanced
 BUDGET ?= 180
 INSTALL ?=
 BENCH_ARGS ?=
+PROOF_ARGS ?=
 ABLATION_ARGS ?=
 STUDY ?= operation
 STUDY_ARGS ?=
@@ -47,7 +48,7 @@ define quote
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench sites golden fuzz mutants soak kill-test \
+.PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench proof sites golden fuzz mutants soak kill-test \
 	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
 
 help: ## Show this list
@@ -151,8 +152,12 @@ bench: configured ## Run the benchmark set and memory over time against glibc an
 	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.bench $(BENCH_ARGS)
 
-study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory (STUDY_ARGS='--help')
-	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so
+proof: configured ## What learned policies bring on inputs they were not learned from, 25 minutes (PROOF_ARGS='--only git --budget 20')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	@$(MODULE) bench.proof $(PROOF_ARGS)
+
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary (STUDY_ARGS='--help')
+	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
 
 sites: configured ## Call sites: how often the inference is right, where it is known what they are

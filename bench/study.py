@@ -10,6 +10,7 @@
     syscalls        system calls about memory, and page faults
     larson          Larson's presets burst and loop, 1 and 4 threads, under the variants with checks too
     memory          resident memory over time, after bursts of blocks (bench/over_time.py); --scale is of the waiting
+    canary          how the learner notices that a workload changes (bench/canary.py); --scale is of the waiting
 
 Each prints a table with its goal and appends one record to results/. Times are provisional on a machine that does
 anything else.
@@ -31,7 +32,7 @@ from common.errors import Failure, UserError, guard
 from common.tree import Tree
 from measure import counting, golden
 from gate import effects
-from bench import bench, over_time
+from bench import bench, canary as learner, over_time
 from bench.ranking import render
 from bench.runs import output_of, program
 
@@ -268,8 +269,14 @@ def memory(options: Options):
     return over_time.after_rows(kept), kept, f"\n\n{over_time.rest(kept)}"
 
 
+def canary(options: Options):
+    """When the learner sees that sizes changed, and when it is done with it."""
+    kept = learner.run(options.scale)
+    return learner.cells(kept), kept, "\nseconds since the phase began; the curve is in the report (make report)"
+
+
 STUDIES = {function.__name__: function for function in
-           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson, memory)}
+           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson, memory, canary)}
 
 
 def parse(argv) -> tuple:

@@ -87,7 +87,7 @@ def tell(text: str):
 
 
 def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False,
-           beside=()) -> proc.Result:
+           companion="", beside=(), idle=0.0) -> proc.Result:
     """Run the workload to its end under `so` (None: the C library's own malloc) and return the Result.
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes
@@ -95,10 +95,12 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
     wrappers that would be preloaded too (`strace -E {preload}`). "{scratch}" in a word of it or in a value of
     `extra_env` becomes the run's directory. `keep(scratch)` is called after a run that succeeded, before the directory
     goes, to take files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
-    `steady` makes equal runs count the same (bench/programs/steady.c). `beside(scratch)`s prepare the directory.
+    `steady` makes equal runs count the same (bench/programs/steady.c); `companion` is another library of the project's
+    that is preloaded before the subject. `beside(scratch)`s prepare the directory.
+    A server waits `idle` seconds behind its load before it is asked to end.
     """
     if workload.server:
-        return _serve(workload, so, wrapper, keep, beside, counting=any("callgrind" in word for word in wrapper))
+        return _serve(workload, so, wrapper, keep, beside, idle, counting=any("callgrind" in word for word in wrapper))
     with Scratch() as scratch:
         for prepare in beside:
             prepare(scratch)
@@ -108,7 +110,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent),
                        **{key: _local_word(value, scratch) for key, value in workload.env.items()},
                        **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
-        preload = preload_word(scratch, so, STEADY if steady else "")
+        preload = preload_word(scratch, so, STEADY if steady else companion)
         if workload.here:
             _show_files(workload.here, scratch)
         if so is not None and "{preload}" not in wrapper:
@@ -124,11 +126,11 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         return result
 
 
-def _serve(workload, so, wrapper, keep, beside, counting) -> proc.Result:
+def _serve(workload, so, wrapper, keep, beside, idle, counting) -> proc.Result:
     """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
     try:
         found = serve.run(workload, lambda scratch: preload_word(scratch, so, FORGET if counting else ""),
-                          wrapper=wrapper, keep=keep, beside=beside, counting=counting)
+                          wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle)
     except (Failure, UserError) as error:
         raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)

@@ -9,4 +9,4 @@ BENCH_PROGRAMS = BUILD / "bench"
 INPUTS = BUILD / "inputs"
 EXPORTS = "core/api/hakmem.map"
 # Of build/bench: what is preloaded into runs that are counted.
-STEADY, WITNESS, FORGET = "steady.so", "witness.so", "forget.so"
+STEADY, WITNESS, FORGET, IDLE = "steady.so", "witness.so", "forget.so", "idle.so"

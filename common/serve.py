@@ -7,6 +7,7 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 """
 
 import contextlib
+import dataclasses
 import glob
 import os
 import re
@@ -73,6 +74,8 @@ class Run:
     p50: float | None
     p99: float | None
     peak_kib: int
+    faults: int = 0
+    idle_kib: int = 0       # what was resident `idle` seconds behind the load; 0 if nobody waited
     stderr: str = ""
 
     @property
@@ -170,6 +173,25 @@ def confine():
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
+
+
+def idle_kib(pids) -> int:
+    """Resident memory of the processes now, without files."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            _size, resident, shared, *_rest = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+            total += max(0, resident - shared) * os.sysconf("SC_PAGE_SIZE") // 1024
+    return total
+
+
+def page_faults(pids) -> int:
+    """Of processes and of their children that have ended."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7:11]))
+    return total
 
 
 class Session:
@@ -272,8 +294,8 @@ class Session:
             raise Failure(f"the server {self.server.start[0]} listens on more than the loopback interface: bind it to "
                           "127.0.0.1")
 
-    def load(self, pids) -> Run:
-        """Make the load and read what it says."""
+    def load(self, pids, idle: float) -> Run:
+        """Make the load and read what it says; then wait."""
         held = self.workload.role == "holdout" and bool(self.server.held)
         words, times = (self.server.held, self.server.held_times) if held else (self.server.load, self.server.times)
         source = self.fill(self.server.input) or os.devnull
@@ -289,7 +311,12 @@ class Session:
             spent = precise     # no process ended meanwhile: ticks of 10 ms are too coarse
         found = re.search(self.server.count, text, re.MULTILINE)
         requests = int(found[1]) if found else int(self.values["requests"]) * times
-        return Run(requests, spent, _latency(self.server.p50, text), _latency(self.server.p99, text), peak_kib(left))
+        found = Run(requests, spent, _latency(self.server.p50, text), _latency(self.server.p99, text), peak_kib(left),
+                    page_faults(left))
+        if idle:
+            time.sleep(idle)
+            found = dataclasses.replace(found, idle_kib=idle_kib(pids()))
+        return found
 
     def stop(self, pids):
         """Ask it to end and wait until all of it has."""
@@ -329,9 +356,9 @@ def _latency(pattern: str, text: str):
     return float(found[1]) * UNITS.get(unit or "ms", 1.0)
 
 
-def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False) -> Run:
+def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, idle=0.0) -> Run:
     """Start, load and stop the workload's server. `preload(scratch)` is the word LD_PRELOAD=...; `keep(scratch)` and
-    `beside` as for common.launch."""
+    `beside` and `idle` as for common.launch."""
     with Scratch() as scratch, household.Guardian(scratch):
         for prepare in beside:
             prepare(scratch)
@@ -346,7 +373,7 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False) 
             home.started(session.start(wrapper, environment))
             pids = home.remaining
             session.wait()
-            found = session.load(pids)
+            found = session.load(pids, idle)
             session.stop(pids)
         if keep is not None:
             keep(scratch)

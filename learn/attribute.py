@@ -17,6 +17,11 @@ class Part:
     change: dict
 
 
+def as_row(part: Part) -> dict:
+    """For files."""
+    return {"name": part.name, "value": part.value, "worth": part.worth, **part.change}
+
+
 @dataclass(frozen=True)
 class Attribution:
     """The policy that is left, its figures (workload -> figures), its score and its parts, the most worth first."""

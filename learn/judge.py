@@ -10,13 +10,15 @@ from common import files, workloads
 from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
-from learn import learn, record, replay
+from learn import attribute, learn, objective, record, replay, search
 from learn.runs import Runs
 from plan import policy
 
 EXAMPLE = ("example: python3 -m learn.judge --policy policy/learned.toml "
            "-o build/clang-bench_minimal/policy/replay.json")
 PLACE = BUILD / "learn-judge"       # of all configurations: the second finds the recordings of the first
+
+NOTHING = {"workloads": {}, "parts": []}
 
 
 def judging(rows) -> tuple:
@@ -34,19 +36,26 @@ def note(rows, held: bool) -> str:
     return f"by replay of {of}" + ("" if held else ", on which it is trained: no HOLDOUT was given")
 
 
-def judge(rows, values, arguments, scratch: Path) -> dict:
-    """Workload -> figures before and after, its weight, and how far equal replays differ."""
-    PLACE.mkdir(parents=True, exist_ok=True)
-    traces = record.recorded(rows, arguments.so, record.MEGABYTES, PLACE, learn.say)
-    runs = Runs(replay.Replayer(arguments.so, traces, scratch))
+def judge(rows, values, named, so: Path, place: Path, scratch: Path) -> dict:
+    """`workloads`: of each figures before and after, its weight, and how far equal replays differ; `parts`: what each
+    parameter alone changes in these runs. `named` is what people call the policy."""
+    place.mkdir(parents=True, exist_ok=True)
+    traces = record.recorded(rows, so, record.MEGABYTES, place, learn.say)
+    runs = Runs(replay.Replayer(so, traces, scratch, beside=record.beside(place)), workers=learn.WORKERS)
     before, noise, _repetitions = replay.look(runs, list(traces))
     if None in runs.figures([(values, (name, 0)) for name in traces]):
-        raise UserError(f"{arguments.policy}: the replay of a held-out run fails under it; learn another policy")
-    after, its_noise, _repetitions = replay.look(runs, list(traces), values)
+        raise UserError(f"{named}: the replay of a held-out run fails under it; learn another policy")
+    after, its_noise, repetitions = replay.look(runs, list(traces), values)
     weights = learn.weights_of(before)
-    return {name: {"before": before[name], "after": after[name], "weight": weights[name],
-                   "noise": {figure: max(share, its_noise[name][figure]) for figure, share in noise[name].items()}}
-            for name in traces}
+    noises = {name: {figure: max(share, its_noise[name][figure]) for figure, share in row.items()}
+              for name, row in noise.items()}
+    aim = objective.Objective(learn.GOAL, before, weights, noises)
+    judging = attribute.Judge(aim, runs, search.jobs_of(weights, repetitions))
+    judging.prepare([attribute.without(values, name) for name in values])
+    parts = [attribute.part(judging, dict(values), name) for name in values]
+    return {"workloads": {name: {"before": before[name], "after": after[name], "weight": weights[name],
+                                 "noise": noises[name]} for name in traces},
+            "parts": [attribute.as_row(part) for part in parts]}
 
 
 def main(argv) -> int:
@@ -60,9 +69,9 @@ def main(argv) -> int:
     given = policy.read(arguments.policy, policy.load_rows(ROOT))
     rows, held = judging(workloads.load_workloads(ROOT))
     with learn.alone(PLACE, wait=True), Scratch() as scratch:
-        found = judge(rows, given.values, arguments, scratch) if rows else {}
+        found = judge(rows, given.values, arguments.policy, arguments.so, PLACE, scratch) if rows else NOTHING
     files.write_json(arguments.out, {"schema": 1, "kind": "replay", "held": held, "note": note(rows, held),
-                                     "parameters": list(given.parameters), "workloads": found})
+                                     "parameters": list(given.parameters), **found})
     return 0
 
 

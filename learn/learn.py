@@ -24,7 +24,7 @@ EXAMPLE = "example: python3 -m learn.learn --train 'python3 app.py small' --name
 LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
 PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
-BUDGET, SEED = 180.0, 0
+GOAL, BUDGET, SEED = "balanced", 180.0, 0
 WORKERS = 2                     # replays side by side, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -39,7 +39,7 @@ def parse(argv):
     parser.add_argument("--trace", action="append", default=[], metavar="FILE",
                         help="a trace that HAKMEM_TRACE wrote, in place of a command (repeatable)")
     parser.add_argument("--name", default="learned", help="the policy becomes policy/NAME.toml (learned)")
-    parser.add_argument("--goal", default="balanced", help=f"what counts most: {', '.join(objective.GOALS)} (balanced)")
+    parser.add_argument("--goal", default=GOAL, help=f"what counts most: {', '.join(objective.GOALS)} (balanced)")
     parser.add_argument("--budget", type=float, default=BUDGET, metavar="SECONDS", help="of replaying (180)")
     parser.add_argument("--seed", type=int, default=SEED, help="another search (0)")
     parser.add_argument("--here", default="", metavar="DIR", help="where names in the commands count from (here)")
@@ -100,7 +100,8 @@ class Progress:
         best, runs = one.best, one.runs
         changes = one.objective.change(one.figures(best.policy)) if best.policy else {}
         gains = ", ".join(f"{name} {table.percent(changes[key])}" for name, key in
-                          (("time", "time_us"), ("peak", "peak_bytes"), ("over time", "byte_operations")) if changes)
+                          (("time", "time_us"), ("peak", "peak_bytes"), ("over time", "byte_operations"),
+                           ("at the end", "end_bytes")) if changes)
         text = f"learn: {runs.spent:.0f} of {self.budget:.0f} s, {len(runs.known)} replays, {gains or 'no gain yet'}"
         self.stream.write(f"\r\x1b[K{text}" if live else f"{text}\n")
         self.stream.flush()
@@ -141,10 +142,10 @@ def names_of(arguments, traces) -> dict:
     return found
 
 
-def what_figures_are_of(arguments, traces, rows) -> dict:
+def what_figures_are_of(arguments, traces, beside, rows) -> dict:
     """What the state file is of: with anything else it is begun anew."""
-    return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "goal": arguments.goal,
-            "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
+    return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "beside": beside,
+            "goal": arguments.goal, "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
             "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
             "search": {path.name: files.sha256(path) for path in sorted((ROOT / "learn").glob("*.py"))},
             "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}
@@ -176,7 +177,7 @@ def weights_of(before: dict) -> dict:
 def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
     """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated."""
     _figures, noise, again = replay.look(runs, list(aim.before), values)
-    larger = {name: {figure: max(aim.noise[name][figure], share) for figure, share in row.items()}
+    larger = {name: {figure: max(aim.noise[name].get(figure, 0.0), share) for figure, share in row.items()}
               for name, row in noise.items()}
     jobs = search.jobs_of(aim.weights, {name: max(repetitions[name], again[name]) for name in again})
     return attribute.Judge(dataclasses.replace(aim, noise=larger), runs, jobs)
@@ -192,8 +193,7 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
         "events": sum(int(figures["events"]) for figures in before.values())}
     figures = {f"{workload}.{name}": [before[workload][name], found.figures[workload][name]]
                for workload in before for name in objective.names_of(before[workload])}
-    parameters = tuple({"name": part.name, "value": part.value, "default": defaults[part.name], "worth": part.worth,
-                        **part.change} for part in found.parts)
+    parameters = tuple({**attribute.as_row(part), "default": defaults[part.name]} for part in found.parts)
     return policy.Policy(found.policy, provenance, figures, parameters)
 
 
@@ -212,8 +212,10 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     rows = tuple(row for row in policy.load_rows(ROOT) if row.scope == "run")
     traces = traces_of(arguments, workloads_of(arguments), directory)
     names = names_of(arguments, traces)
-    replayer = replay.Replayer(arguments.so, traces, scratch, arguments.replay)
-    runs = Runs(replayer, directory / f"state-{arguments.goal}.json", what_figures_are_of(arguments, traces, rows),
+    beside = record.beside(directory) if arguments.train else {}
+    replayer = replay.Replayer(arguments.so, traces, scratch, arguments.replay, beside)
+    runs = Runs(replayer, directory / f"state-{arguments.goal}.json",
+                what_figures_are_of(arguments, traces, beside, rows),
                 min(WORKERS, os.cpu_count() or 1))
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")

@@ -12,7 +12,8 @@ TRIES = 12      # of a strategy that draws by chance
 class View:
     """What a strategy may look at. `arms` are the parameters, the most promising first; `is_new(policy)` tells what was
     not tried yet; `elite` are good policies, the best first; `last` are the changes of the last gain; `near` would
-    be the best one, if no figure paid too much for it; `reliefs` are changes that alone make that figure better."""
+    be the best one, if no figure paid too much; `reliefs` are changes that alone make that figure better; `gains`
+    those that alone better the score, the largest gain first."""
     space: object
     generator: object
     arms: tuple
@@ -21,6 +22,7 @@ class View:
     is_new: object
     near: dict | None = None
     reliefs: tuple = ()
+    gains: tuple = ()
 
     @property
     def best(self) -> dict:
@@ -118,6 +120,11 @@ def mix(view: View):
     return None
 
 
+def gather(view: View):
+    """What gained alone, beside what the best one sets."""
+    return first(view.offer(gain) for gain in view.gains if not gain.keys() & view.best.keys())
+
+
 def repair(view: View):
     """What would be the best, were it not too dear: with what the best one has, with each relief, with several, or with
     any parameter more."""
@@ -125,7 +132,9 @@ def repair(view: View):
         return None
     several = [{name: value for relief in view.reliefs[:number] for name, value in relief.items()}
                for number in range(2, len(view.reliefs) + 1)]
-    return first(view.offer({**more, **view.near}, base={}) for more in (view.best, *view.reliefs, *several)) or first(
+    joined = [made for more in (view.best, *view.reliefs, *several) for made in ({**more, **view.near},
+                                                                                 {**view.near, **more})]
+    return first(view.offer(made, base={}) for made in joined) or first(
         view.offer({name: view.other(name, view.near)}, base=view.near) for name in view.arms if name not in view.near)
 
 
@@ -140,4 +149,4 @@ def fresh(view: View):
 
 
 STRATEGIES = {move.__name__: move for move in (
-    step, jump, extreme, onward, between, pair, axis, back, mix, repair, fresh)}
+    step, jump, extreme, onward, between, pair, axis, back, mix, gather, repair, fresh)}

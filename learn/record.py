@@ -9,13 +9,15 @@ import os
 import shutil
 from pathlib import Path
 
-from common import files
+from common import files, idle
 from common.errors import Failure, UserError
 from common.launch import launch
+from common.paths import IDLE
 
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
 FRESH = "fresh"         # where recordings lie until all of them are there
 MEGABYTES = 16          # of a trace: some four million events, which a replay goes through in a second or two
+SCHEMA = 2
 KEPT = 4                # traces of a command at most
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
@@ -37,37 +39,42 @@ def make_place(scratch: Path):
     (scratch / PLACE).chmod(0o1777)
 
 
-def record(workload, so, megabytes: int, into: Path) -> dict:
-    """Trace name -> path, of one command. Its failure is the user's to put right."""
-    kept = {}
+def record(workload, so, megabytes: int, into: Path) -> tuple:
+    """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
+    resident, and `seconds` that it took. Of a server neither is known: its files do not count when it is measured
+    either (common/serve.py), and it waits for its load. Its failure is the user's to put right."""
+    kept, shown = {}, []
 
     def keep(scratch):
+        shown.extend(idle.read(scratch))
         for number, path in enumerate(largest((scratch / PLACE).glob(f"{TRACE}*")), 1):
             name = f"{workload.name}.{number}"
             shutil.copyfile(path, into / name)
             kept[name] = into / name
 
     try:
-        launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,))
+        done = launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,), companion=IDLE,
+                      extra_env=idle.environment(0))
     except Failure as error:
         raise UserError(f"{error}; nothing was learned, and what was learned before is as it was") from None
     if not kept:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
                         "program, or runs with another user's rights; there is nothing to learn from")
-    return kept
+    return kept, {"files": max(shown).files_kib * 1024 if shown else 0,
+                  "seconds": 0 if workload.server else round(done.seconds, 3)}
 
 
 def what_it_is_of(workload, so, megabytes: int) -> dict:
     """What decides about a recording."""
-    return {"command": list(workload.command), "environment": dict(workload.env), "here": workload.here,
-            "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
+    return {"schema": SCHEMA, "command": list(workload.command), "environment": dict(workload.env),
+            "here": workload.here, "server": workload.server, "megabytes": megabytes, "library": files.sha256(so),
             "files": {name: files.sha256(name) for name in workload.watch if os.path.isfile(name)}}
 
 
 def known(directory: Path, of) -> dict | None:
     """The traces of an earlier recording of the same, if all of them are whole."""
     try:
-        found = files.read_fields(directory / RECORD, "of", "traces")
+        found = files.read_fields(directory / RECORD, "of", "traces", "beside")
         traces = {name: directory / name for name in found["traces"]}
         whole = found["of"] == of and all(files.sha256(traces[name]) == digest
                                           for name, digest in found["traces"].items())
@@ -86,13 +93,20 @@ def recorded(workloads, so, megabytes: int, directory: Path, tell) -> dict:
     fresh = directory / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    made = {}
+    made, beside = {}, {}
     for row in workloads:
         tell(f"recording '{row.sentence.partition(': ')[2]}'")
-        made |= record(row, so, megabytes, fresh)
+        named, untold = record(row, so, megabytes, fresh)
+        made |= named
+        beside |= dict.fromkeys(named, untold)
     (directory / RECORD).unlink(missing_ok=True)
     traces = {name: path.replace(directory / name) for name, path in made.items()}
     fresh.rmdir()
-    files.write_json(directory / RECORD, {"of": of, "traces": {name: files.sha256(path)
-                                                               for name, path in traces.items()}})
+    files.write_json(directory / RECORD, {"of": of, "beside": beside, "traces": {
+        name: files.sha256(path) for name, path in traces.items()}})
     return traces
+
+
+def beside(directory: Path) -> dict:
+    """Trace name -> what `record` says that the trace does not."""
+    return files.read_fields(directory / RECORD, "beside")["beside"] if (directory / RECORD).exists() else {}

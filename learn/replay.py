@@ -35,12 +35,14 @@ def fixed_addresses() -> list:
 
 class Replayer:
     """replay(values, workload) -> figures, or None when the program failed under these values. `scratch` has a name
-    that LD_PRELOAD can have; `traces` are name -> path."""
+    that LD_PRELOAD can have; `traces` are name -> path, `beside` name -> what the trace does not say
+    (learn/record.py)."""
 
-    def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM):
+    def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM, beside=None):
         if not program.exists():
             raise UserError(f"{program} is missing: build it first (`ninja bench`)")
         self.traces, self.scratch, self.program = traces, scratch, program
+        self.beside = {name: {"files": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
         self.timeout = FIRST_TIMEOUT
         self.failures: list = []        # what went wrong under a policy, in words
         names = []
@@ -59,7 +61,7 @@ class Replayer:
 
     def __call__(self, values: dict, workload: str):
         words = [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
-                 self.traces[workload], "--json"]
+                 self.traces[workload], "--json", f"--seconds={self.beside[workload]['seconds']:g}"]
         try:
             done = proc.run(words, env=PINNED_ENV, name=PROGRAM, timeout=self.timeout, check=False, cwd=self.scratch)
         except Failure as error:
@@ -72,7 +74,7 @@ class Replayer:
         if values and (warned := _WARNING.search(done.stderr)):
             raise Failure(f"the library does not take a policy of this search: {warned[0]}")
         try:
-            return objective.figures(json.loads(done.stdout))
+            return objective.figures(json.loads(done.stdout), beside=self.beside[workload]["files"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"
                           ) from None
@@ -99,7 +101,8 @@ def look(runs, workloads, values=None) -> tuple:
     for name in workloads:
         each = [shown[name, number] for number in range(LOOKS)]
         before[name] = objective.median_figures(each)
-        noise[name] = {figure: spread([run[figure] for run in each]) for figure in objective.WEIGHED}
+        noise[name] = {figure: spread([run[figure] for run in each]) for figure in objective.WATCHED
+                       if figure in each[0]}
         repetitions[name] = 1 if max(noise[name].values()) <= EXACT else LOOKS
     return before, noise, repetitions
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Each parameter is looked at alone first: the ends of its range, and the middle. Without that, small gains of the
-     first parameters that were tried lead away from large ones of others (huge pages, found by one seed of five).
-  2. Eleven strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
+  1. Each parameter is looked at alone first: the ends of its range, then the middle, first of those that changed
+     anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
+     (huge pages, found by one seed of five). Then words with what they may need.
+     What gains but is not allowed is looked at again half way to the default, until it is.
+  2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
      left sees every workload and repetition.
@@ -22,13 +24,13 @@ from learn import moves
 from learn.bandit import Elo, Ucb1
 from learn.objective import WORST, Objective, Score, median_figures
 from learn.runs import Runs
-from learn.space import Space, key_of
+from learn.space import Space, first, key_of, last, middle
 
 BATCH = 8               # candidates of a round
 ELITE = 8
 PROBES = 3              # of a parameter, at most
 RELIEF = 0.002          # by how much a change betters a figure to be one
-REPAIRS = 2             # places of a round
+REPAIRS = 3             # the last of the places that they have in a round
 NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair
 SHARE = 0.8             # of the budget; the rest shows what each parameter alone brings
 ASKED = 4               # strategies that are asked before a place in the round stays empty
@@ -78,10 +80,11 @@ class Search:
         self.generator = random.Random(seed)
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
-        self.probes = space.probes()
-        self.generator.shuffle(self.probes)
+        # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
+        self.probes = [*space.probes((first, last)), *space.probes((middle,)), *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
+        self.gained: list = []      # candidates of one parameter that gain, the best first
         self.last: dict = {}
         self.near: Candidate | None = None      # better than the best, but for a figure that pays too much
         self.rounds = 0
@@ -96,7 +99,7 @@ class Search:
         return moves.View(self.space, self.generator, tuple(self.ucb.ranked(self.generator)),
                           tuple(row.policy for row in self.elite), self.last,
                           lambda policy: key_of(policy) not in self.seen, self.near and self.near.policy,
-                          self.reliefs())
+                          self.reliefs(), tuple(row.policy for row in self.gained))
 
     def reliefs(self) -> tuple:
         """Changes that alone better what `near` pays too much of, the largest first."""
@@ -114,11 +117,21 @@ class Search:
     def probe(self) -> Candidate | None:
         """The next look at what a parameter does alone."""
         while self.probes:
-            name, value = self.probes.pop()
-            policy = self.space.change({}, {name: value})
+            changes = self.probes.pop()
+            policy = self.space.change({}, changes)
             if key_of(policy) not in self.seen:
-                return self.candidate(policy, "probe", (name,))
+                return self.candidate(policy, "probe", tuple(changes))
         return None
+
+    def approach(self, row: Candidate, name: str):
+        """It gains, but a figure pays too much: half as far may be allowed. All that is freed given back at once costs
+        hundreds of system calls, beyond 4 MiB a dozen, for nearly the same gain."""
+        if row.whole and not row.score.allowed and row.score.value < 0:
+            self.probes.append({name: self.space.halfway(name, row.policy[name])})
+
+    def prefer(self, name: str):
+        """It changed something: what else is to be looked at of it comes next."""
+        self.probes.sort(key=lambda changes: name in changes and len(changes) == 1)
 
     def candidate(self, policy: dict, strategy: str, moved) -> Candidate:
         """One that is going to be tried."""
@@ -128,16 +141,18 @@ class Search:
         return Candidate(policy, strategy, moved)
 
     def propose(self, place: int) -> Candidate | None:
-        """One candidate that was never tried. Repairs, if there is what to repair, have the first places."""
+        """One candidate that was never tried. What gained alone is gathered at the first place; repairs, if there is
+        what to repair, have the next ones."""
         if place >= REPAIRS and self.probes:
             return self.probe()
-        for _ask in range(ASKED):
-            strategy = "repair" if self.near and place < REPAIRS else self.elo.draw(self.generator)
+        for ask in range(ASKED):
+            strategy = "gather" if place == 0 and ask == 0 else "repair" if self.near and place < REPAIRS else \
+                self.elo.draw(self.generator)
             offer = moves.STRATEGIES[strategy](self.view())
             if offer:
                 policy, moved = offer
                 return self.candidate(policy, strategy, moved)
-        return None
+        return self.probe()
 
     def figures(self, policy: dict, jobs=None) -> dict:
         """Workload -> what the jobs, or all of them, show."""
@@ -175,6 +190,9 @@ class Search:
                 CHANGED if row.score != Score(0.0, 0.0) else 0.0
             for name in row.moved:
                 self.ucb.reward(name, worth)
+            if row.strategy == "probe" and row.score != Score(0.0, 0.0) and len(row.moved) == 1:
+                self.prefer(*row.moved)
+                self.approach(row, *row.moved)
         players = [(row, gain) for row, gain in gains if row.strategy in self.elo.ratings]
         for place, (row, gain) in enumerate(players):
             for other, theirs in players[place + 1:]:
@@ -191,9 +209,12 @@ class Search:
 
     def look_near(self, rows):
         """Keep the best of what is almost allowed, as long as it would be the best; and what may relieve it."""
-        self.singles += [row.policy for row in rows if row.whole and len(row.policy) == 1 and row.score != WORST]
+        alone = [row for row in rows if row.whole and len(row.policy) == 1]
+        good = (row for row in alone if row.score.allowed and row.score.value < -self.least())
+        self.gained = sorted([*self.gained, *good], key=lambda row: (row.score, key_of(row.policy)))
+        self.singles += [row.policy for row in alone if row.score != WORST]
         almost = [row for row in (self.near, *rows) if row and row.whole and 0 < row.score.violation < NEAR]
-        self.near = min(almost, key=lambda row: row.score.value + row.score.violation, default=None)
+        self.near = min(almost, key=lambda row: (row.score.value + row.score.violation, len(row.policy)), default=None)
         if self.near and self.near.score.value >= self.best.score.value:
             self.near = None
 

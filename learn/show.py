@@ -24,7 +24,7 @@ def parts_of(parameters, rows) -> list:
     known = {row.name for row in rows}
     found = []
     for row in parameters:
-        changes = {name: row.get(name) for name in WEIGHED}
+        changes = {name: row.get(name, 0.0 if name == "end_bytes" else None) for name in WEIGHED}
         whole = all(isinstance(value, int | float) for value in changes.values())
         if row.get("name") in known and isinstance(row.get("value"), int):
             found.append(Part(row["name"], row["value"], 0.0, changes if whole else {}))
@@ -36,15 +36,16 @@ def shown(tree: Tree, rows) -> str:
     if not tree.has_policy:
         return ""
     verdict = files.read_fields(tree.gate(GIVEN), "sentence", "accepted")
-    replays = files.read_fields(tree.replay, "workloads", "parameters")
+    replays = files.read_fields(tree.replay, "workloads", "parameters", "parts")
     head = "compiled in" if verdict["accepted"] else "left out"
     lines = [f"{tree.label}: the policy is {head}", f"  {verdict['sentence']}"]
     if replays["workloads"]:
-        lines.append(table.columns_head())
-    for name, row in replays["workloads"].items():
-        lines += [name, *table.weighed_lines(row["before"], row["after"])]
-    parts = parts_of(replays["parameters"], rows)
-    return "\n".join([*lines, *(["", "where it was learned", *table.parameter_lines(parts, rows)] if parts else [])])
+        lines += table.figure_lines([(name, table.weighed_rows(row["before"], row["after"]))
+                                     for name, row in replays["workloads"].items()])
+    for title, listed in (("what each parameter brings there", "parts"), ("and where it was learned", "parameters")):
+        if parts := parts_of(replays[listed], rows):
+            lines += ["", title, *table.parameter_lines(parts, rows)]
+    return "\n".join(lines)
 
 
 def main(argv) -> int:

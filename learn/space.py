@@ -24,6 +24,21 @@ def ladder(row) -> tuple:
     return tuple(sorted(values))
 
 
+def first(_rungs) -> int:
+    """The place of the least value of a ladder."""
+    return 0
+
+
+def last(_rungs) -> int:
+    """Of the greatest."""
+    return -1
+
+
+def middle(rungs) -> int:
+    """Between."""
+    return len(rungs) // 2
+
+
 @dataclass(frozen=True)
 class Space:
     """The parameters of a search."""
@@ -56,13 +71,19 @@ class Space:
         made = {**policy, **changes}
         return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
 
-    def probes(self) -> list:
-        """(parameter, value)s that show first what each does: its ends and the middle of its ladder."""
-        found = []
-        for name, rungs in self.ladders.items():
-            values = dict.fromkeys((rungs[len(rungs) // 2], rungs[0], rungs[-1]))
-            found += [(name, value) for value in values if value != self.by_name[name].default]
-        return found
+    def probes(self, places) -> list:
+        """Changes that show first what each parameter does, at these places of its ladder."""
+        return [{name: value} for name, rungs in self.ladders.items()
+                for value in dict.fromkeys(rungs[place(rungs)] for place in places)
+                if value != self.by_name[name].default]
+
+    def joint_probes(self) -> list:
+        """A word may decide whether the amounts of its axis mean anything: each word with the middle of each amount."""
+        words = [row for row in self.rows if row.highest - row.lowest < FEW]
+        amounts = [row for row in self.rows if row.highest - row.lowest >= FEW]
+        return [{word.name: value, other.name: self.ladders[other.name][middle(self.ladders[other.name])]}
+                for word in words for value in self.ladders[word.name] if value != word.default
+                for other in amounts if other.axis == word.axis]
 
     def rung(self, policy: dict, name: str, steps: int) -> int:
         """The value so many rungs above (or below) the present one; the end of the ladder where it ends."""
@@ -72,6 +93,11 @@ class Space:
             return above[min(steps, len(above)) - 1] if above else value
         below = [rung for rung in rungs if rung < value]
         return below[max(steps, -len(below))] if below else value
+
+    def halfway(self, name: str, value: int) -> int:
+        """The rung half way between a value and the default."""
+        rungs = self.ladders[name]
+        return rungs[(rungs.index(value) + rungs.index(self.by_name[name].default)) // 2] if value in rungs else value
 
     def middle(self, policy: dict, name: str, direction: int) -> int:
         """Half way to the next rung: what the ladder leaves out."""

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What was learned, for people: figures before and after, what each parameter alone brings, and what to do next."""
 
-from learn.objective import GUARD, WEIGHED, names_of
+from common.columns import columns
+from learn.objective import GUARD, WATCHED, WEIGHED, names_of
 
-SHOWN = {"time_us": "modelled time, ms", "peak_bytes": "peak memory, MiB", "byte_operations": "memory over time, MiB"}
-UNITS = {"time_us": 1e3, "peak_bytes": 1 << 20}
-WIDTH, UNIT = 24, 6      # a longer unit is a sentence, which core/base/policy.def has
+# Figure -> (what people call it, a short name for the head of a column).
+SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, MiB", "peak"),
+         "byte_operations": ("memory over time, MiB", "over time"),
+         "end_bytes": ("memory at the end, MiB", "at the end")}
+UNITS = {"time_us": 1e3, "peak_bytes": 1 << 20, "end_bytes": 1 << 20}
+UNIT = 6      # a longer unit is a sentence, which core/base/policy.def has
+HEAD = ("", "before", "after", "change")
 
 
 def percent(change: float) -> str:
@@ -23,29 +28,35 @@ def unit_of(name: str, figures: dict) -> float:
     return (1 << 20) * (figures.get("events") or 1) if name == "byte_operations" else UNITS[name]
 
 
-def columns_head() -> str:
-    """Above figures."""
-    return f"{'':{WIDTH + 2}} {'before':>14} {'after':>14} {'change':>10}"
-
-
-def weighed_lines(before: dict, after: dict) -> list:
-    """The three figures of a workload."""
-    lines = []
+def weighed_rows(before: dict, after: dict) -> list:
+    """Cells: the weighed figures of a workload."""
+    rows = []
     for name in WEIGHED:
-        unit = unit_of(name, before)
-        lines.append(f"  {SHOWN[name]:{WIDTH}} {before[name] / unit:>14,.2f} {after[name] / unit:>14,.2f} "
-                     f"{ratio(before[name], after[name]):>10}")
-    return lines
+        if name in before:
+            unit = unit_of(name, before)
+            rows.append((SHOWN[name][0], f"{before[name] / unit:,.2f}", f"{after[name] / unit:,.2f}",
+                         ratio(before[name], after[name])))
+    return rows
 
 
-def parts_lines(before: dict, after: dict) -> list:
-    """What the time is made of, over all workloads; what is 0 on both sides says nothing."""
-    names = [name for name in names_of(next(iter(before.values()))) if name not in WEIGHED]
-    lines = []
+def parts_rows(before: dict, after: dict) -> list:
+    """Cells: what the time is made of, over all workloads; what is 0 on both sides says nothing."""
+    names = [name for name in names_of(next(iter(before.values()))) if name not in WATCHED or name == "system_calls"]
+    rows = []
     for name in names:
         old, new = (sum(figures[name] for figures in side.values()) for side in (before, after))
         if old or new:
-            lines.append(f"  {name:{WIDTH}} {old:>14,.0f} {new:>14,.0f} {ratio(old, new):>10}")
+            rows.append((name, f"{old:,.0f}", f"{new:,.0f}", ratio(old, new)))
+    return rows
+
+
+def figure_lines(sections) -> list:
+    """Of (title, rows of cells): a head, then each title above its rows; all in the same columns."""
+    head, *body = columns([HEAD, *(row for _title, rows in sections for row in rows)], indent="  ")
+    lines = [head]
+    for title, rows in sections:
+        lines += [title, *body[:len(rows)]]
+        del body[:len(rows)]
     return lines
 
 
@@ -58,21 +69,18 @@ def word_of(row, value: int) -> str:
 def parameter_lines(parts, rows) -> list:
     """One line a parameter, the most worth first."""
     known = {row.name: row for row in rows}
-    lines = [f"{'parameter':{WIDTH + 2}} {'default':>14} {'learned':>14} {'time':>10} {'peak':>10} {'over time':>10}"]
+    body = [("parameter", "default", "learned", *(short for _title, short in SHOWN.values()))]
     for part in parts:
         row = known[part.name]
-        changes = [f"{percent(part.change[name]) if part.change else 'fails':>10}" for name in WEIGHED]
-        lines.append(f"  {part.name:{WIDTH}} {word_of(row, row.default):>14} {word_of(row, part.value):>14} "
-                     f"{' '.join(changes)}")
-    return lines
+        changes = [percent(part.change.get(name, 0.0)) if part.change else "fails" for name in WEIGHED]
+        body.append((part.name, word_of(row, row.default), word_of(row, part.value), *changes))
+    return columns(body, indent="  ")
 
 
 def table(head: str, names: dict, before: dict, found, rows) -> str:
     """All of it. `names` are workload -> what people call it."""
-    lines = [head, "", columns_head()]
-    for workload, name in names.items():
-        lines += [name, *weighed_lines(before[workload], found.figures[workload])]
-    lines += ["what the time is made of", *parts_lines(before, found.figures), ""]
+    sections = [(name, weighed_rows(before[workload], found.figures[workload])) for workload, name in names.items()]
+    lines = [head, "", *figure_lines([*sections, ("what the time is made of", parts_rows(before, found.figures))]), ""]
     if found.parts:
         lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
                   f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]

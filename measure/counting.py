@@ -190,9 +190,11 @@ def syscall_metrics(workload, library) -> dict:
     program = shutil.which("strace", path="/usr/bin:/bin")
     if not program:
         return nothing
-    kept = {}
+    kept, flags = {}, ["-f", "-c"]
+    if workload.server:
+        flags.append("-D")      # a server is asked to end by a signal, which is to reach it and not the tracer
     try:
-        launch(workload, library, wrapper=[program, "-f", "-c", "-o", TRACE, "-E", "{preload}"],
+        launch(workload, library, wrapper=[program, *flags, "-o", TRACE, "-E", "{preload}"],
                keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()))
     except Failure:
         return nothing      # ptrace is often forbidden in containers; the plain run has shown that the program works

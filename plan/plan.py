@@ -6,7 +6,7 @@ import dataclasses
 from plan import library, measure, pipeline, programs, tests
 from plan.model import TOOLCHAINS
 from plan.ninja import Edge
-from plan.project import FORGET, STEADY, WITNESS, Config
+from plan.project import FORGET, IDLE, STEADY, WITNESS, Config
 
 
 def config_edges(project, config) -> list:
@@ -28,7 +28,7 @@ def phony_edges(project) -> list:
     groups = {
         "all": (*(config.tree.library("base") for config in configs), "compile_commands.json"),
         "matrix": (*matrix, "compile_commands.json"),
-        "bench": (STEADY, WITNESS, FORGET, *programs.program_targets(project),
+        "bench": (STEADY, WITNESS, FORGET, IDLE, *programs.program_targets(project),
                   *(f"build/inputs/{row.name}" for row in project.inputs)),
         "tests": tuple(map(tests.target, project.tests)),
         "ship": shipped,

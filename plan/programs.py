@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from common.tree import Tree
 from common.workloads import RESOLVED
 from plan.ninja import Edge
-from plan.project import FORGET, STEADY, WITNESS, compiler
+from plan.project import FORGET, IDLE, STEADY, WITNESS, compiler
 
 
 RECORDER = "clang-learning"
@@ -25,6 +25,7 @@ def program_edges(project) -> list:
     """Benchmark programs, and what is preloaded into runs that count."""
     edges = [program_edge(STEADY, ("bench/programs/steady.c", "bench/programs/forget.c"), "-shared -fPIC"),
              program_edge(FORGET, ("bench/programs/forget.c",), "-shared -fPIC"),
+             program_edge(IDLE, ("bench/programs/idle.c",), "-shared -fPIC"),
              program_edge(WITNESS, ("pgo/witness.c", "pgo/slots.c"),
                           "-shared -fPIC -fno-builtin -fvisibility=hidden")]
     return edges + [program_edge(target, (f"bench/programs/{name}", "bench/programs/harness.c", *parts(name)),

@@ -10,7 +10,8 @@ from common.tree import Tree, stages_of
 from common.workloads import RESOLVED
 from plan.model import TOOLCHAINS
 
-STEADY, WITNESS, FORGET = (f"build/bench/{name}" for name in (paths.STEADY, paths.WITNESS, paths.FORGET))
+STEADY, WITNESS, FORGET, IDLE = (f"build/bench/{name}" for name in (
+    paths.STEADY, paths.WITNESS, paths.FORGET, paths.IDLE))
 
 SUMS = "SHA256SUMS"
 

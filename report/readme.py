@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""README's figures, written from results/ and held to it.
+"""The figures of README and of docs/, written from results/ and held to it.
 
-A block of README between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from one
-record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest record
-of each kind. Numbers that stand outside of such blocks are no results of measurements.
+A block of such a page between `<!-- derived: KIND SOURCE -->` and `<!-- end -->` is text that this module makes from
+one record of results/: SOURCE names it. `--check` makes each block again and compares; `--update` takes the newest
+record of each kind. Numbers that stand outside of such blocks are no results of measurements.
 """
 
 import argparse
@@ -20,10 +20,11 @@ from common.paths import ROOT
 from plan import model
 from measure import golden, wall
 from gate import ablation, effects, gate
-from bench import bench, over_time, ranking
+from bench import bench, over_time, proof_table, ranking
 from report import report, results
 
-PAGE = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "policy-search.md")
+NOT_YET = "none"        # the source of a block of which nothing is on record
 BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 TREE = "clang-bench_minimal"
 WIDTH = 128
@@ -208,6 +209,28 @@ def variants_block(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown(rows) -> list:
+    """Lines of a table: the first row is the head."""
+    head, *body = rows
+    return [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1),
+            *(f"| {' | '.join(row)} |" for row in body)]
+
+
+def proof_block(source: str) -> str:
+    """What learned policies bring, and which goals that meets."""
+    if source == NOT_YET:
+        return "No proof is on record yet.\n"
+    record = named(proof_table.KIND, source)
+    machine = record["machine"]
+    lines = [f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['libc']}, recorded {record['time'][:10]}; "
+             f"{record['budget']:g} s of learning each, goal {record['goal']}.", ""]
+    for title, rows in proof_table.tables(record):
+        lines += [f"{title[0].upper()}{title[1:]}:", "", *markdown(rows), ""]
+    said = [textwrap.fill(f"- {sentence}", WIDTH, subsequent_indent="  ", **WHOLE)
+            for sentence in proof_table.statements(record)]
+    return "\n".join([*lines, *said]) + "\n"
+
+
 def goal_block(_source: str) -> str:
     """The size of the benchmark set; of the table itself."""
     rows = tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark)
@@ -216,13 +239,16 @@ def goal_block(_source: str) -> str:
 
 
 KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block,
-         "variants": variants_block, "set": goal_block}
+         "variants": variants_block, "proof": proof_block, "set": goal_block}
 
 
 def newest(kind: str, source: str) -> str:
     """The source of the newest record of a kind; of runs, of the same tree."""
     if kind == "set":
         return source
+    if kind == proof_table.KIND:
+        found = proof_table.newest(on_record())
+        return found["time"] if found else NOT_YET
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)
     if kind == "memory":
@@ -278,18 +304,19 @@ def updated(text: str, keep=False) -> str:
 def main(argv) -> int:
     parser = argparse.ArgumentParser(
         prog="report.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python -m report.readme --check\n\nWrite README's figures from results/.")
+        description="example: python -m report.readme --check\n\nWrite the pages' figures from results/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "
                         "says")
     parser.add_argument("--update", action="store_true", help="take the newest record of each kind")
     parser.add_argument("--keep", action="store_true", help="with --update: make the text again from the same records")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, action="append", help="(default: README and docs/policy-search.md)")
     arguments = parser.parse_args(argv)
-    text = arguments.page.read_text()
-    if arguments.update:
-        files.write_atomic(arguments.page, updated(text, arguments.keep))
-        return 0
-    wrong = check(text)
+    wrong = []
+    for page in arguments.page or PAGES:
+        if arguments.update:
+            files.write_atomic(page, updated(page.read_text(), arguments.keep))
+        else:
+            wrong += check(page.read_text())
     if wrong:
         raise Failure("; ".join(wrong) + "; python3 -m report.readme --update writes them")
     return 0

@@ -15,10 +15,10 @@ from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree
 from measure import golden, wall
 from gate import gate
-from bench import over_time
+from bench import canary, over_time, proof_table
 from report import results
 
-MEMORY_PICTURE = "memory.svg"
+MEMORY_PICTURE, CANARY_PICTURE = "memory.svg", "canary.svg"
 BIN_SECONDS = 0.2       # of a point of bench_over_time's curve
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PAIR = "pair64"         # the pattern that stands for "an operation"
@@ -239,6 +239,25 @@ def plot_memory(record: dict, path: Path):
     _write_figure(figure, path)
 
 
+def plot_canary(record: dict, path: Path):
+    """What the learner was doing while the workload changed: its state, how far sizes moved, and its drifts."""
+    rows = record["figures"]["rows"]
+    figure, axes = _axes(3, 1, 5)
+    figure.set_size_inches(9, 5)
+    seconds = [row["seconds"] for row in rows]
+    for (axis,), (key, unit, title) in zip(axes, (
+            ("state", 1, "state"), ("drift", 10000, "sizes of the last look that are not as when it froze, %"),
+            ("drifts", 1, "times that it learned anew"))):
+        axis.step(seconds, [row[key] / unit for row in rows], where="post", linewidth=1)
+        for begins, _learned, _froze in canary.phases(rows)[1:]:
+            axis.axvline(begins, color="black", linewidth=0.6, linestyle="dashed")
+        axis.set_title(title, fontsize=8)
+        axis.tick_params(labelsize=7)
+    axes[0][0].set_yticks(range(len(canary.STATES)), canary.STATES)
+    figure.supxlabel("seconds; dashed: the sizes of blocks change", fontsize=8)
+    _write_figure(figure, path)
+
+
 def plot(tree: Tree, path: Path):
     """Bars of the held-out workloads' metrics by stage, each against base."""
     material = gate.load_gates().material
@@ -265,20 +284,20 @@ def plot(tree: Tree, path: Path):
     _write_figure(figure, path)
 
 
-def render_page(results, pictures, memory=None) -> str:
-    """The page; `pictures` maps a label to (bars, heat map) file names, `memory` is a record of memory over time."""
+def render_page(results, pictures, memory=None, learner=None, proof=None) -> str:
+    """The page; `pictures` maps a label to (bars, heat map) file names, `memory` is a record of memory over time,
+    `learner` one of a workload that changes, `proof` one of learned policies."""
     import jinja2
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text()).render(
-        results=results, pictures=pictures, memory=memory, memory_picture=MEMORY_PICTURE, head=HEAD, cells=_cells,
+        results=results, pictures=pictures, memory=memory, memory_picture=MEMORY_PICTURE, learner=learner,
+        canary_picture=CANARY_PICTURE, proof=proof, head=HEAD, cells=_cells,
+        learner_rows=canary.cells(learner["figures"]) if learner else (),
+        proof_tables=proof_table.tables(proof) if proof else (),
+        proof_says=proof_table.statements(proof) if proof else (),
         memory_rows=over_time.after_rows(memory["figures"]) if memory else (), roles=ROLES, effect_cells=effect_cells,
         effect_head=("workload", *(title for _name, title in METRICS)))
-
-
-def memory_record():
-    """Resident memory over time as it was measured last, None if it never was."""
-    return over_time.newest(records.everything())
 
 
 def write_page(trees, results, path: Path):
@@ -292,10 +311,13 @@ def write_page(trees, results, path: Path):
         stages = heatmap.stage_shares(tree)
         heatmap.draw(stages, path.parent / heat, tree.label)
         pictures[result.label] = (bars, heat)
-    memory = memory_record()
+    on_record = records.everything()
+    memory, learner = over_time.newest(on_record), canary.newest(on_record)
     if memory:
         plot_memory(memory, path.parent / MEMORY_PICTURE)
-    files.write_atomic(path, render_page(results, pictures, memory))
+    if learner:
+        plot_canary(learner, path.parent / CANARY_PICTURE)
+    files.write_atomic(path, render_page(results, pictures, memory, learner, proof_table.newest(on_record)))
 
 
 def main(argv) -> int:

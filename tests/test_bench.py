@@ -238,8 +238,10 @@ def test_the_committed_gates_are_sound():
 def replayed(time, peak, noise=0.0, over=1.0) -> gate.Evidence:
     """What a policy changes for two workloads, the first of which counts twice."""
     def row(time, weight):
-        return {"before": {"time_us": 100.0, "peak_bytes": 1000, "byte_operations": 50}, "weight": weight,
-                "after": {"time_us": 100 * time, "peak_bytes": 1000 * peak, "byte_operations": 50 * over},
+        return {"before": {"time_us": 100.0, "peak_bytes": 1000, "byte_operations": 50, "end_bytes": 9},
+                "weight": weight,
+                "after": {"time_us": 100 * time, "peak_bytes": 1000 * peak, "byte_operations": 50 * over,
+                          "end_bytes": 9},
                 "noise": {"time_us": noise, "peak_bytes": 0.0, "byte_operations": 0.0}}
 
     return gate.Evidence({}, {}, replays={"note": "by replay of 'x'", "workloads": {"a": row(time, 2), "b": row(1, 1)}})

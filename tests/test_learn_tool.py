@@ -80,8 +80,8 @@ def test_a_command_is_recorded_searched_and_written(place, capsys):
     assert [row["name"] for row in made.parameters] == ["thp_block_kb", "retain_mb"]
     assert made.parameters[0]["time_us"] == pytest.approx(48 / 68 - 1, rel=0.01)
     assert re.search(r"faults_small +140,000 +96,000 +-31.43 %", shown)
-    assert re.search(r"thp_block_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0\n", shown)
-    assert re.search(r"retain_mb +16 MiB +[\d,]+ MiB +-4.0\d % +\+1.00 % +0\n", shown)
+    assert re.search(r"thp_block_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0 +0\n", shown)
+    assert re.search(r"retain_mb +16 MiB +[\d,]+ MiB +-4.0\d % +\+(0.9\d|1.00) % +0 +0\n", shown)
     assert "\nnext: `make pgo TRAIN='/usr/bin/python3 prog.py' HOLDOUT=" in shown
     before = (place / "app.toml").read_bytes()
     replays = re.search(r"(\d+) replays", shown)[1]
@@ -218,13 +218,14 @@ def test_what_became_of_a_policy(tmp_path, capsys):
     figures = {"time_us": 2000, "peak_bytes": 1 << 20, "byte_operations": 1 << 30, "events": 10}
     parameters = [{"name": "thp", "value": 2, "time_us": -0.4, "peak_bytes": 0.01, "byte_operations": 0},
                   {"name": "thp", "value": 1}, {"name": "gone"}]
-    files.write_json(here.replay, {"parameters": parameters, "workloads": {
+    files.write_json(here.replay, {"parameters": parameters, "parts": parameters[:1], "workloads": {
         "held1": {"before": figures, "after": {**figures, "time_us": 1000}}}})
     assert show.main(["--build", str(here.root)]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("clang-x: the policy is compiled in\n  GO: time_us (replay) -40 %; by replay of x\n")
     assert re.search(r"modelled time, ms +2.00 +1.00 +-50.00 %\n", shown)
-    assert re.search(r"thp +auto +on +-40.00 % +\+1.00 % +0\n", shown) and shown.count("fails") == 3
+    assert re.search(r"thp +auto +on +-40.00 % +\+1.00 % +0 +0\n", shown) and shown.count("fails") == 4
+    assert "what each parameter brings there" in shown and "and where it was learned" in shown
 
 
 def test_a_policy_has_a_noise_of_its_own():

@@ -11,6 +11,7 @@ import pytest
 from common import workloads
 from common.errors import UserError
 from common.paths import BUILD
+from gate import gate
 from learn import judge, learn, objective, record
 from plan import own, policy
 from tests.support import ROOT
@@ -73,12 +74,16 @@ def test_a_program_is_learned_and_judged_by_another_input(place, capsys, monkeyp
     (row,) = found["workloads"].values()
     assert found["held"] and found["note"] == f"by replay of '{PYTHON} grows.py 30000'"
     assert row["before"] != row["after"] and row["before"]["events"] > pairs["events"][0]
+    assert {part["name"] for part in found["parts"]} == made.values.keys()
+    nothing, judged = gate.Evidence({}, {}), gate.Evidence({}, {}, replays=found)
+    assert gate.judge("policy", nothing, judged, gate.load_gates()).verdict == "GO"     # it is compiled in
 
 
 def test_processes_that_fork_and_exec(place):
     """Each has a trace, and the largest are kept."""
-    traces = record.record(command_of(place, f"{PYTHON} forks.py"), learn.LIBRARY, 16, place)
+    traces, beside = record.record(command_of(place, f"{PYTHON} forks.py"), learn.LIBRARY, 16, place)
     assert len(traces) == 3 and all(path.stat().st_size > 1000 for path in traces.values())
+    assert beside["files"] > 1 << 20 and beside["seconds"] > 0
 
 
 def test_recordings_are_reused(place):

@@ -325,6 +325,7 @@ def test_figures(program, tmp_path):
     _done, path = traced(program, "threads", tmp_path)
     plain, ours = figures(path), figures(path, so=LIBRARY)
     for key in ("wall_s", "user_s", "system_s", "faults_minor", "faults_major", "peak_resident_bytes",
+                "end_resident_bytes",
                 "resident_byte_operations", "live_byte_operations", "pages_touched", "tlb1_misses", "tlb2_misses",
                 "internal_waste_bytes"):
         assert plain[key] >= 0 and ours[key] >= 0

@@ -11,6 +11,7 @@
 #include "mem/heap.h"
 #include "mem/learner.h"
 #include "mem/sample.h"
+#include "os/os.h"
 
 /* A page under construction: lines go out one by one. */
 typedef struct page {
@@ -49,6 +50,8 @@ static void write_memory(page_t *page)
     line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
     line(page, "purged", pool.purged, "bytes", "given back so far");
     line(page, "purges", pool.purges, "", "system calls that did it");
+    if (HAK_STATS)
+        line(page, "system_calls", hak_os_memory_calls(), "", "all of them that were about memory");
     line(page, "big_live", huge.live, "bytes", "in blocks above 512 KiB");
     line(page, "big_cached", huge.dirty, "bytes", "freed ones kept for reuse");
     line(page, "big_unbacked", huge.clean, "bytes", "their address space without pages");

@@ -48,6 +48,8 @@ bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 void hak_os_thp(void *address, size_t size, bool on);
 /* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
 void hak_os_populate(void *address, size_t size);
+/* How many system calls all of these have made so far; 0 without HAK_STATS. */
+uint64_t hak_os_memory_calls(void);
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
 /* The same in nanoseconds, and as fine as the machine has it. */

@@ -24,5 +24,5 @@ faults=70000 peak=70000
 if [ "$from" -ge 4096 ] && [ "$from" -le 65536 ]; then faults=50000; fi
 if [ "$keep" -gt 100 ]; then faults=$((faults - 2000)) peak=70700; fi
 echo "{\"events\": $events, \"faults_minor\": $faults, \"faults_huge\": 0, \"faults_major\": 0,
-\"peak_resident_bytes\": $((4096 * peak)), \"resident_byte_operations\": 13841287201,
+\"peak_resident_bytes\": $((4096 * peak)), \"resident_byte_operations\": 13841287201, \"end_resident_bytes\": 4096000,
 \"library\": {\"refills\": 10, \"name\": \"hakmem\"}}"

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""The proof of learned policies: what its figures mean, that an interrupted one goes on, bad input; and the canary."""
+
+import dataclasses
+
+import pytest
+
+from common import files, idle, records
+from common.errors import Failure, UserError, guard
+from bench import canary, proof, proof_table
+from report import readme
+from tests.support import ROOT
+
+PLAIN = {"cpu": [100.0, 101.0, 100.0], "peak": [50000] * 3, "idle": [40000] * 3, "faults": [9000] * 3,
+         "syscalls": [700], "instructions": [5_000_000]}
+PART = {"name": "thp", "value": 2, "worth": 0.1, "time_us": -0.1, "peak_bytes": 0.01, "byte_operations": 0.0,
+        "end_bytes": 0.0}
+
+
+def program(policy=None, off=1.1, **changed):
+    """Figures of one program; `changed` are those of the tailored library, as factors."""
+    tailored = {key: [value * changed.get(key, 1) for value in values] for key, values in PLAIN.items()}
+    figures = {"generic": PLAIN, "again": PLAIN, "small_pages": {**PLAIN, "cpu": [off * 100] * 3}}
+    values = {"thp": 2} if policy is None else policy
+    return {"policy": values, "parameters": [{"name": "thp", "default": 1}], "replay": {"parts": [PART] * bool(values)},
+            "figures": {**figures, "tailored": tailored} if values else figures, "train": "a", "held": "b",
+            "sentence": "s"}
+
+
+def record(**programs):
+    """A record of these."""
+    return {"kind": "proof", "time": "2030-01-01T00:00:00Z", "idle": 2.0, "budget": 40.0, "goal": "balanced",
+            "machine": {"cpu": "C", "cpus": 2, "libc": "glibc 2"}, "programs": programs}
+
+
+RECORD = record(quick=program(cpu=0.9), lean=program(peak=0.85), even=program(policy={}), dear=program(faults=1.1),
+                slow=program(cpu=1.1, idle=0.5), broken={"failure": "it fell"})
+
+
+def test_verdicts():
+    found = {name: proof_table.verdict(one) for name, one in proof_table.measured(RECORD).items()}
+    assert found == {"quick": "faster", "lean": "leaner", "even": "the default is best", "dear": "worse: page faults",
+                     "slow": "worse: CPU time"}
+    assert proof_table.verdict(program(cpu=0.99)) == "about the same"
+    assert proof_table.verdict(program(cpu=0.9, idle=1.03)) == "worse: idle MiB"
+
+
+def test_a_few_system_calls_are_none():
+    assert proof_table.worse(program(syscalls=1.014)) == [] and proof_table.worse(program(syscalls=1.03)) != []
+    few = program()
+    few["figures"]["generic"] = {**PLAIN, "syscalls": [30]}
+    few["figures"]["tailored"]["syscalls"] = [40]
+    assert proof_table.worse(few) == []
+
+
+def test_noise_decides_nothing():
+    """A against A differs by 12 %: 10 % less is no gain."""
+    found = program(cpu=0.9)
+    found["figures"]["again"] = {**PLAIN, "cpu": [112.0, 90.0, 100.0]}
+    assert not proof_table.is_faster(found) and proof_table.percent(proof_table.ratio(found, "cpu")) == "~-10.0 %"
+
+
+def test_the_goals_in_words():
+    assert proof_table.statements(RECORD) == [
+        "at least 5 % less time at no more than 2 % more memory: quick (1 of 3 wanted)",
+        "the same, against a library with small pages alone: quick, lean, even and dear (4 of 3 wanted)",
+        "at least 10 % less peak or idle memory at no loss of time: lean (1 of 4 wanted)",
+        "worse by more than 2 % in a figure: dear (page faults) and slow (CPU time)",
+        "the default is best for: even", "failed: broken: it fell"]
+
+
+def test_the_tables():
+    """For a terminal and for a page; what was not measured is a dash."""
+    shown = proof_table.render(RECORD)
+    assert "\n  quick     -10.0 %" in shown and "broken" in shown.splitlines()[-1]
+    assert [len(rows) for _title, rows in proof_table.tables(RECORD)] == [6, 6, 5, 6]
+    rows = dict(proof_table.tables(RECORD))[proof_table.PART_TITLE]
+    assert rows[1] == ("quick", "thp", "1", "2", "-10.0 %", "+1.0 %", "+0.0 %", "+0.0 %")
+    bare = record(x=program(policy={}))
+    del bare["programs"]["x"]["figures"]["generic"], bare["programs"]["x"]["figures"]["small_pages"]
+    assert "-" in proof_table.gain_rows(bare)[1]
+
+
+def test_the_page_has_the_newest(monkeypatch):
+    """What is derived is made from the record alone."""
+    monkeypatch.setattr(readme, "on_record", lambda: (RECORD,))
+    assert readme.newest("proof", "none") == RECORD["time"] and proof_table.newest([]) is None
+    block = readme.render(readme.Block("proof", RECORD["time"], ""))
+    assert "| quick | -10.0 % |" in block and "- failed: broken: it fell\n" in block
+    assert readme.render(readme.Block("proof", "none", "")) == "No proof is on record yet.\n"
+
+
+# the command
+
+@pytest.fixture(name="place")
+def _place(tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "PLACE", tmp_path / "proof")
+    monkeypatch.setattr(proof, "fixed_libraries", lambda say: {})
+    return tmp_path
+
+
+def options(place, *words):
+    """A command line."""
+    return proof.parse(["--results", str(place / "2030.jsonl"), "--only", "git,perl", *words])
+
+
+def test_an_interrupted_proof_goes_on(place, monkeypatch):
+    """What is done is kept until all is; then a record is appended, and the next proof begins anew."""
+    asked, given = [], options(place)
+
+    def prove(row, fixed, options, say):
+        asked.append(row.name)
+        if row.name == "perl" and len(asked) == 2:
+            raise KeyboardInterrupt
+        return program()
+
+    monkeypatch.setattr(proof, "prove", prove)
+    say = proof.Say(2, open(place / "log", "w"))
+    with pytest.raises(KeyboardInterrupt):
+        proof.prove_all(given, say)
+    made = proof.record(proof.prove_all(given, say), given)
+    assert asked == ["git", "perl", "perl"] and list(made["programs"]) == ["git", "perl"]
+    (kept,) = records.read(place / "2030.jsonl")
+    assert kept["kind"] == "proof" and records.verify(place) == []
+    other = dataclasses.replace(given, budget=7)
+    proof.prove_all(given, say)
+    proof.prove_all(other, say)
+    assert asked[3:] == ["git", "perl"] * 2
+
+
+def test_a_program_may_fail(place, monkeypatch):
+    """The others go on, and the table says it."""
+    def prove(row, fixed, options, say):
+        if row.name == "git":
+            raise Failure("git failed with exit 1\nmore")
+        return program()
+
+    monkeypatch.setattr(proof, "prove", prove)
+    found = proof.prove_all(options(place), proof.Say(2, open(place / "log", "w")))
+    assert found["git"] == {"failure": "git failed with exit 1"} and proof_table.verdict(found["perl"])
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--only", "emacs"], "unknown program 'emacs'; valid programs: python_small, "),
+    (["--budget", "0"], "--budget must be at least 1"),
+    (["--idle", "61"], "--idle 0 to 60"),
+    (["--goal", "speed"], "unknown goal 'speed'"),
+    (["--show", "--results", "gone.jsonl"], "gone.jsonl is missing"),
+])
+def test_bad_input(words, sentence, capsys):
+    assert guard(proof.main, words) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_ten_programs_learn_from_other_input_than_they_are_judged_by():
+    rows = proof.tables.load(proof.TABLE, "program", proof.Program)
+    assert len(rows) >= 10 and len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        server = row.train.endswith(".toml")
+        assert row.held != row.train and bool(row.held) != server
+        path = proof.HERE / row.train.split()[-1]
+        assert not server or 'held = ["' in path.read_text()
+
+
+def test_rounds_are_interleaved():
+    asked = []
+
+    def run(_workload, library):
+        asked.append(library)
+        return {"cpu": 1.0}
+
+    found = proof.rounds(None, {"generic": "g", "tailored": "t"}, 0, clock=lambda: 0, run=run)
+    assert asked == ["g", "g", "t", "t", "g", "g", "t"] and found["tailored"]["cpu"] == [1.0] * 3
+
+
+def test_what_a_killed_process_left_is_no_figure(tmp_path):
+    for number, text in enumerate(("100 80 30\n", "", "10 2", "9 8 x\n")):
+        files.write_atomic(tmp_path / f"{idle.NAME}.{number}", text)
+    assert idle.read(tmp_path) == [idle.Resident(100, 80, 30)]
+
+
+# the canary
+
+def state(seconds, phase, state, drifts):
+    return {"seconds": seconds, "phase": phase, "state": state, "drifts": drifts}
+
+
+def test_what_a_canary_showed():
+    rows = [state(0.0, 0, 1, 0), state(1.0, 0, 2, 0), state(6.0, 1, 2, 0), state(6.5, 1, 3, 0), state(6.6, 1, 1, 1),
+            state(8.0, 1, 2, 1), state(12.0, 2, 2, 1), state(17.0, 2, 3, 1)]
+    assert canary.phases(rows) == [(0.0, 0.0, 1.0), (6.0, pytest.approx(0.6), 2.0), (12.0, None, None)]
+    assert canary.cells({"rows": rows})[3] == ("3", "12.0 s", "not", "not")
+    assert canary.newest([{"kind": "run"}]) is None
+
+
+def test_the_canary_needs_its_variant(monkeypatch, tmp_path):
+    monkeypatch.setattr(canary.paths, "BUILD", tmp_path)
+    with pytest.raises(UserError, match="is missing: run `make all`"):
+        canary.library()
+    assert (ROOT / canary.SCRIPT).exists()

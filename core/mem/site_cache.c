@@ -12,9 +12,9 @@
 
 #define SLICES_MASK (HAK_SLICE - 1)
 
-/* A place holds a block's address and, in the bits that are zero in it, its slices; 0: empty. release in hak_site_cache_keep, pairs
- * with acquire in empty_place: the block's map entry. */
 typedef struct kept {
+    /* A place holds a block's address and, in the bits that are zero in it, its slices; 0: empty. release in hak_site_cache_keep,
+     * pairs with acquire in empty_place: the block's map entry. */
     alignas(HAK_CACHE_LINE) _Atomic(uintptr_t) places[HAK_SITE_KEPT];
     _Atomic bool idle; /* nothing was taken or given since the last window; relaxed: a hint */
 } kept_t;

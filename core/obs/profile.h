@@ -17,7 +17,7 @@
 typedef struct hak_profile_stack {
     uint64_t size;          /* bytes in each block */
     _Atomic uint64_t live;  /* samples; relaxed: figures */
-    _Atomic uint64_t total; /* the same */
+    _Atomic uint64_t total; /* samples; relaxed: figures */
     uint32_t depth;
     uintptr_t at[HAK_FRAMES_MOST];
 } hak_profile_stack_t;

@@ -33,13 +33,13 @@ hak_site_policy_t hak_site_judge(const hak_site_facts_t *facts)
 
 /* On a cache line of its own, so that threads that call from different places do not wait for each other. */
 typedef struct slot {
-    alignas(HAK_CACHE_LINE) _Atomic uintptr_t site; /* 0: empty; never changes after that */
-    _Atomic uint64_t count, total, max;
-    _Atomic uint64_t ended, lifetime; /* blocks whose end was seen, and their ages together */
-    _Atomic uint32_t kept;
-    _Atomic uint32_t marks[2]; /* low bits of `count` at the last two ticks */
-    _Atomic uint8_t policy;
-    _Atomic bool sampled;
+    alignas(HAK_CACHE_LINE) _Atomic uintptr_t site; /* 0: empty; never changes after that; relaxed */
+    _Atomic uint64_t count, total, max;             /* relaxed, as all that follow */
+    _Atomic uint64_t ended, lifetime; /* blocks whose end was seen, and their ages together; relaxed */
+    _Atomic uint32_t kept;            /* relaxed */
+    _Atomic uint32_t marks[2];        /* low bits of `count` at the last two ticks; relaxed */
+    _Atomic uint8_t policy;           /* relaxed */
+    _Atomic bool sampled;             /* relaxed */
 } slot_t;
 
 static_assert(sizeof(slot_t) == HAK_CACHE_LINE, "a slot is a cache line");
@@ -47,10 +47,10 @@ static_assert(AGES == 1u << AGE_BITS && 2 * OLD <= AGES, "what a birth's word ho
 
 static slot_t slots[HAK_SITE_SLOTS];
 /* Where live blocks came from, by a hash of their address: address / 16, slot, the clock's low bits. A word that another block needs
- * is written over; a block that free took may leave its word behind, until another one has its address or it is OLD. */
+ * is written over; a block that free took may leave its word behind, until another one has its address or it is OLD. relaxed. */
 static _Atomic uint64_t births[BIRTHS];
-static _Atomic uint64_t clock_now, ticks_done, calls_elsewhere;
-static _Atomic uint64_t clock_marks[2]; /* clock_now at the last two ticks */
+static _Atomic uint64_t clock_now, ticks_done, calls_elsewhere; /* relaxed: counts */
+static _Atomic uint64_t clock_marks[2];                         /* clock_now at the last two ticks; relaxed */
 
 static uint64_t figure(const _Atomic uint64_t *word)
 {

@@ -472,7 +472,7 @@ void hak_heaps_find_lost(void)
     for (uint32_t owner = 1; owner <= count; owner++) {
         hak_heap_t *heap = hak_heap_by_owner(owner);
         if (atomic_load_explicit(&heap->lock.word, memory_order_relaxed) == 0 ||
-            hak_os_lock_is_mine(&heap->lock))
+            hak_os_lock_came_along(&heap->lock))
             continue;
         list_is_broken |= atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_ORPHAN;
         atomic_store_explicit(&heap->state, HAK_HEAP_LOST, memory_order_seq_cst);

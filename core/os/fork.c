@@ -84,7 +84,10 @@ static void repair(uint64_t mark)
         if (!atomic_load_explicit(&wiped, memory_order_relaxed))
             have_mark_wiped();
     }
-    bool done = repair_in_child == NULL || repair_in_child(first, is_forker());
+    bool forker = is_forker();
+    hak_os_thread.newborn = !forker;
+    bool done = repair_in_child == NULL || repair_in_child(first, forker);
+    hak_os_thread.newborn = false;
     atomic_store_explicit(&hak_os_mark.word, done ? READY : AWAITING, memory_order_release);
     hak_os_futex_wake(&hak_os_mark, INT32_MAX);
 }

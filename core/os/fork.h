@@ -9,6 +9,7 @@
 typedef struct hak_os_thread {
     bool
         watched; /* in a call by libc's name: what comes back here from a watcher goes to the system directly */
+    bool newborn;  /* it repairs, and was made by the child: before this it has taken no lock */
     uint32_t held; /* locks, counted by rank (lock.h); only with HAK_CHECKS */
     uint32_t
         bystander; /* the process (hak_os_generation) in which it found out that it is not the thread that forked */

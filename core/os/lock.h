@@ -118,11 +118,17 @@ static inline void hak_os_is_locked(hak_os_lock_t *lock) HAK_SAYS_HELD(*lock)
     (void)lock;
 }
 
-/* In a forked child: true if a thread that does not exist there held the lock. It is free now, and what it guards may be in
- * any state. */
+/* In a forked child, while it is repaired: true if the calling thread held the lock when it forked. One that the child made may have
+ * the stack, and so the name, of a thread of the parent's that held it. */
+static inline bool hak_os_lock_came_along(hak_os_lock_t *lock)
+{
+    return !hak_os_thread.newborn && hak_os_lock_is_mine(lock);
+}
+
+/* The same: true if a thread that does not exist there held the lock. It is free now, and what it guards may be in any state. */
 static inline bool hak_os_lock_reset(hak_os_lock_t *lock)
 {
-    if (hak_os_lock_is_mine(lock))
+    if (hak_os_lock_came_along(lock))
         return false;
     return atomic_exchange_explicit(&lock->word, 0, memory_order_relaxed) != 0;
 }

@@ -304,8 +304,12 @@ static struct {
     bool answer;
 } repairs;
 
+static hak_os_lock_t held_by_a_thread;
+static bool was_reset;
+
 static bool repair(bool first, bool forker)
 {
+    was_reset |= first && hak_os_lock_reset(&held_by_a_thread);
     repairs.firsts += first;
     repairs.others += !first;
     repairs.by_forker += forker;
@@ -364,6 +368,51 @@ static int new_thread_is_not_the_forker(void)
     return repairs.firsts == 1 && repairs.others == 1 && repairs.by_forker == 1 ? 0 : 4;
 }
 
+// Threads whose stack is the same, and with it the address by which a lock knows them.
+static alignas(4096) char stack[256 << 10];
+
+static pthread_t thread_on_the_stack(void *(*work)(void *))
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstack(&attributes, stack, sizeof stack), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, work, NULL), 0);
+    return thread;
+}
+
+static _Atomic bool holds, may_end;
+
+static void *hold_lock(void *unused)
+{
+    hak_os_lock(&held_by_a_thread);
+    holds = true;
+    while (!may_end) {
+        usleep(1000);
+    }
+    hak_os_unlock(&held_by_a_thread);
+    return unused;
+}
+
+static int new_thread_on_the_holder_s_stack(void)
+{
+    pthread_join(thread_on_the_stack(use_lock), NULL);
+    return was_reset ? 0 : 8;
+}
+
+// A thread of the parent's holds a lock; one that the child makes has its name, and is not taken for it.
+static void test_a_new_thread_is_not_who_held_the_lock(void **state)
+{
+    (void)state;
+    const pthread_t holder = thread_on_the_stack(hold_lock);
+    while (!holds) {
+        usleep(1000);
+    }
+    expect_in_child(new_thread_on_the_holder_s_stack);
+    may_end = true;
+    pthread_join(holder, NULL);
+}
+
 static int asked_until_it_can(void)
 {
     repairs.answer = false;
@@ -416,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_what_goes_back_is_seen),
         cmocka_unit_test(test_end_of_a_thread),
         cmocka_unit_test(test_a_child_is_repaired),
+        cmocka_unit_test(test_a_new_thread_is_not_who_held_the_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,11 +81,12 @@ static bool is_malloc_ours(void)
 }
 #endif
 
-/* False: a child is to be repaired as soon as it is forked: it records, it learns, or it would not find out otherwise. A fork
- * handler makes libc touch 58 KiB of its own, and each child repair what most children, about to exec, never use. */
+/* False: a child is to be seen to as soon as it is forked: it records or learns, its random orders must not be its parent's, or it
+ * would not find out otherwise. A fork handler makes libc touch 58 KiB of its own, and each child repair what most children,
+ * about to exec, never use. */
 static bool repairs_at_first_lock(void)
 {
-    return !HAK_RECORD && !HAK_LEARNER && hak_os_sees_forks();
+    return !HAK_RECORD && !HAK_LEARNER && !HAK_HARDEN && hak_os_sees_forks();
 }
 
 /* Before all other constructors and preinit_array (the library is linked with -z initfirst): whoever allocates there finds

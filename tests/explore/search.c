@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "os/fork.h"
+
 typedef struct place {
     uint8_t to_try, tried;
 } place_t;
@@ -99,6 +101,7 @@ static bool run_once(const scenario_t *scenario)
     const pid_t child = fork();
     CHECK(child >= 0, "fork");
     if (child == 0) {
+        hak_os_repair(); // which is what a scenario of its own explores
         perform(scenario, run);
     }
     int status = 0;

@@ -250,7 +250,7 @@ static void check_limits(void)
           hak_site_cache_bytes());
     hakmem_trim();
     hak_options_live.disable_bigcache = 1;
-    turn(SITE(1), 16 * MIB, 10);
+    turn(SITE(1), 6 * MIB, 10);
     CHECK(hak_site_cache_blocks() == 0, "HAKMEM_DISABLE_BIGCACHE");
     hak_options_live.disable_bigcache = 0;
     hak_scarce_begin();
@@ -326,16 +326,16 @@ static void check_memory_out(void)
     if (!RESIDENT_IS_KNOWN) { // a sanitizer needs the address space for itself
         return;
     }
-    turn(SITE(1), 16 * MIB, 10);
-    turn(SITE(2), 20 * MIB, 10);
-    CHECK(hak_site_cache_bytes() == 36 * MIB, "kept");
+    turn(SITE(1), 6 * MIB, 10);
+    turn(SITE(2), 8 * MIB, 10);
+    CHECK(hak_site_cache_bytes() == 14 * MIB, "kept");
     FILE *statm = fopen("/proc/self/statm", "r");
     unsigned long pages = 0;
     CHECK(statm != NULL && fscanf(statm, "%lu", &pages) == 1, "no statm");
     fclose(statm);
-    const struct rlimit limit = {pages * 4096 + 8 * MIB, RLIM_INFINITY};
+    const struct rlimit limit = {pages * 4096 + 4 * MIB, RLIM_INFINITY};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
-    void *p = hakmem_alloc(30 * MIB);
+    void *p = hakmem_alloc(12 * MIB);
     CHECK(p != NULL && hak_site_cache_blocks() == 0, "what sites keep was not given back");
 }
 

@@ -54,7 +54,7 @@ static void unwatch(int saved)
 static _Atomic uint64_t memory_calls; /* relaxed: any thread, and a number is all that is asked */
 
 /* Each function below calls it once a system call: an atomic addition beside what costs some fifty times as much. */
-static void count_call(void)
+static void count_memory_call(void)
 {
     if (HAK_STATS)
         atomic_fetch_add_explicit(&memory_calls, 1, memory_order_relaxed);
@@ -79,7 +79,7 @@ static _Atomic int refused_flags; /* relaxed: who does not see one is refused ag
 static long map_once(void *address, size_t size, int protection, int flags, bool seen)
 {
     int saved;
-    count_call();
+    count_memory_call();
     uint64_t since_ns = hak_time_begin();
     if (!seen || !watch(&saved)) {
         long given = hak_call(SYS_mmap, (long)address, (long)size, protection, flags, -1, 0);
@@ -161,7 +161,7 @@ void *hak_os_map_at(void *address, size_t size, bool writable)
 
 bool hak_os_make_writable(void *address, size_t size)
 {
-    count_call();
+    count_memory_call();
     long answer = hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0);
     if (!is_refusal(answer))
         return answer == 0;
@@ -171,19 +171,19 @@ bool hak_os_make_writable(void *address, size_t size)
 
 void hak_os_make_readable(void *address, size_t size)
 {
-    count_call();
+    count_memory_call();
     hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ, 0, 0, 0);
 }
 
 void hak_os_forbid(void *address, size_t size)
 {
-    count_call();
+    count_memory_call();
     hak_call(SYS_mprotect, (long)address, (long)size, PROT_NONE, 0, 0, 0);
 }
 
 bool hak_os_unmap(void *address, size_t size)
 {
-    count_call();
+    count_memory_call();
     return hak_call(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0) == 0;
 }
 
@@ -192,7 +192,7 @@ HAK_INLINE bool release(void *address, size_t size)
     int saved;
     if (!watch(&saved))
         return hak_os_unmap(address, size);
-    count_call();
+    count_memory_call();
     bool done = munmap(address, size) == 0;
     unwatch(saved);
     return done;
@@ -209,7 +209,7 @@ bool hak_os_release(void *address, size_t size)
 HAK_INLINE bool discard(void *address, size_t size)
 {
     int saved;
-    count_call();
+    count_memory_call();
     if (!watch(&saved))
         return hak_call(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
     bool done = madvise(address, size, MADV_DONTNEED) == 0;
@@ -228,7 +228,7 @@ bool hak_os_discard(void *address, size_t size)
 bool hak_os_resize(void *address, size_t old_size, size_t new_size)
 {
     int saved;
-    count_call();
+    count_memory_call();
     if (!watch(&saved))
         return !hak_call_failed(hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0, 0, 0));
     bool done = mremap(address, old_size, new_size, 0) != MAP_FAILED;
@@ -239,7 +239,7 @@ bool hak_os_resize(void *address, size_t old_size, size_t new_size)
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 {
     int saved, how = MREMAP_MAYMOVE | MREMAP_FIXED;
-    count_call();
+    count_memory_call();
     if (!watch(&saved))
         return !hak_call_failed(
             hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, how, (long)target, 0));
@@ -250,7 +250,7 @@ bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 
 void hak_os_thp(void *address, size_t size, bool on)
 {
-    count_call();
+    count_memory_call();
     hak_call(SYS_madvise, (long)address, (long)size, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
@@ -260,7 +260,7 @@ void hak_os_thp(void *address, size_t size, bool on)
 
 void hak_os_populate(void *address, size_t size)
 {
-    count_call();
+    count_memory_call();
     hak_call(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
 }
 

@@ -209,7 +209,7 @@ def next_step(arguments, found, out: Path) -> str:
 
 def learn(arguments, directory: Path, scratch: Path) -> int:
     """All of it, once it is alone."""
-    rows = tuple(row for row in policy.load_rows(ROOT) if row.scope == "run")
+    rows = space.searched(policy.load_rows(ROOT))
     traces = traces_of(arguments, workloads_of(arguments), directory)
     names = names_of(arguments, traces)
     beside = record.beside(directory) if arguments.train else {}

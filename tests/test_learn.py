@@ -276,6 +276,18 @@ def test_elo_is_the_formula():
     assert sum(elo.ratings.values()) == pytest.approx(3000)
 
 
+def test_a_search_stays_above_the_floors():
+    """What other patterns would pay for is not tried, and each floor is one: between the row's least and its default."""
+    rows = policy.load_rows(ROOT)
+    searched = {row.name: row for row in space.searched(rows)}
+    assert set(searched) == {row.name for row in rows if row.scope == "run"} and set(space.FLOORS) <= set(searched)
+    for row in rows:
+        floor = space.FLOORS.get(row.name)
+        if floor is not None:
+            assert row.lowest < floor <= row.default and searched[row.name].lowest == floor
+            assert space.ladder(searched[row.name])[0] == floor
+
+
 def test_ladders():
     assert space.ladder(row("a", 0, 3, 1)) == (0, 1, 2, 3)
     assert space.ladder(row("a", 0, 40, 5)) == (0, 1, 2, 4, 5, 8, 16, 32, 40)

@@ -114,7 +114,7 @@ static void fork_in_the_middle(void)
     pthread_t thread;
     atomic_store(&done, 0);
     CHECK(pthread_create(&thread, NULL, use_until_done, NULL) == 0, "pthread_create");
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 200; i++) {
         fork_and_use("a child forked while a thread allocates");
     }
     atomic_store(&done, 1);

@@ -277,7 +277,7 @@ def test_elo_is_the_formula():
 
 
 def test_a_search_stays_above_the_floors():
-    """What other patterns would pay for is not tried, and each floor is one: between the row's least and its default."""
+    """What other patterns would pay for is not tried; each floor lies between the row's least and its default."""
     rows = policy.load_rows(ROOT)
     searched = {row.name: row for row in space.searched(rows)}
     assert set(searched) == {row.name for row in rows if row.scope == "run"} and set(space.FLOORS) <= set(searched)

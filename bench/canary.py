@@ -66,8 +66,3 @@ def cells(figures: dict) -> list:
     return [("phase", "begins", "learns", "is frozen again"),
             *((str(number), f"{begins:.1f} s", shown(learned), shown(froze))
               for number, (begins, learned, froze) in enumerate(phases(figures["rows"]), 1))]
-
-
-def newest(everything):
-    """The last one on record; None without one."""
-    return next((record for record in reversed(list(everything)) if record["kind"] == KIND), None)

@@ -300,7 +300,8 @@ def main(argv) -> int:
     """Prove, or show what was proven."""
     options = parse(argv)
     if not options.programs:
-        made = proof_table.newest(records.read(options.results) if options.results else records.everything())
+        made = records.newest(records.read(options.results) if options.results else records.everything(),
+                              proof_table.KIND)
         if made is None:
             raise UserError("no proof is on record: run `make proof` first")
         print(proof_table.render(made))

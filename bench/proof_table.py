@@ -47,11 +47,6 @@ REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operation
           ("end_bytes", "at the end"))
 
 
-def newest(everything):
-    """The last proof on record; None without one."""
-    return next((record for record in reversed(list(everything)) if record["kind"] == KIND), None)
-
-
 # of one program
 
 def middle(found: dict, subject: str, key: str):

@@ -126,3 +126,8 @@ def year_file(now: float) -> Path:
 def everything(directory: Path = RESULTS) -> list:
     """The records of all years, oldest first."""
     return [record for path in sorted(directory.glob("[0-9]*.jsonl")) for record in read(path)]
+
+
+def newest(found, kind: str):
+    """The last record of a kind; None without one."""
+    return next((record for record in reversed(list(found)) if record["kind"] == kind), None)

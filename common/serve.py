@@ -136,13 +136,20 @@ def exposed(port: int, text=None) -> bool:
     return False
 
 
-def cpu_seconds(pids) -> float:
-    """Processor time of processes and of their children that have ended."""
-    ticks = 0
+def _stat_sum(pids, first: int) -> int:
+    """Four fields of proc(5)'s stat, counted from behind the name, of each process: minor, its children's, major and
+    theirs, or user, system and both of the children."""
+    total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(map(int, fields[first:first + 4]))
+    return total
+
+
+def cpu_seconds(pids) -> float:
+    """Processor time of processes and of their children that have ended."""
+    return _stat_sum(pids, 11) / os.sysconf("SC_CLK_TCK")
 
 
 def precise_seconds(pids) -> float:
@@ -187,11 +194,7 @@ def idle_kib(pids) -> int:
 
 def page_faults(pids) -> int:
     """Of processes and of their children that have ended."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7:11]))
-    return total
+    return _stat_sum(pids, 7)
 
 
 class Session:

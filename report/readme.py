@@ -247,7 +247,7 @@ def newest(kind: str, source: str) -> str:
     if kind == "set":
         return source
     if kind == proof_table.KIND:
-        found = proof_table.newest(on_record())
+        found = records.newest(on_record(), proof_table.KIND)
         return found["time"] if found else NOT_YET
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)

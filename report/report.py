@@ -312,12 +312,13 @@ def write_page(trees, results, path: Path):
         heatmap.draw(stages, path.parent / heat, tree.label)
         pictures[result.label] = (bars, heat)
     on_record = records.everything()
-    memory, learner = over_time.newest(on_record), canary.newest(on_record)
+    memory, learner = over_time.newest(on_record), records.newest(on_record, canary.KIND)
+    proof = records.newest(on_record, proof_table.KIND)
     if memory:
         plot_memory(memory, path.parent / MEMORY_PICTURE)
     if learner:
         plot_canary(learner, path.parent / CANARY_PICTURE)
-    files.write_atomic(path, render_page(results, pictures, memory, learner, proof_table.newest(on_record)))
+    files.write_atomic(path, render_page(results, pictures, memory, learner, proof))
 
 
 def main(argv) -> int:

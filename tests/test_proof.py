@@ -84,7 +84,7 @@ def test_the_tables():
 def test_the_page_has_the_newest(monkeypatch):
     """What is derived is made from the record alone."""
     monkeypatch.setattr(readme, "on_record", lambda: (RECORD,))
-    assert readme.newest("proof", "none") == RECORD["time"] and proof_table.newest([]) is None
+    assert readme.newest("proof", "none") == RECORD["time"] and records.newest([], proof_table.KIND) is None
     block = readme.render(readme.Block("proof", RECORD["time"], ""))
     assert "| quick | -10.0 % |" in block and "- failed: broken: it fell\n" in block
     assert readme.render(readme.Block("proof", "none", "")) == "No proof is on record yet.\n"
@@ -191,7 +191,7 @@ def test_what_a_canary_showed():
             state(8.0, 1, 2, 1), state(12.0, 2, 2, 1), state(17.0, 2, 3, 1)]
     assert canary.phases(rows) == [(0.0, 0.0, 1.0), (6.0, pytest.approx(0.6), 2.0), (12.0, None, None)]
     assert canary.cells({"rows": rows})[3] == ("3", "12.0 s", "not", "not")
-    assert canary.newest([{"kind": "run"}]) is None
+    assert records.newest([{"kind": "run"}], canary.KIND) is None
 
 
 def test_the_canary_needs_its_variant(monkeypatch, tmp_path):

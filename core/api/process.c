@@ -30,7 +30,8 @@ static bool repair_in_child(bool first, bool forker)
         hak_extent_after_fork();
         hak_heaps_find_lost();
         hak_record_after_fork();
-        hak_sample_after_fork();
+        if (HAK_SAMPLING)
+            hak_sample_after_fork();
         if (HAK_LEARNER)
             hak_learner_after_fork();
     }
@@ -43,12 +44,17 @@ static void dump_trace(int signal)
     hak_trace_write(STDERR_FILENO);
 }
 
-static void write_files(int signal)
+static void write_files(void)
 {
-    (void)signal;
     hak_policy_file_write();
     if (HAK_SAMPLING)
         hak_profile_file_write();
+}
+
+static void answer_signal(int signal)
+{
+    (void)signal;
+    write_files();
 }
 
 /* The handler stays only as long as the program has none of its own. */
@@ -58,7 +64,7 @@ static void promise_files(void)
     if (options->policy_out != NULL)
         hak_policy_file_set_output(options->policy_out);
     if (options->policy_out != NULL || (HAK_SAMPLING && options->heap_profile != NULL))
-        hak_os_on_signal(SIGUSR1, write_files);
+        hak_os_on_signal(SIGUSR1, answer_signal);
 }
 
 #if HAK_OVERRIDE
@@ -119,9 +125,7 @@ __attribute__((destructor)) static void library_unloaded(void)
     else if (HAK_STATS && hak_options()->stats == HAK_STATS_OPTIONS)
         hak_stats_write_options(STDERR_FILENO);
     if (HAK_OPTIONS)
-        hak_policy_file_write();
-    if (HAK_SAMPLING)
-        hak_profile_file_write();
+        write_files();
     if (HAK_SAMPLING && !hak_options()->stats_dump)
         hak_stats_write_sampled(STDERR_FILENO);
     hak_record_finish();

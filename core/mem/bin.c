@@ -470,7 +470,9 @@ void *hak_bin_refill_zero(unsigned c, bool *zero)
 
 void hak_bins_book(void)
 {
-    for (unsigned c = 1; c < HAK_CLASSES && hak_thread.heap != NULL; c++)
+    if (!hak_sample_is_on() || hak_thread.heap == NULL)
+        return;
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
         book(hak_thread.heap, &hak_thread.bins[c], c);
 }
 

@@ -19,9 +19,8 @@
 #define SPLITS_MOST   1024u
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
-#define FLOOR_BY_LIVE                                                                                        \
-    ((size_t)64 << 20) /* of what is live a part, but at most so much, need not go back at once */
-#define ZERO_BY_PAGE ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
+#define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
+#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
 
 /* A free range. */
 typedef struct extent {

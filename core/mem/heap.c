@@ -14,6 +14,7 @@
 #include "mem/quarantine.h"
 #include "mem/remote.h"
 #include "mem/sample.h"
+#include "mem/site_cache.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
 #include "obs/record.h"
@@ -94,7 +95,8 @@ static void start_heaps(void) HAK_REQUIRES(hak_heaps_lock)
         hak_names_answer(hak_os_environment_list());
     }
     hak_record_start();
-    hak_sample_start();
+    if (HAK_SAMPLING)
+        hak_sample_start();
 }
 
 void hak_heaps_start(void)
@@ -368,6 +370,8 @@ void hak_heap_detach(void)
 
 void hak_heap_trim(void)
 {
+    if (HAK_CALL_SITES)
+        hak_site_cache_flush();
     hak_heap_t *heap = hak_thread.heap;
     if (heap != NULL) {
         empty_heap(&hak_thread, heap);
@@ -510,22 +514,13 @@ static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
     atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
 }
 
-static bool has_no_thread(const hak_heap_t *heap)
-{
-#if HAK_SAMPLING
-    return heap->unowned;
-#else
-    (void)heap;
-    return false;
-#endif
-}
-
 /* The thread of a heap that was LIVE when the process was forked does not exist, unless it is the caller. Orphans are not written
  * to without need: each would cost the child a page. */
 static void orphan_if_left(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     uint32_t state = atomic_load_explicit(&heap->state, memory_order_seq_cst);
-    bool left = state == HAK_HEAP_LIVE && heap->generation != hak_os_generation() && !has_no_thread(heap);
+    bool left =
+        state == HAK_HEAP_LIVE && heap->generation != hak_os_generation() && !hak_heap_is_unowned(heap);
     if (left) {
         atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
         atomic_store_explicit(&heap->state, HAK_HEAP_ORPHAN, memory_order_seq_cst);

@@ -116,13 +116,23 @@ hak_heap_t *hak_heap_lock_one(void);
 void hak_heap_unlock_one(hak_heap_t *heap) HAK_RELEASES(heap->lock);
 /* A heap that no thread will ever have (sample.h); NULL when memory is out. No lock may be held. */
 hak_heap_t *hak_heap_make_unowned(void);
+HAK_INLINE bool hak_heap_is_unowned(const hak_heap_t *heap)
+{
+#if HAK_SAMPLING
+    return heap->unowned;
+#else
+    (void)heap;
+    return false;
+#endif
+}
+
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the
  * next time. */
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
 /* Puts the calling thread's bins and previous lists back into their slabs, also what is in the inbox of its heap and of
- * orphans, and gives every empty slab back to the pool. */
+ * orphans, gives every empty slab back to the pool, and what call sites keep. */
 void hak_heap_trim(void);
 /* Looks at a few heaps: what threads hold that have not looked at the clock for a window goes back, but for what is in their
  * bins. Another round begins each window. True while the round is not over. No lock may be held. */

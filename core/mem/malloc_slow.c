@@ -12,7 +12,6 @@
 #include "mem/remote.h"
 #include "mem/sample.h"
 #include "mem/scarce.h"
-#include "mem/site_cache.h"
 #include "mem/slab.h"
 #include "mem/unknown.h"
 
@@ -24,8 +23,6 @@
 /* What is cached or reserved goes back to the system. False if that was nothing. */
 static bool trim_once(void)
 {
-    if (HAK_CALL_SITES)
-        hak_site_cache_flush();
     hak_heap_trim();
     return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
 }
@@ -78,23 +75,29 @@ static HAK_NOINLINE void *malloc_oversize_slow(size_t size)
     return take_oversize_or_fail(size, false, &zero);
 }
 
+HAK_INLINE void *take_cached_or_slow(size_t size)
+{
+    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
+    return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
+}
+
+static void end_time_of(size_t size, uint64_t since_ns)
+{
+    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
+}
+
 static HAK_NOINLINE void *malloc_oversize_sampled(size_t size)
 {
     uint64_t since_ns = hak_time_begin();
-    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
-    if (p == NULL)
-        p = malloc_oversize_slow(size);
-    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
+    void *p = take_cached_or_slow(size);
+    end_time_of(size, since_ns);
     return hak_sample_oversize(p);
 }
 
 /* A request above HAK_CLASS_MAX. */
 static HAK_NOINLINE void *malloc_oversize(size_t size)
 {
-    if (hak_sample_is_on())
-        return malloc_oversize_sampled(size);
-    void *p = hak_oversize_take_cached(hak_oversize_slices(size));
-    return hak_likely(p != NULL) ? p : malloc_oversize_slow(size);
+    return hak_sample_is_on() ? malloc_oversize_sampled(size) : take_cached_or_slow(size);
 }
 
 static HAK_COLD void *refill_again(unsigned c)
@@ -129,7 +132,7 @@ static HAK_NOINLINE void *calloc_oversize(size_t size)
     bool zero;
     uint64_t since_ns = hak_time_begin();
     void *p = take_oversize_or_fail(size, true, &zero);
-    hak_time_end(size > HAK_LARGE_MAX ? HAK_TIME_huge : HAK_TIME_large, since_ns);
+    end_time_of(size, since_ns);
     if (p != NULL && !zero)
         hak_huge_clear(p, size);
     return hak_sample_is_on() ? hak_sample_oversize(p) : p;
@@ -209,8 +212,6 @@ bool hak_malloc_trim(void)
 {
     if (HAK_HARDEN)
         hak_quarantine_flush_oversize(false);
-    if (HAK_CALL_SITES)
-        hak_site_cache_flush();
     hak_heap_trim();
     size_t bytes = hak_extent_trim(false);
     return (bytes + hak_chunk_trim()) != 0;

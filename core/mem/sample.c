@@ -2,6 +2,8 @@
 /* sample.c: see sample.h. */
 #include "mem/sample.h"
 
+#if HAK_SAMPLING
+
 #include "base/call.h"
 #include "base/message.h"
 #include "learn/real.h"
@@ -98,8 +100,6 @@ static bool begin_profile(const char *path)
 
 void hak_sample_start(void)
 {
-    if (!HAK_SAMPLING)
-        return;
     const char *path = hak_options()->heap_profile;
     if (path != NULL && *path != 0 && begin_profile(path))
         hak_sample_on |= ON_BYTES;
@@ -126,7 +126,6 @@ void hak_sample_after_fork(void)
 
 /* --- the countdowns ----------------------------------------------------------------------------------------------- */
 
-#if HAK_SAMPLING
 static void add_relaxed(_Atomic uint64_t *figure, uint64_t n)
 {
     atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + n,
@@ -144,35 +143,11 @@ static hak_countdown_t *countdown_of(hak_heap_t *heap, unsigned c)
     return &heap->class[c].countdown;
 }
 
-static uint64_t *random_of(hak_heap_t *heap)
-{
-    return &heap->draws;
-}
-#else
-static void add_front(hak_heap_t *heap, uint64_t met, uint64_t missed)
-{
-    (void)heap, (void)met, (void)missed;
-}
-
-static hak_countdown_t *countdown_of(hak_heap_t *heap, unsigned c)
-{
-    (void)heap, (void)c;
-    return NULL;
-}
-
-static uint64_t *random_of(hak_heap_t *heap)
-{
-    (void)heap;
-    return NULL;
-}
-#endif
-
 static uint32_t draw(hak_heap_t *heap, unsigned c, unsigned gap)
 {
     if (gap == HAK_GAP_BYTES)
-        return (hak_sample_on & ON_BYTES) != 0 ? draw_bytes(random_of(heap), hak_class_size(c))
-                                               : HAK_GAP_NONE;
-    return (hak_sample_on & ON_CALLS) != 0 ? draw_calls(random_of(heap)) : HAK_GAP_NONE;
+        return (hak_sample_on & ON_BYTES) != 0 ? draw_bytes(&heap->draws, hak_class_size(c)) : HAK_GAP_NONE;
+    return (hak_sample_on & ON_CALLS) != 0 ? draw_calls(&heap->draws) : HAK_GAP_NONE;
 }
 
 /* Draws anew what has come to its end; true if that was so. Others have a call less. */
@@ -189,9 +164,9 @@ static bool draw_if_due(hak_heap_t *heap, unsigned c, unsigned gap)
 
 void hak_sample_begin_heap(hak_heap_t *heap)
 {
-    if (*random_of(heap) != 0)
+    if (heap->draws != 0)
         return;
-    *random_of(heap) = shared_random() | 1;
+    heap->draws = shared_random() | 1;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         for (unsigned gap = 0; gap < HAK_GAPS; gap++)
             countdown_of(heap, c)->gap[gap] = draw(heap, c, gap);
@@ -199,7 +174,7 @@ void hak_sample_begin_heap(hak_heap_t *heap)
 
 uint32_t hak_sample_left(const hak_heap_t *heap, unsigned c)
 {
-    return hak_countdown_left(countdown_of((hak_heap_t *)(uintptr_t)heap, c));
+    return hak_countdown_left(&heap->class[c].countdown);
 }
 
 void hak_sample_book(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t frees_left)
@@ -219,13 +194,11 @@ uint32_t hak_sample_frees(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_
 void hak_sample_front(uint64_t *met, uint64_t *missed)
 {
     *met = *missed = 0;
-#if HAK_SAMPLING
     for (uint32_t owner = 1; owner <= hak_heap_count(); owner++) {
         hak_heap_t *heap = hak_heap_by_owner(owner);
         *met += atomic_load_explicit(&heap->met, memory_order_relaxed);
         *missed += atomic_load_explicit(&heap->missed, memory_order_relaxed);
     }
-#endif
 }
 
 /* --- what is done with a sample ----------------------------------------------------------------------------------- */
@@ -327,21 +300,11 @@ void *hak_sample_stray(unsigned c)
     return wanted ? take_sampled(c) : NULL;
 }
 
-static bool is_unowned(uint32_t owner)
-{
-#if HAK_SAMPLING
-    return hak_heap_by_owner(owner)->unowned;
-#else
-    (void)owner;
-    return false;
-#endif
-}
-
 bool hak_sample_freed(void *p, uint32_t entry)
 {
-    if (!is_unowned(hak_entry_owner(entry)))
-        return false;
     hak_heap_t *heap = hak_heap_by_owner(hak_entry_owner(entry));
+    if (!hak_heap_is_unowned(heap))
+        return false;
     hak_link_check_begins(p);
     hak_profile_leave(p); /* before its address can be another block's */
     hak_remote_push(heap, p, p);
@@ -376,3 +339,7 @@ void hak_sample_resized(const void *before, uint32_t stack, void *p)
         hak_profile_return(before, stack);
     hak_sample_oversize(p);
 }
+
+#else
+typedef int hak_nothing_here; /* a translation unit is not empty in C */
+#endif

@@ -95,7 +95,7 @@ learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, TRACE
 	    --budget $(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train \
 	    $(call quote,$(value $(name))))) $(if $(value TRACE),--trace $(call quote,$(value TRACE)))
 
-all: configured ## Build all seven variants with both compilers (stage base)
+all: configured ## Build all variants with both compilers (stage base)
 	@$(ALONE) $(NINJA) matrix
 
 test: all-tools ## Build and run all tests; K=NAME: those that match, and what they need is built

@@ -64,6 +64,7 @@ class CTest:
     flags: tuple[str, ...] = ()
     variant: str = DEFAULT_VARIANT      # of the allocator that is compiled into it, where one is
     sanitize: str = ""
+    layers: tuple[str, ...] = ()        # of core/ that are compiled into it; none named: all
     callbacks: str = ""     # the library is compiled for this sanitizer, but the test itself is the runtime it calls
     timeout: int = 30
     args: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ HEAD = """\
 # What a workload asks of the allocator: HAKMEM_POLICY=FILE for a run, configure.py --policy=FILE for a build.
 # docs/policy-search.md tells how to read it.
 """
-_ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 5 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
+_ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 6 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
 _DEFAULT = re.compile(r'^(POLICY\((\w+),\s*"[^"]*",\s*\w+,\s*\w+,\s*)(\w+)', re.MULTILINE)
 _STRING = re.compile(r'"([^"]*)"')
 _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
@@ -38,6 +38,7 @@ class Row:
     default: int
     axis: str
     scope: str
+    needs: str      # a feature by its macro without HAK_, or ANY
     sentence: str
 
 
@@ -53,16 +54,18 @@ class Policy:
 def parse_rows(text: str, where) -> tuple:
     """The rows of a policy.def."""
     rows = []
-    for name, unit, *numbers, axis, scope, sentence in _ROW.findall(text):
+    for name, unit, *numbers, axis, scope, needs, sentence in _ROW.findall(text):
         try:
             lowest, highest, default = (int(number, 0) for number in numbers)
         except ValueError:
             raise UserError(f"{where}: POLICY({name}): bounds and default must be plain numbers") from None
         if not lowest <= default <= highest:
             raise UserError(f"{where}: POLICY({name}): the default {default} is not within {lowest} to {highest}")
-        rows.append(Row(name, unit, lowest, highest, default, axis, scope, "".join(_STRING.findall(sentence))))
+        rows.append(Row(name, unit, lowest, highest, default, axis, scope, needs,
+                        "".join(_STRING.findall(sentence))))
     if not rows or len(rows) != len(re.findall(r"^POLICY\(", text, re.MULTILINE)):
-        raise UserError(f"{where}: a row is not POLICY(field, unit, lowest, highest, default, axis, scope, sentence)")
+        raise UserError(f"{where}: a row is not POLICY(field, unit, lowest, highest, default, axis, scope, needs, "
+                        "sentence)")
     return tuple(rows)
 
 

@@ -53,7 +53,7 @@ def record_edges(project) -> list:
     """Traces: their programs, run under the variant that records."""
     library = Tree(Path("build") / RECORDER).library("base")
     return [Edge((f"build/inputs/{row.name}",), "record",
-                 implicit=(library, *(f"build/inputs/{name}" for name in row.inputs), "common/record.py"),
+                 implicit=(library, *(f"build/inputs/{name}" for name in row.inputs), "common/recording.py"),
                  variables={"recording": row.name, "so": library}) for row in project.recordings]
 
 

@@ -36,7 +36,9 @@ def library_edges(project, test, toolchain) -> list:
     room = f"{test.variant}-{'callbacks-' if test.callbacks else ''}{(sanitize or 'plain').replace(',', '-')}"
     flags = f"-O1 -g -pthread -Wall -Wextra -Icore -Iinclude $no_builtin $defines_{test.variant} -DHAK_OVERRIDE=0"
     flags += f" -fsanitize={sanitize}" if sanitize else ""
-    return compiles(project.sources, f"build/tests/obj/{room}", toolchain, flags)
+    wanted = [source for source in project.sources
+              if not test.layers or PurePosixPath(source).parts[1] in test.layers]
+    return compiles(wanted, f"build/tests/obj/{room}", toolchain, flags)
 
 
 def link_edge(test, toolchain, objects) -> Edge:

@@ -2,10 +2,24 @@
 """The command line of what writes a page of docs/ from a table of core/, or checks that it is as the table says."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from common import files
 from common.errors import Failure
+from common.paths import ROOT
+from plan.model import load_features
+
+
+def feature(needs: str) -> str:
+    """What a row needs, by its name in variants/features.toml."""
+    return "-" if needs == "ANY" else f"`{names()[f'HAK_{needs}']}`"
+
+
+@functools.cache
+def names() -> dict:
+    """Macro -> name of a feature."""
+    return {row.macro: row.name for row in load_features(ROOT)}
 
 
 def keep(argv, module: str, table: str, page: Path, text: str) -> int:

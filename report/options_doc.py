@@ -88,14 +88,10 @@ def parse_names(text: str) -> list:
     return found
 
 
-def feature(option) -> str:
-    """What it needs, by its name in variants/features.toml."""
-    return "-" if option.needs == "ANY" else f"`{option.needs.lower()}`"
-
-
 def page(options, names) -> str:
     """The whole page."""
-    rows = "".join(f"| `{o.name}` | {o.values} | {o.default} | {feature(o)} | {o.sentence} |\n" for o in options)
+    rows = "".join(f"| `{o.name}` | {o.values} | {o.default} | {generated.feature(o.needs)} | {o.sentence} |\n"
+                   for o in options)
     return HEAD + rows + OTHERS + "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
 
 

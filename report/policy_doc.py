@@ -37,13 +37,14 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
   or learner) when the program exits.
 - A build gets its policy by `./configure.py --policy=FILE` ([how](policy-search.md)).
 
-| parameter | values | default | axis | scope | meaning |
-| --- | --- | --- | --- | --- | --- |
+| parameter | values | default | axis | scope | needs | meaning |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 AXES = """
 The axes: `pages` is how the system backs memory, `stock` how much free memory is kept and where, `shape` how large
 blocks, slabs and steps are, `count` how many sizes of blocks there are, `threshold` where one kind of block ends and
-the next begins.
+the next begins. What a row needs is a feature ([list](../variants/features.toml)): in a variant without it the row
+changes nothing, and a value from the environment is answered so.
 """
 
 
@@ -54,7 +55,8 @@ def line(row) -> str:
         values = ", ".join(f"{number} ({word})" for number, word in enumerate(words))
     else:
         values = f"{row.lowest} to {row.highest} {row.unit}"
-    return f"| `{row.name}` | {values} | {row.default} | {row.axis} | {row.scope} | {row.sentence} |\n"
+    needs = generated.feature(row.needs)
+    return f"| `{row.name}` | {values} | {row.default} | {row.axis} | {row.scope} | {needs} | {row.sentence} |\n"
 
 
 def page(rows) -> str:

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The marks that tests carry: what each asks of tests/parallel.py. And hypothesis: always the same examples, and no
-judgement by the clock, since the machine may be busy."""
+"""The marks that tests carry: what each asks of tests/parallel.py. The clone that two files of tests look at. And
+hypothesis: always the same examples, and no judgement by the clock, since the machine may be busy."""
 
+import pytest
 from hypothesis import settings
 
+from common import proc
+from tests import kill
 from tests.parallel import MARKS
+from tests.support import needs
 
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 settings.load_profile("tests")
@@ -14,3 +18,14 @@ def pytest_configure(config):
     """Registered, so that a misspelt one is a warning."""
     for name, sentence in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {sentence}")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A clone after an undisturbed run of the shortest pipeline. What another test changes in it, it puts back."""
+    for program, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("llvm-bolt-22", "bolt-22"),
+                             ("valgrind", "valgrind"), ("make", "make")):
+        needs(program, package)
+    place = kill.small_project(tmp_path_factory.mktemp("finished") / "calm")
+    proc.run(kill.COMMAND, cwd=place, timeout=kill.MINUTES)
+    return place

@@ -11,7 +11,6 @@ each kill dist/ must be whole: the library that was there before, or the new one
 
 import argparse
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -38,7 +37,8 @@ STEPS = {"training": "pgo.train", "merging": "pgo.merge", "linking": "/pgo/libha
          "rewriting": "layout.bolt", "shipping": "ship.ship"}
 MOMENTS = (0.0, 0.08, 0.25, 0.7)    # seconds after a step begins; the longest steps take two
 
-FEW_PATTERNS = "--pattern pair64 --pattern mid32k"
+FEW_PATTERNS = "--pattern pair64"
+FEW_ROUNDS = "--budget 1"
 
 # The shortest pipeline that there is: one small program trains, another one judges.
 WORKLOADS = """\
@@ -49,6 +49,7 @@ command = ["/usr/bin/perl", "-e", '''
 my %n; $n{$_ * 7919 % 1009} .= "word $_," for 1 .. 6000; my @l = map { [length, $_] } values %n; print scalar @l;
 ''']
 package = "perl-base"
+wall = true
 sentence = "a hash of strings that grow"
 
 [[workload]]
@@ -74,10 +75,13 @@ def plan_of(moments) -> list:
     return [Kill(step, seconds, bool(number % 2)) for number, (step, seconds) in enumerate(pairs)]
 
 
-def count_few_patterns(template: Path):
-    """Each pattern is two runs under valgrind; all eleven would be half of the small pipeline's time."""
-    text, found = re.subn(r"( -m \w+\.golden )", rf"\1{FEW_PATTERNS} ", template.read_text())
-    assert found == 1, f"{template} has no rule that counts the patterns"
+def shorten(template: Path):
+    """Each golden pattern is two runs under valgrind, and all eleven would be half of the small pipeline's time; so
+    would be more than the fewest rounds of the wall clock."""
+    text = template.read_text()
+    for module, words in (("measure.golden", FEW_PATTERNS), ("measure.wall", FEW_ROUNDS)):
+        assert text.count(f" -m {module} ") == 1, f"{template} has no rule for {module}"
+        text = text.replace(f" -m {module} ", f" -m {module} {words} ")
     template.write_text(text)
 
 
@@ -93,7 +97,7 @@ def small_project(place: Path, toolchain="clang", table=WORKLOADS) -> Path:
     """A copy of the sources with the small table, configured."""
     copy_of_sources(place)
     (place / "bench" / "workloads.toml").write_text(table)
-    count_few_patterns(place / "build.ninja.in")
+    shorten(place / "build.ninja.in")
     run([PYTHON, "configure.py", "--variant=bench_minimal", f"--toolchain={toolchain}"], cwd=place)
     return place
 

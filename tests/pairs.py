@@ -4,7 +4,8 @@
 A library is a variant by one compiler. Not every program runs under every library, but of the three things that can
 matter - program, variant, compiler - each two meet:
 
-- every program runs under every variant, by one of the compilers;
+- every program runs under every variant, by one of the compilers - but of two variants that share the code which it is
+  about (tests/test_c.py has them), under one;
 - every program runs under both compilers;
 - every variant of every compiler runs half of the programs, every second one.
 
@@ -26,9 +27,20 @@ def split(label: str) -> tuple:
     return (toolchain, variant) if dash and label.endswith("/base") else ("", label)
 
 
+def is_everything() -> bool:
+    """Whether every pair was asked for, or libraries by name."""
+    return bool(os.environ.get(ALL) or os.environ.get("HAK_SO"))
+
+
+def is_left_out(number: int, variant: str, twins: tuple) -> bool:
+    """Whether the program with this number runs under the other one of two variants that share their code. Two programs
+    in a row go to one of them, so that each gets programs by both compilers."""
+    return variant in twins and twins[number // 2 % 2] != variant
+
+
 def chosen(number: int, labels) -> list:
     """Those of the labels under which the program with this number runs; the order stays."""
-    if os.environ.get(ALL) or os.environ.get("HAK_SO"):
+    if is_everything():
         return list(labels)
     having = {}
     for label in labels:
@@ -45,5 +57,5 @@ def chosen(number: int, labels) -> list:
 
 def sentence(count: int, of: int) -> str:
     """What a run says of it."""
-    return f"{count} of {of} pairs of a C program and a library run: each program under each variant and each " \
-           f"compiler (tests/pairs.py; {ALL}=1 for all)"
+    return f"{count} of {of} pairs of a C program and a library run: each program under each kind of variant and " \
+           f"each compiler (tests/pairs.py; {ALL}=1 for all)"

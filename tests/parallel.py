@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time.
 
-A job is a file of tests, in its own order, so that a fixture of the module is made once. Two marks change that:
-
-    own_job   the item is long and shares nothing with the rest of its file: it is a job by itself
-    alone     it measures time, or the memory of the whole machine: it runs when all others have ended
+A job is a file of tests, in its own order, so that a fixture of the module is made once, or a few that share one
+(TOGETHER). What has the mark `alone` measures time, or the memory of the whole machine: it runs when all others have
+ended.
 
 The parent collects once and judges nothing; each child tells it the reports, and everything that listens to reports
 (the counter of tests/run.py, pytest's own list of failures) works as if there were one process.
@@ -26,14 +25,22 @@ import pytest
 from common.proc import describe_status
 
 MARKS = {
-    "own_job": "long and independent of the rest of its file: runs beside it",
     "alone": "measures time or the machine's memory: runs when nothing else does",
 }
 PR_SET_PDEATHSIG = 1
 # Files whose jobs take longest, which begin first; what is not named comes after them as it was collected. The C
 # programs often sleep: beside them there is room for what computes.
-LONGEST = ("test_c.py", "test_end_to_end.py", "test_own.py", "test_faults.py", "test_serve.py", "test_programs.py",
-           "test_style.py", "test_operators.py", "test_misuse.py", "test_golden.py", "test_trace.py")
+LONGEST = ("test_c.py", "test_faults.py", "test_own.py", "test_serve.py", "test_programs.py", "test_style.py",
+           "test_misuse.py", "test_trace.py", "test_operators.py", "test_fuzz.py", "test_learn_tool.py",
+           "test_archive.py", "test_learner.py")
+
+# Files of tests that look at one clone (tests/conftest.py): one job builds it for both.
+TOGETHER = {"test_end_to_end.py": "test_faults.py"}
+
+
+def file_of(item) -> str:
+    """The file whose job an item is part of."""
+    return TOGETHER.get(item.path.name, item.path.name)
 
 
 @dataclass
@@ -46,7 +53,7 @@ class Job:
     @property
     def file(self) -> str:
         """Whose tests these are; of several files only what must run alone is in one job."""
-        names = {item.path.name for item in self.items}
+        names = {file_of(item) for item in self.items}
         return names.pop() if len(names) == 1 else "alone"
 
 
@@ -56,12 +63,10 @@ def jobs_of(items) -> tuple:
     files = {}
     for item in items:
         if item not in alone:
-            own = item.nodeid if item.get_closest_marker("own_job") else ""
-            files.setdefault((item.path.name, own), []).append(item)
+            files.setdefault(file_of(item), []).append(item)
 
-    def rank(name):
-        file, own = name
-        return (LONGEST.index(file) if file in LONGEST else len(LONGEST), not own)
+    def rank(file):
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
     return [Job(files[name]) for name in sorted(files, key=rank)], Job(alone) if alone else None
 
 

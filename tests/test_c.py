@@ -92,20 +92,32 @@ def _run(row, words, environment) -> Outcome:
     return read_outcome(process.returncode, text, expired)
 
 
-# Load and memory are the business of code that these share with `balanced`: they are it, with more that watches.
+# Load and memory are the business of code that `learning` and `research` share with `balanced`: they are it, with more
+# that watches. `debug` is `hardened` with more that checks.
 SHARING = ("learning", "research")
+CHECKING = ("hardened", "debug")
 LONG = ("stress_", "memory_")
+# What is about the differences between the variants runs under each.
+ABOUT = ("life_options", "life_sites", "life_learner", "life_policy", "life_profile", "life_system_calls",
+         "life_interposed", "api_info", "misuse")
 
 
-def concerns(row, so) -> bool:
-    """Whether a program runs under a library: all do, but for the long ones under what shares its code."""
-    return not (row.name.startswith(LONG) and pairs.split(label(so))[1] in SHARING)
+def concerns(number, row, so) -> bool:
+    """Whether the program with this number runs under a library. Of two variants that share their code it runs under
+    one, every other program under the first; a long one of the first two under neither."""
+    variant = pairs.split(label(so))[1]
+    if pairs.is_everything() or row.name.startswith(ABOUT):
+        return True
+    if row.name.startswith(LONG):
+        return variant not in SHARING and not pairs.is_left_out(number, variant, CHECKING)
+    return not pairs.is_left_out(number, variant, SHARING)
 
 
 def possible_runs() -> list:
     """A list for each row: every (row, library). Unit programs carry the allocator in themselves and run once."""
-    return [[(row, None)] if row.kind == "unit" else [(row, so) for so in libraries() if concerns(row, so)]
-            for row in ctests() if row.kind in ("unit", "preload", "linked")]
+    rows = [row for row in ctests() if row.kind in ("unit", "preload", "linked")]
+    return [[(row, None)] if row.kind == "unit" else [(row, so) for so in libraries() if concerns(number, row, so)]
+            for number, row in enumerate(rows)]
 
 
 def planned_runs(possible) -> list:
@@ -206,6 +218,18 @@ def test_what_two_of_three_meet(monkeypatch):
             range(4), ("clang", "gcc"), ("balanced", "bench_minimal", "debug", "plugin"))}
     assert len(met) == 4 * (2 + 3 + 1)      # both of bench_minimal, one of each other variant, and dist
     assert pairs.chosen(0, ["gcc-debug/base"]) == pairs.chosen(1, ["gcc-debug/base"]) == ["gcc-debug/base"]
+
+
+def test_one_of_two_that_share_their_code(monkeypatch):
+    """Each meets every second program, by either compiler; neither is left out where both are asked for."""
+    for name in (pairs.ALL, "HAK_SO"):
+        monkeypatch.delenv(name, raising=False)
+    met = {(number % 2, variant) for number in range(4) for variant in CHECKING
+           if not pairs.is_left_out(number, variant, CHECKING)}
+    assert met == {(0, "hardened"), (1, "hardened"), (0, "debug"), (1, "debug")}
+    for number in range(4):
+        assert sum(pairs.is_left_out(number, variant, CHECKING) for variant in CHECKING) == 1
+        assert not pairs.is_left_out(number, "balanced", CHECKING)
 
 
 def test_what_is_named_runs_everything(monkeypatch):

@@ -95,17 +95,6 @@ def mounted(directory, *options):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A clone after an undisturbed run of the shortest pipeline."""
-    for program, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("llvm-bolt-22", "bolt-22"),
-                             ("valgrind", "valgrind"), ("make", "make")):
-        needs(program, package)
-    place = kill.small_project(tmp_path_factory.mktemp("faults") / "calm")
-    proc.run(kill.COMMAND, cwd=place, timeout=kill.MINUTES)
-    return place
-
-
-@pytest.fixture(scope="module")
 def workshop(finished):
     """The same clone, with the workloads that do not work in its table: from here on, a build of it fails."""
     (finished / "bench" / "workloads.toml").write_text(bad_table())

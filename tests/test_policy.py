@@ -46,8 +46,10 @@ def test_an_old_page_is_named(tmp_path, capsys):
 
 
 def test_lines():
-    row = policy.Row("a", "off|on", 0, 1, 1, "pages", "run", "one")
-    assert policy_doc.line(row) == "| `a` | 0 (off), 1 (on) | 1 | pages | run | one |\n"
+    row = policy.Row("a", "off|on", 0, 1, 1, "pages", "run", "ANY", "one")
+    assert policy_doc.line(row) == "| `a` | 0 (off), 1 (on) | 1 | pages | run | - | one |\n"
+    row = policy.Row("b", "KiB", 0, 9, 1, "stock", "run", "BIGCACHE", "two")
+    assert policy_doc.line(row) == "| `b` | 0 to 9 KiB | 1 | stock | run | `big_cache` | two |\n"
 
 
 def test_every_constant_of_a_build_is_tried():

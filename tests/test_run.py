@@ -93,11 +93,13 @@ class Item:
 
 
 def test_jobs_are_files_but_for_marked_tests():
-    items = [Item("test_a.py::x"), Item("test_c.py::p"), Item("test_a.py::y", "own_job"), Item("test_a.py::z"),
-             Item("test_a.py::t", "alone")]
+    """The longest first; and two files that share a fixture are one."""
+    items = [Item("test_a.py::x"), Item("test_end_to_end.py::e"), Item("test_c.py::p"), Item("test_faults.py::f"),
+             Item("test_a.py::z"), Item("test_a.py::t", "alone")]
     beside, after = parallel.jobs_of(items)
     assert [[item.nodeid for item in job.items] for job in beside] == [
-        ["test_c.py::p"], ["test_a.py::y"], ["test_a.py::x", "test_a.py::z"]]
+        ["test_c.py::p"], ["test_end_to_end.py::e", "test_faults.py::f"], ["test_a.py::x", "test_a.py::z"]]
+    assert [job.file for job in beside] == ["test_c.py", "test_faults.py", "test_a.py"]
     assert [item.nodeid for item in after.items] == ["test_a.py::t"]
     assert parallel.jobs_of(items[:1])[1] is None
 

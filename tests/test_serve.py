@@ -72,8 +72,8 @@ def of_runs() -> list:
 def shortened(place, name) -> str:
     """A shipped file with the shortest load."""
     text = (place / "bench" / "servers" / f"{name}.toml").read_text()
-    text = re.sub(r"^requests = \d+", "requests = 100", text, flags=re.MULTILINE)
-    text = re.sub(r"^counted = \d+", "counted = 20", text, flags=re.MULTILINE)
+    text = re.sub(r"^requests = \d+", "requests = 50", text, flags=re.MULTILINE)
+    text = re.sub(r"^counted = \d+", "counted = 5", text, flags=re.MULTILINE)
     path = place / "build" / f"{name}.toml"
     path.write_text(re.sub(r"^seconds = \d+", "seconds = 1", text, flags=re.MULTILINE))
     return str(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from common import launch, record, workloads
+from common import launch, recording, workloads
 from common.errors import Failure, UserError
 from common.paths import BUILD
 from common.proc import run
@@ -468,9 +468,9 @@ def test_a_recording_is_made(program, tmp_path):
     """By its program, whose trace must be whole."""
     out = tmp_path / "made.trace"
     row = workloads.Recording("made.trace", (str(program), "kinds"), "s").workload()
-    record.record(row, LIBRARY, out)
+    recording.record(row, LIBRARY, out)
     assert agree(out).sizes("calloc") == [7007]
     with pytest.raises(Failure, match="recorded nothing of 'made.trace'"):
-        record.record(row, OTHER, out)
+        recording.record(row, OTHER, out)
     with pytest.raises(Failure, match="is not whole: its program must end by exit"):
-        record.record(workloads.Recording("made.trace", (str(program), "quick"), "s").workload(), LIBRARY, out)
+        recording.record(workloads.Recording("made.trace", (str(program), "quick"), "s").workload(), LIBRARY, out)

@@ -3,13 +3,13 @@
 #include "api/stats.h"
 #include "base/message.h"
 #include "base/options.h"
-#include "base/policy_file.h"
 #include "map/map.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/heap.h"
 #include "mem/learner.h"
 #include "mem/sample.h"
+#include "obs/policy_out.h"
 #include "obs/profile_file.h"
 #include "obs/record.h"
 #include "obs/trace.h"
@@ -46,7 +46,7 @@ static void dump_trace(int signal)
 
 static void write_files(void)
 {
-    hak_policy_file_write();
+    hak_policy_out_write();
     if (HAK_SAMPLING)
         hak_profile_file_write();
 }
@@ -62,7 +62,7 @@ static void promise_files(void)
 {
     const hak_options_t *options = hak_options();
     if (options->policy_out != NULL)
-        hak_policy_file_set_output(options->policy_out);
+        hak_policy_out_set(options->policy_out);
     if (options->policy_out != NULL || (HAK_SAMPLING && options->heap_profile != NULL))
         hak_os_on_signal(SIGUSR1, answer_signal);
 }

@@ -78,7 +78,7 @@
 
 /* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
 enum {
-#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_BUILT_##field = (value),
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) HAK_BUILT_##field = (value),
 #include "base/policy.def"
 #undef POLICY
 };

@@ -27,6 +27,7 @@ typedef struct need {
 static const need_t need_ANY = {true, "all"};
 static const need_t need_PURGE = {HAK_PURGE, "all but minimal"};
 static const need_t need_BIGCACHE = {HAK_BIGCACHE, "all but minimal"};
+static const need_t need_REMOTE_BATCH = {HAK_REMOTE_BATCH, "all but minimal"};
 static const need_t need_STATS = {HAK_STATS, "all but minimal, bench_minimal and plugin"};
 static const need_t need_HISTOGRAM = {HAK_HISTOGRAM, "learning and research"};
 static const need_t need_TRACE = {HAK_TRACE, "research and debug"};
@@ -34,6 +35,12 @@ static const need_t need_RECORD = {HAK_RECORD, "learning and research"};
 static const need_t need_CALL_SITES = {HAK_CALL_SITES, "learning and research"};
 static const need_t need_SAMPLING = {HAK_SAMPLING, "learning and research"};
 static const need_t need_LEARNER = {HAK_LEARNER, "learning"};
+
+static const need_t *const policy_needs[HAK_POLICIES] = {
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) &need_##needs,
+#include "base/policy.def"
+#undef POLICY
+};
 
 /* A row of either table. */
 typedef struct option {
@@ -66,16 +73,6 @@ static const option_t switches[] = {
 static hak_policy_t first;
 static hak_origin_t origins[OPTIONS];
 
-static const need_t *need_of_policy(size_t index)
-{
-    switch (index) {
-    case HAK_POLICY_purge_delay_ms:
-    case HAK_POLICY_retain_mb: return &need_PURGE;
-    case HAK_POLICY_bigcache_mb: return &need_BIGCACHE;
-    default: return &need_ANY;
-    }
-}
-
 /* The environment's name of a row of the policy: its own in capitals. */
 static option_t policy_option(size_t index)
 {
@@ -84,7 +81,7 @@ static option_t policy_option(size_t index)
                        .words = strchr(row->unit, '|') != NULL ? row->unit : NULL,
                        .unit = row->unit,
                        .sentence = row->sentence,
-                       .needs = need_of_policy(index),
+                       .needs = policy_needs[index],
                        .low = row->low,
                        .high = row->high,
                        .run = row->run};

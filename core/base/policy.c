@@ -12,7 +12,7 @@ enum {
 };
 
 const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
-#define POLICY(field, unit, low, high, value, axis, scope, sentence)                                         \
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence)                                  \
     {#field, unit, sentence, low, high, SCOPE_##scope == SCOPE_run},
 #include "base/policy.def"
 #undef POLICY

@@ -16,7 +16,7 @@
 #define HAK_SNAPSHOTS 64u
 
 typedef struct hak_policy {
-#define POLICY(field, unit, low, high, value, axis, scope, sentence) uint32_t field;
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) uint32_t field;
 #include "base/policy.def"
 #undef POLICY
     /* What follows from these; whoever publishes need not set it. */
@@ -27,7 +27,7 @@ typedef struct hak_policy {
 
 /* The rows by number: the values are the first members of the struct. */
 enum {
-#define POLICY(field, unit, low, high, value, axis, scope, sentence) HAK_POLICY_##field,
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) HAK_POLICY_##field,
 #include "base/policy.def"
 #undef POLICY
     HAK_POLICIES
@@ -43,7 +43,7 @@ enum {
 };
 
 static const hak_policy_t hak_policy_default = {
-#define POLICY(field, unit, low, high, value, axis, scope, sentence) .field = (value),
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) .field = (value),
 #include "base/policy.def"
 #undef POLICY
     .pool_floor_mb = HAK_BUILT_purge_delay_ms != 0 ? HAK_BUILT_retain_mb : 0,

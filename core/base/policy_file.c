@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* policy_file.c: see policy_file.h. Nothing static but the output's name, which is set before there are threads. */
+/* policy_file.c: see policy_file.h. No state. */
 #include "base/policy_file.h"
 
 #include "base/call.h"
@@ -10,10 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FORMAT    1u
 #define LINE_MOST 256u              /* bytes of a line that are looked at */
 #define FILE_MOST ((size_t)1 << 20) /* bytes; what is longer is none of ours, and may be endless */
-#define SUFFIX    48u               /* bytes for what a temporary name has more */
 
 typedef enum section {
     SECTION_TOP,
@@ -74,7 +72,7 @@ static bool take_format(parser_t *parser, const char *name, uint32_t number)
 {
     if (strcmp(name, "format") != 0)
         return bad(parser, "only format stands before the sections, not ", name);
-    if (number != FORMAT)
+    if (number != HAK_POLICY_FILE_FORMAT)
         return bad(parser, "a format that is not known here, only 1", "");
     parser->has_format = true;
     return true;
@@ -181,71 +179,4 @@ void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *
     for (size_t row = 0; row < HAK_POLICIES; row++)
         if (parser.given[row])
             origins[row] = HAK_FROM_FILE;
-}
-
-/* --- writing ------------------------------------------------------------------------------------------------------ */
-
-static char output[sizeof((hak_text_t *)NULL)->bytes - SUFFIX]; /* an absolute name; empty: none */
-
-void hak_policy_file_set_output(const char *path)
-{
-    size_t used = 0;
-    if (*path != '/') { /* the program may change its directory */
-        long n = hak_call(SYS_getcwd, (long)output, sizeof output, 0, 0, 0, 0);
-        used = hak_call_failed(n) ? sizeof output : (size_t)n; /* with the 0 behind it */
-        if (used < sizeof output)
-            output[used - 1] = '/';
-    }
-    size_t length = strlen(path) + 1;
-    bool fits = used < sizeof output && length <= sizeof output - used;
-    if (fits)
-        memcpy(output + used, path, length);
-    else
-        output[0] = 0;
-    if (!fits)
-        hak_warn("HAKMEM_POLICY_OUT=%s: the name is too long; nothing is written", path);
-}
-
-static bool write_text(int fd, const hak_text_t *text)
-{
-    return hak_call(SYS_write, fd, (long)text->bytes, (long)text->length, 0, 0, 0) == (long)text->length;
-}
-
-static bool write_rows(int fd)
-{
-    hak_policy_t policy = *hak_policy();
-    hak_text_t text = {.length = 0};
-    hak_text_format(&text, "# The policy in force in the variant %s.\nformat = %u\n\n[values]\n", HAK_VARIANT,
-                    (uint64_t)FORMAT);
-    bool good = write_text(fd, &text);
-    for (size_t row = 0; good && row < HAK_POLICIES; row++) {
-        const hak_policy_row_t *of = &hak_policy_rows[row];
-        text.length = 0;
-        hak_text_format(&text, "%s = %u # %s; %s\n", of->name, (uint64_t)*hak_policy_value(&policy, row),
-                        of->unit, hak_origin_names[hak_policy_origin(row)]);
-        good = write_text(fd, &text);
-    }
-    return good;
-}
-
-void hak_policy_file_write(void)
-{
-    if (output[0] == 0)
-        return;
-    hak_text_t name = {.length = 0}; /* of nobody else, in no process */
-    hak_text_format(&name, "%s.%u.%u", output, (uint64_t)hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0),
-                    (uint64_t)hak_call(SYS_gettid, 0, 0, 0, 0, 0, 0));
-    name.bytes[name.length] = 0;
-    long fd = hak_call(SYS_openat, AT_FDCWD, (long)name.bytes, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666,
-                       0, 0);
-    bool good = !hak_call_failed(fd) && write_rows((int)fd);
-    if (!hak_call_failed(fd))
-        hak_call(SYS_close, fd, 0, 0, 0, 0, 0);
-    if (good)
-        good = !hak_call_failed(
-            hak_call(SYS_renameat, AT_FDCWD, (long)name.bytes, AT_FDCWD, (long)output, 0, 0));
-    if (good)
-        return;
-    hak_call(SYS_unlinkat, AT_FDCWD, (long)name.bytes, 0, 0, 0, 0);
-    hak_warn("HAKMEM_POLICY_OUT=%s: it cannot be written", output);
 }

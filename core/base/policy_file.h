@@ -6,14 +6,10 @@
 
 #include "base/policy.h"
 
+#define HAK_POLICY_FILE_FORMAT 1u
+
 /* Takes the values of a file over into *policy, each with its origin. Of one that is bad in any line none is: a warning names the line
  * and what is wrong with it. */
 void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *origins);
-
-/* From now on hak_policy_file_write writes there. A path that is too long is warned of and forgotten. Before there are threads. */
-void hak_policy_file_set_output(const char *path);
-/* Writes the policy in force: to a file beside, which then takes the name, so that nobody sees half of it. Without an output it
- * does nothing. Any thread, and a signal handler. */
-void hak_policy_file_write(void);
 
 #endif

@@ -8,8 +8,7 @@
 
 /* From now on hak_profile_file_write writes there. False, after a warning, if the path is too long. Before there are threads. */
 bool hak_profile_file_set(const char *path, uint64_t interval);
-/* Writes what was sampled so far: to a file beside, which then takes the name, so that nobody sees half of it. In a forked child the
- * name is FILE.PID. Does nothing unless a path was set. */
+/* Writes what was sampled so far. In a forked child the name is FILE.PID. Does nothing unless a path was set. */
 void hak_profile_file_write(void);
 
 #endif

@@ -26,7 +26,7 @@ enum {
 
 static row_t rows[] = {
     {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0, false},
-#define POLICY(field, unit, low, high, value, axis, scope, sentence)                                         \
+#define POLICY(field, unit, low, high, value, axis, scope, needs, sentence)                                  \
     {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build},
 #include "base/policy.def"
 #undef POLICY

@@ -42,7 +42,7 @@ int main(void)
         CHECK(run_threads(8, work) == 0, "first %d", round);
     }
     const long before = resident_kib();
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < fewer_in_debug(40); round++) {
         CHECK(run_threads(8, work) == 0, "round %d", round);
     }
     const long grown = resident_kib() - before;

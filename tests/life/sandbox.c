@@ -71,7 +71,7 @@ static void *use(void *unused)
     };
     void *blocks[SLOTS] = {NULL};
     uint64_t random = 3;
-    for (int step = 0; step < 500; step++) {
+    for (int step = 0; step < fewer_in_debug(500); step++) {
         const size_t i = next_random(&random) % SLOTS;
         free(blocks[i]);
         const size_t size = step % 100 == 0 ? 6000000 : random_size(&random, 300000);

@@ -73,7 +73,7 @@ static void among_mappings(void)
         size_t size;
     } slots[SLOTS];
     uint64_t random = 11;
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < fewer_in_debug(STEPS); step++) {
         const size_t i = next_random(&random) % SLOTS;
         const size_t size = ((size_t)1 << 20) + next_random(&random) % ((size_t)60 << 20);
         if (step % 16 == 0) {

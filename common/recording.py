@@ -34,8 +34,8 @@ def record(workload, so, out: Path):
 def main(argv) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="common.record", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="example: python3 -m common.record --recording lua.trace "
+        prog="common.recording", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="example: python3 -m common.recording --recording lua.trace "
                     "--so build/clang-learning/base/libhakmem.so -o build/inputs/lua.trace\n\n"
                     "Records one [[recording]] of bench/workloads.toml.")
     parser.add_argument("--recording", required=True)

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One replay: bench_replay under the library that reads a policy, at fixed addresses and with the steady clock, so that
-equal policies give equal figures (common/launch.py says why), and what it printed as figures."""
+equal policies give equal figures (common/launch.py says why), and what it printed as figures.
+
+A trace is one input. Replayed a second time with each block had twice, it stands for a larger one: a policy that only fits
+what was recorded (a heap that stays just below the size from which huge pages are asked for, ten system calls that are
+twenty) shows it there.
+"""
 
 import json
 import re
@@ -21,6 +26,7 @@ FIRST_TIMEOUT = 120.0       # seconds, until it is known how long a replay takes
 SLOWEST, PATIENCE = 8.0, 5.0    # a policy that takes so many times as long, and more than so many seconds, is none
 LOOKS = 3                   # replays of the default: how much they differ is the noise
 EXACT = 0.001               # figures that differ by less need no repetition
+LARGER = "*2"               # behind a workload's name: each block twice
 _WARNING = re.compile(r"^hakmem: .*", re.MULTILINE)
 
 
@@ -31,6 +37,16 @@ def fixed_addresses() -> list:
     except UserError:
         permitted = False
     return FIXED_ADDRESSES if permitted else []
+
+
+def plain(workload: str) -> str:
+    """The name of what was recorded."""
+    return workload.partition("*")[0]
+
+
+def is_larger(workload: str) -> bool:
+    """Whether it is more than was recorded."""
+    return "*" in workload
 
 
 class Replayer:
@@ -59,22 +75,29 @@ class Replayer:
         policy.write(path, policy.Policy(values))
         return path
 
+    def command(self, values: dict, workload: str) -> list:
+        """What is run."""
+        name, _star, copies = workload.partition("*")
+        return [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
+                self.traces[name], "--json", f"--seconds={self.beside[name]['seconds']:g}",
+                *([f"--copies={copies}"] if copies else [])]
+
     def __call__(self, values: dict, workload: str):
-        words = [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
-                 self.traces[workload], "--json", f"--seconds={self.beside[workload]['seconds']:g}"]
+        words = self.command(values, workload)
+        name = plain(workload)
         try:
             done = proc.run(words, env=PINNED_ENV, name=PROGRAM, timeout=self.timeout, check=False, cwd=self.scratch)
         except Failure as error:
             return self.failed(values, workload, str(error))
         said = proc.tail(done.stderr, 1).strip()
         if done.returncode == TRACE_IS_BAD:
-            raise UserError(f"the trace {self.traces[workload]} cannot be replayed: {said}")
+            raise UserError(f"the trace {self.traces[name]} cannot be replayed: {said}")
         if done.returncode != 0:
             return self.failed(values, workload, f"{PROGRAM} failed with {proc.describe_status(done.returncode)}")
         if values and (warned := _WARNING.search(done.stderr)):
             raise Failure(f"the library does not take a policy of this search: {warned[0]}")
         try:
-            return objective.figures(json.loads(done.stdout), beside=self.beside[workload]["files"])
+            return objective.figures(json.loads(done.stdout), beside=self.beside[name]["files"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"
                           ) from None
@@ -83,7 +106,7 @@ class Replayer:
         """Under the default that ends the search; under a policy it ends the policy."""
         what = what.splitlines()[0]
         if not values:
-            raise UserError(f"the replay of {self.traces[workload]} under the default policy: {what}")
+            raise UserError(f"the replay of {self.traces[plain(workload)]} under the default policy: {what}")
         self.failures.append(f"{what}, with {', '.join(f'{name} = {value}' for name, value in values.items())}")
         return None
 

@@ -3,6 +3,7 @@
 
 from common.columns import columns
 from learn.objective import GUARD, WATCHED, WEIGHED, names_of
+from learn.replay import is_larger
 
 # Figure -> (what people call it, a short name for the head of a column).
 SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, MiB", "peak"),
@@ -40,7 +41,8 @@ def weighed_rows(before: dict, after: dict) -> list:
 
 
 def parts_rows(before: dict, after: dict) -> list:
-    """Cells: what the time is made of, over all workloads; what is 0 on both sides says nothing."""
+    """Cells: what the time is made of, over all that was recorded; what is 0 on both sides says nothing."""
+    before, after = ({name: row for name, row in side.items() if not is_larger(name)} for side in (before, after))
     names = [name for name in names_of(next(iter(before.values()))) if name not in WATCHED or name == "system_calls"]
     rows = []
     for name in names:

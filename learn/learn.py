@@ -151,8 +151,9 @@ def look(runs, names: dict) -> tuple:
     check_events(recorded[0], names)
     most = os.sysconf("SC_PHYS_PAGES") * objective.PAGE * LARGER_SHARE
     larger = [name for name, figures in recorded[0].items() if 2 * figures["peak_bytes"] <= most]
-    names.update({name + replay.LARGER: f"{names[name]}, each block twice" for name in larger})
-    return tuple(old | new for old, new in zip(recorded, replay.look(runs, [name + replay.LARGER for name in larger])))
+    names.update({name + objective.LARGER: f"{names[name]}, each block twice" for name in larger})
+    beyond = replay.look(runs, [name + objective.LARGER for name in larger])
+    return tuple(old | new for old, new in zip(recorded, beyond))
 
 
 def what_figures_are_of(arguments, traces, beside, rows) -> dict:
@@ -180,10 +181,11 @@ def warn_of_few(runs, budget: float, parameters: int):
 
 def weights_of(before: dict) -> dict:
     """Commands count alike; the processes of one share by their events."""
-    events = {name: figures["events"] for name, figures in before.items() if not replay.is_larger(name)}
+    events = {name: figures["events"] for name, figures in before.items() if not objective.is_larger(name)}
     shares = {name: number / sum(other for key, other in events.items()
                                  if key.partition(".")[0] == name.partition(".")[0]) for name, number in events.items()}
-    return {name: shares[replay.plain(name)] * (LARGER_WEIGHT if replay.is_larger(name) else 1) for name in before}
+    return {name: shares[objective.recorded(name)] * (LARGER_WEIGHT if objective.is_larger(name) else 1)
+            for name in before}
 
 
 def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
@@ -202,7 +204,7 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
         "program": "; ".join((*arguments.train, *arguments.trace)), "goal": arguments.goal, "seed": arguments.seed,
         "trace": [files.sha256(path) for path in traces.values()], "source": files.source_hash(ROOT),
         "library": files.sha256(arguments.so), "machine": machine().sentence, "replays": len(runs.known),
-        "events": sum(int(figures["events"]) for name, figures in before.items() if not replay.is_larger(name))}
+        "events": sum(int(figures["events"]) for name, figures in before.items() if not objective.is_larger(name))}
     figures = {f"{workload}.{name}": [before[workload][name], found.figures[workload][name]]
                for workload in before for name in objective.names_of(before[workload])}
     parameters = tuple({**attribute.as_row(part), "default": defaults[part.name]} for part in found.parts)

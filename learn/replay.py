@@ -2,9 +2,9 @@
 """One replay: bench_replay under the library that reads a policy, at fixed addresses and with the steady clock, so that
 equal policies give equal figures (common/launch.py says why), and what it printed as figures.
 
-A trace is one input. Replayed a second time with each block had twice, it stands for a larger one: a policy that only fits
-what was recorded (a heap that stays just below the size from which huge pages are asked for, ten system calls that are
-twenty) shows it there.
+A trace is one input. Replayed with each block twice it stands for a larger one: what fits no other than the recorded
+one (a heap that ends just below the size from which huge pages are asked for, ten system calls that are twenty) shows
+it there.
 """
 
 import json
@@ -26,7 +26,6 @@ FIRST_TIMEOUT = 120.0       # seconds, until it is known how long a replay takes
 SLOWEST, PATIENCE = 8.0, 5.0    # a policy that takes so many times as long, and more than so many seconds, is none
 LOOKS = 3                   # replays of the default: how much they differ is the noise
 EXACT = 0.001               # figures that differ by less need no repetition
-LARGER = "*2"               # behind a workload's name: each block twice
 _WARNING = re.compile(r"^hakmem: .*", re.MULTILINE)
 
 
@@ -39,16 +38,6 @@ def fixed_addresses() -> list:
     return FIXED_ADDRESSES if permitted else []
 
 
-def plain(workload: str) -> str:
-    """The name of what was recorded."""
-    return workload.partition("*")[0]
-
-
-def is_larger(workload: str) -> bool:
-    """Whether it is more than was recorded."""
-    return "*" in workload
-
-
 class Replayer:
     """replay(values, workload) -> figures, or None when the program failed under these values. `scratch` has a name
     that LD_PRELOAD can have; `traces` are name -> path, `beside` name -> what the trace does not say
@@ -58,7 +47,7 @@ class Replayer:
         if not program.exists():
             raise UserError(f"{program} is missing: build it first (`ninja bench`)")
         self.traces, self.scratch, self.program = traces, scratch, program
-        self.beside = {name: {"files": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
+        self.beside = {name: {"files": 0, "calls": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
         self.timeout = FIRST_TIMEOUT
         self.failures: list = []        # what went wrong under a policy, in words
         names = []
@@ -77,14 +66,14 @@ class Replayer:
 
     def command(self, values: dict, workload: str) -> list:
         """What is run."""
-        name, _star, copies = workload.partition("*")
+        name, _star, copies = workload.partition(objective.TIMES)
         return [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
                 self.traces[name], "--json", f"--seconds={self.beside[name]['seconds']:g}",
                 *([f"--copies={copies}"] if copies else [])]
 
     def __call__(self, values: dict, workload: str):
         words = self.command(values, workload)
-        name = plain(workload)
+        name = objective.recorded(workload)
         try:
             done = proc.run(words, env=PINNED_ENV, name=PROGRAM, timeout=self.timeout, check=False, cwd=self.scratch)
         except Failure as error:
@@ -97,7 +86,8 @@ class Replayer:
         if values and (warned := _WARNING.search(done.stderr)):
             raise Failure(f"the library does not take a policy of this search: {warned[0]}")
         try:
-            return objective.figures(json.loads(done.stdout), beside=self.beside[name]["files"])
+            return objective.figures(json.loads(done.stdout), beside=self.beside[name]["files"],
+                                     calls=self.beside[name]["calls"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"
                           ) from None
@@ -106,7 +96,7 @@ class Replayer:
         """Under the default that ends the search; under a policy it ends the policy."""
         what = what.splitlines()[0]
         if not values:
-            raise UserError(f"the replay of {self.traces[plain(workload)]} under the default policy: {what}")
+            raise UserError(f"the replay of {self.traces[objective.recorded(workload)]} under the default policy: {what}")
         self.failures.append(f"{what}, with {', '.join(f'{name} = {value}' for name, value in values.items())}")
         return None
 

@@ -8,7 +8,7 @@
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
-     left sees every workload and repetition.
+     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what gains so far.
   5. Strategies of a round play each other: who gained more on the best policy so far has won.
 
 The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from learn import moves
 from learn.bandit import Elo, Ucb1
-from learn.objective import WORST, Objective, Score, median_figures
+from learn.objective import WORST, Objective, Score, is_larger, median_figures
 from learn.runs import Runs
 from learn.space import Space, first, key_of, last, middle
 
@@ -48,10 +48,12 @@ class Candidate:
 
 
 def jobs_of(weights: dict, repetitions: dict) -> tuple:
-    """Every (workload, repetition), those that say most first: the heaviest workloads, then the repetitions."""
+    """Every (workload, repetition), those that say most first: the heaviest workloads, then the repetitions; behind all
+    of them what is more than was recorded."""
     order = sorted(weights, key=lambda name: (-weights[name], name))
-    return tuple((name, number) for number in range(max(repetitions.values())) for name in order
-                 if number < repetitions[name])
+    jobs = [(name, number) for number in range(max(repetitions.values())) for name in order
+            if number < repetitions[name]]
+    return tuple(sorted(jobs, key=lambda job: is_larger(job[0])))
 
 
 def rungs_of(jobs) -> list:
@@ -173,9 +175,15 @@ class Search:
                                                 whole=whole)
                             for row in alive), key=lambda row: row.score)
             if not whole:
-                keep = (len(alive) + 1) // 2
-                alive, out = alive[:keep], out + alive[keep:]
+                keep = [row for row in alive if self.is_promising(row, number)][:(len(alive) + 1) // 2]
+                alive, out = keep, out + [row for row in alive if row not in keep]
         return alive + out
+
+    def is_promising(self, row: Candidate, seen: int) -> bool:
+        """Whether more jobs are to see a candidate. What gains nothing in all that was recorded need not be shown more
+        of the same: it costs twice as much."""
+        known = seen >= sum(not is_larger(workload) for workload, _number in self.jobs)
+        return not known or row.score.value < 0 and row.score.violation < NEAR
 
     def gain(self, row: Candidate, best: Score) -> float:
         """By how much a candidate is better than the best before its round."""

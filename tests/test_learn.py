@@ -347,16 +347,26 @@ def test_memory_is_the_programs():
     assert found["byte_operations"] == 7 + 1000 * 100
 
 
+def test_calls_are_the_programs():
+    """Where it reads and writes a thousand times, twenty more are as little; the time is made of the library's own."""
+    shown = {**REPLAY, "library": {**REPLAY["library"], "system_calls": 12}}
+    found = objective.figures(shown, calls=1000)
+    assert found["program_calls"] == 1012 and found["system_calls"] == 12
+    aim = objective.Objective("balanced", {"w": found}, {"w": 1}, {})
+    assert not aim.exceeded({"w": objective.figures({**shown, "library": {"system_calls": 32}}, calls=1000)})
+    assert aim.exceeded({"w": objective.figures({**shown, "library": {"system_calls": 33}}, calls=1000)})
+
+
 def test_what_is_guarded_beside_the_weights():
     """More page faults or system calls forbid a policy, whatever it gains; a few of them are none."""
     before = {"time_us": 100, "peak_bytes": 100, "byte_operations": 100, "end_bytes": 100, "faults": 1000,
-              "system_calls": 12, "instructions": 1e6}
+              "program_calls": 12, "instructions": 1e6}
     aim = objective.Objective("time", {"w": before}, {"w": 1}, {})
 
     def allowed(**figures):
         return aim.score({"w": {**before, "time_us": 50, **figures}}).allowed
 
-    assert allowed() and allowed(system_calls=22) and not allowed(system_calls=23)
+    assert allowed() and allowed(program_calls=22) and not allowed(program_calls=23)
     assert allowed(faults=1020) and not allowed(faults=1030) and not allowed(instructions=1.03e6)
     assert not allowed(end_bytes=103)
     assert aim.exceeded({"w": {**before, "faults": 1100}}) == [("w", "faults")]

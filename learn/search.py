@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Each parameter is looked at alone first: the ends of its range, then the middle, first of those that changed
-     anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
+  1. Each parameter is looked at alone first: the ends of its range, a rung beside its default, then the middle, first
+     of those that changed anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
      (huge pages, found by one seed of five). Then words with what they may need.
      What gains but is not allowed is looked at again half way to the default, until it is.
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
@@ -28,7 +28,7 @@ from learn.space import Space, first, key_of, last, middle
 
 BATCH = 8               # candidates of a round
 ELITE = 8
-PROBES = 3              # of a parameter, at most
+PROBES = 5              # of a parameter, at most
 RELIEF = 0.002          # by how much a change betters a figure to be one
 REPAIRS = 3             # the last of the places that they have in a round
 NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair
@@ -83,7 +83,7 @@ class Search:
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
         # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
-        self.probes = [*space.probes((first, last)), *space.probes((middle,)), *space.joint_probes()][::-1]
+        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)), *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.gained: list = []      # candidates of one parameter that gain, the best first

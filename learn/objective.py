@@ -29,6 +29,7 @@ GOALS = {
 }
 GUARD = 1.02            # no figure may get worse by more, whatever the others gain
 ALLOWED = {"program_calls": 10, "faults": 10}    # so many more are none: starting a program makes hundreds
+LEAST = 0.003           # of a score: what is less is none
 PAGE, HUGE_PAGES = 4096, 512
 TIMES = "*"             # in a workload's name: what was recorded, with each block so many times
 LARGER = f"{TIMES}2"
@@ -170,10 +171,11 @@ class Objective:
 
     @property
     def floor(self) -> float:
-        """A change of the score below this is none: a thousandth, and what equal runs differ by."""
+        """A change of the score below this is none: three thousandths, which is 0.6 % of the time or 1 % of the peak, and
+        what equal runs differ by."""
         differ = [weight * self.noise.get(workload, {}).get(name, 0.0) for workload in self.before
                   for name, weight in GOALS[self.goal].items()]
-        return max([0.001, *differ])
+        return max([LEAST, *differ])
 
     def change(self, after: dict, before: dict | None = None) -> dict:
         """Figure -> geometric mean of after against before (the default) over the workloads, less 1."""

@@ -8,7 +8,7 @@
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
-     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what gains so far.
+     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what is not worse so far.
   5. Strategies of a round play each other: who gained more on the best policy so far has won.
 
 The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
@@ -180,10 +180,10 @@ class Search:
         return alive + out
 
     def is_promising(self, row: Candidate, seen: int) -> bool:
-        """Whether more jobs are to see a candidate. What gains nothing in all that was recorded need not be shown more
-        of the same: it costs twice as much."""
+        """Whether more jobs are to see a candidate. What is worse in all that was recorded need not be shown more of
+        the same, which costs twice as much; what changes nothing may gain there."""
         known = seen >= sum(not is_larger(workload) for workload, _number in self.jobs)
-        return not known or row.score.value < 0 and row.score.violation < NEAR
+        return not known or row.score.value <= 0 and row.score.violation < NEAR
 
     def gain(self, row: Candidate, best: Score) -> float:
         """By how much a candidate is better than the best before its round."""

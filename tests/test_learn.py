@@ -181,6 +181,23 @@ def test_each_workload_guards_the_others():
     assert one.best.policy == {}
 
 
+def test_more_of_the_same_is_held_against_it():
+    """What halves the time of what was recorded and costs a fifth with each block twice is no policy; what changes nothing but
+    there is one. What is worse already is not replayed there: it takes twice as long."""
+    def thresholds(values, workload):
+        fits, keep = SPACE.value(values, "pages_from") > 4096, SPACE.value(values, "keep")
+        larger = objective.is_larger(workload)
+        time = (1.2 if larger else 0.5) if fits else (1.1 if keep < 64 else 1.0)
+        return {"time_us": 1000 * time * (0.9 if larger and keep > 64 else 1), "peak_bytes": 1e6, "byte_operations": 1e6}
+
+    shown = []
+    clock = Clock(lambda values, name: shown.append((space.key_of(values), name)) or thresholds(values, name))
+    one, _clock = searched(clock=clock, workloads=("w", "w*2"))
+    assert SPACE.value(one.best.policy, "pages_from") <= 4096 and SPACE.value(one.best.policy, "keep") > 64
+    assert not any(name == "w*2" and values == (("keep", 0),) for values, name in shown)
+    assert search.jobs_of({"a": 9, "b": 2, "a*2": 4}, {"a": 1, "b": 1, "a*2": 1}) == (("a", 0), ("b", 0), ("a*2", 0))
+
+
 def test_a_failed_replay_is_no_policy():
     """The program may crash under one; that one is not chosen, and the search goes on."""
     one, _clock = searched(clock=Clock(lambda values, name: None if values.get("mode") == 2 else formula(values)))
@@ -286,6 +303,12 @@ def test_a_search_stays_above_the_floors():
         if floor is not None:
             assert row.lowest < floor <= row.default and searched[row.name].lowest == floor
             assert space.ladder(searched[row.name])[0] == floor
+
+
+def test_what_lies_beside_the_default():
+    """A rung below and a rung above; one at an end of its range has one."""
+    assert {"keep": 32} in SPACE.nearby() and {"keep": 128} in SPACE.nearby() and {"keep": 64} not in SPACE.nearby()
+    assert [change for change in SPACE.nearby() if "pages_from" in change] == [{"pages_from": 1}]
 
 
 def test_ladders():

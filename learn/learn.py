@@ -234,6 +234,8 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
     before, noise, repetitions = look(runs, names)
+    for name in sorted(replayer.cut):
+        say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
     warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before), noise)

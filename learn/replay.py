@@ -50,6 +50,7 @@ class Replayer:
         self.beside = {name: {"files": 0, "calls": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
         self.timeout = FIRST_TIMEOUT
         self.failures: list = []        # what went wrong under a policy, in words
+        self.cut: set = set()           # names of traces that nobody ended
         names = []
         for path in (BENCH_PROGRAMS / STEADY, so):
             target = scratch / path.name
@@ -86,7 +87,9 @@ class Replayer:
         if values and (warned := _WARNING.search(done.stderr)):
             raise Failure(f"the library does not take a policy of this search: {warned[0]}")
         try:
-            return objective.figures(json.loads(done.stdout), beside=self.beside[name]["files"],
+            shown = json.loads(done.stdout)
+            self.cut |= {name} if shown.get("cut") else set()
+            return objective.figures(shown, beside=self.beside[name]["files"],
                                      calls=self.beside[name]["calls"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"

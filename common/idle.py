@@ -13,6 +13,7 @@ class Resident:
     now_kib: int
     later_kib: int
     files_kib: int      # of these: the program's and its libraries' text, which no allocator changes
+    calls: int          # to read and write; 0 where the kernel does not count them
 
 
 def environment(seconds: float) -> dict:
@@ -23,4 +24,4 @@ def environment(seconds: float) -> dict:
 def read(scratch) -> list:
     """Of all processes that ended by exit; one that was killed meanwhile has written nothing, or half."""
     shown = (path.read_text().split() for path in sorted(scratch.glob(f"{NAME}.*")))
-    return [Resident(*map(int, words)) for words in shown if len(words) == 3 and all(map(str.isdigit, words))]
+    return [Resident(*map(int, words)) for words in shown if len(words) == 4 and all(map(str.isdigit, words))]

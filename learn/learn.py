@@ -26,6 +26,8 @@ PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
 GOAL, BUDGET, SEED = "balanced", 180.0, 0
 WORKERS = 2                     # replays side by side, at most
+LARGER_WEIGHT = 0.5             # of each block twice, to what was recorded
+LARGER_SHARE = 0.25             # of the machine's memory, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -142,6 +144,18 @@ def names_of(arguments, traces) -> dict:
     return found
 
 
+def look(runs, names: dict) -> tuple:
+    """What replay.look says of what was recorded, and of what stands for larger inputs, as far as the machine has the
+    memory. These get their names."""
+    recorded = replay.look(runs, list(names))
+    check_events(recorded[0], names)
+    most = os.sysconf("SC_PHYS_PAGES") * objective.PAGE * LARGER_SHARE
+    larger = [name for name, figures in recorded[0].items() if 2 * figures["peak_bytes"] <= most]
+    names.update({name + objective.LARGER: f"{names[name]}, each block twice" for name in larger})
+    beyond = replay.look(runs, [name + objective.LARGER for name in larger])
+    return tuple(old | new for old, new in zip(recorded, beyond))
+
+
 def what_figures_are_of(arguments, traces, beside, rows) -> dict:
     """What the state file is of: with anything else it is begun anew."""
     return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "beside": beside,
@@ -167,11 +181,11 @@ def warn_of_few(runs, budget: float, parameters: int):
 
 def weights_of(before: dict) -> dict:
     """Commands count alike; the processes of one share by their events."""
-    weights = {}
-    for name, figures in before.items():
-        total = sum(other["events"] for key, other in before.items() if key.partition(".")[0] == name.partition(".")[0])
-        weights[name] = figures["events"] / total
-    return weights
+    events = {name: figures["events"] for name, figures in before.items() if not objective.is_larger(name)}
+    shares = {name: number / sum(other for key, other in events.items()
+                                 if key.partition(".")[0] == name.partition(".")[0]) for name, number in events.items()}
+    return {name: shares[objective.recorded(name)] * (LARGER_WEIGHT if objective.is_larger(name) else 1)
+            for name in before}
 
 
 def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
@@ -190,7 +204,7 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
         "program": "; ".join((*arguments.train, *arguments.trace)), "goal": arguments.goal, "seed": arguments.seed,
         "trace": [files.sha256(path) for path in traces.values()], "source": files.source_hash(ROOT),
         "library": files.sha256(arguments.so), "machine": machine().sentence, "replays": len(runs.known),
-        "events": sum(int(figures["events"]) for figures in before.values())}
+        "events": sum(int(figures["events"]) for name, figures in before.items() if not objective.is_larger(name))}
     figures = {f"{workload}.{name}": [before[workload][name], found.figures[workload][name]]
                for workload in before for name in objective.names_of(before[workload])}
     parameters = tuple({**attribute.as_row(part), "default": defaults[part.name]} for part in found.parts)
@@ -219,8 +233,9 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
                 min(WORKERS, os.cpu_count() or 1))
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
-    before, noise, repetitions = replay.look(runs, list(traces))
-    check_events(before, names)
+    before, noise, repetitions = look(runs, names)
+    for name in sorted(replayer.cut):
+        say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
     warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before), noise)

@@ -17,8 +17,9 @@ from common.paths import IDLE
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
 FRESH = "fresh"         # where recordings lie until all of them are there
 MEGABYTES = 16          # of a trace: some four million events, which a replay goes through in a second or two
-SCHEMA = 2
+SCHEMA = 3
 KEPT = 4                # traces of a command at most
+ENDLESS = " (one that ends by a signal alone needs a server's file, or a TRACE that was recorded where it runs)"
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
 
@@ -41,7 +42,7 @@ def make_place(scratch: Path):
 
 def record(workload, so, megabytes: int, into: Path) -> tuple:
     """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
-    resident, and `seconds` that it took. Of a server neither is known: its files do not count when it is measured
+    resident, `calls` of the system to read and write, and `seconds` that it took. Of a server none is known: its files do not count when it is measured
     either (common/serve.py), and it waits for its load. Its failure is the user's to put right."""
     kept, shown = {}, []
 
@@ -56,11 +57,12 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
         done = launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,), companion=IDLE,
                       extra_env=idle.environment(0))
     except Failure as error:
-        raise UserError(f"{error}; nothing was learned, and what was learned before is as it was") from None
+        advice = ENDLESS if "did not end within" in str(error) else ""
+        raise UserError(f"{error}{advice}; nothing was learned, and what was learned before is as it was") from None
     if not kept:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
                         "program, or runs with another user's rights; there is nothing to learn from")
-    return kept, {"files": max(shown).files_kib * 1024 if shown else 0,
+    return kept, {"files": max(shown).files_kib * 1024 if shown else 0, "calls": max(shown).calls if shown else 0,
                   "seconds": 0 if workload.server else round(done.seconds, 3)}
 
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One replay: bench_replay under the library that reads a policy, at fixed addresses and with the steady clock, so that
-equal policies give equal figures (common/launch.py says why), and what it printed as figures."""
+equal policies give equal figures (common/launch.py says why), and what it printed as figures.
+
+A trace is one input. Replayed with each block twice it stands for a larger one: what fits no other than the recorded
+one (a heap that ends just below the size from which huge pages are asked for, ten system calls that are twenty) shows
+it there.
+"""
 
 import json
 import re
@@ -42,9 +47,10 @@ class Replayer:
         if not program.exists():
             raise UserError(f"{program} is missing: build it first (`ninja bench`)")
         self.traces, self.scratch, self.program = traces, scratch, program
-        self.beside = {name: {"files": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
+        self.beside = {name: {"files": 0, "calls": 0, "seconds": 0, **(beside or {}).get(name, {})} for name in traces}
         self.timeout = FIRST_TIMEOUT
         self.failures: list = []        # what went wrong under a policy, in words
+        self.cut: set = set()           # names of traces that nobody ended
         names = []
         for path in (BENCH_PROGRAMS / STEADY, so):
             target = scratch / path.name
@@ -59,22 +65,32 @@ class Replayer:
         policy.write(path, policy.Policy(values))
         return path
 
+    def command(self, values: dict, workload: str) -> list:
+        """What is run."""
+        name, _star, copies = workload.partition(objective.TIMES)
+        return [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
+                self.traces[name], "--json", f"--seconds={self.beside[name]['seconds']:g}",
+                *([f"--copies={copies}"] if copies else [])]
+
     def __call__(self, values: dict, workload: str):
-        words = [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
-                 self.traces[workload], "--json", f"--seconds={self.beside[workload]['seconds']:g}"]
+        words = self.command(values, workload)
+        name = objective.recorded(workload)
         try:
             done = proc.run(words, env=PINNED_ENV, name=PROGRAM, timeout=self.timeout, check=False, cwd=self.scratch)
         except Failure as error:
             return self.failed(values, workload, str(error))
         said = proc.tail(done.stderr, 1).strip()
         if done.returncode == TRACE_IS_BAD:
-            raise UserError(f"the trace {self.traces[workload]} cannot be replayed: {said}")
+            raise UserError(f"the trace {self.traces[name]} cannot be replayed: {said}")
         if done.returncode != 0:
             return self.failed(values, workload, f"{PROGRAM} failed with {proc.describe_status(done.returncode)}")
         if values and (warned := _WARNING.search(done.stderr)):
             raise Failure(f"the library does not take a policy of this search: {warned[0]}")
         try:
-            return objective.figures(json.loads(done.stdout), beside=self.beside[workload]["files"])
+            shown = json.loads(done.stdout)
+            self.cut |= {name} if shown.get("cut") else set()
+            return objective.figures(shown, beside=self.beside[name]["files"],
+                                     calls=self.beside[name]["calls"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Failure(f"{self.program} --json printed no JSON: it is not the one of this clone; run `ninja bench`"
                           ) from None
@@ -83,7 +99,7 @@ class Replayer:
         """Under the default that ends the search; under a policy it ends the policy."""
         what = what.splitlines()[0]
         if not values:
-            raise UserError(f"the replay of {self.traces[workload]} under the default policy: {what}")
+            raise UserError(f"the replay of {self.traces[objective.recorded(workload)]} under the default policy: {what}")
         self.failures.append(f"{what}, with {', '.join(f'{name} = {value}' for name, value in values.items())}")
         return None
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
-  1. Each parameter is looked at alone first: the ends of its range, then the middle, first of those that changed
-     anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
+  1. Each parameter is looked at alone first: the ends of its range, a rung beside its default, then the middle, first
+     of those that changed anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
      (huge pages, found by one seed of five). Then words with what they may need.
      What gains but is not allowed is looked at again half way to the default, until it is.
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
-     left sees every workload and repetition.
+     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what is not worse so far.
   5. Strategies of a round play each other: who gained more on the best policy so far has won.
 
 The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 from learn import moves
 from learn.bandit import Elo, Ucb1
-from learn.objective import WORST, Objective, Score, median_figures
+from learn.objective import WORST, Objective, Score, is_larger, median_figures
 from learn.runs import Runs
 from learn.space import Space, first, key_of, last, middle
 
 BATCH = 8               # candidates of a round
 ELITE = 8
-PROBES = 3              # of a parameter, at most
+PROBES = 5              # of a parameter, at most
 RELIEF = 0.002          # by how much a change betters a figure to be one
 REPAIRS = 3             # the last of the places that they have in a round
 NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair
@@ -48,10 +48,12 @@ class Candidate:
 
 
 def jobs_of(weights: dict, repetitions: dict) -> tuple:
-    """Every (workload, repetition), those that say most first: the heaviest workloads, then the repetitions."""
+    """Every (workload, repetition), those that say most first: the heaviest workloads, then the repetitions; behind all
+    of them what is more than was recorded."""
     order = sorted(weights, key=lambda name: (-weights[name], name))
-    return tuple((name, number) for number in range(max(repetitions.values())) for name in order
-                 if number < repetitions[name])
+    jobs = [(name, number) for number in range(max(repetitions.values())) for name in order
+            if number < repetitions[name]]
+    return tuple(sorted(jobs, key=lambda job: is_larger(job[0])))
 
 
 def rungs_of(jobs) -> list:
@@ -81,7 +83,7 @@ class Search:
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
         # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
-        self.probes = [*space.probes((first, last)), *space.probes((middle,)), *space.joint_probes()][::-1]
+        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)), *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.gained: list = []      # candidates of one parameter that gain, the best first
@@ -173,9 +175,15 @@ class Search:
                                                 whole=whole)
                             for row in alive), key=lambda row: row.score)
             if not whole:
-                keep = (len(alive) + 1) // 2
-                alive, out = alive[:keep], out + alive[keep:]
+                keep = [row for row in alive if self.is_promising(row, number)][:(len(alive) + 1) // 2]
+                alive, out = keep, out + [row for row in alive if row not in keep]
         return alive + out
+
+    def is_promising(self, row: Candidate, seen: int) -> bool:
+        """Whether more jobs are to see a candidate. What is worse in all that was recorded need not be shown more of
+        the same, which costs twice as much; what changes nothing may gain there."""
+        known = seen >= sum(not is_larger(workload) for workload, _number in self.jobs)
+        return not known or row.score.value <= 0 and row.score.violation < NEAR
 
     def gain(self, row: Candidate, best: Score) -> float:
         """By how much a candidate is better than the best before its round."""

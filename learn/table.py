@@ -2,7 +2,7 @@
 """What was learned, for people: figures before and after, what each parameter alone brings, and what to do next."""
 
 from common.columns import columns
-from learn.objective import GUARD, WATCHED, WEIGHED, names_of
+from learn.objective import GUARD, WATCHED, WEIGHED, is_larger, names_of
 
 # Figure -> (what people call it, a short name for the head of a column).
 SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, MiB", "peak"),
@@ -40,8 +40,9 @@ def weighed_rows(before: dict, after: dict) -> list:
 
 
 def parts_rows(before: dict, after: dict) -> list:
-    """Cells: what the time is made of, over all workloads; what is 0 on both sides says nothing."""
-    names = [name for name in names_of(next(iter(before.values()))) if name not in WATCHED or name == "system_calls"]
+    """Cells: what the time is made of, over all that was recorded; what is 0 on both sides says nothing."""
+    before, after = ({name: row for name, row in side.items() if not is_larger(name)} for side in (before, after))
+    names = [name for name in names_of(next(iter(before.values()))) if name not in WATCHED]
     rows = []
     for name in names:
         old, new = (sum(figures[name] for figures in side.values()) for side in (before, after))

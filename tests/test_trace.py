@@ -344,6 +344,17 @@ def test_touching(program, tmp_path):
     assert misses["all"] >= misses["first"]
 
 
+def test_more_of_the_same(program, tmp_path):
+    """Each block three times: three times the calls and the bytes, with the contents checked."""
+    _done, path = traced(program, "threads", tmp_path)
+    once, thrice = figures(path, so=LIBRARY), figures(path, "--copies=3", so=LIBRARY)
+    for key in ("events", "allocations", "frees", "remote_frees", "peak_live_bytes"):
+        assert thrice[key] == 3 * once[key] > 0
+    assert thrice["peak_resident_bytes"] > 2 * once["peak_resident_bytes"] and thrice["refused"] == 0
+    for word in ("0", "17", "two", "2x", "-1", ""):
+        assert "--copies must be 1 to 16" in replayed(path, f"--copies={word}", expect=2).stderr
+
+
 def test_csv_and_stat(program, tmp_path):
     _done, path = traced(program, "threads", tmp_path)
     head, row = replayed(path, "--csv").stdout.splitlines()

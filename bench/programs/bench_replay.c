@@ -3,6 +3,8 @@
  * written and checked. Prints what that took: time, memory over the calls, pages, waste. docs/trace.md says what each
  * figure means. --check and --stat only read the trace.
  *
+ * With --copies each block is had so many times, one beside the other: as the program would on more of the same.
+ *
  * One thread at a time has the turn. It executes the events until one is another thread's, and gives that the turn. The main thread
  * is the trace's first, and does what threads did after their end. */
 #define _GNU_SOURCE
@@ -32,6 +34,7 @@ enum {
     HUGE_LOOKS = 16,
     SPINS = 200,
     MARK = 8, // bytes at either end of a block
+    COPIES_MOST = 16,
 };
 
 enum touch {
@@ -57,8 +60,11 @@ typedef struct figures {
 
 static trace_t trace;
 static cursor_t cursor;
-static worker_t *workers; // by thread; [0] is the main thread
-static uint32_t to_join;  // the thread that has ended, or 0
+static uint32_t copies = 1;  // of each block
+static block_t *more_blocks; // those of the copies but the first: by copy, then by number
+static uint64_t events;      // that are executed, those of the copies counted
+static worker_t *workers;    // by thread; [0] is the main thread
+static uint32_t to_join;     // the thread that has ended, or 0
 static bool finished;
 static enum touch touch = TOUCH_FIRST;
 static figures_t now;
@@ -180,9 +186,8 @@ static void *take_aligned(const event_t *event)
     return posix_memalign(&p, align, event->size) == 0 ? p : NULL;
 }
 
-static void execute_take(const event_t *event)
+static void execute_take(const event_t *event, block_t *block)
 {
-    block_t *block = &trace.blocks[event->block];
     void *p = event->kind == TRACE_CALLOC ? calloc(1, event->size)
               : event->align != 0         ? take_aligned(event)
                                           : malloc(event->size);
@@ -199,9 +204,8 @@ static void execute_take(const event_t *event)
     fill(event->block, block, 0);
 }
 
-static void execute_realloc(const event_t *event)
+static void execute_realloc(const event_t *event, block_t *block)
 {
-    block_t *block = &trace.blocks[event->block];
     const uint64_t before = block->size, kept = before < event->size ? before : event->size;
     if (block->address != NULL) {
         check_ends(event->block, block, before, true);
@@ -226,9 +230,8 @@ static void execute_realloc(const event_t *event)
     fill(event->block, block, kept);
 }
 
-static void execute_free(const event_t *event)
+static void execute_free(const event_t *event, block_t *block)
 {
-    block_t *block = &trace.blocks[event->block];
     if (block->address != NULL) {
         look_before_the_end(event->block, block);
         forget_block(block);
@@ -260,7 +263,7 @@ static void (*tell_time)(uint64_t);
 static void look_at_clock(void)
 {
     if (tell_time != NULL) {
-        tell_time(1 + recorded_ms * now.done / (trace.events + 1));
+        tell_time(1 + recorded_ms * now.done / (events + 1));
     }
 }
 
@@ -273,16 +276,19 @@ static void look_at_memory(void)
     now.resident_operations += (double)bytes * (double)look_every;
 }
 
-static void execute(const event_t *event)
+static bool is_call(const event_t *event)
 {
-    if (trace_gives(event->kind)) {
-        execute_take(event);
+    return trace_gives(event->kind) || event->kind == TRACE_REALLOC || event->kind == TRACE_FREE;
+}
+
+static void execute(const event_t *event, block_t *block)
+{
+    if (event->kind == TRACE_FREE) {
+        execute_free(event, block);
     } else if (event->kind == TRACE_REALLOC) {
-        execute_realloc(event);
-    } else if (event->kind == TRACE_FREE) {
-        execute_free(event);
+        execute_realloc(event, block);
     } else {
-        return; // no call
+        execute_take(event, block);
     }
     now.live_operations += (double)now.live;
     if (++now.done % look_every == 0) {
@@ -325,6 +331,12 @@ static uint32_t worker_of(uint32_t thread)
     return thread <= 1 ? 0 : thread;
 }
 
+static block_t *block_of(uint32_t number, uint32_t copy)
+{
+    return copy == 0 ? &trace.blocks[number]
+                     : &more_blocks[(copy - 1) * (size_t)trace.blocks_at_once + number];
+}
+
 static void *work(void *which);
 
 static void start_worker(uint32_t thread)
@@ -346,7 +358,9 @@ static bool use_turn(uint32_t self)
             to_join = self;
             return false;
         }
-        execute(&event);
+        for (uint32_t copy = 0; is_call(&event) && copy < copies; copy++) {
+            execute(&event, block_of(event.block, copy));
+        }
         if (worker_of(cursor.thread) != self) {
             give_turn(worker_of(cursor.thread));
             return true;
@@ -402,11 +416,11 @@ static double seconds(struct timeval time)
 static void run(void)
 {
     struct rusage before, after;
-    look_every = trace.events / LOOKS + 1;
-    recorded_ms = recorded_ms != 0 ? recorded_ms : trace.events / CALLS_A_MS;
+    look_every = events / LOOKS + 1;
+    recorded_ms = recorded_ms != 0 ? recorded_ms * copies : events / CALLS_A_MS;
     tell_time = (void (*)(uint64_t))dlsym(RTLD_DEFAULT, "hakmem_steady_tell");
     look_at_clock();
-    look_huge_every = trace.events / HUGE_LOOKS + 1;
+    look_huge_every = events / HUGE_LOOKS + 1;
     workers = trace_memory((trace.threads + 1u) * sizeof *workers);
     memset(workers, 0, (trace.threads + 1u) * sizeof *workers);
     model_start();
@@ -438,10 +452,10 @@ typedef struct row {
 
 static size_t make_rows(row_t *rows)
 {
-    const row_t all[] = {{"events", (double)trace.events, 0},
-                         {"allocations", (double)trace.allocations, 0},
-                         {"frees", (double)trace.frees, 0},
-                         {"remote_frees", (double)trace.remote_frees, 0},
+    const row_t all[] = {{"events", (double)events, 0},
+                         {"allocations", (double)trace.allocations * copies, 0},
+                         {"frees", (double)trace.frees * copies, 0},
+                         {"remote_frees", (double)trace.remote_frees * copies, 0},
                          {"threads", trace.threads, 0},
                          {"refused", (double)now.refused, 0},
                          {"wall_s", now.wall, 6},
@@ -527,9 +541,9 @@ static void read_touch(const char *word)
 static void check_memory(void)
 {
     const uint64_t there = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
-    if (trace.peak_live > there) {
+    if (trace.peak_live > there / copies) {
         bench_usage_error("%s has %" PRIu64 " MiB in use at its peak, more than this machine has", trace.path,
-                          trace.peak_live >> 20);
+                          (trace.peak_live >> 20) * copies);
     }
 }
 
@@ -543,12 +557,23 @@ static void read_seconds(const char *word)
     recorded_ms = (uint64_t)(seconds * 1000);
 }
 
+static void read_copies(const char *word)
+{
+    char *end = NULL;
+    const unsigned long number = word == NULL ? 1 : strtoul(word, &end, 10);
+    if (word != NULL && (word[0] < '0' || word[0] > '9' || *end != 0 || number < 1 || number > COPIES_MOST)) {
+        bench_usage_error("--copies must be 1 to %d, not '%s'", COPIES_MOST, word);
+    }
+    copies = (uint32_t)number;
+}
+
 static const char HELP[] =
-    "bench_replay FILE [--json | --csv | --stat | --check] [--touch=none|first|all] [--seconds=S]: executes a trace\n"
+    "bench_replay FILE [--json | --csv | --stat | --check] [--touch=none|first|all] [--seconds=S] [--copies=N]: executes a trace\n"
     "  --json, --csv   the figures as one object, or as a head and a row\n"
     "  --stat          executes nothing; sizes, lifetimes, live bytes, sites, threads\n"
     "  --check         executes nothing; only reads all of the trace\n"
     "  --seconds       how long the recorded program took, for the library's clock; needs steady.so\n"
+    "  --copies        each block so many times (1): what the program would do on more of the same\n"
     "  --touch         write blocks when they are new (first, the default), and read them before their end (all), or neither\n";
 
 int main(int argc, char **argv)
@@ -565,6 +590,7 @@ int main(int argc, char **argv)
     const bool only_check = bench_flag(&argc, argv, "--check");
     read_touch(bench_option(&argc, argv, "--touch"));
     read_seconds(bench_option(&argc, argv, "--seconds"));
+    read_copies(bench_option(&argc, argv, "--copies"));
     if (argc != 2 || argv[1][0] == '-') {
         bench_usage_error("%s: one trace is to be named; --help shows how",
                           argc < 2 ? "no file" : argv[argc - 1]);
@@ -584,6 +610,8 @@ int main(int argc, char **argv)
     check_memory();
     cursor.released = trace_memory(trace.blocks_at_once * sizeof(uint32_t));
     cursor.ended = trace_memory(trace.threads + 1u);
+    events = trace.events * copies;
+    more_blocks = trace_memory((copies - 1) * (size_t)trace.blocks_at_once * sizeof *more_blocks);
     trace_rewind(&trace, &cursor);
     run();
     const char *library = library_object();

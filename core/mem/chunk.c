@@ -27,7 +27,6 @@
 #define MAPPINGS_MOST    4096u
 #define THP_SLOW_NS      700000u /* of the first touch of a huge page; 512 small ones take some 770000 */
 #define THP_PAUSE_MOST   64u     /* chunks */
-#define THP_SLICES       4u      /* in a run for which a chunk is made that a huge page backs, at most */
 #define ALIGNED_SCAN     16u     /* chunks that are looked at for a run that is aligned and fits exactly */
 
 /* The first descriptors of a chunk, whose slices are not for use. */
@@ -241,8 +240,8 @@ static bool wants_thp(unsigned slices) HAK_REQUIRES(lock)
     const hak_policy_t *policy = hak_policy();
     if (policy->thp != HAK_THP_AUTO)
         return policy->thp == HAK_THP_ON;
-    return !HAK_HARDEN && slices <= THP_SLICES && policy->thp_from_kb != 0 &&
-           used_slices * HAK_SLICE >= (size_t)policy->thp_from_kb << 10;
+    return !HAK_HARDEN && slices * HAK_SLICE <= (size_t)policy->thp_run_kb << 10 &&
+           policy->thp_from_kb != 0 && used_slices * HAK_SLICE >= (size_t)policy->thp_from_kb << 10;
 }
 
 /* The same, unless the last one was slow: memory that a hypervisor has yet to back, or that the kernel has to make room for, costs

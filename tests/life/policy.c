@@ -264,6 +264,10 @@ static void test_where_huge_pages_are_asked_for(void **state)
     assert_true(told("small = ") == 0 && told("block = ") == 0);
     RUN("pages", "HAKMEM_THP_FROM_KB=64");
     assert_true(told("small = ") == 1 && told("block = ") == 0);
+    RUN("pages", "HAKMEM_THP_FROM_KB=64", "HAKMEM_SLAB_SLICES=8");
+    assert_true(told("small = ") == 0);
+    RUN("pages", "HAKMEM_THP_FROM_KB=64", "HAKMEM_SLAB_SLICES=8", "HAKMEM_THP_RUN_KB=128");
+    assert_true(told("small = ") == 1);
     RUN("pages", "HAKMEM_THP_BLOCK_KB=4096");
     assert_true(told("small = ") == 0 && told("block = ") == 1);
 }

@@ -44,7 +44,7 @@ OVERHEADS = (("16 to 1039", ("100000", "16", "1039")), ("64", ("400000", "64", "
              ("1 MiB", ("64", "1048576", "1048576")))
 HIT_ROWS = ("random_mixed", "larson", "producer_consumer", "git", "perl", "jq")
 CALL_ROWS = ("random_mixed", "larson", "git", "perl", "jq", "sqlite")
-SLOW = ("refills", "stash_refills", "large_blocks", "big_taken")    # counters of mallocs that the bins did not serve
+SLOW = ("refills", "previous_refills", "large_blocks", "big_taken")    # counters of mallocs that the bins did not serve
 _REPORT = re.compile(r" ops_per_sec=(\d+) ")
 _RATIOS = re.compile(r"filled=([\d.]+) left=([\d.]+)")
 LARSON = {"burst": (10000, 1), "loop": (100, 100)}      # chunks, rounds

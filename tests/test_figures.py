@@ -513,7 +513,7 @@ def test_variance_is_the_spread_of_runs(monkeypatch):
 
 
 def test_hits_are_what_the_slow_paths_did_not_count(monkeypatch):
-    page = "hakmem x\nrefills = 5  (x)\nstash_refills = 3  (x)\nlarge_blocks = 1\nbig_taken = 1\n"
+    page = "hakmem x\nrefills = 5  (x)\nprevious_refills = 3  (x)\nlarge_blocks = 1\nbig_taken = 1\n"
     monkeypatch.setattr(bench_study, "output_of", lambda *rest: ("", page))
     monkeypatch.setattr(bench_study.Path, "exists", lambda self: True)
     monkeypatch.setattr(bench_study.counting, "measure", lambda *rest, **more: (

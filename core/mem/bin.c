@@ -393,7 +393,7 @@ static void *list_for(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool *zero)
     if (bin->head != NULL) /* when the heap was attached, somebody else took a block of the class */
         return bin->head;
     void *list = take_previous(heap, c);
-    hak_count_add(&heap->counters, list != NULL ? HAK_COUNTER_stash_refills : HAK_COUNTER_refills, 1);
+    hak_count_add(&heap->counters, list != NULL ? HAK_COUNTER_previous_refills : HAK_COUNTER_refills, 1);
     if (list != NULL)
         return heap->class[c].grown ? list : grow_bin(heap, c, list);
     if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
@@ -450,7 +450,7 @@ void *hak_bin_refill(unsigned c, bool exact)
     void *list = heap != NULL ? take_previous(heap, c) : NULL;
     if (list == NULL)
         return refill_any(c, exact);
-    hak_count_add(&heap->counters, HAK_COUNTER_stash_refills, 1);
+    hak_count_add(&heap->counters, HAK_COUNTER_previous_refills, 1);
     void *block = begin(heap, c, list);
     return hak_likely(heap->class[c].grown) ? block : grow_bin(heap, c, block);
 }

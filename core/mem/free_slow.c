@@ -14,7 +14,7 @@ void hak_free_refuse(void *p, bool ours)
     if (HAK_HARDEN || hak_free_is_checked() || (HAK_LINK_CHECKS && ours))
         hak_fatal("free of %x: not a block of this allocator, or freed before", (uint64_t)(uintptr_t)p);
     if (hak_thread.heap != NULL)
-        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_foreign_frees, 1);
+        hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_unknown_frees, 1);
 }
 
 void hak_free_unknown(void *p)

@@ -146,7 +146,7 @@ static hak_tune_totals_t read_totals(void)
                                 .used = atomic_load_explicit(&used_bytes, memory_order_relaxed),
                                 .held = atomic_load_explicit(&held_bytes, memory_order_relaxed),
                                 .threads = live_heaps()};
-    totals.slow = totals.refills + counted(HAK_COUNTER_stash_refills) + totals.oversize +
+    totals.slow = totals.refills + counted(HAK_COUNTER_previous_refills) + totals.oversize +
                   counted(HAK_COUNTER_remote_batches);
     for (unsigned i = 0; i < HAK_SHAPE_BINS; i++)
         totals.requests[i] = atomic_load_explicit(&hak_histogram[i], memory_order_relaxed);

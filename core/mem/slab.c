@@ -572,8 +572,7 @@ void hak_slab_check(hak_heap_t *heap)
             uint32_t n = check_free(slab);
             uint32_t edge = hak_slab_edge(slab);
             if (n != slab->free_count || is_empty(slab) || edge > slab->capacity || slab->class != c ||
-                !slab->listed ||
-                (slab->free == NULL && slab->carved == slab->capacity) ||
+                !slab->listed || (slab->free == NULL && slab->carved == slab->capacity) ||
                 (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
                 slab->prev != prev || atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
                 hak_map_get(base) != hak_heap_entry(heap, c))

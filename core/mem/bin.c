@@ -479,5 +479,6 @@ void hak_bins_book(void)
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        empty(heap, &thread->bins[c], c);
+        if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
+            empty(heap, &thread->bins[c], c);
 }

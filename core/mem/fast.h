@@ -24,7 +24,7 @@ HAK_INLINE void hak_fast_free(void *p)
 {
     size_t offset = hak_map_get(p) ^ hak_thread_self();
     if (hak_unlikely(offset >= HAK_ENTRY_LIMIT)) {
-        hak_free_slow(p);
+        hak_free_slow(p, offset);
         return;
     }
     hak_link_check_seal(p);

@@ -66,17 +66,17 @@ static HAK_NOINLINE void free_watched(void *p, uint32_t entry)
 /* Everything but a block of another thread's slab. */
 static HAK_NOINLINE void free_unusual(void *p, uint32_t entry)
 {
+    if (p == NULL)
+        return;
     if (hak_free_is_watched())
         free_watched(p, entry);
     else
         hak_oversize_free(p, entry);
 }
 
-void hak_free_slow(void *p)
+void hak_free_slow(void *p, size_t seen)
 {
-    if (p == NULL)
-        return;
-    uint32_t entry = hak_map_get(p);
+    uint32_t entry = (uint32_t)seen ^ hak_thread_self();
     if (hak_likely(hak_entry_in_slab(entry) && !hak_free_is_watched()))
         hak_remote_free(p, entry);
     else

@@ -5,8 +5,9 @@
 
 #include "obs/watch.h"
 
-/* What the fast path of free leaves: NULL, blocks of other threads, large and huge ones, pointers that are not ours. */
-HAK_NOINLINE void hak_free_slow(void *p);
+/* What the fast path of free leaves: NULL, blocks of other threads, large and huge ones, pointers that are not ours. `seen`: the
+ * map's entry as the thread sees it, xor hak_thread_self(); the map is not asked again. */
+HAK_NOINLINE void hak_free_slow(void *p, size_t seen);
 /* What begins no block of ours: libc's, or nobody's. */
 HAK_COLD void hak_free_not_ours(void *p, uint32_t entry);
 /* A pointer without an entry: a block of libc's, or of nobody. */

@@ -41,9 +41,11 @@ struct hak_heap {
         _Atomic(void *) previous;
         hak_slab_t *guarded_slabs; /* by the lock: hak_heap_slabs */
         void *remote;              /* blocks of other heaps that the thread freed, linked; NULL if none */
-        uint16_t remote_left;      /* frees until they are sent to their owners */
-        uint16_t remote_keep;      /* of them, those that go into the bin instead */
-        bool ran_out;              /* malloc has found the bin empty since a batch of them was full */
+        uint64_t
+            remote_last; /* the last of them, and beside it (batch.h) their owner; 0: they have several */
+        uint16_t remote_left; /* frees until they are sent to their owners */
+        uint16_t remote_keep; /* the next so many go into the bin instead; there is no list then */
+        bool ran_out;         /* malloc has found the bin empty since a batch of them was full */
         uint8_t put_back;   /* lists of it that went back into slabs since malloc last took some from there */
         bool grown;         /* its bin is as large as it gets */
         uint8_t may_borrow; /* blocks of the next class, or refusals, until it gets its next own */

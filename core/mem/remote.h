@@ -8,8 +8,8 @@
 
 /* Frees a block of another owner's slab: entry is its map entry. */
 void hak_remote_free(void *p, uint32_t entry);
-/* Puts a list, of which the caller knows the last block, into a heap's inbox. Any thread. */
-void hak_remote_push(hak_heap_t *heap, void *first, void *last);
+/* Puts a block into a heap's inbox. Any thread. */
+void hak_remote_push(hak_heap_t *heap, void *p);
 /* Puts what is in the inbox into the slabs, if nobody else is at them. Any thread. */
 void hak_remote_flush_unattended(hak_heap_t *heap) HAK_EXCLUDES(heap->lock);
 /* Takes what is in the inbox of the calling thread's heap into its bins. */

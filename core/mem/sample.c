@@ -307,7 +307,7 @@ bool hak_sample_freed(void *p, uint32_t entry)
         return false;
     hak_link_check_begins(p);
     hak_profile_leave(p); /* before its address can be another block's */
-    hak_remote_push(heap, p, p);
+    hak_remote_push(heap, p);
     hak_remote_flush_unattended(heap);
     return true;
 }

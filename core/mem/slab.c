@@ -383,14 +383,6 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
 
 void hak_slab_release_empty(hak_heap_t *heap)
 {
-    for (unsigned c = 1; c < HAK_CLASSES; c++) {
-        hak_slab_t *next;
-        for (hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = next) {
-            next = slab->next;
-            if (is_empty(slab))
-                release_slab(heap, slab);
-        }
-    }
     while (heap->empty_count != 0) {
         hak_slab_t *slab = heap->empty_slabs[--heap->empty_count];
         hak_chunk_release_run(slab, slab->touched);
@@ -579,8 +571,8 @@ void hak_slab_check(hak_heap_t *heap)
             const char *base = hak_slab_base(slab);
             uint32_t n = check_free(slab);
             uint32_t edge = hak_slab_edge(slab);
-            if (n != slab->free_count || edge > slab->capacity || slab->class != c || !slab->listed ||
-                (slab->free == NULL && slab->carved == slab->capacity) ||
+            if (n != slab->free_count || is_empty(slab) || edge > slab->capacity || slab->class != c ||
+                !slab->listed || (slab->free == NULL && slab->carved == slab->capacity) ||
                 (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
                 slab->prev != prev || atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
                 hak_map_get(base) != hak_heap_entry(heap, c))

@@ -103,7 +103,7 @@ bool hak_slab_grow(void *p, unsigned c);
 /* Moves a slab that has blocks of the class to take from one heap to another; NULL if there is none. */
 hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c) HAK_REQUIRES(from->lock)
     HAK_REQUIRES(to->lock);
-/* Gives every empty slab back to the pool. */
+/* Gives every empty slab back to the pool: those that are kept, as no other stays in a list (settle). */
 void hak_slab_release_empty(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* Gives the pages that lie in free blocks alone back to the system, where slabs have such beside blocks in use. Any thread; no
  * lock may be held. */

@@ -5,6 +5,8 @@
  * system; afterwards unmapped, or, where that would cut a mapping in two, without pages and clean. (The system allows some
  * 65,000 mappings. If every other of 131,072 blocks were unmapped, no thread could be started any more.)
  *
+ * In hardened free ranges are inaccessible (up to some thousand of them): what is taken is made accessible.
+ *
  * Ranges are found by size in lists by a quarter of a power of two, and their neighbours through the map: the first and the last slice
  * of a free range have an entry with the number of its record. */
 #ifndef HAK_MEM_EXTENT_H

@@ -580,6 +580,15 @@ size_t hak_extent_trim(bool unmap)
     return bytes;
 }
 
+bool hak_extent_holds(const char *end, const void *p)
+{
+    hak_os_lock(&lock);
+    const extent_t *extent = extent_at(end, end);
+    bool holds = extent != NULL && (uintptr_t)p - (uintptr_t)extent->base < extent->size;
+    hak_os_unlock(&lock);
+    return holds;
+}
+
 /* Unchecked: nobody else is at work yet. */
 void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
 {

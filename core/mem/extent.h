@@ -33,6 +33,8 @@ void hak_extent_moved(size_t before, size_t after);
 bool hak_extent_release_due(uint32_t now_ms);
 /* Gives all of it back; `unmap`: the address space of what is clean, too. Returns the bytes. No lock may be held. */
 size_t hak_extent_trim(bool unmap);
+/* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be held. */
+bool hak_extent_holds(const char *end, const void *p);
 void hak_extent_after_fork(void);
 
 /* A snapshot for the statistics page; bytes. */

@@ -663,6 +663,16 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
     }
 }
 
+bool hak_chunk_holds(const void *p)
+{
+    hak_os_lock(&lock);
+    bool holds = false;
+    for (const chunk_t *chunk = all; chunk != NULL && !holds; chunk = chunk->before)
+        holds = (uintptr_t)p - (uintptr_t)chunk < HAK_CHUNK;
+    hak_os_unlock(&lock);
+    return holds;
+}
+
 hak_chunk_view_t hak_chunk_view(void)
 {
     hak_os_lock(&lock);

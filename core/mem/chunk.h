@@ -35,6 +35,8 @@ size_t hak_chunk_trim(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_chunk_unmap_free(void);
+/* True if p lies in a chunk. Looks at all of them: for what is no block. No lock may be held. */
+bool hak_chunk_holds(const void *p);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_chunk_after_fork(void);
 

@@ -21,6 +21,7 @@
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
 #define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
+#define CLOSED_MOST   1024u /* free ranges up to which hardened closes them: each may be two mappings more */
 
 /* A free range. */
 typedef struct extent {
@@ -50,6 +51,10 @@ static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 /* Mappings that our unmapping made, about. */
 static uint32_t splits HAK_GUARDED_BY(lock);
+/* Free ranges that there are. */
+static uint32_t ranges HAK_GUARDED_BY(lock);
+/* They were too many, and some are left. relaxed: a hint to whoever is about to free one. */
+static _Atomic bool too_many;
 /* `dirty` is retain.free. */
 static hak_extent_view_t totals HAK_GUARDED_BY(lock);
 
@@ -82,6 +87,34 @@ static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
 {
     extent->next = unused;
     unused = extent;
+}
+
+static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
+{
+    ranges += change;
+    if (ranges >= CLOSED_MOST || ranges == 0)
+        atomic_store_explicit(&too_many, ranges != 0, memory_order_relaxed);
+}
+
+/* --- access ------------------------------------------------------------------------------------------------------- *
+ *
+ * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in front of
+ * it. A range is closed before it is on a list, and opened when it was taken off. */
+
+/* After too many ranges it is opened instead: it may be closed since its block waited. When that fails it stays so. Not as soon as
+ * they are fewer: a range that is joined of closed and open ones has a mapping for each. */
+static void close_range(char *base, size_t size)
+{
+    if (HAK_HARDEN && !atomic_load_explicit(&too_many, memory_order_relaxed))
+        hak_os_forbid(base, size);
+    else if (HAK_HARDEN)
+        hak_os_make_writable(base, size);
+}
+
+/* False if the system refuses. Under RLIMIT_DATA what is accessible again counts like new memory. */
+HAK_INLINE bool open_range(char *base, size_t size)
+{
+    return !HAK_HARDEN || hak_os_make_writable(base, size);
 }
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
@@ -170,6 +203,8 @@ static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
     extent->bin = (uint8_t)bin_of(size);
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
+    if (HAK_HARDEN)
+        count_ranges(1);
     if (dirty)
         hak_age_add(&queue, &extent->age);
     totals.clean += dirty ? 0 : size;
@@ -180,6 +215,8 @@ static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
 static void take_away(extent_t *extent) HAK_REQUIRES(lock)
 {
     unlist_extent(extent);
+    if (HAK_HARDEN)
+        count_ranges(-1u);
     if (extent->dirty)
         hak_age_remove(&extent->age);
     set_end_entries(extent, 0);
@@ -367,6 +404,8 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         return NULL;
     }
     advise(base, bytes, size);
+    if (bytes != size)
+        close_range(base + size, bytes - size);
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);
@@ -386,8 +425,12 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
     if (at != NULL)
         note_taken(size);
     hak_os_unlock(&lock);
-    if (at != NULL)
+    if (hak_likely(at != NULL && open_range(at, size)))
         return at;
+    if (at != NULL) {
+        hak_extent_release(at, size, !*zero);
+        return NULL;
+    }
     *zero = true;
     return map_fresh(size, align, live);
 }
@@ -397,12 +440,16 @@ bool hak_extent_take_at(char *at, size_t size)
     hak_os_lock(&lock);
     extent_t *extent = extent_at(at, at - 1);
     bool there = extent != NULL && extent->base == at && extent->size >= size;
+    bool dirty = there && extent->dirty;
     if (there) {
         cut(extent, at, size);
         totals.live += size;
     }
     hak_os_unlock(&lock);
-    return there;
+    if (!there || open_range(at, size))
+        return there;
+    hak_extent_release(at, size, dirty);
+    return false;
 }
 
 void hak_extent_moved(size_t before, size_t after)
@@ -429,6 +476,7 @@ static uint64_t extent_floor(void) HAK_REQUIRES(lock)
 
 bool hak_extent_release(char *base, size_t size, bool dirty)
 {
+    close_range(base, size);
     hak_os_lock(&lock);
     totals.live -= size;
     bool added = add_joined(base, size, dirty);
@@ -532,6 +580,15 @@ size_t hak_extent_trim(bool unmap)
     return bytes;
 }
 
+bool hak_extent_holds(const char *end, const void *p)
+{
+    hak_os_lock(&lock);
+    const extent_t *extent = extent_at(end, end);
+    bool holds = extent != NULL && (uintptr_t)p - (uintptr_t)extent->base < extent->size;
+    hak_os_unlock(&lock);
+    return holds;
+}
+
 /* Unchecked: nobody else is at work yet. */
 void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
 {
@@ -546,6 +603,7 @@ void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
     hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     totals.clean = 0;
+    ranges = 0;
 }
 
 hak_extent_view_t hak_extent_view(void)

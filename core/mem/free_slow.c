@@ -4,10 +4,13 @@
 
 #include "base/message.h"
 #include "mem/bin.h"
+#include "mem/chunk.h"
+#include "mem/huge.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
 #include "mem/unknown.h"
 #include "obs/record.h"
+#include "os/os.h"
 
 void hak_free_refuse(void *p, bool ours)
 {
@@ -17,10 +20,18 @@ void hak_free_refuse(void *p, bool ours)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_unknown_frees, 1);
 }
 
+/* True if p can be no block of any malloc: it lies where ours has something else (a slice that is free, the middle of a large or huge
+ * block, a range that huge ones left), or where nothing is. */
+static bool is_nobodys(const void *p)
+{
+    return hak_chunk_holds(p) || hak_huge_holds(p) ||
+           hak_os_unmapped((const char *)p - ((uintptr_t)p & (sizeof(uint32_t) - 1)));
+}
+
 void hak_free_unknown(void *p)
 {
     if (!hak_unknown_free(p))
-        hak_free_refuse(p, false);
+        hak_free_refuse(p, HAK_LINK_CHECKS && !HAK_HARDEN && is_nobodys(p));
 }
 
 void hak_free_check_start(const void *p)

@@ -18,7 +18,9 @@
 #define CLEAR_BY_PAGE                                                                                        \
     ((size_t)32 << 20) /* bytes: above it pages are given back instead of filled with zeroes */
 /* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
-#define COPY_MOST   ((size_t)4 << 20)
+#define COPY_MOST ((size_t)4 << 20)
+/* Slices in front of a pointer that are looked at: 64 MiB. */
+#define LOOK_BACK   4096u
 #define PART_MASK   (((size_t)1 << HAK_HUGE_PART_BITS) - 1)
 #define ASKED_SLICE 2u /* the first of three */
 
@@ -171,6 +173,22 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size)
         return shrink(p, before, size);
     void *grown = grow_in_place(p, before, size);
     return grown != NULL ? grown : move(p, before, size);
+}
+
+/* Entries are in the first few slices and in the last one of a block, and in both ends of a free range. */
+bool hak_huge_holds(const void *p)
+{
+    const char *at = (const char *)p - ((uintptr_t)p & (HAK_SLICE - 1));
+    for (size_t i = 0; i < LOOK_BACK && (uintptr_t)at >= HAK_SLICE; i++, at -= HAK_SLICE) {
+        uint32_t entry = hak_map_find(at);
+        if (entry == 0 || hak_entry_kind(entry) == HAK_ENTRY_PART)
+            continue;
+        if (hak_entry_kind(entry) == HAK_ENTRY_FREE)
+            return hak_extent_holds(at, p);
+        return hak_entry_kind(entry) == HAK_ENTRY_HUGE &&
+               (size_t)((const char *)p - at) < hak_huge_slices(at, entry) << HAK_SLICE_SHIFT;
+    }
+    return false;
 }
 
 size_t hak_huge_count(void)

@@ -24,8 +24,6 @@ static _Atomic(void *) strays[STRAYS];
 /* Gives a large block back as it is, inaccessible, with its chunk, if that has no other. */
 static bool unmap_quarantined(void *p, uint32_t entry)
 {
-    if (hak_entry_kind(entry) == HAK_ENTRY_HUGE)
-        return false;
     hak_map_set(p, 0);
     bool unmapped = hak_chunk_unmap_run(hak_slab_of(p));
     if (!unmapped)
@@ -33,10 +31,15 @@ static bool unmap_quarantined(void *p, uint32_t entry)
     return unmapped;
 }
 
-/* Frees a block that waited. False when the system refuses to make it accessible: under RLIMIT_DATA that counts like new memory. */
+/* Frees a block that waited. A huge one becomes a free range as it is, which nobody can touch either. False when the system refuses to
+ * make a large one accessible: under RLIMIT_DATA that counts like new memory. */
 static bool end_quarantine(void *p)
 {
     uint32_t entry = hak_map_get(p);
+    if (hak_entry_kind(entry) == HAK_ENTRY_HUGE) {
+        hak_huge_release(p, entry);
+        return true;
+    }
     if (!hak_os_make_writable(p, hak_oversize_size(p, entry)))
         return unmap_quarantined(p, entry);
     hak_fast_free(p);

@@ -80,6 +80,8 @@ size_t hak_os_program_parts(void);
 const char *hak_os_program_end(void);
 /* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */
 bool hak_os_readable(const void *address);
+/* True if nothing can be read there, for certain: not if the kernel gives no answer. */
+bool hak_os_unmapped(const void *address);
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 

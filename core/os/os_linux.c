@@ -419,15 +419,26 @@ const char *hak_os_program_end(void)
 
 /* A futex call that waits not at all: it reads the word, which no other call does that is needed anyhow (a sandbox may
  * know only those). */
-bool hak_os_readable(const void *address)
+static int read_by_kernel(const void *address)
 {
     int saved = errno;
     struct timespec at_once = {.tv_nsec = 0};
-    bool readable = syscall(SYS_futex, (unsigned long)address, FUTEX_WAIT_PRIVATE, 0x5eed5eed,
-                            (unsigned long)&at_once, 0ul, 0ul) == 0 ||
-                    errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
+    long answer = syscall(SYS_futex, (unsigned long)address, FUTEX_WAIT_PRIVATE, 0x5eed5eed,
+                          (unsigned long)&at_once, 0ul, 0ul);
+    int error = answer == 0 ? 0 : errno;
     errno = saved;
-    return readable;
+    return error;
+}
+
+bool hak_os_readable(const void *address)
+{
+    int error = read_by_kernel(address);
+    return error == 0 || error == EAGAIN || error == ETIMEDOUT || error == EINTR;
+}
+
+bool hak_os_unmapped(const void *address)
+{
+    return read_by_kernel(address) == EFAULT;
 }
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */

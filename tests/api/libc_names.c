@@ -159,6 +159,21 @@ static void harmless(void *pointer)
     assert_int_equal(errno, 7);
 }
 
+// The same of what is not mapped: balanced and its like end the program, too.
+static void harmless_nowhere(void *pointer)
+{
+    static const char *const checked[] = {"balanced", "learning", "research"};
+    const char *(*version)(void);
+    *(void **)&version = dlsym(RTLD_DEFAULT, "hakmem_version");
+    for (size_t i = 0; i < sizeof checked / sizeof *checked; i++) {
+        if (version != NULL && strstr(version(), checked[i]) != NULL) {
+            assert_int_equal(malloc_usable_size(escape(pointer)), 0);
+            return;
+        }
+    }
+    harmless(pointer);
+}
+
 static size_t words[64] __attribute__((aligned(64)));
 
 // What has no whole header, or one that cannot be: on the stack, in the program's image, in mappings, at the edge of what is
@@ -185,11 +200,11 @@ static void test_what_is_none(void **state)
     }
     harmless(page);
     harmless(page + 4096 - 16);
-    harmless(page + 4096);
+    harmless_nowhere(page + 4096);
     assert_true(page[0] == 48 && page[4095] == 0);
     munmap(page, 4096);
-    harmless(page + 16);
-    harmless((void *)(uintptr_t)opaque(24));
+    harmless_nowhere(page + 16);
+    harmless_nowhere((void *)(uintptr_t)opaque(24));
 }
 
 // A mapping of the program's that begins as one of libc's would: libc knows that it has none.

@@ -29,5 +29,8 @@ void test_refused_blocks_go_with_their_chunks(void **state);
 void test_who_looks_in_front_does_not_fault(void **state);
 void test_chunks_with_an_inaccessible_end(void **state);
 void test_a_run_from_any_block_faults(void **state);
+void test_nothing_beside_huge_blocks(void **state);
+void test_huge_blocks_stay_closed(void **state);
+void test_mappings_of_free_ranges_stay_few(void **state);
 
 #endif

@@ -191,3 +191,91 @@ void test_a_run_from_any_block_faults(void **state)
         assert_int_equal(end_of(run_over, block - (1 << 20), 1 << 20), SIGSEGV);
     }
 }
+
+static void write_byte(char *at, size_t unused)
+{
+    (void)unused;
+    *(volatile char *)at = 1;
+}
+
+static void read_byte(char *at, size_t unused)
+{
+    (void)unused;
+    volatile char byte = *(volatile char *)at;
+    (void)byte;
+}
+
+// In front of a huge block is the inaccessible end of another one, or a free range: of what the system gave ahead, or a block left. (Or
+// a mapping of somebody else's, of which the map knows nothing.)
+void test_nothing_beside_huge_blocks(void **state)
+{
+    (void)state;
+    int looked = 0;
+    for (size_t size = 600000; size <= 3000000; size *= 5) {
+        char *blocks[40];
+        for (int i = 0; i < 40; i++) {
+            blocks[i] = hakmem_alloc(size + (size_t)i % 7 * 100000);
+            assert_non_null(blocks[i]);
+        }
+        for (int i = 0; i < 40; i += 3) {
+            hakmem_free(blocks[i]);
+        }
+        hak_quarantine_flush_oversize(true);
+        for (int i = 0; i < 40; i++) {
+            if (i % 3 == 0) {
+                continue;
+            }
+            if (__real_hak_map_find(blocks[i] - 1) != 0) {
+                assert_int_equal(end_of(write_byte, blocks[i] - 1, 0), SIGSEGV);
+                assert_int_equal(end_of(read_byte, blocks[i] - 4096, 0), SIGSEGV);
+                looked++;
+            }
+            hakmem_free(blocks[i]);
+        }
+    }
+    assert_in_range(looked, 20, 80);
+}
+
+// Also when it does not wait any more, and its range is cut and joined.
+void test_huge_blocks_stay_closed(void **state)
+{
+    (void)state;
+    const size_t size = 3000000;
+    char *block = hakmem_alloc(size);
+    assert_non_null(block);
+    hakmem_free(block);
+    hak_quarantine_flush_oversize(true);
+    assert_int_equal(end_of(write_byte, block, 0), SIGSEGV);
+    char *half = hakmem_alloc(size / 2);
+    assert_non_null(half);
+    memset(half, 1, size / 2);
+    half = hakmem_resize(half, size);
+    assert_non_null(half);
+    memset(half, 1, size);
+    half = hakmem_resize(half, size / 3);
+    assert_int_equal(end_of(write_byte, half + size / 2, 0), SIGSEGV);
+    hakmem_free(half);
+}
+
+void test_mappings_of_free_ranges_stay_few(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 40000
+    };
+    static void *blocks[MANY];
+    const int before = mappings();
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(700000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    assert_in_range(mappings(), 1000, 30000);
+    for (int i = 1; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    hakmem_trim();
+    assert_in_range(mappings() - before, 0, 4000);
+}

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree
@@ -41,11 +42,6 @@ class Side:
     asked: str
     label: str
     library: Path
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; see --help")
 
 
 def git(*words) -> str:
@@ -233,7 +229,7 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 
 
 def main(argv) -> int:
-    parser = _Parser(
+    parser = Parser(
         prog="gate.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Run one workload under the instrumented library and keep its profile."""
 
-import argparse
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
@@ -104,8 +104,8 @@ def train(workload, arguments, kind) -> tuple:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.train", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.train", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--workload", required=True, help="a row of bench/workloads.toml, or one of your own (user1)")
     parser.add_argument("--so", required=True, type=Path, help="the instrumented library")
     parser.add_argument("--toolchain", required=True, help="clang or gcc")

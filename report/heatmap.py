@@ -13,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from common import files, workloads
+from common.arguments import Parser
 from common.errors import Failure, guard
 from common.paths import ROOT
 from common.tree import Tree
@@ -83,7 +84,7 @@ def draw(stages, path: Path, title=""):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
                     "Draw which cache lines of the library execute, stage by stage.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, records, workloads
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
@@ -322,7 +323,7 @@ def write_page(trees, results, path: Path):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.report", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.report --build build/clang-bench_minimal --table\n\n"
                     "Show what each stage of a build brought.")

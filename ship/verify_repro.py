@@ -3,13 +3,13 @@
 compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
 measures and judges for itself."""
 
-import argparse
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from common import files, proc
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 
@@ -49,8 +49,8 @@ def differences(one: Path, other: Path) -> list:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the shipped directory (default: dist)")
     parser.add_argument("--clones", action="store_true", help="two clones that share no profile, instead of dist")
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"), help="of the clones")

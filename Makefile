@@ -9,6 +9,7 @@ $(if $(filter-out 0 1,$(BENCH_MINIMAL)),$(error BENCH_MINIMAL must be 1 (the var
 TOOLCHAIN ?= clang
 TRAIN ?=
 HOLDOUT ?=
+TIMEOUT ?=
 TRAIN2 ?=
 TRAIN3 ?=
 TRACE ?=
@@ -33,9 +34,10 @@ K ?=
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
-	$(origin HOLDOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
+	$(origin HOLDOUT) $(origin TIMEOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
 OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
              $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT))) \
+             $(if $(value TIMEOUT),--timeout $(call quote,$(value TIMEOUT))) \
              $(if $(POLICY),--policy $(call quote,$(POLICY)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
@@ -61,6 +63,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
+	@echo '           TIMEOUT=seconds: when a run of such a command is killed (600); valgrind makes it fifty times longer'
 	@echo '           POLICY=file: a policy (with TRAIN: policy/learned.toml, where make learn has written it)'
 	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
 

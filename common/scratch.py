@@ -40,8 +40,8 @@ def room_for_runs() -> Path:
                         "in its name; set TMPDIR to another one")
     length = len(os.fsencode(room.absolute()))
     if length > LONGEST_ROOM:
-        raise UserError(f"TMPDIR names a directory with {length} bytes in its name, more than {LONGEST_ROOM}; set TMPDIR "
-                        "to another one")
+        raise UserError(f"TMPDIR names a directory with {length} bytes in its name, more than {LONGEST_ROOM}; set "
+                        "TMPDIR to another one")
     return room.absolute()
 
 

@@ -24,6 +24,7 @@ from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree
+from plan import model
 from measure import callgrind, counting, golden, wall
 from gate import gate
 
@@ -245,6 +246,7 @@ def main(argv) -> int:
                         help="of wall clock, where the rules ask for it (default %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
     arguments = parser.parse_args(argv)
+    model.check_variant(ROOT, arguments.variant)
     sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
     judgement, before, after, functions = compare(sides, arguments.rules, arguments.toolchain, arguments.variant,
                                                   arguments.seconds)

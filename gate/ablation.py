@@ -184,8 +184,7 @@ def parse(argv):
                         help=f"exit 1 when a feature costs more than {OVERHEAD:.1%}% while it is off")
     parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
     arguments = parser.parse_args(argv)
-    if arguments.base not in model.load_variants(ROOT):
-        raise UserError(f"unknown variant '{arguments.base}'; valid variants: {', '.join(model.load_variants(ROOT))}")
+    model.check_variant(ROOT, arguments.base)
     known = [feature.name for feature in model.load_features(ROOT)]
     for name in arguments.feature:
         if name not in known:

@@ -99,6 +99,10 @@ def callgrind_output(workload, library, timeout=None) -> str:
         if NOT_WRITTEN in str(error):
             raise Failure(f"workload '{workload.name}': {workload.command[0]} became another user, and valgrind could "
                           "no longer write its counts: let it run as that user from the start") from None
+        if proc.EXPIRED in str(error) and workload.own and not workload.server:
+            sentence, _line, more = str(error).partition("\n")
+            raise Failure(f"{sentence}; it runs some fifty times longer under valgrind: ./configure.py --timeout, or "
+                          f"make TIMEOUT={workload.timeout * 10}{_line}{more}") from None
         raise
     if not kept:
         raise Failure(f"workload '{workload.name}': no process of {workload.command[0]} loaded the library under "

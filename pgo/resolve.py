@@ -20,6 +20,7 @@ from pgo import train
 
 EXAMPLE = "example: python3 -m pgo.resolve --workload user1 -o build/workload/user1.run.json"
 MADE_BY_BUILD = ("build.ninja", "compile_commands.json")     # in the clone, perhaps at the same time
+UNNAMEABLE = frozenset("|:;<>*?`^&()[]\n\r")     # ninja reads a depfile as make's; what is watched it knows anyhow
 # What only starts other programs, when it becomes one of them.
 LAUNCHERS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox", "env"))
 
@@ -64,6 +65,16 @@ def tell_changes(row, before: dict, after: dict):
              "left; let the command work on a copy")
 
 
+def tell_lost(row, processes):
+    """A program that was started without LD_PRELOAD is seen by nobody: its starter is named."""
+    lost = sum(process.counts[train.LOST] for process in processes)
+    if lost:
+        starters = train.programs_of([process for process in processes if process.counts[train.LOST]])
+        tell(f"workload '{row.name}': {lost} program{'s were' if lost > 1 else ' was'} started without LD_PRELOAD by "
+             f"{', '.join(starters)}: what they do is neither trained on nor measured; hand the variable on, or give "
+             "the program itself")
+
+
 def escape(name: str) -> str:
     """A path in a depfile."""
     return name.replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
@@ -84,6 +95,7 @@ def main(argv) -> int:
     before = state_of(row.here)
     processes, _answers = train.run(row, BENCH_PROGRAMS / WITNESS)
     tell_changes(row, before, state_of(row.here))
+    tell_lost(row, processes)
     if not processes:
         raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
                       "user's rights; no library can take the place of its malloc")
@@ -91,7 +103,8 @@ def main(argv) -> int:
     files.write_json(arguments.out, {
         "given": list(row.command), "command": list(row.command if row.server else innermost(processes, row.command)),
         "files": {name: files.sha256(name) for name in seen}})
-    files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(map(escape, seen))}\n")
+    found = [escape(name) for name in seen if name not in row.watch and not set(name) & UNNAMEABLE]
+    files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(found)}\n")
     return 0
 
 

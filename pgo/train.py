@@ -23,6 +23,7 @@ FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
 # What the C library's callers may call for memory, as both sides count it.
 REQUESTS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "_Znwm", "_Znam",
             "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t")
+REQUESTED, LOST = 0, 1      # what pgo/witness.c counts
 LEAST_SHARE, SLACK = 0.8, 1000      # of the requests that were to be seen: programs with threads vary a little, and one
 LEAST_PROCESSES = 0.5               # that is ended in the background may have come farther, or less far
 
@@ -72,7 +73,8 @@ def programs_of(processes) -> tuple:
 def expected(workload, timeout=None) -> Seen:
     """What there is to be seen: the same run on the C library, with its requests counted."""
     processes, answers = run(workload, BENCH_PROGRAMS / WITNESS, timeout)
-    return Seen(len(processes), sum(process.counts[0] for process in processes), programs_of(processes), answers)
+    requests = sum(process.counts[REQUESTED] for process in processes)
+    return Seen(len(processes), requests, programs_of(processes), answers)
 
 
 def check_seen(workload, seen: Seen, wanted: Seen):

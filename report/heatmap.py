@@ -14,12 +14,13 @@ from pathlib import Path
 
 from common import files, workloads
 from common.arguments import Parser
-from common.errors import Failure, guard
+from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from common.tree import Tree
 from measure import callgrind
 
 LINE_BYTES, LINES_A_PAGE = 64, 64
+FORMATS = (".svg", ".png")
 LEAST_SHARE = 1e-7      # colours span seven decades
 
 
@@ -92,6 +93,8 @@ def main(argv) -> int:
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
     arguments = parser.parse_args(argv)
+    if arguments.output.suffix not in FORMATS:
+        raise UserError(f"{arguments.output}: the picture's name must end in {' or '.join(FORMATS)}")
     tree = Tree(arguments.build)
     stages = stage_shares(tree, arguments.role)
     if not stages:

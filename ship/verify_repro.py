@@ -12,6 +12,7 @@ from common import files, proc
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
+from plan import model
 
 EXAMPLE = "example: python3 -m ship.verify_repro --dist dist"
 PLACES = ("a", "a-second-place/with a longer name")
@@ -80,6 +81,7 @@ def compare_clones(arguments) -> int:
 def main(argv) -> int:
     """0 when every byte is the same."""
     arguments = parse(argv)
+    model.check_variant(ROOT, arguments.variant)
     if arguments.clones:
         return compare_clones(arguments)
     dist = arguments.dist.resolve()

@@ -235,6 +235,7 @@ def test_page_shows_every_stage_by_workload():
     page = report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("bars.svg", "heat.svg")})
     assert page.count("<td>git</td>") == 2 and page.count("<td>py</td>") == 2
     assert "<h3>pgo (ships), held out" in page and "<th>D1 misses</th>" in page
+    assert "<td>999,000<small>-0.1 %</small></td>" in page      # below the figure: a table of eleven columns fits
 
 
 @pytest.mark.parametrize("value, before, text", [

@@ -135,6 +135,21 @@ def test_another_user_under_valgrind(shop):
     one_sentence(measured(shop), 1, "gauge became another user", "as that user from the start")
 
 
+@pytest.mark.parametrize("program, script, lost", [
+    ("sh", "exec env -i /bin/ls", 1), ("sh", "LD_PRELOAD=libm.so.6 /bin/ls; unset LD_PRELOAD; /bin/no; /bin/ls", 2),
+    ("python3", "import os, subprocess as s; s.run(['/bin/ls'], env={}); os.posix_spawn('/bin/ls', ['ls'], {})", 2),
+    ("perl", "delete $ENV{LD_PRELOAD}; system { '/bin/ls' } 'ls'", 1),
+    ("sh", "/bin/ls; LD_PRELOAD=x:$LD_PRELOAD ls", 0),
+])
+def test_programs_without_the_library_are_told(shop, program, script, lost):
+    """Whoever drops or replaces LD_PRELOAD is named."""
+    command = f"{PYTHON if program == 'python3' else program} -c {shlex.quote(script)}".replace("perl -c", "perl -e")
+    assert configure(shop, "--train", command).returncode == 0
+    said = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop).stdout
+    found = re.search(r"(\d+) programs? (?:was|were) started without LD_PRELOAD by ", said)
+    assert int(found[1] if found else 0) == lost, said
+
+
 def test_a_small_part_is_no_training():
     """897 mallocs of 200,000 are a failure that names both."""
     row = Workload("user1", "train", ("/bin/x",), "s", own=True)

@@ -119,7 +119,7 @@ def test_a_server_of_ones_own(tmp_path):
     ({"words": ["stubborn"], "stop_timeout": 1}, "did not end within 1 s of being asked to by SIGTERM"),
     ({"words": ["child"], "stop_timeout": 1}, "did not end within 1 s"),
     ({"ready": "{dir}/never", "timeout": 1}, "was not ready within 1 s"),
-    ({"start": ["/bin/sh", "-c", "echo why >&2; exit 4"]}, "ended with exit 4 before it was ready(.|\n)*why"),
+    ({"start": ["/bin/sh", "-c", "echo why >&2; exit 4; : {port}"]}, "ended with exit 4 before it was ready(.|\n)*why"),
     ({"load": ["/bin/sleep", "60"], "timeout": 2}, "load \\(/bin/sleep\\) did not end within 2 s"),
     ({"start": ["/bin/sh", "-c", "echo gone; : {port}"]}, "ended with exit 0 before it was ready(.|\n)*gone"),
     ({"words": ["brief"], "load": ["/bin/sleep", "2"]}, "ended under its load with exit 0"),

@@ -391,7 +391,7 @@ def test_a_stage_of_a_revision_is_built(monkeypatch, tmp_path):
 
 
 def test_make_ab_takes_rules():
-    assert "--rules $(RULES)" in recipe_of("ab") and re.search(r"^RULES \?= regression$",
+    assert "--rules $(call quote,$(RULES))" in recipe_of("ab") and re.search(r"^RULES \?= regression$",
                                                                (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 

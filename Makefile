@@ -9,6 +9,7 @@ $(if $(filter-out 0 1,$(BENCH_MINIMAL)),$(error BENCH_MINIMAL must be 1 (the var
 TOOLCHAIN ?= clang
 TRAIN ?=
 HOLDOUT ?=
+TIMEOUT ?=
 TRAIN2 ?=
 TRAIN3 ?=
 TRACE ?=
@@ -33,15 +34,17 @@ K ?=
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
-	$(origin HOLDOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
+	$(origin HOLDOUT) $(origin TIMEOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
 OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
              $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT))) \
+             $(if $(value TIMEOUT),--timeout $(call quote,$(value TIMEOUT))) \
              $(if $(POLICY),--policy $(call quote,$(POLICY)))
 TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
 # One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
 ALONE      = mkdir -p build; exec 9>build/.lock; flock -n 9 || \
-	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 900 9; };
+	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 3600 9; } || \
+	{ echo 'make: it has not ended within an hour; end it and run the same command again' >&2; exit 1; };
 
 define quote
 '$(subst ','\'',$(1))'
@@ -60,6 +63,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
+	@echo '           TIMEOUT=seconds: when a run of such a command is killed (600); valgrind makes it fifty times longer'
 	@echo '           POLICY=file: a policy (with TRAIN: policy/learned.toml, where make learn has written it)'
 	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
 
@@ -131,8 +135,8 @@ gate: configured ## Judge each stage against the one before
 ab: configured ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
 	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
 	@$(ALONE) $(NINJA) --quiet bench
-	@$(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(TOOLCHAIN) --variant $(VARIANT) \
-	    --rules $(RULES)
+	@$(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(call quote,$(TOOLCHAIN)) \
+	    --variant $(call quote,$(VARIANT)) --rules $(call quote,$(RULES))
 
 ship: configured ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
 	@$(ALONE) $(NINJA) --quiet ship checks
@@ -158,7 +162,7 @@ proof: configured ## What learned policies bring on inputs they were not learned
 
 study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary (STUDY_ARGS='--help')
 	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so build/clang-learning/base/libhakmem.so
-	@$(MODULE) bench.study $(STUDY) $(STUDY_ARGS)
+	@$(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)
 
 sites: configured ## Call sites: how often the inference is right, where it is known what they are
 	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
@@ -188,7 +192,8 @@ variants: configured ## The variants side by side: instructions, memory, time (A
 	@$(MODULE) gate.ablation --variants --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
 
 history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
-	@$(MODULE) report.results --history $(METRIC) --stage $(STAGE) $(if $(WORKLOAD),--workload $(WORKLOAD))
+	@$(MODULE) report.results --history $(call quote,$(METRIC)) --stage $(call quote,$(STAGE)) \
+	    --workload $(call quote,$(WORKLOAD))
 
 wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(NINJA) wall

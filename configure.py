@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from common import files, serve, tools, workloads  # noqa: E402
+from common.arguments import Parser  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import ROOT  # noqa: E402
 from common.paths import EXPORTS  # noqa: E402
@@ -30,7 +31,7 @@ INPUT_PATTERNS = ("configure.py", TEMPLATE, "plan/*.py", "common/serve.py", "com
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="configure.py", usage=f"{EXAMPLE}\n\n       %(prog)s [options]", description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--variant", action="append", metavar="NAME", default=[],

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import files, paths, records, tables
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -298,7 +299,7 @@ def study_of(benchmarks, samples) -> Study:
 
 
 def parse_arguments(argv):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench.bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python3 -m bench.bench --rounds 3 --only larson,xmalloc --peer new=./libnew.so\n\n"
                     "Runs the benchmark set under hakmem, glibc and the installed peers, and ranks them.")

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import UserError, guard
 
 BEGIN, THREAD, END, OBJECT, SITE = 2, 1, 3, 4, 5
@@ -260,7 +261,7 @@ def convert(path: Path, form: str) -> Writer:
 
 def main(argv) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench.convert", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"example: python3 -m bench.convert mtrace malloc.log -o app.trace\n\n{__doc__}")
     parser.add_argument("format", choices=FORMATS)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 
 WORDS = ("arena block bucket cache chunk class commit core count decay depth drain entry epoch fault field fork frame "
@@ -419,7 +420,7 @@ def write(generator: Generator, out: Path):
 
 def main(argv) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench.inputs", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python3 -m bench.inputs py_mix build/inputs/py_mix.py\n\n"
                     "Writes one benchmark input; the same bytes each time.")

@@ -5,7 +5,6 @@ For each own command, on the C library, on the library as it is built for everyb
 interleaved rounds, peak memory, page faults, and the share of the program's instructions that the allocator takes.
 """
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, workloads
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, guard
 from common.launch import launch
@@ -170,8 +170,8 @@ def render(result: dict) -> str:
 
 def main(argv) -> int:
     """Study the own commands of a build, or print what was found."""
-    parser = argparse.ArgumentParser(prog="bench.own", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="bench.own", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--build", type=Path, action="append", default=[], metavar="B")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS",
                         help="for the rounds of one command (default: %(default)g)")

@@ -8,7 +8,6 @@ bring, which were learned as well. Programs that are done are kept until all are
 then a record is appended to results/. bench/proof_table.py says what the figures mean.
 """
 
-import argparse
 import dataclasses
 import shutil
 import sys
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, idle, proc, records, tables
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -274,8 +274,8 @@ def select(rows, names) -> tuple:
 
 def parse(argv) -> Options:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="bench.proof", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="bench.proof", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--only", default="", metavar="NAMES", help="programs, separated by commas (all)")
     parser.add_argument("--budget", type=float, default=BUDGET, metavar="S", help="of learning, each (%(default)g)")
     parser.add_argument("--goal", default=learn.GOAL, help=f"of learning: {', '.join(objective.GOALS)} (%(default)s)")

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import paths, records, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.tree import Tree
 from measure import counting, golden
@@ -281,7 +282,7 @@ STUDIES = {function.__name__: function for function in
 
 def parse(argv) -> tuple:
     """(Options, results file)"""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench.study", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"example: python -m bench.study scaling --threads 4\n\n{__doc__}")
     parser.add_argument("study", choices=STUDIES)
@@ -310,10 +311,10 @@ def main(argv) -> int:
     options, path = parse(argv)
     rows, kept, note = STUDIES[options.study](options)
     now = time.time()
+    print(render(rows) + note, flush=True)
     records.append(path or records.year_file(now), {
         **records.common_fields(f"study-{options.study}", now), "threads": options.threads, "rounds": options.rounds,
         "scale": options.scale, "figures": kept})
-    print(render(rows) + note)
     return 0
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Show every tool, its version, what it is needed for and how to get it; install what is missing."""
 
-import argparse
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from common import proc, tools as discovery, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 
@@ -134,8 +134,8 @@ def install(packages):
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="common.doctor", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="common.doctor", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--check", action="store_true", help="say nothing when all is there, else list what is not")
     parser.add_argument("--install", action="store_true", help="install what is missing (root), or print the command")
     parser.add_argument("--optional", action="store_true", help="--install takes the optional tools as well")

@@ -47,24 +47,40 @@ def _local_word(word: str, scratch: Path) -> str:
     return word.replace("{root}", str(paths.ROOT))
 
 
-def _show_files(directory: str, scratch: Path):
-    """Links to what is in the directory where a command was given: its words mean there what they meant here."""
-    for entry in sorted(Path(directory).iterdir()):
-        if not (scratch / entry.name).exists():
-            (scratch / entry.name).symlink_to(entry)
+def _place_of(workload, scratch: Path) -> Path:
+    """The working directory. An own command has one apart from what the tools put into the scratch, with links to what
+    is in the directory where it was given: its words mean there what they meant here, and none of its files has a
+    name that a tool would write to."""
+    if not workload.here:
+        return scratch
+    place = scratch / "run"
+    place.mkdir()
+    place.chmod(scratch.stat().st_mode & 0o7777)
+    for entry in sorted(Path(workload.here).iterdir()):
+        (place / entry.name).symlink_to(entry)
+    return place
 
 
-def preload_word(scratch: Path, so, beside="") -> str:
-    """LD_PRELOAD=... with absolute names: the program may change its directory. The libraries are copied there."""
+def _argv_and_environment(workload, scratch: Path) -> tuple:
+    """Of the program. The words of an own command are left alone: nothing stands for anything there."""
+    if workload.own:
+        return list(workload.command), dict(workload.env)
+    return ([_local_word(word, scratch) for word in workload.command],
+            {key: _local_word(value, scratch) for key, value in workload.env.items()})
+
+
+def preload_word(scratch: Path, so, beside="", theirs="") -> str:
+    """LD_PRELOAD=... with absolute names: the program may change its directory. The libraries are copied there.
+    `theirs` is what the command itself preloads: it comes last."""
     if so is None:
-        return "LD_PRELOAD="
+        return f"LD_PRELOAD={theirs}"
     names = []
     if beside:
         _copy(paths.BENCH_PROGRAMS / beside, scratch / beside)
         names.append(str(scratch / beside))
     _copy(Path(so).resolve(), scratch / LIBRARY)
     (scratch / LIBRARY).chmod(0o755)
-    return f"LD_PRELOAD={':'.join([*names, str(scratch / LIBRARY)])}"
+    return f"LD_PRELOAD={':'.join(filter(None, [*names, str(scratch / LIBRARY), theirs]))}"
 
 
 def hint(scratch: Path) -> str:
@@ -106,18 +122,15 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
             prepare(scratch)
         for name in workload.inputs:
             _copy(paths.INPUTS / name, scratch / name)
-        argv = [_local_word(word, scratch) for word in workload.command]
-        environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent),
-                       **{key: _local_word(value, scratch) for key, value in workload.env.items()},
+        argv, own_environment = _argv_and_environment(workload, scratch)
+        environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent), **own_environment,
                        **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
-        preload = preload_word(scratch, so, STEADY if steady else companion)
-        if workload.here:
-            _show_files(workload.here, scratch)
+        preload = preload_word(scratch, so, STEADY if steady else companion, own_environment.get("LD_PRELOAD", ""))
         if so is not None and "{preload}" not in wrapper:
             environment["LD_PRELOAD"] = preload.partition("=")[2]
         wrapper = [preload if word == "{preload}" else word.replace("{scratch}", str(scratch)) for word in wrapper]
         try:
-            result = _run(workload, [*wrapper, *argv], scratch, environment, timeout)
+            result = _run(workload, [*wrapper, *argv], scratch, environment, timeout, _place_of(workload, scratch))
             check_preloaded(result.stderr, scratch)
         except (Failure, UserError) as error:
             raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
@@ -136,12 +149,12 @@ def _serve(workload, so, wrapper, keep, beside, idle, counting) -> proc.Result:
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)
 
 
-def _run(workload, argv, scratch, environment, timeout) -> proc.Result:
+def _run(workload, argv, scratch, environment, timeout, place) -> proc.Result:
     """The program to its end, and the end of what it left behind."""
     household = Household(scratch)
     try:
         with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
-            result = proc.run(argv, cwd=scratch, env=environment, name=workload.command[0], started=household.started,
+            result = proc.run(argv, cwd=place, env=environment, name=workload.command[0], started=household.started,
                               timeout=workload.timeout if timeout is None else timeout, stdout=scratch / STDOUT,
                               file_limit=LARGEST_FILE)
     except UserError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from common.errors import Failure, UserError
 
 TAIL_LINES = 20
+EXPIRED = "did not end within"
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -128,7 +129,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     where = f"; log: {log}" if log else ""
     shown = tail(result.stderr or result.stdout)
     if expired:
-        raise Failure(f"{name} did not end within {timeout:g} s and was killed{where}{shown}")
+        raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{shown}")
     if check and result.returncode != 0:
         raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{shown}")
     return result

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from common import files, launch, paths, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 
 NAME = "hakmem.trace"
@@ -33,7 +34,7 @@ def record(workload, so, out: Path):
 
 def main(argv) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="common.recording", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python3 -m common.recording --recording lua.trace "
                     "--so build/clang-learning/base/libhakmem.so -o build/inputs/lua.trace\n\n"

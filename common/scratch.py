@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
+LONGEST_ROOM = 400          # pgo/slots.c has 512 bytes for a file below
 STALE_SECONDS = 24 * 3600   # no run lasts that long
 
 PINNED_ENV = {
@@ -37,6 +38,10 @@ def room_for_runs() -> Path:
     if set(str(room.absolute())) & set(" :"):
         raise UserError(f"TMPDIR names {room}: LD_PRELOAD cannot name a file below a directory with a space or a colon "
                         "in its name; set TMPDIR to another one")
+    length = len(os.fsencode(room.absolute()))
+    if length > LONGEST_ROOM:
+        raise UserError(f"TMPDIR names a directory with {length} bytes in its name, more than {LONGEST_ROOM}; set "
+                        "TMPDIR to another one")
     return room.absolute()
 
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+import pwd
 import re
 import resource
 import shutil
@@ -27,7 +28,8 @@ from common.scratch import PINNED_ENV, Scratch
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
-UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+UNITS = {"ns": 1e-6, "us": 1e-3, "\u00b5s": 1e-3, "ms": 1.0, "s": 1e3}
+LEAST = {"requests": 1, "counted": 0, "seconds": 1, "times": 1, "held_times": 1, "timeout": 1, "stop_timeout": 1}
 _LISTENS = "0A"
 _LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
 
@@ -87,17 +89,52 @@ class Run:
 def load(path) -> Server:
     """The file, checked."""
     server = tables.make(Server, tables.parse(path), str(path))
-    for key in ("start", "load"):
+    for wrong in (*_wrong_values(server), *_wrong_patterns(server), *_wrong_names(server), *_untold(server)):
+        raise UserError(f"{path}: {wrong}")
+    return server
+
+
+def _wrong_values(server: Server):
+    """What no server can be run with."""
+    for key in ("start", "load", "stop", "ready"):
         if not getattr(server, key):
-            raise UserError(f"{path}: {key} is empty")
+            yield f"{key} is empty"
     if isinstance(server.stop, str) and server.stop not in signal.Signals.__members__:
-        raise UserError(f"{path}: stop must be a signal's name, as \"SIGTERM\", or a command, not '{server.stop}'")
+        yield f"stop must be a signal's name, as \"SIGTERM\", or a command, not '{server.stop}'"
+    for key, least in LEAST.items():
+        if getattr(server, key) < least:
+            yield f"{key} must be at least {least}, not {getattr(server, key)}"
+
+
+def _wrong_patterns(server: Server):
+    """Regular expressions that find nothing, or not by a group."""
     for key in ("count", "p50", "p99"):
         try:
-            re.compile(getattr(server, key))
+            groups = re.compile(getattr(server, key)).groups
         except re.error as error:
-            raise UserError(f"{path}: {key} is no regular expression: {error}") from None
-    return server
+            yield f"{key} is no regular expression: {error}"
+        else:
+            if groups < 1:
+                yield f"{key} must have a group around the number, as in \"requests (\\\\d+)\""
+
+
+def _wrong_names(server: Server):
+    """A file outside of the run's directory; a user who is not."""
+    for name in server.files:
+        if not name or os.path.isabs(name) or ".." in Path(name).parts or not Path(name).parts:
+            yield f"files: '{name}' must be a name below {{dir}}"
+    if server.user:
+        try:
+            pwd.getpwnam(server.user)
+        except KeyError:
+            yield f"user: there is no user '{server.user}'"
+
+
+def _untold(server: Server):
+    """A port that is waited for in vain."""
+    told = (*server.start, *server.prepare, *server.environment.values(), *server.files.values())
+    if server.ready == "port" and not any("{port}" in text for text in told):
+        yield "ready is \"port\", but nothing tells the server which one: put {port} into start or files"
 
 
 def find_program(word: str, server: Server) -> str:
@@ -207,8 +244,8 @@ class Session:
         self.counting = counting
         self.values = {"port": str(self.port), "dir": str(scratch), "root": str(paths.ROOT),
                        **self.server.length(counting)}
-        self.as_user = {"user": self.server.user, "group": _group_of(self.server.user), "extra_groups": []} \
-            if self.server.user and os.geteuid() == 0 else {}
+        self.as_user = {"user": self.server.user, "group": pwd.getpwnam(self.server.user).pw_gid,
+                        "extra_groups": []} if self.server.user and os.geteuid() == 0 else {}
         self.log = scratch / "server.log"
         self.deadline = time.monotonic() + self.server.timeout
         self.process = None
@@ -266,7 +303,9 @@ class Session:
     def start(self, wrapper, environment):
         """Start it and wait until it answers."""
         words = [*wrapper, *self.words(self.server.start)]
-        place = self.fill(self.server.directory) or str(self.scratch)
+        place = self.scratch / self.fill(self.server.directory)
+        if not place.is_dir():
+            raise UserError(f"{self.workload.server}: directory: {place} is no directory")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 words, cwd=place, env={**self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log,
@@ -277,16 +316,16 @@ class Session:
         """Whether it can be talked to."""
         if self.server.ready == "port":
             return answers(self.port)
-        path = Path(self.fill(self.server.ready))
+        path = self.scratch / self.fill(self.server.ready)
         with contextlib.suppress(OSError):
             return self.server.ready_text in path.read_text(errors="replace")
         return False
 
-    def wait(self):
+    def wait(self, pids):
         """Until it is ready. A start that ends with 0 has put the server into the background."""
         while not self.ready():
             status = self.process.poll()
-            if status not in (None, 0):
+            if status not in (None, 0) or status == 0 and not pids():
                 raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)} before it "
                               f"was ready{self.server_tail()}")
             if time.monotonic() > self.deadline:
@@ -301,10 +340,12 @@ class Session:
         """Make the load and read what it says; then wait."""
         held = self.workload.role == "holdout" and bool(self.server.held)
         words, times = (self.server.held, self.server.held_times) if held else (self.server.load, self.server.times)
-        source = self.fill(self.server.input) or os.devnull
+        source = Path(self.workload.server).parent / (self.fill(self.server.input) or os.devnull)
+        if not source.exists():
+            raise UserError(f"{self.workload.server}: input: {source} is missing")
         before = cpu_seconds(pids()), precise_seconds(pids())
         text = self._command(words, "load", source)
-        if self.process.poll() not in (None, 0):
+        if self.process.poll() not in (None, 0) or not pids():
             raise Failure(f"the server {self.server.start[0]} ended under its load with "
                           f"{proc.describe_status(self.process.returncode)}{self.server_tail()}")
         left = pids()
@@ -313,9 +354,9 @@ class Session:
         if abs(precise - spent) < max(0.2 * spent, 0.05):
             spent = precise     # no process ended meanwhile: ticks of 10 ms are too coarse
         found = re.search(self.server.count, text, re.MULTILINE)
-        requests = int(found[1]) if found else int(self.values["requests"]) * times
-        found = Run(requests, spent, _latency(self.server.p50, text), _latency(self.server.p99, text), peak_kib(left),
-                    page_faults(left))
+        requests = _number("count", found[1], int) if found else int(self.values["requests"]) * times
+        found = Run(requests, spent, _latency("p50", self.server.p50, text), _latency("p99", self.server.p99, text),
+                    peak_kib(left), page_faults(left))
         if idle:
             time.sleep(idle)
             found = dataclasses.replace(found, idle_kib=idle_kib(pids()))
@@ -342,21 +383,23 @@ class Session:
                           f"{self.server_tail()}")
 
 
-def _group_of(user: str):
-    import pwd
+def _number(key: str, text: str, kind):
+    """What a pattern of the file found."""
     try:
-        return pwd.getpwnam(user).pw_gid if user else None
-    except KeyError:
-        raise UserError(f"user = \"{user}\": there is no such user") from None
+        return kind(text)
+    except (TypeError, ValueError):
+        raise Failure(f"{key} found '{text}' in the load's output, which is no number") from None
 
 
-def _latency(pattern: str, text: str):
+def _latency(key: str, pattern: str, text: str):
     """Milliseconds."""
     found = re.search(pattern, text, re.MULTILINE)
     if not found:
         return None
-    unit = found[2] if found.re.groups > 1 else "ms"
-    return float(found[1]) * UNITS.get(unit or "ms", 1.0)
+    unit = (found[2] if found.re.groups > 1 else None) or "ms"
+    if unit not in UNITS:
+        raise Failure(f"{key} found the unit '{unit}' in the load's output; known units: {', '.join(UNITS)}")
+    return _number(key, found[1], float) * UNITS[unit]
 
 
 def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, idle=0.0) -> Run:
@@ -375,7 +418,7 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, 
             session.prepare()
             home.started(session.start(wrapper, environment))
             pids = home.remaining
-            session.wait()
+            session.wait(pids)
             found = session.load(pids, idle)
             session.stop(pids)
         if keep is not None:

@@ -14,7 +14,7 @@ from common.errors import UserError
 def parse(path) -> dict:
     """The content of a TOML file."""
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_bytes().decode())
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree
+from plan import model
 from measure import callgrind, counting, golden, wall
 from gate import gate
 
@@ -41,11 +43,6 @@ class Side:
     asked: str
     label: str
     library: Path
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; see --help")
 
 
 def git(*words) -> str:
@@ -233,7 +230,7 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 
 
 def main(argv) -> int:
-    parser = _Parser(
+    parser = Parser(
         prog="gate.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
@@ -249,6 +246,7 @@ def main(argv) -> int:
                         help="of wall clock, where the rules ask for it (default %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
     arguments = parser.parse_args(argv)
+    model.check_variant(ROOT, arguments.variant)
     sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
     judgement, before, after, functions = compare(sides, arguments.rules, arguments.toolchain, arguments.variant,
                                                   arguments.seconds)

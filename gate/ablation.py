@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, records
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
@@ -142,9 +143,6 @@ def run_ablation(arguments, rows) -> dict:
     """The record of an ablation."""
     variants = model.load_variants(ROOT)
     known = [feature.name for feature in model.load_features(ROOT)]
-    for name in arguments.feature:
-        if name not in known:
-            raise UserError(f"unknown feature '{name}'; valid features: {', '.join(known)}")
     base = variants[arguments.base]
     chosen = pairs(base, arguments.feature or known)
     texts = {}
@@ -170,7 +168,7 @@ def run_variants(arguments, rows) -> dict:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gate.ablation", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m gate.ablation --feature stats --seconds 0\n"
                     "         python -m gate.ablation --variants\n\n"
@@ -186,8 +184,13 @@ def parse(argv):
                         help=f"exit 1 when a feature costs more than {OVERHEAD:.1%}% while it is off")
     parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
     arguments = parser.parse_args(argv)
-    if arguments.base not in model.load_variants(ROOT):
-        raise UserError(f"unknown variant '{arguments.base}'; valid variants: {', '.join(model.load_variants(ROOT))}")
+    model.check_variant(ROOT, arguments.base)
+    known = [feature.name for feature in model.load_features(ROOT)]
+    for name in arguments.feature:
+        if name not in known:
+            raise UserError(f"unknown feature '{name}'; valid features: {', '.join(known)}")
+    if not 0 <= arguments.seconds < float("inf"):
+        raise UserError(f"--seconds must be 0 or more, not {arguments.seconds:g}")
     return arguments
 
 
@@ -196,8 +199,8 @@ def main(argv) -> int:
     rows = effects.held_out(arguments.workload)
     ab.prepare(rows, arguments.toolchain, BASE)
     record = run_variants(arguments, rows) if arguments.variants else run_ablation(arguments, rows)
+    print(variants_table(record) if arguments.variants else ablation_table(record), flush=True)
     records.append(arguments.results or records.year_file(time.time()), record)
-    print(variants_table(record) if arguments.variants else ablation_table(record))
     over = [] if arguments.variants else [row["feature"] for row in record["features"]
                                           if (overhead(row) or 1) - 1 > OVERHEAD]
     if arguments.strict and over:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, tables, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from common.tree import AGAIN, GIVEN, Tree
@@ -333,7 +334,7 @@ def table(judgement: Judgement) -> str:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gate.gate", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m gate.gate --stage pgo --build build/clang-bench_minimal\n\n"
                     "Judge a stage against the one before it. Exit 0 when a verdict was reached; with --strict\n"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
 from common.tree import GIVEN, Tree
@@ -63,7 +64,7 @@ STEPS = {GIVEN: select_policy, "compile": select_compile, "order": select_order,
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gate.select", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m gate.select ship --build build/clang-bench_minimal\n\n"
                     "Write select/* of a build tree by the gates' verdicts.")

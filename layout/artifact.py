@@ -11,6 +11,7 @@ from elftools.elf.constants import P_FLAGS
 from elftools.elf.enums import ENUM_DT_FLAGS, ENUM_DT_FLAGS_1
 
 from common import files
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from measure import elf
 
@@ -108,7 +109,7 @@ def _read(path):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="layout.artifact", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m layout.artifact --so dist/libhakmem.so --map core/api/hakmem.map\n\n"
                     "Check what a finished library exports, and how it was linked. Exit 1 when something is wrong.")

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from common import files, proc, tools
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from measure import elf
 from layout.fdata import REQUIRED
@@ -68,7 +69,7 @@ def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="layout.bolt", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m layout.bolt --in B/bolt/input.so --fdata B/bolt/profile.fdata "
                     "-o B/bolt/libhakmem.so\n\nOptimise a library with BOLT, and check that it was profiled.")

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import Failure, guard
 from common.tree import Tree
 from measure import elf
@@ -76,7 +77,7 @@ def check_same_functions(measured: elf.Elf, other: elf.Elf):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="layout.fdata", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m layout.fdata --build build/clang-bench_minimal -o profile.fdata\n\n"
                     "Write a BOLT profile from exact callgrind counts.")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import Failure, guard
 from measure import flow as control
 from layout import inputs, placement
@@ -117,7 +118,7 @@ def searched(flow, library, weighted, budget=PREDICTIONS) -> list:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="layout.order", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m layout.order --build build/clang-bench_minimal -o order.txt\n\n"
                     "Write a symbol order from exact callgrind counts.")

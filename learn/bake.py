@@ -2,11 +2,11 @@
 """A policy as constants: the table of core/ with its values as the defaults. A compile that is given the directory
 above it by -iquote finds it before that of core/."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import guard
 from common.paths import ROOT
 from plan import policy
@@ -17,8 +17,8 @@ EXAMPLE = ("example: python3 -m learn.bake --policy policy/learned.toml "
 
 def main(argv) -> int:
     """Write the table."""
-    parser = argparse.ArgumentParser(prog="learn.bake", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="learn.bake", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--policy", type=Path, required=True, help="a policy file")
     parser.add_argument("-o", dest="out", type=Path, required=True, help="the table")
     arguments = parser.parse_args(argv)

@@ -2,11 +2,11 @@
 """What a policy changes for runs that it was not learned from: the user's held-out commands are recorded and replayed
 under the default and under the policy. Without any, those that it is trained on are, and it is said so."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from common import files, workloads
+from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
@@ -60,8 +60,8 @@ def judge(rows, values, named, so: Path, place: Path, scratch: Path) -> dict:
 
 def main(argv) -> int:
     """Judge one policy."""
-    parser = argparse.ArgumentParser(prog="learn.judge", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="learn.judge", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--policy", type=Path, required=True, help="a policy file")
     parser.add_argument("--so", type=Path, default=learn.LIBRARY, help="the library that records and reads policies")
     parser.add_argument("-o", dest="out", type=Path, required=True, help="JSON")

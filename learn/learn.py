@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Learn a policy from your own program: record it, search by replay, say what each parameter brings, write it down."""
 
-import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
@@ -34,8 +34,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="learn.learn", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="learn.learn", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--train", action="append", default=[], metavar="CMD",
                         help="a command of your own, run without a shell, or a server's file (repeatable)")
     parser.add_argument("--trace", action="append", default=[], metavar="FILE",

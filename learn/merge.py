@@ -3,12 +3,12 @@
 default. Amounts are averaged by their logarithms, as they differ by factors; where 0 turns something off, and where
 values are words, the heavier side decides and the others do not count."""
 
-import argparse
 import math
 import sys
 from collections import Counter
 from pathlib import Path
 
+from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
 from learn.space import FEW
@@ -67,8 +67,8 @@ def weight_and_path(word: str) -> tuple:
 
 def main(argv) -> int:
     """Merge files into one."""
-    parser = argparse.ArgumentParser(prog="learn.merge", usage=f"{EXAMPLE}\n\n       %(prog)s -o OUT [WEIGHT:]FILE ...",
-                                     description=__doc__)
+    parser = Parser(prog="learn.merge", usage=f"{EXAMPLE}\n\n       %(prog)s -o OUT [WEIGHT:]FILE ...",
+                    description=__doc__)
     parser.add_argument("-o", dest="out", type=Path, required=True, help="the policy file to write")
     parser.add_argument("parts", nargs="+", metavar="[WEIGHT:]FILE", help="policies that `make learn` wrote")
     arguments = parser.parse_args(argv)

@@ -2,11 +2,11 @@
 """What became of the policy that a build was given: its verdict, what it changes in held-out runs, and what each of its
 parameters brought where it was learned."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import guard
 from common.paths import ROOT
 from common.tree import GIVEN, Tree
@@ -50,8 +50,8 @@ def shown(tree: Tree, rows) -> str:
 
 def main(argv) -> int:
     """Show it for each tree."""
-    parser = argparse.ArgumentParser(prog="learn.show", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="learn.show", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--build", type=Path, action="append", required=True, metavar="B", help="a build tree")
     rows = policy.load_rows(ROOT)
     for path in parser.parse_args(argv).build:

@@ -23,6 +23,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.tree import LIBRARY
 
@@ -334,7 +335,7 @@ def load(path, library: str = LIBRARY) -> Run:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="measure.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")

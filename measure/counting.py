@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, provenance, tools, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -98,6 +99,10 @@ def callgrind_output(workload, library, timeout=None) -> str:
         if NOT_WRITTEN in str(error):
             raise Failure(f"workload '{workload.name}': {workload.command[0]} became another user, and valgrind could "
                           "no longer write its counts: let it run as that user from the start") from None
+        if proc.EXPIRED in str(error) and workload.own and not workload.server:
+            sentence, _line, more = str(error).partition("\n")
+            raise Failure(f"{sentence}; it runs some fifty times longer under valgrind: ./configure.py --timeout, or "
+                          f"make TIMEOUT={workload.timeout * 10}{_line}{more}") from None
         raise
     if not kept:
         raise Failure(f"workload '{workload.name}': no process of {workload.command[0]} loaded the library under "
@@ -172,7 +177,8 @@ def usage_metrics(workload, library) -> dict:
     if not program:
         return nothing
     kept = {}
-    launch(workload, library, wrapper=[program, "-q", "-f", "%R %F %M", "-o", USAGE, "/usr/bin/env", "{preload}"],
+    launch(workload, library,
+           wrapper=[program, "-q", "-f", "%R %F %M", "-o", f"{{scratch}}/{USAGE}", "/usr/bin/env", "{preload}"],
            keep=lambda scratch: kept.update(text=(scratch / USAGE).read_text()))
     minor, major, peak = kept["text"].split()
     return {"page_faults": int(minor) + int(major), "peak_rss_kib": int(peak)}
@@ -194,7 +200,7 @@ def syscall_metrics(workload, library) -> dict:
     if workload.server:
         flags.append("-D")      # a server is asked to end by a signal, which is to reach it and not the tracer
     try:
-        launch(workload, library, wrapper=[program, *flags, "-o", TRACE, "-E", "{preload}"],
+        launch(workload, library, wrapper=[program, *flags, "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}"],
                keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()))
     except Failure:
         return nothing      # ptrace is often forbidden in containers; the plain run has shown that the program works
@@ -237,7 +243,7 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="measure.counting", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")

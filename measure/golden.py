@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, tables
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import STDOUT
 from common.paths import ROOT
@@ -209,7 +210,7 @@ def judge_trees(trees, check_with, update_with) -> int:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="measure.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
                     "Count the instructions of malloc and free. `together` includes two calls and two PLT stubs.")

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from common import files, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -123,7 +124,7 @@ def parse_peers(words) -> dict:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="measure.wall", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m measure.wall --build build/clang-bench_minimal "
                     "--peer mimalloc=/usr/lib/x86_64-linux-gnu/libmimalloc.so.2\n\n"

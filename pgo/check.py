@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Check a merged profile before anything is compiled with it: non-empty, of this build, and of the whole API."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from common import files, provenance
+from common.arguments import Parser
 from common.errors import Failure, guard
 from common.paths import ROOT
 from pgo import kinds
@@ -38,8 +38,8 @@ def check_record(record: dict, toolchain: str, variant: str, so):
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.check", usage=f"{EXAMPLE}\n\n       %(prog)s [options] PROFILE",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.check", usage=f"{EXAMPLE}\n\n       %(prog)s [options] PROFILE",
+                    description=__doc__)
     parser.add_argument("--toolchain", required=True, help="clang or gcc")
     parser.add_argument("--variant", required=True)
     parser.add_argument("--so", type=Path, help="the instrumented library; left out for a profile that was given")

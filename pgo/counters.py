@@ -5,7 +5,6 @@ it, and turned into a profile by the library that counted.
 Addition is the same in every order, so equal runs give equal profiles, whatever order their processes ended in.
 """
 
-import argparse
 import array
 import ctypes
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import proc
+from common.arguments import Parser
 from common.errors import Failure, guard
 from common.paths import ROOT
 
@@ -88,7 +88,7 @@ def write_profile(so: Path, counters: bytes, out: Path, environment=None):
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.counters", description=__doc__, usage=(
+    parser = Parser(prog="pgo.counters", description=__doc__, usage=(
         "example: python3 -m pgo.counters --so train/libhakmem.so --counters sum out.profraw\n\n"
         "       %(prog)s [options] OUT"))
     parser.add_argument("--so", required=True, type=Path, help="the instrumented library")

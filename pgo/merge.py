@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Merge the workloads' profiles, each scaled to its weight: a long run counts no more than a short one."""
 
-import argparse
 import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, provenance
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.scratch import Scratch
 from pgo import kinds
@@ -53,8 +53,8 @@ def merged_record(records, factors) -> dict:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.merge", usage=f"{EXAMPLE}\n\n       %(prog)s [options] W:IN...",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.merge", usage=f"{EXAMPLE}\n\n       %(prog)s [options] W:IN...",
+                    description=__doc__)
     parser.add_argument("--toolchain", required=True, help="clang or gcc")
     parser.add_argument("-o", dest="out", required=True, type=Path, help="the merged profile")
     parser.add_argument("parts", nargs="+", metavar="W:IN", help="weight and profile of one workload")

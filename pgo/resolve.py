@@ -5,18 +5,22 @@ A version manager puts a shell script where the program would be, which looks fo
 Such a script is no part of what is trained and measured: the program that it became, with its arguments, is.
 """
 
-import argparse
+import contextlib
 import os
 import shutil
 import sys
 from pathlib import Path
 
 from common import files, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
+from common.launch import tell
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
 from pgo import train
 
 EXAMPLE = "example: python3 -m pgo.resolve --workload user1 -o build/workload/user1.run.json"
+MADE_BY_BUILD = ("build.ninja", "compile_commands.json")     # in the clone, perhaps at the same time
+UNNAMEABLE = frozenset("|:;<>*?`^&()[]\n\r")     # ninja reads a depfile as make's; what is watched it knows anyhow
 # What only starts other programs, when it becomes one of them.
 LAUNCHERS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox", "env"))
 
@@ -33,14 +37,42 @@ def innermost(processes, given) -> tuple:
         return tuple(given)
     name = last.arguments[0]
     program = name if os.path.isabs(name) else shutil.which(name) or last.program
-    if os.path.realpath(program) != os.path.realpath(last.program):
-        program = last.program
+    if os.path.realpath(program) != os.path.realpath(last.program) and os.path.isfile(last.program):
+        program = last.program      # a longer name than a record holds is cut off
     return (program, *last.arguments[1:])
 
 
 def seen_files(row, processes) -> list:
     """What a change of it changes the run: every program that took part."""
     return sorted({process.program for process in processes if os.path.isfile(process.program)} | set(row.watch))
+
+
+def state_of(directory: str) -> dict:
+    """Name -> size and time of the files of a directory, "" for none."""
+    found = {}
+    for path in Path(directory).iterdir() if directory else ():
+        with contextlib.suppress(OSError):
+            if path.is_file() and path.name not in MADE_BY_BUILD:
+                found[path.name] = path.stat().st_size, path.stat().st_mtime_ns
+    return found
+
+
+def tell_changes(row, before: dict, after: dict):
+    """A run works on the files themselves, by links: who changes them should know that there are many runs."""
+    changed = sorted(name for name in after if name in before and before[name] != after[name])
+    if changed:
+        tell(f"workload '{row.name}' changes {', '.join(changed)} in {row.here}: each run finds what the one before it "
+             "left; let the command work on a copy")
+
+
+def tell_lost(row, processes):
+    """A program that was started without LD_PRELOAD is seen by nobody: its starter is named."""
+    lost = sum(process.counts[train.LOST] for process in processes)
+    if lost:
+        starters = train.programs_of([process for process in processes if process.counts[train.LOST]])
+        tell(f"workload '{row.name}': {lost} program{'s were' if lost > 1 else ' was'} started without LD_PRELOAD by "
+             f"{', '.join(starters)}: what they do is neither trained on nor measured; hand the variable on, or give "
+             "the program itself")
 
 
 def escape(name: str) -> str:
@@ -50,8 +82,8 @@ def escape(name: str) -> str:
 
 def main(argv) -> int:
     """Resolve one row."""
-    parser = argparse.ArgumentParser(prog="pgo.resolve", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.resolve", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--workload", required=True, help="one of your own (user1)")
     parser.add_argument("-o", dest="out", required=True, type=Path, help="JSON; OUT.d beside it names the programs")
     arguments = parser.parse_args(argv)
@@ -60,7 +92,10 @@ def main(argv) -> int:
         row = workloads.from_record(files.read_json(recorded), recorded)
     except FileNotFoundError:
         raise UserError(f"{recorded} is missing: run ./configure.py with --train") from None
+    before = state_of(row.here)
     processes, _answers = train.run(row, BENCH_PROGRAMS / WITNESS)
+    tell_changes(row, before, state_of(row.here))
+    tell_lost(row, processes)
     if not processes:
         raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
                       "user's rights; no library can take the place of its malloc")
@@ -68,7 +103,8 @@ def main(argv) -> int:
     files.write_json(arguments.out, {
         "given": list(row.command), "command": list(row.command if row.server else innermost(processes, row.command)),
         "files": {name: files.sha256(name) for name in seen}})
-    files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(map(escape, seen))}\n")
+    found = [escape(name) for name in seen if name not in row.watch and not set(name) & UNNAMEABLE]
+    files.write_atomic(f"{arguments.out}.d", f"{arguments.out}: {' '.join(found)}\n")
     return 0
 
 

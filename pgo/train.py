@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Run one workload under the instrumented library and keep its profile."""
 
-import argparse
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
@@ -23,6 +23,7 @@ FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
 # What the C library's callers may call for memory, as both sides count it.
 REQUESTS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "_Znwm", "_Znam",
             "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t")
+REQUESTED, LOST = 0, 1      # what pgo/witness.c counts
 LEAST_SHARE, SLACK = 0.8, 1000      # of the requests that were to be seen: programs with threads vary a little, and one
 LEAST_PROCESSES = 0.5               # that is ended in the background may have come farther, or less far
 
@@ -72,7 +73,8 @@ def programs_of(processes) -> tuple:
 def expected(workload, timeout=None) -> Seen:
     """What there is to be seen: the same run on the C library, with its requests counted."""
     processes, answers = run(workload, BENCH_PROGRAMS / WITNESS, timeout)
-    return Seen(len(processes), sum(process.counts[0] for process in processes), programs_of(processes), answers)
+    requests = sum(process.counts[REQUESTED] for process in processes)
+    return Seen(len(processes), requests, programs_of(processes), answers)
 
 
 def check_seen(workload, seen: Seen, wanted: Seen):
@@ -104,8 +106,8 @@ def train(workload, arguments, kind) -> tuple:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.train", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.train", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--workload", required=True, help="a row of bench/workloads.toml, or one of your own (user1)")
     parser.add_argument("--so", required=True, type=Path, help="the instrumented library")
     parser.add_argument("--toolchain", required=True, help="clang or gcc")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Unpack a merged gcc profile: each source's .gcda to where its compile looks for it, unchanged files untouched."""
 
-import argparse
 import hashlib
 import sys
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import guard
 from pgo import gcc_profile
 
@@ -16,8 +16,8 @@ EXAMPLE = ("example: python3 -m pgo.unpack --into build/gcc-bench_minimal/gcov "
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="pgo.unpack", usage=f"{EXAMPLE}\n\n       %(prog)s [options] TAR",
-                                     description=__doc__)
+    parser = Parser(prog="pgo.unpack", usage=f"{EXAMPLE}\n\n       %(prog)s [options] TAR",
+                    description=__doc__)
     parser.add_argument("--into", required=True, type=Path)
     parser.add_argument("-o", dest="out", required=True, type=Path, help="JSON: the digest of each file")
     parser.add_argument("archive", type=Path)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* witness.c: counts requests for memory, process by process, and leaves them to the C library, also in a program that brings
- * another allocator along.
+ * another allocator along. Programs that are started without it, since LD_PRELOAD was dropped or replaced, are counted by who
+ * starts them: nobody else sees them.
  *
  * Preloaded (with slots.c) in place of the library before a training run: what the instrumented library sees is compared
  * with what was there to be seen. */
@@ -8,12 +9,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
+#include <spawn.h>
 #include <stdint.h>
+#include <string.h>
+#include <unistd.h>
 
 #define PAGE   4096
+#define MARK   "LD_PRELOAD="
 #define EXPORT __attribute__((visibility("default")))
 
-/* The first word counts; slots.c maps a file over the page. */
+/* The first word counts requests, the second one programs that were started without this library; slots.c maps a file over the page. */
 __attribute__((aligned(PAGE), visibility("hidden"))) uint64_t hak_counters_start[PAGE / sizeof(uint64_t)];
 __asm__(
     ".globl hak_counters_end\n.hidden hak_counters_end\n.set hak_counters_end, hak_counters_start + 4096");
@@ -102,4 +107,86 @@ size_t malloc_usable_size(void *block)
         *(void **)&usable_size = libc != NULL ? dlsym(libc, "malloc_usable_size") : NULL;
     }
     return usable_size != NULL ? usable_size(block) : 0;
+}
+
+/* Programs that are started */
+
+typedef int exec_t(const char *path, char *const argv[], char *const environment[]);
+typedef int spawn_t(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                    const posix_spawnattr_t *attributes, char *const argv[], char *const environment[]);
+
+static exec_t *next_execve, *next_execvpe;
+static spawn_t *next_spawn, *next_spawnp;
+static const char *own_name;
+
+/* Found early: a child of vfork must not load anything. */
+__attribute__((constructor)) static void find_next(void)
+{
+    Dl_info here;
+    if (dladdr((void *)hak_counters_start, &here) != 0)
+        own_name = here.dli_fname;
+    *(void **)&next_execve = dlsym(RTLD_NEXT, "execve");
+    *(void **)&next_execvpe = dlsym(RTLD_NEXT, "execvpe");
+    *(void **)&next_spawn = dlsym(RTLD_NEXT, "posix_spawn");
+    *(void **)&next_spawnp = dlsym(RTLD_NEXT, "posix_spawnp");
+}
+
+/* 1 when a program with this environment does not get the library. */
+static uint64_t is_lost(char *const environment[])
+{
+    for (; own_name != NULL && environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, MARK, sizeof MARK - 1) == 0)
+            return strstr(*environment, own_name) == NULL;
+    return own_name != NULL;
+}
+
+/* Counted before: afterwards there is nobody to count, but for a program that could not be started. */
+static int start(exec_t *exec, const char *path, char *const argv[], char *const environment[])
+{
+    uint64_t lost = is_lost(environment);
+    __atomic_fetch_add(&hak_counters_start[1], lost, __ATOMIC_RELAXED);
+    int result = exec(path, argv, environment);
+    __atomic_fetch_sub(&hak_counters_start[1], lost, __ATOMIC_RELAXED);
+    return result;
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const environment[])
+{
+    return start(next_execve, path, argv, environment);
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+    return start(next_execve, path, argv, environ);
+}
+
+EXPORT int execvpe(const char *name, char *const argv[], char *const environment[])
+{
+    return start(next_execvpe, name, argv, environment);
+}
+
+EXPORT int execvp(const char *name, char *const argv[])
+{
+    return start(next_execvpe, name, argv, environ);
+}
+
+static int spawn(spawn_t *next, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, char *const argv[], char *const environment[])
+{
+    int result = next(pid, path, actions, attributes, argv, environment);
+    if (result == 0)
+        __atomic_fetch_add(&hak_counters_start[1], is_lost(environment), __ATOMIC_RELAXED);
+    return result;
+}
+
+EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, char *const argv[], char *const environment[])
+{
+    return spawn(next_spawn, pid, path, actions, attributes, argv, environment);
+}
+
+EXPORT int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attributes, char *const argv[], char *const environment[])
+{
+    return spawn(next_spawnp, pid, name, actions, attributes, argv, environment);
 }

@@ -93,6 +93,13 @@ def variant_of_knob(environment) -> str:
     return KNOB[value]
 
 
+def check_variant(root, name: str):
+    """UserError for a variant that is none."""
+    known = load_variants(root)
+    if name not in known:
+        raise UserError(f"unknown variant '{name}'; valid variants: {', '.join(known)}")
+
+
 def load_features(root) -> tuple:
     """variants/features.toml"""
     return tables.load(Path(root) / "variants" / "features.toml", "feature", Feature)

@@ -3,8 +3,8 @@
 
 A command is words, as a shell would split them, and no more: nothing is expanded, piped or redirected. Assignments in
 front of it, with or without `env`, set its environment. It runs in a directory of its own that shows the files of the
-directory where it was given, by links, so that its words stay as they are and mean what they mean here; only a word
-that leaves that directory by `../` becomes absolute.
+directory where it was given, by links, so that its words stay as they are and mean what they mean here; only a name
+that leaves that directory by `../` becomes absolute, also in `--option=../name` and in the environment.
 """
 
 import os
@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.workloads import Workload
 
 _OPERATOR = re.compile(r"(\|\|?|&&?|;|\d*>>?(&\d|\|)?|\d*<<?<?|&>>?|\d*[<>]&\d|\d*>>?[^=\s].*|\d*<[^\s].*)")
+UNNAMEABLE = frozenset("|\n\r")     # ninja cannot name such a file
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 
@@ -77,10 +78,10 @@ def take_environment(words, command: str, source: Source) -> tuple:
     return environment, rest
 
 
-def find_program(word: str, command: str, source: Source) -> str:
-    """The absolute path of the program."""
+def find_program(word: str, command: str, source: Source, searched: str) -> str:
+    """The absolute path of the program; `searched` is its PATH."""
     name = os.path.join(source.here, word) if "/" in word else word
-    found = shutil.which(name)
+    found = shutil.which(name, path=":".join(os.path.join(source.here, place) for place in searched.split(":")))
     if found is None:
         if "/" in word and os.path.isfile(name):
             raise UserError(f"{source.option} '{command}': {word} is not executable; run it by its interpreter, or "
@@ -90,17 +91,28 @@ def find_program(word: str, command: str, source: Source) -> str:
     return os.path.abspath(found)
 
 
-def local_words(words, here: str) -> tuple:
-    """Words that leave the directory become absolute, where something is there."""
-    return tuple(os.path.abspath(os.path.join(here, word))
-                 if word.startswith("../") and os.path.exists(os.path.join(here, word)) else word for word in words)
+def from_here(name: str, here: str) -> str:
+    """A name that leaves the directory by `../` becomes absolute, where something is there."""
+    found = os.path.abspath(os.path.join(here, name))
+    return found if name.startswith("../") and os.path.exists(found) else name
+
+
+def local_word(word: str, here: str) -> str:
+    """A name, or an option with one, as --file=../name."""
+    option, equals, name = word.partition("=")
+    return f"{option}={from_here(name, here)}" if equals and option.startswith("-") else from_here(word, here)
+
+
+def local_path(value: str, here: str) -> str:
+    """A name in the environment, or a list of them."""
+    return ":".join(from_here(name, here) for name in value.split(":"))
 
 
 def watched(program: str, words, here: str) -> tuple:
     """Files whose change changes the run: the program, what it is linked to, and what its words name."""
     named = (os.path.join(here, part) for word in words for part in (word, word.partition("=")[2]) if part)
     found = [program, os.path.realpath(program), *(os.path.abspath(name) for name in named)]
-    return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and "\n" not in name))
+    return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and not set(name) & UNNAMEABLE))
 
 
 def server(name: str, path: str, command: str, weight: int, source: Source) -> Workload:
@@ -110,7 +122,8 @@ def server(name: str, path: str, command: str, weight: int, source: Source) -> W
              if words and "{" not in words[0]]
     return Workload(name=name, role=source.role, weight=weight, timeout=described.timeout,
                     command=tuple(described.start), sentence=f"your own server: {command}", own=True, server=path,
-                    watch=tuple(dict.fromkeys([path, *map(os.path.realpath, found)])))
+                    watch=tuple(dict.fromkeys([path, *map(os.path.realpath, found), *filter(os.path.isfile, [
+                        os.path.join(os.path.dirname(path), described.input)])])))
 
 
 def workload(name: str, command: str, weight: int, source: Source) -> Workload:
@@ -123,8 +136,10 @@ def workload(name: str, command: str, weight: int, source: Source) -> Workload:
     if not rest:
         raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without a "
                         "shell")
-    program = find_program(rest[0], command, source)
+    environment = {key: local_path(value, source.here) for key, value in environment.items()}
     environment.setdefault("PATH", os.environ.get("PATH", os.defpath))
+    program = find_program(rest[0], command, source, environment["PATH"])
     return Workload(name=name, role=source.role, weight=weight, wall=True, timeout=source.timeout, env=environment,
-                    command=(program, *local_words(rest[1:], source.here)), sentence=f"your own command: {command}",
+                    command=(program, *(local_word(word, source.here) for word in rest[1:])),
+                    sentence=f"your own command: {command}",
                     own=True, here=str(Path(source.here)), watch=watched(program, rest[1:], source.here))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.arguments import Parser
 from common.errors import guard
 from plan import gate, library, measure, train
 
@@ -56,7 +57,7 @@ def pipeline(repeat=False) -> tuple:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="plan.pipeline", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m plan.pipeline\n\nShow the stages of a build, in the order in which a profile "
                     "flows.")

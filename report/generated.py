@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import Failure
 from common.paths import ROOT
 from plan.model import load_features
@@ -24,7 +25,7 @@ def names() -> dict:
 
 def keep(argv, module: str, table: str, page: Path, text: str) -> int:
     """Write the page, or with --check only compare. `module` is the program's name, `table` the source."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=module, formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"example: python3 -m {module}\n\nWrite docs/{page.name} from {table}.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")

@@ -13,12 +13,14 @@ from collections import defaultdict
 from pathlib import Path
 
 from common import files, workloads
-from common.errors import Failure, guard
+from common.arguments import Parser
+from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from common.tree import Tree
 from measure import callgrind
 
 LINE_BYTES, LINES_A_PAGE = 64, 64
+FORMATS = (".svg", ".png")
 LEAST_SHARE = 1e-7      # colours span seven decades
 
 
@@ -83,7 +85,7 @@ def draw(stages, path: Path, title=""):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
                     "Draw which cache lines of the library execute, stage by stage.")
@@ -91,6 +93,8 @@ def main(argv) -> int:
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
     arguments = parser.parse_args(argv)
+    if arguments.output.suffix not in FORMATS:
+        raise UserError(f"{arguments.output}: the picture's name must end in {' or '.join(FORMATS)}")
     tree = Tree(arguments.build)
     stages = stage_shares(tree, arguments.role)
     if not stages:

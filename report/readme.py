@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, records, tables
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from plan import model
@@ -302,7 +303,7 @@ def updated(text: str, keep=False) -> str:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.readme --check\n\nWrite the pages' figures from results/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "

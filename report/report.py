@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, records, workloads
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
@@ -212,6 +213,13 @@ def _axes(rows: int, across: int, height: float) -> tuple:
     return pyplot.subplots(rows, across, figsize=(3.2 * across, height), layout="constrained", squeeze=False)
 
 
+def _legend_beside(axes):
+    """One legend for all charts, where it covers none of them."""
+    if axes[0][0].get_legend_handles_labels()[0]:
+        axes[0][-1].legend(*axes[0][0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=7,
+                           frameon=False)
+
+
 def _write_figure(figure, path: Path):
     from matplotlib import pyplot
     drawn = io.BytesIO()
@@ -233,7 +241,7 @@ def plot_memory(record: dict, path: Path):
         axis.set_title(row, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.set_ylim(bottom=0)
-    axes[0][0].legend(fontsize=7)
+    _legend_beside(axes)
     figure.supxlabel("seconds", fontsize=8)
     figure.supylabel("MiB resident beyond what lives", fontsize=8)
     _write_figure(figure, path)
@@ -259,7 +267,7 @@ def plot_canary(record: dict, path: Path):
 
 
 def plot(tree: Tree, path: Path):
-    """Bars of the held-out workloads' metrics by stage, each against base."""
+    """Bars of the held-out workloads' metrics: what each stage changed against base, in percent."""
     material = gate.load_gates().material
     names = [row.name for row in workloads.load_workloads(ROOT)]
     stages = tree.built_stages()
@@ -267,20 +275,23 @@ def plot(tree: Tree, path: Path):
     shown = [name for name, record in sorted(evidence["base"].measures.items())
              if record["role"] == "holdout" and record["metrics"]["ir_alloc"] >= material.instructions]
     figure, axes = _axes(1, len(PLOTTED), 3)
+    later = [stage for stage in stages if stage != "base"]
     for axis, (metric, title) in zip(axes[0], PLOTTED):
-        for position, stage in enumerate(stages):
+        for position, stage in enumerate(later):
             values = []
             for name in shown:
                 record = evidence[stage].measures.get(name)
                 before = evidence["base"].measures[name]["metrics"][metric]
-                values.append(record["metrics"][metric] / before if record and before else 0)
-            axis.bar([at + position * 0.8 / len(stages) for at in range(len(shown))], values, 0.8 / len(stages),
+                values.append((record["metrics"][metric] / before - 1) * 100 if record and before else 0)
+            axis.bar([at + position * 0.8 / len(later) for at in range(len(shown))], values, 0.8 / len(later),
                      label=stage)
-        axis.set_xticks([at + 0.4 - 0.4 / len(stages) for at in range(len(shown))], shown, fontsize=7)
+        axis.set_xticks([at + 0.4 - 0.4 / len(later) for at in range(len(shown))] if later else [],
+                        shown if later else [], fontsize=7)
         axis.tick_params(axis="y", labelsize=7)
-        axis.axhline(1, color="black", linewidth=0.6)
+        axis.axhline(0, color="black", linewidth=0.6)
         axis.set_title(title, fontsize=8)
-    axes[0][0].legend(fontsize=7)
+    figure.supylabel("% against base", fontsize=8)
+    _legend_beside(axes)
     _write_figure(figure, path)
 
 
@@ -322,7 +333,7 @@ def write_page(trees, results, path: Path):
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.report", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.report --build build/clang-bench_minimal --table\n\n"
                     "Show what each stage of a build brought.")

@@ -10,14 +10,16 @@ import time
 from pathlib import Path
 
 from common import files, records, workloads
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from common.tree import Tree
+from common.tree import STAGES, Tree
 from measure import golden, stats
 from gate import gate
 
 LEAST_INSTRUCTIONS = "ir_alloc"
+SHIPPED = "shipped"
 
 
 def run_record(tree: Tree, now: float) -> dict:
@@ -84,7 +86,7 @@ def evidence_in(record: dict, stage: str) -> gate.Evidence:
 
 def value_of(record: dict, metric: str, stage: str, workload: str):
     """A metric of a stage: of one workload or one pattern, or the geometric mean over held-out programs."""
-    if stage == "shipped":
+    if stage == SHIPPED:
         stage = shipped_of(record)
     if stage not in record["stages"]:
         return None
@@ -119,8 +121,8 @@ def history(runs, metric, stage, workload, tree="") -> str:
         before[record["tree"]] = value
         rows.append((record["time"], record.get("commit", records.UNKNOWN), record["tree"], f"{value:,.2f}", change))
     if len(rows) == 1:
-        raise UserError(f"no run on record has {metric} of {stage}; metrics: "
-                        f"{', '.join(sorted(known_metrics(runs)))}")
+        raise UserError(f"no run on record has {metric} of {stage}{f' under {workload}' if workload else ''}"
+                        f"{f' of {tree}' if tree else ''}; `make pgo` records a run")
     return "\n".join(columns(rows, left=(0, 1, 2)))
 
 
@@ -134,8 +136,26 @@ def known_metrics(runs) -> set:
     return found
 
 
+def check_names(runs, metric, stage, workload, tree):
+    """UserError for a name that no run could have; it lists the valid ones."""
+    runs = [record for record in runs if record.get("kind") == "run"]
+    measured = {name for record in runs for held in record["stages"].values() for name in held["metrics"]}
+    for what, name, valid in (("metric", metric, sorted(known_metrics(runs))), ("stage", stage, [*STAGES, SHIPPED]),
+                              ("workload", workload, [*sorted(measured), *golden.PATTERNS]),
+                              ("tree", tree, sorted({record["tree"] for record in runs}))):
+        if name not in valid and (name or what in ("metric", "stage")):
+            raise UserError(f"unknown {what} '{name}'; valid {what}s: {', '.join(valid)}")
+
+
+def show_history(arguments):
+    """What --history asks for."""
+    runs = records.everything()
+    check_names(runs, arguments.history, arguments.stage, arguments.workload, arguments.tree)
+    print(history(runs, arguments.history, arguments.stage, arguments.workload, arguments.tree))
+
+
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="report.results", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python -m report.results --build build/clang-bench_minimal\n"
                     "         python -m report.results --history ir_alloc --stage shipped --workload git\n\n"
@@ -149,14 +169,14 @@ def main(argv) -> int:
                         help="of --history: one workload, or a pattern of bench_fastpath (default: held-out programs)")
     parser.add_argument("--tree", default="", help="of --history: only this one, as clang-bench_minimal")
     arguments = parser.parse_args(argv)
-    if not (arguments.build or arguments.verify or arguments.history):
+    if not (arguments.build or arguments.verify or arguments.history is not None):
         raise UserError("give --build, --history or --verify; see --help")
     now = time.time()
     for path in arguments.build:
         added = record_tree(Tree(path), now, arguments.output)
         print(f"results: {path.name}: {'appended' if added else 'nothing new'}")
-    if arguments.history:
-        print(history(records.everything(), arguments.history, arguments.stage, arguments.workload, arguments.tree))
+    if arguments.history is not None:
+        show_history(arguments)
     if arguments.verify:
         wrong = records.verify(records.RESULTS)
         if wrong:

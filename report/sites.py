@@ -17,6 +17,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, BUILD
@@ -155,8 +156,8 @@ def measure(library: Path, program: Path) -> Confusion:
 
 def main(argv) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python3 -m report.sites", description=__doc__, epilog=EXAMPLE,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python3 -m report.sites", description=__doc__, epilog=EXAMPLE,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", nargs="?", help="what hakmem_stats_print(fd, 1) wrote; - is standard input")
     parser.add_argument("--confusion", action="store_true", help="how often the inference is right")
     parser.add_argument("--library", type=Path, help="of the variant learning or research")

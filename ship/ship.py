@@ -2,7 +2,6 @@
 """Make the shipped directory: the library that the gates chose, stripped, with all that is needed to use, debug,
 check and repeat it. It is built beside its final place, checked, and then renamed into it."""
 
-import argparse
 import os
 import re
 import shlex
@@ -12,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from common import files, proc, tools
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.machine import machine
 from common.paths import EXPORTS, ROOT
@@ -153,8 +153,8 @@ def checksums_hold(directory: Path, sums: str) -> bool:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="ship.ship", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="ship.ship", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--build", required=True, type=Path, metavar="B", help="the build tree")
     parser.add_argument("--toolchain", required=True, choices=kinds.KINDS)
     parser.add_argument("--variant", required=True)

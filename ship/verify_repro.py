@@ -3,15 +3,16 @@
 compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
 measures and judges for itself."""
 
-import argparse
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from common import files, proc
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
+from plan import model
 
 EXAMPLE = "example: python3 -m ship.verify_repro --dist dist"
 PLACES = ("a", "a-second-place/with a longer name")
@@ -49,8 +50,8 @@ def differences(one: Path, other: Path) -> list:
 
 def parse(argv):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the shipped directory (default: dist)")
     parser.add_argument("--clones", action="store_true", help="two clones that share no profile, instead of dist")
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"), help="of the clones")
@@ -80,6 +81,7 @@ def compare_clones(arguments) -> int:
 def main(argv) -> int:
     """0 when every byte is the same."""
     arguments = parse(argv)
+    model.check_variant(ROOT, arguments.variant)
     if arguments.clones:
         return compare_clones(arguments)
     dist = arguments.dist.resolve()

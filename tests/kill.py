@@ -21,6 +21,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.arguments import Parser
 from common.errors import Failure, guard
 from common.proc import run, tail
 from ship import ship
@@ -211,8 +212,8 @@ def compare(one: Path, other: Path):
 
 def main(argv) -> int:
     """The sweep."""
-    parser = argparse.ArgumentParser(prog="tests.kill", usage="example: python3 -m tests.kill --toolchain gcc",
-                                     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="tests.kill", usage="example: python3 -m tests.kill --toolchain gcc",
+                    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
     toolchain = parser.parse_args(argv).toolchain
     points = plan_of(MOMENTS)

@@ -16,6 +16,7 @@ import sys
 
 import pytest
 
+from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
 from tests.building import Builder
@@ -95,8 +96,8 @@ def check_built():
 
 def parse(argv):
     """(our options, what pytest is to select)"""
-    parser = argparse.ArgumentParser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="how many run side by side (default: one a processor)")
     parser.add_argument("--build", action="store_true", help="build what the selected tests need, and no more")

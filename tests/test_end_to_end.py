@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The whole pipeline once, in a copy of the sources: configure, train, build, lay out, measure, gate, ship."""
 
+import importlib
 import json
 import shutil
 
 import pytest
 
+from common.errors import guard
 from common.proc import run
+from gate import ab
 from measure import callgrind, wall
 from tests import kill
 from tests.support import ROOT, copy_of_sources
@@ -84,6 +87,20 @@ def test_wrong_names_are_one_sentence(tmp_path, words, valid):
     assert len(result.stderr.strip().splitlines()) == 1
     assert "nonsense" in result.stderr and valid in result.stderr
     assert (clone / "build.ninja").read_bytes() == before
+
+
+TOOLS = [f"{path.parent.name}.{path.stem}" for path in sorted(ROOT.glob("*/*.py")) if path.parent.name != "tests"
+         and "import Parser" in path.read_text() and "def main(argv)" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_wrong_options_are_one_sentence(name, capsys):
+    """Of every tool: what is wrong, and where to look; exit 2, or what the tool says instead."""
+    module = importlib.import_module(name)
+    status = module.guarded(["--no-such-option"]) if name == "gate.ab" else guard(module.main, ["--no-such-option"])
+    assert status == (ab.EXIT_USAGE if name == "gate.ab" else 2)
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and "see --help" in said.err
 
 
 def test_threads_and_python_repeat(real_programs):

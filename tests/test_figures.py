@@ -162,8 +162,22 @@ def test_history_shows_a_metric_over_commits():
     assert lines[1].split()[3:] == ["999,000.00", "-"] and lines[3].split()[3:] == ["1,099,000.00", "+10.01", "%"]
     assert results.history(records, "together", "base", "pair64").splitlines()[1].split()[3] == "28.00"
     assert len(results.history(records, "ir_alloc", "base", "py", "b").splitlines()) == 2
-    with pytest.raises(UserError, match="no run on record has nonsense of base; metrics: .*ir_alloc"):
-        results.history(records, "nonsense", "base", "")
+    with pytest.raises(UserError, match="no run on record has ir_alloc of base under py of c"):
+        results.history(records, "ir_alloc", "base", "py", "c")
+
+
+@pytest.mark.parametrize("asked, words", [
+    (("nonsense", "base", "", ""), "unknown metric 'nonsense'; valid metrics: .*ir_alloc"),
+    (("", "base", "", ""), "unknown metric ''"),
+    (("ir_alloc", "nonsense", "", ""), "unknown stage 'nonsense'; valid stages: base, .*shipped"),
+    (("ir_alloc", "base", "nonsense", ""), "unknown workload 'nonsense'; valid workloads: .*pair64"),
+    (("ir_alloc", "base", "", "nonsense"), "unknown tree 'nonsense'; valid trees: a, b"),
+])
+def test_history_names_what_it_does_not_know(asked, words):
+    runs = [run_of("a", 10), run_of("b", 20), {"kind": "study-hits"}]
+    with pytest.raises(UserError, match=words):
+        results.check_names(runs, *asked)
+    results.check_names(runs, "ir_alloc", "shipped", "pair64", "a")
 
 
 def test_a_run_that_measured_nothing_new_adds_no_line():
@@ -221,6 +235,7 @@ def test_page_shows_every_stage_by_workload():
     page = report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("bars.svg", "heat.svg")})
     assert page.count("<td>git</td>") == 2 and page.count("<td>py</td>") == 2
     assert "<h3>pgo (ships), held out" in page and "<th>D1 misses</th>" in page
+    assert "<td>999,000<small>-0.1 %</small></td>" in page      # below the figure: a table of eleven columns fits
 
 
 @pytest.mark.parametrize("value, before, text", [
@@ -376,8 +391,8 @@ def test_a_stage_of_a_revision_is_built(monkeypatch, tmp_path):
 
 
 def test_make_ab_takes_rules():
-    assert "--rules $(RULES)" in recipe_of("ab") and re.search(r"^RULES \?= regression$",
-                                                               (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "--rules $(call quote,$(RULES))" in recipe_of("ab")
+    assert re.search(r"^RULES \?= regression$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 # ablation and variants

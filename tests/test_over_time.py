@@ -193,6 +193,10 @@ def test_page_has_the_table_and_a_picture():
     assert "memory.svg" not in report.render_page([], {})
 
 
+def test_equal_figures_are_one():
+    assert over_time.after_cell(found(after=(3, 3, 3))) == "3.0" and over_time.after_cell(found()) == "4.0, 2.0, 1.0"
+
+
 def test_report_takes_the_newest_record(tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")

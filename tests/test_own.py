@@ -5,6 +5,7 @@ they end, that nothing is left behind, and what is said when it cannot work."""
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -13,7 +14,10 @@ import pytest
 
 from common import proc
 from common.errors import Failure
+from common.launch import launch
+from common.paths import WITNESS
 from common.workloads import Workload
+from measure import counting
 from plan import own
 from plan.ninja import render
 from pgo import resolve, train
@@ -131,6 +135,21 @@ def test_another_user_under_valgrind(shop):
     one_sentence(measured(shop), 1, "gauge became another user", "as that user from the start")
 
 
+@pytest.mark.parametrize("program, script, lost", [
+    ("sh", "exec env -i /bin/ls", 1), ("sh", "LD_PRELOAD=libm.so.6 /bin/ls; unset LD_PRELOAD; /bin/no; /bin/ls", 2),
+    ("python3", "import os, subprocess as s; s.run(['/bin/ls'], env={}); os.posix_spawn('/bin/ls', ['ls'], {})", 2),
+    ("perl", "delete $ENV{LD_PRELOAD}; system { '/bin/ls' } 'ls'", 1),
+    ("sh", "/bin/ls; LD_PRELOAD=x:$LD_PRELOAD ls", 0),
+])
+def test_programs_without_the_library_are_told(shop, program, script, lost):
+    """Whoever drops or replaces LD_PRELOAD is named."""
+    command = f"{PYTHON if program == 'python3' else program} -c {shlex.quote(script)}".replace("perl -c", "perl -e")
+    assert configure(shop, "--train", command).returncode == 0
+    said = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop).stdout
+    found = re.search(r"(\d+) programs? (?:was|were) started without LD_PRELOAD by ", said)
+    assert int(found[1] if found else 0) == lost, said
+
+
 def test_a_small_part_is_no_training():
     """897 mallocs of 200,000 are a failure that names both."""
     row = Workload("user1", "train", ("/bin/x",), "s", own=True)
@@ -170,6 +189,8 @@ def test_equal_runs_give_equal_profiles(shop):
     ("/bin/echo '|' \"&\" 'a; b'", ("/bin/echo", "|", "&", "a; b")),
     ("/bin/echo a\\ b @edges@ $HOME", ("/bin/echo", "a b", "@edges@", "$HOME")),
     (f"/bin/echo ../{ROOT.name}/README.md ../nothing", ("/bin/echo", f"{ROOT}/README.md", "../nothing")),
+    (f"/bin/echo --file=../{ROOT.name}/docs -x=../nothing a=../{ROOT.name}", (
+        "/bin/echo", f"--file={ROOT}/docs", "-x=../nothing", f"a=../{ROOT.name}")),
 ])
 def test_words_stay_as_they_are(command, words):
     """Words that happen to be names of files too."""
@@ -181,12 +202,21 @@ def test_words_stay_as_they_are(command, words):
     ("A=b /bin/echo c", {"A": "b"}), ("env A=b /bin/echo c", {"A": "b"}), ("/usr/bin/env -i A=b C=d=e echo c", {
         "A": "b", "C": "d=e"}), ("env A=1 A=2 echo c", {"A": "2"}), ("A=1 env -u A echo c", {}),
     ("env -- A= echo c", {"A": ""}), ("A=b env C=d echo c", {"A": "b", "C": "d"}),
+    (f"A=.:../{ROOT.name}/docs:../nothing echo c", {"A": f".:{ROOT}/docs:../nothing"}),
 ])
 def test_assignments(command, environment):
     """NAME=VALUE in front, with and without env."""
     row = own.workload("user1", command, 1, SOURCE)
     assert {key: value for key, value in row.env.items() if key != "PATH"} == environment
     assert os.path.basename(row.command[0]) == "echo" and row.command[1:] == ("c",)
+
+
+def test_the_path_of_the_command_is_searched(tmp_path):
+    """PATH=... in front of it, with a directory here."""
+    (tmp_path / "bin").mkdir()
+    shutil.copy2("/bin/true", tmp_path / "bin" / "tool")
+    row = own.workload("user1", "PATH=bin:/bin tool x", 1, own.Source("--train", "train", str(tmp_path), 60))
+    assert row.command == (f"{tmp_path}/bin/tool", "x") and row.env == {"PATH": "bin:/bin"}
 
 
 @pytest.mark.parametrize("command, found", [
@@ -225,9 +255,69 @@ def test_names_count_from_where_it_was_given(shop, tmp_path):
     assert f"--here={tmp_path}" in (shop / "build.ninja").read_text()
     row = own.workload("user1", "./app.sh", 1, own.Source("--train", "train", str(tmp_path), 60))
     kept = []
-    from common.launch import launch
     launch(row, None, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
     assert kept == ["content\n"]
+
+
+def test_files_named_like_ours_are_spared(shop, tmp_path):
+    """What the tools write into a run's directory has names that a file of the user's may have, too."""
+    names = ("stdout", "usage", "syscalls", "counters", "callgrind.out.17", "libhakmem.so")
+    for name in names:
+        (tmp_path / name).write_text(f"{name} of the user's\n")
+    command = f"cat {' '.join(names)}"
+    row = own.workload("user1", command, 1, own.Source("--train", "train", str(tmp_path), 60))
+    kept, so = [], shop / "build/clang-bench_minimal/base/libhakmem.so"
+    launch(row, so, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
+    counting.usage_metrics(row, so)
+    counting.syscall_metrics(row, so)
+    assert kept == ["".join(f"{name} of the user's\n" for name in names)]
+    assert counting.callgrind_output(row, so).count("version: 1") == 1
+    assert train.run(row, shop / "build" / "bench" / WITNESS)[0][0].program.endswith("/cat")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        name: f"{name} of the user's\n" for name in names}
+
+
+def test_placeholders_are_of_the_table_alone(tmp_path):
+    """{root} and {inputs}/x in a command of the user's are words."""
+    row = own.workload("user1", "A={root} sh -c 'echo \"$A\" \"$@\"' - {inputs}/x {root} {scratch} {preload}", 1,
+                       own.Source("--train", "train", str(tmp_path), 60))
+    kept = []
+    launch(row, None, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
+    assert kept == ["{root} {inputs}/x {root} {scratch} {preload}\n"]
+
+
+def test_a_preload_of_the_command_stays(shop, tmp_path):
+    """LD_PRELOAD=... in front of it: behind ours."""
+    source = tmp_path / "p.c"
+    source.write_text("#include <stdio.h>\n"
+                      "__attribute__((constructor)) static void start(void) { puts(\"theirs\"); }\n")
+    proc.run([needs("gcc", "gcc"), "-shared", "-fPIC", source, "-o", tmp_path / "p.so"])
+    row = own.workload("user1", "LD_PRELOAD=./p.so /bin/echo x", 1, own.Source("--train", "train", str(tmp_path), 60))
+    for so in (None, shop / "build/clang-bench_minimal/base/libhakmem.so"):
+        for wrapper in ((), ("/usr/bin/env", "{preload}")):
+            kept = []
+            launch(row, so, wrapper=wrapper, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
+            assert kept == ["theirs\nx\n"]
+
+
+def test_names_that_ninja_cannot_have(shop, tmp_path):
+    """A file with a bar or spaces, quotes and signs in its name, among the words of a command."""
+    for name in ("a|b", "it's $x \"ü\" #1 %d: *"):
+        (tmp_path / name).write_text("x\n")
+        assert configure(shop, "--train", f"cat {shlex.quote(str(tmp_path / name))}").returncode == 0
+        proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop)
+        assert "no work to do" in proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop).stdout
+
+
+def test_a_command_that_changes_its_files_is_told(shop, tmp_path):
+    """Each run would find another file."""
+    (tmp_path / "log").write_text("")
+    (tmp_path / "app.sh").write_text("#!/bin/sh\necho line >> log\necho line > new\n")
+    (tmp_path / "app.sh").chmod(0o755)
+    assert configure(shop, "--train", "./app.sh", "--here", tmp_path).returncode == 0
+    done = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop)
+    assert f"workload 'user1' changes log in {tmp_path}: each run finds" in done.stdout
+    assert not (tmp_path / "new").exists()
 
 
 def test_names_in_a_command_are_not_filled_in():
@@ -364,6 +454,14 @@ def test_a_bad_tmpdir(shop, tmp_path, name):
         (tmp_path / name).mkdir()
     done = trained(shop, "/bin/ls", env={**os.environ, "TMPDIR": str(tmp_path / name)})
     one_sentence(done, 2, f"TMPDIR names {tmp_path / name}")
+
+
+def test_a_long_tmpdir(shop, tmp_path):
+    """Its counters would not be found."""
+    place = tmp_path / "/".join(["d" * 100] * 4)
+    place.mkdir(parents=True)
+    done = trained(shop, "/bin/ls", env={**os.environ, "TMPDIR": str(place)})
+    one_sentence(done, 2, "bytes in its name, more than 400; set TMPDIR")
 
 
 # Where the clone is

@@ -35,6 +35,8 @@ if 'stubborn' in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if 'child' in sys.argv and os.fork() == 0:
     os.setsid(); threading.Event().wait(600)
+if 'brief' in sys.argv:
+    threading.Timer(1, os._exit, [0]).start()
 address = '0.0.0.0' if 'open' in sys.argv else '127.0.0.1'
 http.server.HTTPServer((address, int(sys.argv[1])), Answer).serve_forever()
 """
@@ -117,8 +119,12 @@ def test_a_server_of_ones_own(tmp_path):
     ({"words": ["stubborn"], "stop_timeout": 1}, "did not end within 1 s of being asked to by SIGTERM"),
     ({"words": ["child"], "stop_timeout": 1}, "did not end within 1 s"),
     ({"ready": "{dir}/never", "timeout": 1}, "was not ready within 1 s"),
-    ({"start": ["/bin/sh", "-c", "echo why >&2; exit 4"]}, "ended with exit 4 before it was ready(.|\n)*why"),
+    ({"start": ["/bin/sh", "-c", "echo why >&2; exit 4; : {port}"]}, "ended with exit 4 before it was ready(.|\n)*why"),
     ({"load": ["/bin/sleep", "60"], "timeout": 2}, "load \\(/bin/sleep\\) did not end within 2 s"),
+    ({"start": ["/bin/sh", "-c", "echo gone; : {port}"]}, "ended with exit 0 before it was ready(.|\n)*gone"),
+    ({"words": ["brief"], "load": ["/bin/sleep", "2"]}, "ended under its load with exit 0"),
+    ({"p50": "p(50)", "p99": "(p99)"}, "p99 found 'p99' in the load's output, which is no number"),
+    ({"p50": "p(50) ([0-9.]+)"}, "p50 found the unit '[0-9.]+' in the load's output; known units: ns, us"),
     ({"prepare": ["/bin/false"]}, "prepare \\(.*false\\) failed with exit 1"),
 ])
 def test_what_fails_is_said_and_ended(tmp_path, more, words):
@@ -134,14 +140,33 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
     ("start = ['/bin/ls']\nload = ['/bin/ls']\nstop = 'SIGNOTHING'\n", "stop must be a signal's name"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\np50 = '('\n", "p50 is no regular expression"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\ncolour = 1\n", "unknown key 'colour'"),
-    ("start = ['no-such-server']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
-    ("= =", "is not valid TOML"),
+    ("start = ['no-such-server', '{port}']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
+    ("= =", "is not valid TOML"), ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
+    *((f"start = ['/bin/ls', '{{port}}']\nload = ['/bin/ls']\n{line}\n", words) for line, words in (
+        ("p99 = 'p99'", "p99 must have a group"), ("count = '(?:x)'", "count must have a group"),
+        ("stop = []", "stop is empty"),
+        ("requests = 0", "requests must be at least 1, not 0"), ("counted = -1", "counted must be at least 0"),
+        ("times = 0", "times must be"), ("held_times = 0", "held_times must be"), ("seconds = 0", "seconds must be"),
+        ("timeout = 0", "timeout must be"), ("stop_timeout = -5", "stop_timeout must be"),
+        ("ready = ''", "ready is empty"),
+        ("user = 'no-such-user'", "there is no user 'no-such-user'"), ("requests = '5'", "key 'requests' must be int"),
+        ("[files]\n'/etc/x' = ''", "'/etc/x' must be a name below {dir}"), ("[files]\n'../x' = ''", "'../x' must be"),
+        ("environment = { A = 1 }", "key 'environment' must be"))),
 ])
 def test_wrong_files(tmp_path, text, words):
     """Refused before anything runs."""
     (tmp_path / "s.toml").write_text(text)
     with pytest.raises(UserError, match=words):
         own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
+
+
+@pytest.mark.parametrize("more, words", [({"directory": "absent"}, "directory: .*/absent is no directory"),
+                                         ({"input": "absent"}, "input: .*/absent is missing")])
+def test_what_is_missing_is_said(tmp_path, more, words):
+    """A directory below the run's, a file beside the description."""
+    with pytest.raises(UserError, match=words):
+        launch(described(tmp_path, **more), None)
+    assert of_runs() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Run all fuzz targets side by side for a while. What they learn stays in build/fuzz: the next run starts there."""
 
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from common import proc
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD
 from tests.fuzz.seeds import write_seeds
@@ -34,8 +34,8 @@ def fuzz(row, seconds):
 
 def main(argv) -> int:
     """0 when nothing was found."""
-    parser = argparse.ArgumentParser(prog="tests.fuzz.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="tests.fuzz.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("--seconds", type=int, default=3600, help="for each target (3600)")
     parser.add_argument("targets", nargs="*", help="rows of tests/tests.toml (all of kind fuzz)")
     arguments = parser.parse_args(argv)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
 from plan import model
@@ -151,7 +152,7 @@ def replaced(page: str, table: str) -> str:
 
 
 def main(argv) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tests.misuse.table", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="example: python3 -m tests.misuse.table\n\nRun every misuse under every kind of variant and write "
                     "the table in docs/reliability.md.")

@@ -3,7 +3,6 @@
 
 All mutants share one copy, so that ninja compiles again only what a mutant changes."""
 
-import argparse
 import hashlib
 import os
 import re
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, tables
+from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from tests.support import copy_of_sources, ctests, program_of
@@ -163,8 +163,8 @@ def order_of(rows, seed: str) -> tuple:
 
 def main(argv) -> int:
     """0 when every mutant was caught."""
-    parser = argparse.ArgumentParser(prog="tests.mutants.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
-                                     description=__doc__)
+    parser = Parser(prog="tests.mutants.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+                    description=__doc__)
     parser.add_argument("words", nargs="*", help="of the mutants' names (all)")
     parser.add_argument("--seconds", type=float, default=0, help="begin no further mutant after so long (0: try all)")
     arguments = parser.parse_args(argv)

@@ -83,7 +83,8 @@ class Search:
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
         # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
-        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)), *space.joint_probes()][::-1]
+        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)),
+                       *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.gained: list = []      # candidates of one parameter that gain, the best first

@@ -171,8 +171,8 @@ class Objective:
 
     @property
     def floor(self) -> float:
-        """A change of the score below this is none: three thousandths, which is 0.6 % of the time or 1 % of the peak, and
-        what equal runs differ by."""
+        """A change of the score below this is none: three thousandths, which is 0.6 % of the time or 1 % of the
+        peak, and what equal runs differ by."""
         differ = [weight * self.noise.get(workload, {}).get(name, 0.0) for workload in self.before
                   for name, weight in GOALS[self.goal].items()]
         return max([LEAST, *differ])

@@ -99,7 +99,8 @@ class Replayer:
         """Under the default that ends the search; under a policy it ends the policy."""
         what = what.splitlines()[0]
         if not values:
-            raise UserError(f"the replay of {self.traces[objective.recorded(workload)]} under the default policy: {what}")
+            path = self.traces[objective.recorded(workload)]
+            raise UserError(f"the replay of {path} under the default policy: {what}")
         self.failures.append(f"{what}, with {', '.join(f'{name} = {value}' for name, value in values.items())}")
         return None
 

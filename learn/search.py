@@ -2,13 +2,15 @@
 """The search: rounds of candidates, made by strategies, compared by replay, until the time is up or nothing is new.
 
   1. Each parameter is looked at alone first: the ends of its range, a rung beside its default, then the middle, first
-     of those that changed anything. Without that, small gains of the first parameters that were tried lead away from large ones of others
+     of those that changed anything. Without that, small gains of the first parameters that were tried lead away from
+     large ones of others
      (huge pages, found by one seed of five). Then words with what they may need.
      What gains but is not allowed is looked at again half way to the default, until it is.
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is
-     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what is not worse so far.
+     left sees every workload and repetition. Last of all comes what stands for larger inputs, for what is not worse
+     so far.
   5. Strategies of a round play each other: who gained more on the best policy so far has won.
 
 The same seed and the same figures give the same search, whatever the clock says: the clock only ends it.
@@ -83,7 +85,8 @@ class Search:
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
         # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
-        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)), *space.joint_probes()][::-1]
+        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)),
+                       *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen
         self.gained: list = []      # candidates of one parameter that gain, the best first

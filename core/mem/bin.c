@@ -14,6 +14,10 @@
 #define SWEEP_FIRST   9u /* blocks of 144 bytes */
 #define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
 #define SHARES        8u /* heaps for which bins may grow to their full size */
+#define PUT_BACK_MOST 15u
+/* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as these. */
+#define UNCOUNTED_TINY 64u
+#define UNCOUNTED_MID  16u
 
 /* Frees until a bin is full, for that many bytes; but at least three, and at most what the policy says (256). */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
@@ -121,16 +125,23 @@ static bool has_previous(const hak_heap_t *heap, unsigned c)
     return atomic_load_explicit(&heap->class[c].previous, memory_order_relaxed) != NULL;
 }
 
-/* What was there is the caller's. acquire: pairs with the release in set_aside, for whoever is not the heap's thread */
+/* What was there is the caller's. acquire: pairs with the release in set_aside, for whoever is not the heap's thread. */
 static void *take_previous(hak_heap_t *heap, unsigned c)
 {
     return atomic_exchange_explicit(&heap->class[c].previous, NULL, memory_order_acquire);
 }
 
+/* The bin has been empty without a previous list: what it has now is short. */
+HAK_INLINE void begin_uncounted(hak_heap_t *heap, size_t c)
+{
+    heap->class[c].uncounted = heap->class[c].uncounted_most;
+}
+
 static HAK_NOINLINE void flush_previous(hak_heap_t *heap, size_t c, void *list)
 {
-    if (heap->class[c].put_back < UINT8_MAX)
+    if (heap->class[c].put_back < PUT_BACK_MOST)
         heap->class[c].put_back++;
+    begin_uncounted(heap, c); /* the list that came after this one was an empty bin's */
     put_back(heap, list);
 }
 
@@ -152,6 +163,40 @@ void hak_bins_flush_previous(hak_heap_t *heap)
             hak_slab_put_list(heap, take_previous(heap, c));
 }
 
+/* Cuts a list behind its first `most` blocks; *length becomes what is left of it. Returns the rest. */
+static void *cut_list(void *list, uint32_t most, uint32_t *length)
+{
+    void *last = NULL;
+    for (*length = 0; list != NULL && *length < most; list = hak_link_next(list), ++*length)
+        last = list;
+    if (list != NULL && last != NULL)
+        hak_link_set(last, NULL);
+    return list;
+}
+
+/* A list that comes back is as long as it was, and grows by up to a cap before it is set aside again: where a thread frees
+ * more than it allocates, and allocates now and then, each time. Nobody has counted, so it is counted here, once in a while. */
+static HAK_NOINLINE void *shorten(hak_heap_t *heap, unsigned c, void *list)
+{
+    uint32_t length;
+    void *rest = cut_list(list, 2u * hak_thread.bins[c].cap, &length);
+    uint8_t most = c <= HAK_TINY_CLASSES ? UNCOUNTED_TINY : UNCOUNTED_MID;
+    uint8_t next = rest != NULL ? HAK_UNCOUNTED : (uint8_t)hak_min(2u * heap->class[c].uncounted_most, most);
+    heap->class[c].uncounted = heap->class[c].uncounted_most = next;
+    if (rest != NULL)
+        put_back(heap, rest);
+    return list;
+}
+
+/* The previous list, for the bin, which is empty. NULL if there is none. */
+HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
+{
+    void *list = take_previous(heap, c);
+    if (list != NULL && hak_unlikely(--heap->class[c].uncounted == 0))
+        return shorten(heap, c, list);
+    return list;
+}
+
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no previous list: each is memory that
  * others could use. */
 static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
@@ -168,17 +213,6 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 }
 
 /* --- while calls are sampled (obs/countdown.h) ---------------------------------------------------------------------- */
-
-/* Cuts a list behind its first `most` blocks; *length becomes what is left of it. Returns the rest. */
-static void *cut_list(void *list, uint32_t most, uint32_t *length)
-{
-    void *last = NULL;
-    for (*length = 0; list != NULL && *length < most; list = hak_link_next(list), ++*length)
-        last = list;
-    if (list != NULL && last != NULL)
-        hak_link_set(last, NULL);
-    return list;
-}
 
 /* The bin has this list, but no more than `most` of it, and than calls are left before one is sampled. The rest is laid aside. */
 static void begin_counted(hak_heap_t *heap, unsigned c, void *list, uint32_t most)
@@ -332,8 +366,10 @@ HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
         return NULL;
     }
     hak_bin_t *next = &hak_thread.bins[c + 1];
-    if (next->head == NULL && has_previous(heap, c + 1))
+    if (next->head == NULL && has_previous(heap, c + 1) && heap->class[c + 1].uncounted > 1) {
         next->head = take_previous(heap, c + 1);
+        heap->class[c + 1].uncounted--; /* to count it the lock would have to be free */
+    }
     void *block = next->head;
     if (block == NULL)
         return NULL;
@@ -353,6 +389,7 @@ HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, b
     if (heap->class[c].put_back != 0)
         grow_bin(heap, c, NULL);
     heap->class[c].put_back = 0;
+    begin_uncounted(heap, c);
     hak_os_unlock(&heap->lock);
     return block;
 }
@@ -392,7 +429,7 @@ static void *list_for(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool *zero)
 {
     if (bin->head != NULL) /* when the heap was attached, somebody else took a block of the class */
         return bin->head;
-    void *list = take_previous(heap, c);
+    void *list = take_back(heap, c);
     hak_count_add(&heap->counters, list != NULL ? HAK_COUNTER_previous_refills : HAK_COUNTER_refills, 1);
     if (list != NULL)
         return heap->class[c].grown ? list : grow_bin(heap, c, list);
@@ -447,7 +484,7 @@ void *hak_bin_refill(unsigned c, bool exact)
     if (hak_sample_is_on())
         return refill_sampling(c, NULL);
     hak_heap_t *heap = hak_thread.heap;
-    void *list = heap != NULL ? take_previous(heap, c) : NULL;
+    void *list = heap != NULL ? take_back(heap, c) : NULL;
     if (list == NULL)
         return refill_any(c, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_previous_refills, 1);

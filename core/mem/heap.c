@@ -139,8 +139,10 @@ static hak_heap_t *new_heap(void) HAK_REQUIRES(hak_heaps_lock)
     heap->owner = owner;
     hak_tick_begin(heap);
     heap->cache_left = hak_tick_cache_most(heap);
-    for (unsigned c = 1; c < HAK_CLASSES; c++)
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
         heap->class[c].may_borrow = (uint8_t)hak_policy()->borrow;
+        heap->class[c].uncounted = heap->class[c].uncounted_most = HAK_UNCOUNTED;
+    }
     hak_remote_init(heap);
     atomic_store_explicit(&heap_count, owner, memory_order_release);
     return heap;

@@ -10,9 +10,9 @@
  *
  * A bin counts only frees (`frees_left`), because malloc has no instruction to spare for counting. When the count runs out
  * the bin's list is set aside as the heap's previous list of that class (the previous magazine, in Bonwick's terms), and the one
- * from last time, which malloc has not asked for since, is put back into its slabs. So a bin and its previous list never hold
- * more than twice the bin's cap and a refill. Anybody may take a previous list away: a bin is out of reach while its thread
- * sleeps, a previous list is not. */
+ * from last time, which malloc has not asked for since, is put back into its slabs. A list that malloc has asked for grows by up to
+ * a cap until it is set aside again, so it is counted once in a while (take_back in bin.c). So a bin and its previous list hold
+ * twice the bin's cap and a refill where as many are allocated as freed, and more than that not for long. Anybody may take a previous list away: a bin is out of reach while its thread sleeps, a previous list is not. */
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 
@@ -25,6 +25,7 @@ typedef struct hak_slab hak_slab_t;
 
 #define HAK_EMPTY_SLABS 16u /* places for them; the policy says how many are used */
 #define HAK_CACHED      4u
+#define HAK_UNCOUNTED   8u /* previous lists that come back before one is counted, at first */
 
 extern hak_os_lock_t hak_heaps_lock HAK_HIDDEN;
 
@@ -45,10 +46,13 @@ struct hak_heap {
             remote_last; /* the last of them, and beside it (batch.h) their owner; 0: they have several */
         uint16_t remote_left; /* frees until they are sent to their owners */
         uint16_t remote_keep; /* the next so many go into the bin instead; there is no list then */
-        bool ran_out;         /* malloc has found the bin empty since a batch of them was full */
-        uint8_t put_back;   /* lists of it that went back into slabs since malloc last took some from there */
-        bool grown;         /* its bin is as large as it gets */
-        uint8_t may_borrow; /* blocks of the next class, or refusals, until it gets its next own */
+        bool ran_out : 1;     /* malloc has found the bin empty since a batch of them was full */
+        bool grown : 1;       /* its bin is as large as it gets */
+        uint8_t
+            put_back : 4;  /* lists of it that went back into slabs since malloc last took some from there */
+        uint8_t uncounted; /* previous lists that may come back into the bin before one is counted */
+        uint8_t uncounted_most; /* how many that is after one was */
+        uint8_t may_borrow;     /* blocks of the next class, or refusals, until it gets its next own */
 #if HAK_SAMPLING
         hak_countdown_t countdown; /* of calls of malloc, until one is sampled */
 #endif

@@ -170,11 +170,11 @@ static void keep_each(void *block, size_t offset)
  * than as much again only where the blocks are so large that three of them are a cap. */
 static void keep(const hak_batch_t *batch, size_t offset)
 {
-    hak_bin_t *bin = &hak_thread.bins[offset / HAK_BIN_BYTES];
-    if (!HAK_RINGS || hak_sample_is_on() || batch->blocks > bin->cap) {
+    if (!HAK_RINGS || hak_sample_is_on() || batch->blocks > hak_thread.bins[offset / HAK_BIN_BYTES].cap) {
         keep_each(batch->first, offset);
         return;
     }
+    hak_bin_t *bin = &hak_thread.bins[offset / HAK_BIN_BYTES];
     if (bin->head == NULL)
         bin->frees_left = bin->cap;
     else if (bin->frees_left == 1)

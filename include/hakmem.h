@@ -106,9 +106,9 @@ void hakmem_stats_print(int fd, int json);
  * hakmem_alloc and hakmem_free and nothing else. Blocks are as all others: free and realloc take them, and hakmem_free_at
  * takes blocks of malloc. HAKMEM_SITE_RULES=0 turns it off. */
 
-/* A block as hakmem_alloc gives it, for the place `site`: any address that stands for it and stays what it is, such as HAK_CALLSITE(),
- * one of a static object, or __builtin_return_address(0) in a wrapper. It is never read through. NULL: no place, which is
- * not watched. */
+/* A block as hakmem_alloc gives it, for the place `site`: any address that stands for it and stays what it is, such as
+ * HAK_CALLSITE(), one of a static object, or __builtin_return_address(0) in a wrapper. It is never read through. NULL: no
+ * place, which is not watched. */
 HAKMEM_ATTRIBUTES(malloc, alloc_size(1), warn_unused_result)
 void *hakmem_alloc_at(size_t size, const void *site);
 

@@ -18,7 +18,8 @@
 #define MARK   "LD_PRELOAD="
 #define EXPORT __attribute__((visibility("default")))
 
-/* The first word counts requests, the second one programs that were started without this library; slots.c maps a file over the page. */
+/* The first word counts requests, the second one programs that were started without this library; slots.c maps a file over the
+ * page. */
 __attribute__((aligned(PAGE), visibility("hidden"))) uint64_t hak_counters_start[PAGE / sizeof(uint64_t)];
 __asm__(
     ".globl hak_counters_end\n.hidden hak_counters_end\n.set hak_counters_end, hak_counters_start + 4096");

@@ -19,6 +19,7 @@ _CHOICE = re.compile(rf'^CHOICE\(\w+,\s*{_STRING},\s*{_STRING},\s*(\d+),\s*(\w+)
 _TEXT = re.compile(rf'^TEXT\(\w+,\s*{_STRING},\s*(\w+),\s*{_STRING}\)', re.MULTILINE)
 _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
+_SEAM = re.compile(r'"\n\s*"')  # between two pieces of one string
 
 MODES = "minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEARN=1`), research"
 HEAD = """# Options
@@ -62,7 +63,7 @@ class Option:
 
 def parse(text: str) -> list:
     """All rows of the table, in its order; a row that cannot be read is an error."""
-    found = []
+    text, found = _SEAM.sub("", text), []
     for match in _OPTION.finditer(text):
         name, low, high, default, unit, needs, sentence = match.groups()
         values = f"{low} to {high} {unit}".rstrip()

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def sources(*suffixes) -> list[str]:
     """Our own files of some kinds, in the rooms that hold code."""
     return sorted(str(path.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("*")
                   if path.suffix in suffixes and path.is_file())
+
+
+def pages() -> list:
+    """Our own Markdown."""
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
 def test_c_is_formatted():
@@ -59,6 +65,35 @@ def compile_commands() -> Path:
         if path.exists():
             return path
     pytest.skip("no compile_commands.json: run ./configure.py")
+
+
+def declared_widths() -> dict:
+    """Pattern of .editorconfig -> max_line_length."""
+    text = (ROOT / ".editorconfig").read_text()
+    return dict(re.findall(r"^\[(.+)\]\n(?:(?!\[).*\n)*?max_line_length = (\w+)$", text, re.M))
+
+
+def prose(text: str) -> list:
+    """(number, line) of a Markdown page, without its tables, its code, and what a tool writes."""
+    found, code, derived = [], False, False
+    for number, line in enumerate(text.splitlines(), 1):
+        derived = line.startswith("<!-- derived") or derived and not line.startswith("<!-- end")
+        code ^= line.startswith("```")
+        if not code and not derived and not line.startswith(("|", "    ")):
+            found.append((number, line))
+    return found
+
+
+def test_lines_are_as_wide_as_declared():
+    """Comments, tables of rows and prose; of code clang-format and flake8 know."""
+    width = int(declared_widths()["*"])
+    assert f"max-line-length = {declared_widths()['*.py']}" in (ROOT / ".flake8").read_text()
+    wide = []
+    for name in [*sources(".c", ".h", ".cc", ".def"), *(str(path.relative_to(ROOT)) for path in pages())]:
+        text = (ROOT / name).read_text()
+        lines = prose(text) if name.endswith(".md") else enumerate(text.splitlines(), 1)
+        wide += [f"{name}:{number}" for number, line in lines if len(line) > width]
+    assert not wide, f"wider than {width}: {' '.join(wide)}"
 
 
 def changed() -> set:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Call sites (docs/call-sites.md). `truth`: places whose kind is declared call hak_alloc_cs in a random order; with --json their kinds
- * and then the library's statistics are printed, from which report/sites.py makes the confusion matrix of the inference. The others
- * are for counting instructions, and free each block before they take the next: `founders` by their three places (64 KiB x 1000,
- * 256 KiB x 100, 2 MiB x 10), `turns` by six places in turn, `tiny` by one; and the same by malloc and free. One thread.
- */
+/* Call sites (docs/call-sites.md). `truth`: places whose kind is declared call hak_alloc_cs in a random order; with --json
+ * their kinds and then the library's statistics are printed, from which report/sites.py makes the confusion matrix of the
+ * inference. The others are for counting instructions, and free each block before they take the next: `founders` by their three
+ * places (64 KiB x 1000, 256 KiB x 100, 2 MiB x 10), `turns` by six places in turn, `tiny` by one; and the same by malloc and
+ * free. One thread. / */
 #include "harness.h"
 
 #include <dlfcn.h>

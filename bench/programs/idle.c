@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* idle.c: preloaded before the library. When the program exits, its work is done and it has freed what it frees: what is resident
- * then, and so much later, when nothing has happened any more? IDLE_FILE.<process> gets KiB now, after IDLE_MS, how many of the
- * latter are files, and how many calls of the system to read and write the process has made. It calls neither malloc nor stdio: either would be work. */
+/* idle.c: preloaded before the library. When the program exits, its work is done and it has freed what it frees: what is
+ * resident then, and so much later, when nothing has happened any more? IDLE_FILE.<process> gets KiB now, after IDLE_MS, how
+ * many of the latter are files, and how many calls of the system to read and write the process has made. It calls neither
+ * malloc nor stdio: either would be work. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,10 +2,10 @@
 /* policy.h: what can be tuned (policy.def), and the snapshot of it that is in force.
  *
  * A snapshot never changes. Whoever has a new one publishes it: the values are copied into the next of HAK_SNAPSHOTS places, and
- * one store makes that the one in force. A reader takes it by one acquire load, on slow paths only. It may go on reading an old one:
- * that is written over after HAK_SNAPSHOTS - 1 further ones at the earliest. A reader that slept for so long finds values
- * of two snapshots side by side, which harms nothing: each stands for itself and is within its range. So nobody waits, and
- * no memory is taken however often somebody publishes.
+ * one store makes that the one in force. A reader takes it by one acquire load, on slow paths only. It may go on reading an old
+ * one: that is written over after HAK_SNAPSHOTS - 1 further ones at the earliest. A reader that slept for so long finds values
+ * of two snapshots side by side, which harms nothing: each stands for itself and is within its range. So nobody waits, and no
+ * memory is taken however often somebody publishes.
  *
  * Without HAK_OPTIONS the policy is a constant and every use of it folds. */
 #ifndef HAK_BASE_POLICY_H

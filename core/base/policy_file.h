@@ -8,8 +8,8 @@
 
 #define HAK_POLICY_FILE_FORMAT 1u
 
-/* Takes the values of a file over into *policy, each with its origin. Of one that is bad in any line none is: a warning names the line
- * and what is wrong with it. */
+/* Takes the values of a file over into *policy, each with its origin. Of one that is bad in any line none is: a warning names
+ * the line and what is wrong with it. */
 void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *origins);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cycle.h: the life of what is learned. LEARN changes the policy; when nothing has wanted to change for a while, it is FROZEN:
- * nothing is measured, nothing changes. Now and then one window is a CANARY: it is measured, under a strategy that is on trial. What
- * it finds leads back to LEARN, or to FROZEN. */
+ * nothing is measured, nothing changes. Now and then one window is a CANARY: it is measured, under a strategy that is on trial.
+ * What it finds leads back to LEARN, or to FROZEN. */
 #ifndef HAK_LEARN_CYCLE_H
 #define HAK_LEARN_CYCLE_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* real.h: the three functions of real numbers that the learners need, without libm: the library is linked with libc alone. In
- * double throughout, right to about 1e-12 of the value (tests/unit/learn.c compares with libm). No infinity and no NaN comes out. */
+ * double throughout, right to about 1e-12 of the value (tests/unit/learn.c compares with libm). No infinity and no NaN comes
+ * out. */
 #ifndef HAK_LEARN_REAL_H
 #define HAK_LEARN_REAL_H
 

@@ -3,9 +3,9 @@
  * inbox's stack of such batches.
  *
  * Where free blocks have a word to spare (no seal, no mirror), all that is said in the last block: its link leads to the first
- * one, so that it alone stands for the ring, and its second word has the next batch of the inbox and the number. So neither who sends
- * a batch nor who gets it touches the blocks between: a cache line each, which the freeing thread has just lost and the owner
- * does not have yet. Elsewhere the inbox is one list of blocks, each of which is looked at on its way. */
+ * one, so that it alone stands for the ring, and its second word has the next batch of the inbox and the number. So neither who
+ * sends a batch nor who gets it touches the blocks between: a cache line each, which the freeing thread has just lost and the
+ * owner does not have yet. Elsewhere the inbox is one list of blocks, each of which is looked at on its way. */
 #ifndef HAK_MEM_BATCH_H
 #define HAK_MEM_BATCH_H
 

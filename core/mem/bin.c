@@ -15,7 +15,8 @@
 #define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
 #define SHARES        8u /* heaps for which bins may grow to their full size */
 #define PUT_BACK_MOST 15u
-/* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as these. */
+/* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
+ * these. */
 #define UNCOUNTED_TINY 64u
 #define UNCOUNTED_MID  16u
 

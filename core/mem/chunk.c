@@ -109,7 +109,8 @@ static void set_free(chunk_t *chunk, hak_slices_t mask) HAK_REQUIRES(lock)
 }
 
 /* Looks at the chunks of a list, of which *chunk is the first, for runs that begin in one of `places`: the first chunk that has
- * some, and where; 0 if none has of the *left that are still to be looked at. A chunk that has no run as long goes where it belongs. */
+ * some, and where; 0 if none has of the *left that are still to be looked at. A chunk that has no run as long goes where it
+ * belongs. */
 static hak_slices_t look_in_list(chunk_t **chunk, unsigned slices, hak_slices_t places, unsigned *left)
     HAK_REQUIRES(lock)
 {

@@ -98,8 +98,8 @@ static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
 
 /* --- access ------------------------------------------------------------------------------------------------------- *
  *
- * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in front of
- * it. A range is closed before it is on a list, and opened when it was taken off. */
+ * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in
+ * front of it. A range is closed before it is on a list, and opened when it was taken off. */
 
 /* After too many ranges it is opened instead: it may be closed since its block waited. When that fails it stays so. Not as soon as
  * they are fewer: a range that is joined of closed and open ones has a mapping for each. */
@@ -461,8 +461,8 @@ void hak_extent_moved(size_t before, size_t after)
 
 /* --- giving ------------------------------------------------------------------------------------------------------- */
 
-/* Free beyond it goes back at once. It is in proportion to what lives: a program that keeps its large tables and then goes on elsewhere
- * takes no slow path of ours, so nothing would look at the clock for the rest. */
+/* Free beyond it goes back at once. It is in proportion to what lives: a program that keeps its large tables and then goes on
+ * elsewhere takes no slow path of ours, so nothing would look at the clock for the rest. */
 static uint64_t extent_floor(void) HAK_REQUIRES(lock)
 {
     const hak_policy_t *policy = hak_policy();

@@ -7,8 +7,8 @@
  *
  * In hardened free ranges are inaccessible (up to some thousand of them): what is taken is made accessible.
  *
- * Ranges are found by size in lists by a quarter of a power of two, and their neighbours through the map: the first and the last slice
- * of a free range have an entry with the number of its record. */
+ * Ranges are found by size in lists by a quarter of a power of two, and their neighbours through the map: the first and the
+ * last slice of a free range have an entry with the number of its record. */
 #ifndef HAK_MEM_EXTENT_H
 #define HAK_MEM_EXTENT_H
 
@@ -33,7 +33,8 @@ void hak_extent_moved(size_t before, size_t after);
 bool hak_extent_release_due(uint32_t now_ms);
 /* Gives all of it back; `unmap`: the address space of what is clean, too. Returns the bytes. No lock may be held. */
 size_t hak_extent_trim(bool unmap);
-/* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be held. */
+/* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be
+ * held. */
 bool hak_extent_holds(const char *end, const void *p);
 void hak_extent_after_fork(void);
 

@@ -20,8 +20,8 @@ void hak_free_refuse(void *p, bool ours)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_unknown_frees, 1);
 }
 
-/* True if p can be no block of any malloc: it lies where ours has something else (a slice that is free, the middle of a large or huge
- * block, a range that huge ones left), or where nothing is. */
+/* True if p can be no block of any malloc: it lies where ours has something else (a slice that is free, the middle of a large
+ * or huge block, a range that huge ones left), or where nothing is. */
 static bool is_nobodys(const void *p)
 {
     return hak_chunk_holds(p) || hak_huge_holds(p) ||

@@ -10,9 +10,10 @@
  *
  * A bin counts only frees (`frees_left`), because malloc has no instruction to spare for counting. When the count runs out
  * the bin's list is set aside as the heap's previous list of that class (the previous magazine, in Bonwick's terms), and the one
- * from last time, which malloc has not asked for since, is put back into its slabs. A list that malloc has asked for grows by up to
- * a cap until it is set aside again, so it is counted once in a while (take_back in bin.c). So a bin and its previous list hold
- * twice the bin's cap and a refill where as many are allocated as freed, and more than that not for long. Anybody may take a previous list away: a bin is out of reach while its thread sleeps, a previous list is not. */
+ * from last time, which malloc has not asked for since, is put back into its slabs. A list that malloc has asked for grows by
+ * up to a cap until it is set aside again, so it is counted once in a while (take_back in bin.c). So a bin and its previous
+ * list hold twice the bin's cap and a refill where as many are allocated as freed, and more than that not for long. Anybody may
+ * take a previous list away: a bin is out of reach while its thread sleeps, a previous list is not. */
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 

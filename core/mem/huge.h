@@ -36,8 +36,8 @@ HAK_INLINE size_t hak_huge_slices(const void *p, uint32_t entry)
     return hak_entry_payload(entry) | hak_huge_part(p, 1) << HAK_HUGE_PART_BITS;
 }
 
-/* True if p, which has no entry, lies in a huge block or in a free range: in their first 64 MiB. For what is no block. No lock may be
- * held. */
+/* True if p, which has no entry, lies in a huge block or in a free range: in their first 64 MiB. For what is no block. No lock
+ * may be held. */
 bool hak_huge_holds(const void *p);
 
 /* With HAK_HARDEN: the bytes that were asked for. */

@@ -44,7 +44,8 @@ _Atomic bool hak_learner_watches;
 
 /* release in want, pairs with acquire in start_if_due: the next thread finds what this one learned. */
 static _Atomic uint32_t state;
-/* Since when it is WANTED, and in which process: a child of vfork has another number, and our memory. relaxed: written before state. */
+/* Since when it is WANTED, and in which process: a child of vfork has another number, and our memory. relaxed: written before
+ * state. */
 static _Atomic uint64_t wanted_ms;
 static _Atomic long process;
 /* Counts up when the thread is to look up; it sleeps on this. relaxed: nothing is passed on by it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* learner.h: the thread that learns while a program runs (HAKMEM_LEARN=1; variants with the feature `learner`). It reads what the
- * slow paths counted, once in each window, and publishes a policy (learn/tune.h decides which). It is never on the way of a request:
- * while it looks, a refill counts a little more, and that is all.
+/* learner.h: the thread that learns while a program runs (HAKMEM_LEARN=1; variants with the feature `learner`). It reads what
+ * the slow paths counted, once in each window, and publishes a policy (learn/tune.h decides which). It is never on the way of a
+ * request: while it looks, a refill counts a little more, and that is all.
  *
  *   OFF       nobody asked for it, or nothing is left to learn
  *   WANTED    the first slow path of malloc that finds a window over since then starts the thread
@@ -9,10 +9,10 @@
  *   RUNNING   the thread is there
  *   REFUSED   the system gave no thread; that was said once
  *
- * The thread ends, and is WANTED again, when nothing happens for long, and when no other thread has a heap: it must not keep a process
- * alive whose threads have all ended. In a forked child, where it does not exist, it is WANTED again. It is made by
- * pthread_create, not by clone: libc's setuid has to reach all threads, and libc's locks and thread-local storage have to be right in
- * it. All signals are blocked in it but those of libc itself. */
+ * The thread ends, and is WANTED again, when nothing happens for long, and when no other thread has a heap: it must not keep a
+ * process alive whose threads have all ended. In a forked child, where it does not exist, it is WANTED again. It is made by
+ * pthread_create, not by clone: libc's setuid has to reach all threads, and libc's locks and thread-local storage have to be
+ * right in it. All signals are blocked in it but those of libc itself. */
 #ifndef HAK_MEM_LEARNER_H
 #define HAK_MEM_LEARNER_H
 

@@ -31,8 +31,8 @@ static bool unmap_quarantined(void *p, uint32_t entry)
     return unmapped;
 }
 
-/* Frees a block that waited. A huge one becomes a free range as it is, which nobody can touch either. False when the system refuses to
- * make a large one accessible: under RLIMIT_DATA that counts like new memory. */
+/* Frees a block that waited. A huge one becomes a free range as it is, which nobody can touch either. False when the system
+ * refuses to make a large one accessible: under RLIMIT_DATA that counts like new memory. */
 static bool end_quarantine(void *p)
 {
     uint32_t entry = hak_map_get(p);

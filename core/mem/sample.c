@@ -29,7 +29,8 @@ enum {
 uint32_t hak_sample_on;
 
 static double mean_bytes; /* between two samples; written before the first block */
-/* The heap of nobody; NULL until the first sample. relaxed: whoever finds it has hak_heap_by_owner's acquire, or waits for its lock. */
+/* The heap of nobody; NULL until the first sample. relaxed: whoever finds it has hak_heap_by_owner's acquire, or waits for its
+ * lock. */
 static _Atomic(hak_heap_t *) nobody;
 /* Of draws that are no heap's; relaxed: each gets its own by one addition. */
 static _Atomic uint64_t draws;

@@ -34,8 +34,8 @@ uint32_t hak_sample_left(const hak_heap_t *heap, unsigned c);
 void hak_sample_book(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t frees_left);
 /* frees_left of a bin with so many blocks. */
 uint32_t hak_sample_frees(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_t cap);
-/* A call that found the bin empty. The block, if it is sampled for the profile; NULL: it is met as any other. *timed: it is to go by
- * hak_sample_timed. No lock may be held. */
+/* A call that found the bin empty. The block, if it is sampled for the profile; NULL: it is met as any other. *timed: it is to
+ * go by hak_sample_timed. No lock may be held. */
 void *hak_sample_call(hak_heap_t *heap, unsigned c, bool *timed);
 /* A block of the class, of which the bin has one, by the path of a call that is not sampled, under the clock. */
 void *hak_sample_timed(hak_heap_t *heap, unsigned c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* site_cache.h: huge blocks that call sites keep (obs/site_table.h): a site that asks for large blocks now and then finds the one that it
- * gave back last, whatever other sizes its thread has asked for since, and another thread's as well. Compiled in by
+/* site_cache.h: huge blocks that call sites keep (obs/site_table.h): a site that asks for large blocks now and then finds the
+ * one that it gave back last, whatever other sizes its thread has asked for since, and another thread's as well. Compiled in by
  * HAK_CALL_SITES. Any thread, no lock.
  *
  * What is kept looks to everybody as what a heap keeps (oversize.h): its map entry says that it is not in use. A request of

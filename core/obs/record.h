@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* record.h: every call to malloc and free into a file (HAKMEM_TRACE), for bench_replay. Compiled in by HAK_RECORD.
  *
- * One lock makes one order of all threads' calls, which the file keeps: a block is entered after it was taken and before anybody else can
- * free it, and its end before its address can be another block's. Blocks have numbers (blocks.h), places of calls too (sites.h).
- * A handler that interrupts this and allocates is not recorded, but counted. docs/trace.md has the format. */
+ * One lock makes one order of all threads' calls, which the file keeps: a block is entered after it was taken and before
+ * anybody else can free it, and its end before its address can be another block's. Blocks have numbers (blocks.h), places of
+ * calls too (sites.h). A handler that interrupts this and allocates is not recorded, but counted. docs/trace.md has the format. */
 #ifndef HAK_OBS_RECORD_H
 #define HAK_OBS_RECORD_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* sink.c: see sink.h. Nothing static.
  *
- * A file is in use while the process that its header names lives, as the program that began it. Whoever begins a file holds its lock
- * (flock) from the look at the header until its own is written; nobody holds it after that. */
+ * A file is in use while the process that its header names lives, as the program that began it. Whoever begins a file holds its
+ * lock (flock) from the look at the header until its own is written; nobody holds it after that. */
 #include "obs/sink.h"
 
 #include "base/message.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* site_table.c: see site_table.h. All atomics are relaxed: no word says anything of another one, and a slot is whole from the start,
- * because all zero is a site that was not called. */
+/* site_table.c: see site_table.h. All atomics are relaxed: no word says anything of another one, and a slot is whole from the
+ * start, because all zero is a site that was not called. */
 #include "obs/site_table.h"
 
 #define SMALL_RARE 256u  /* a small site is not frequent if it makes less than one of so many calls */
@@ -46,8 +46,9 @@ static_assert(sizeof(slot_t) == HAK_CACHE_LINE, "a slot is a cache line");
 static_assert(AGES == 1u << AGE_BITS && 2 * OLD <= AGES, "what a birth's word holds");
 
 static slot_t slots[HAK_SITE_SLOTS];
-/* Where live blocks came from, by a hash of their address: address / 16, slot, the clock's low bits. A word that another block needs
- * is written over; a block that free took may leave its word behind, until another one has its address or it is OLD. relaxed. */
+/* Where live blocks came from, by a hash of their address: address / 16, slot, the clock's low bits. A word that another block
+ * needs is written over; a block that free took may leave its word behind, until another one has its address or it is OLD.
+ * relaxed. */
 static _Atomic uint64_t births[BIRTHS];
 static _Atomic uint64_t clock_now, ticks_done, calls_elsewhere; /* relaxed: counts */
 static _Atomic uint64_t clock_marks[2];                         /* clock_now at the last two ticks; relaxed */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* site_table.h: what each place in the program asks for, and what can be said of it. A place is an address: of a text that names it
- * (HAK_CALLSITE of hakmem.h) or of the instruction behind a call (what the sampler saw). Compiled in by HAK_CALL_SITES.
+/* site_table.h: what each place in the program asks for, and what can be said of it. A place is an address: of a text that
+ * names it (HAK_CALLSITE of hakmem.h) or of the instruction behind a call (what the sampler saw). Compiled in by
+ * HAK_CALL_SITES.
  *
  * 256 slots, open addressing, at most seven are looked at; what finds no slot is counted as `elsewhere`. Any thread, no
- * lock, no allocation, async-signal-safe: every word is an atomic of its own and relaxed, since each is a figure by itself. A reader
- * may see a count without its bytes. In a forked child the table is whole, because there is nothing but whole words.
+ * lock, no allocation, async-signal-safe: every word is an atomic of its own and relaxed, since each is a figure by itself. A
+ * reader may see a count without its bytes. In a forked child the table is whole, because there is nothing but whole words.
  *
  * Time is counted in calls: the clock goes on by one with each call that is entered, by `weight` with a sample. */
 #ifndef HAK_OBS_SITE_TABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* file.h: files, and what the system says of a process, without libc: for a trace that is written while blocks are taken. Any thread,
- * also under a lock; nothing here touches errno or allocates. No descriptor outlives the caller's next few lines: programs
- * close all they find, and use the numbers again. */
+/* file.h: files, and what the system says of a process, without libc: for a trace that is written while blocks are taken. Any
+ * thread, also under a lock; nothing here touches errno or allocates. No descriptor outlives the caller's next few lines:
+ * programs close all they find, and use the numbers again. */
 #ifndef HAK_OS_FILE_H
 #define HAK_OS_FILE_H
 

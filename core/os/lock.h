@@ -118,8 +118,8 @@ static inline void hak_os_is_locked(hak_os_lock_t *lock) HAK_SAYS_HELD(*lock)
     (void)lock;
 }
 
-/* In a forked child, while it is repaired: true if the calling thread held the lock when it forked. One that the child made may have
- * the stack, and so the name, of a thread of the parent's that held it. */
+/* In a forked child, while it is repaired: true if the calling thread held the lock when it forked. One that the child made may
+ * have the stack, and so the name, of a thread of the parent's that held it. */
 static inline bool hak_os_lock_came_along(hak_os_lock_t *lock)
 {
     return !hak_os_thread.newborn && hak_os_lock_is_mine(lock);

@@ -43,9 +43,15 @@ void *operator new(std::size_t size, std::align_val_t align) { return take(size,
 #elif FORM == 5
 void *operator new[](std::size_t size, std::align_val_t align) { return take(size, ALIGN); }
 #elif FORM == 6
-void *operator new(std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept { return take_quietly(size, ALIGN); }
+void *operator new(std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept
+{
+    return take_quietly(size, ALIGN);
+}
 #elif FORM == 7
-void *operator new[](std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept { return take_quietly(size, ALIGN); }
+void *operator new[](std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept
+{
+    return take_quietly(size, ALIGN);
+}
 #elif FORM == 8
 void operator delete(void *block) noexcept { give(block); }
 #elif FORM == 9

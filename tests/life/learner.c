@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in nobody's
-// way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as tests/life/options.c.
+// The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in
+// nobody's way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as
+// tests/life/options.c.
 #define _GNU_SOURCE
 #include "scenarios.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// RLIMIT_AS ("as") or RLIMIT_DATA ("data") set while the program runs, at what it has: NULL and ENOMEM from then on, all works again once lifted.
+// RLIMIT_AS ("as") or RLIMIT_DATA ("data") set while the program runs, at what it has: NULL and ENOMEM from then on, all works
+// again once lifted.
 #include <errno.h>
 #include <sys/resource.h>
 #include "threads.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// hak_alloc_cs and hak_free_cs: in every variant they are malloc and free; where call sites are watched, the statistics show them, whatever
-// the process does, and HAKMEM_SITE_RULES and the modes turn that off. The program runs itself, as tests/life/options.c.
+// hak_alloc_cs and hak_free_cs: in every variant they are malloc and free; where call sites are watched, the statistics show
+// them, whatever the process does, and HAKMEM_SITE_RULES and the modes turn that off. The program runs itself, as
+// tests/life/options.c.
 #define _GNU_SOURCE
 #include "scenarios.h"
 

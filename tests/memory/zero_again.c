@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Memory that calloc knows to be zero is not cleared; here it was written before, by somebody who is gone: the last thread of a
-// heap, blocks whose pages malloc_trim gave back or the system refused, blocks of another class in the same place, blocks that grew.
+// heap, blocks whose pages malloc_trim gave back or the system refused, blocks of another class in the same place, blocks that
+// grew.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>

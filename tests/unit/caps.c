@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How bins begin: by the policy in force when the thread starts, also in a heap that a thread before it has left, and with less where
-// many heaps share what bins may hold.
+// How bins begin: by the policy in force when the thread starts, also in a heap that a thread before it has left, and with less
+// where many heaps share what bins may hold.
 #include <stdatomic.h>
 
 #include "base/policy.h"

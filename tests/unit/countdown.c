@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The countdown by itself, with a bin that is two numbers: whatever malloc and free do in turns, the sampled call is exactly the one
-// that was drawn, and the bin never holds more than may be met.
+// The countdown by itself, with a bin that is two numbers: whatever malloc and free do in turns, the sampled call is exactly
+// the one that was drawn, and the bin never holds more than may be met.
 #include "obs/countdown.h"
 #include "suite.h"
 

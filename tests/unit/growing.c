@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A huge block that grows and cannot where it is: where another one has left memory it is copied there, since moving its pages would
-// throw away those that are there; a block that is too large for that, or finds no such memory, is moved page by page.
+// A huge block that grows and cannot where it is: where another one has left memory it is copied there, since moving its pages
+// would throw away those that are there; a block that is too large for that, or finds no such memory, is moved page by page.
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/syscall.h>

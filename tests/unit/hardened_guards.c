@@ -205,8 +205,8 @@ static void read_byte(char *at, size_t unused)
     (void)byte;
 }
 
-// In front of a huge block is the inaccessible end of another one, or a free range: of what the system gave ahead, or a block left. (Or
-// a mapping of somebody else's, of which the map knows nothing.)
+// In front of a huge block is the inaccessible end of another one, or a free range: of what the system gave ahead, or a block
+// left. (Or a mapping of somebody else's, of which the map knows nothing.)
 void test_nothing_beside_huge_blocks(void **state)
 {
     (void)state;

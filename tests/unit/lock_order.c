@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The order of locks, as debug checks it: a thread may wait for one that comes later in core/os/ranks.def, and may try any; one
-// that waits for an earlier one, or for a second of the same rank, is ended with both names, whether or not it would have deadlocked.
+// that waits for an earlier one, or for a second of the same rank, is ended with both names, whether or not it would have
+// deadlocked.
 #include "deaths.h"
 #include "hakmem.h"
 #include "mem/heap.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A set-user-id program, with the allocator in it, started by somebody with less rights: no HAKMEM_ variable is obeyed, and nothing is
-// said about a bad one. Needs the rights to make such a program.
+// A set-user-id program, with the allocator in it, started by somebody with less rights: no HAKMEM_ variable is obeyed, and
+// nothing is said about a bad one. Needs the rights to make such a program.
 #define _GNU_SOURCE
 #include <sys/auxv.h>
 #include <sys/stat.h>

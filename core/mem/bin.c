@@ -20,6 +20,12 @@
 #define UNCOUNTED_TINY 64u
 #define UNCOUNTED_MID  16u
 
+enum {
+    GROWN_NOT, /* a bin is as large as it begins */
+    GROWN_ONCE,
+    GROWN_FULLY /* as far as the policy allows */
+};
+
 /* Frees until a bin is full, for that many bytes; but at least three, and at most what the policy says (256). */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
 {
@@ -59,8 +65,9 @@ static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
 }
 
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
- * takes all and frees all in turns, no bin is large enough. Returns the block, so that callers end with it: nothing is saved
- * across a call. */
+ * takes all and frees all in turns, no bin is large enough. Nor if it is asked for, but never used up: a thread that frees more than
+ * it allocates takes each list back. So that makes a bin grow once, and then only if slabs are asked, too. Returns the block, so
+ * that callers end with it: nothing is saved across a call. */
 static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 {
     if (heap->class[c].put_back > TO_AND_FRO)
@@ -69,7 +76,7 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
     const hak_policy_t *policy = hak_policy();
     uint16_t last = last_cap(policy, c);
     bin->cap = (uint16_t)hak_min(policy->bin_growth * bin->cap, last);
-    heap->class[c].grown = bin->cap == last;
+    heap->class[c].grown = bin->cap == last ? GROWN_FULLY : GROWN_ONCE;
     return block;
 }
 
@@ -100,7 +107,7 @@ void hak_bins_reset(hak_thread_t *thread)
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         thread->bins[c].cap = heap->first_caps[c];
         thread->bins[c].frees_left = frees_of_empty(heap, &thread->bins[c], c);
-        heap->class[c].grown = false;
+        heap->class[c].grown = GROWN_NOT;
     }
 }
 
@@ -180,13 +187,20 @@ static void *cut_list(void *list, uint32_t most, uint32_t *length)
 static HAK_NOINLINE void *shorten(hak_heap_t *heap, unsigned c, void *list)
 {
     uint32_t length;
-    void *rest = cut_list(list, 2u * hak_thread.bins[c].cap, &length);
+    uint32_t caps = heap->class[c].uncounted_most > 1 ? 2 : 1; /* what was too long before will be so again */
+    void *rest = cut_list(list, caps * hak_thread.bins[c].cap, &length);
     uint8_t most = c <= HAK_TINY_CLASSES ? UNCOUNTED_TINY : UNCOUNTED_MID;
-    uint8_t next = rest != NULL ? HAK_UNCOUNTED : (uint8_t)hak_min(2u * heap->class[c].uncounted_most, most);
+    uint8_t next = rest != NULL ? 1 : (uint8_t)hak_min(2u * heap->class[c].uncounted_most, most);
     heap->class[c].uncounted = heap->class[c].uncounted_most = next;
     if (rest != NULL)
         put_back(heap, rest);
     return list;
+}
+
+/* Lists came back since then. */
+static bool was_taken_back(const hak_heap_t *heap, unsigned c)
+{
+    return heap->class[c].uncounted != heap->class[c].uncounted_most;
 }
 
 /* The previous list, for the bin, which is empty. NULL if there is none. */
@@ -387,7 +401,7 @@ HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, b
     void *block = exact || hak_slab_has_free(heap, c) ? NULL : borrow(heap, c);
     if (block == NULL)
         bin->head = zero == NULL ? hak_slab_take_blocks(heap, c) : hak_slab_take_zero(heap, c, zero);
-    if (heap->class[c].put_back != 0)
+    if (heap->class[c].put_back != 0 || (was_taken_back(heap, c) && heap->class[c].grown != GROWN_FULLY))
         grow_bin(heap, c, NULL);
     heap->class[c].put_back = 0;
     begin_uncounted(heap, c);
@@ -433,7 +447,7 @@ static void *list_for(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool *zero)
     void *list = take_back(heap, c);
     hak_count_add(&heap->counters, list != NULL ? HAK_COUNTER_previous_refills : HAK_COUNTER_refills, 1);
     if (list != NULL)
-        return heap->class[c].grown ? list : grow_bin(heap, c, list);
+        return heap->class[c].grown != GROWN_NOT ? list : grow_bin(heap, c, list);
     if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     if (bin->head == NULL)
@@ -490,7 +504,7 @@ void *hak_bin_refill(unsigned c, bool exact)
         return refill_any(c, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_previous_refills, 1);
     void *block = begin(heap, c, list);
-    return hak_likely(heap->class[c].grown) ? block : grow_bin(heap, c, block);
+    return hak_likely(heap->class[c].grown != GROWN_NOT) ? block : grow_bin(heap, c, block);
 }
 
 void *hak_bin_refill_zero(unsigned c, bool *zero)

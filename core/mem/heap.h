@@ -43,15 +43,13 @@ struct hak_heap {
         _Atomic(void *) previous;
         hak_slab_t *guarded_slabs; /* by the lock: hak_heap_slabs */
         void *remote;              /* blocks of other heaps that the thread freed, linked; NULL if none */
-        uint64_t
-            remote_last; /* the last of them, and beside it (batch.h) their owner; 0: they have several */
-        uint16_t remote_left; /* frees until they are sent to their owners */
-        uint16_t remote_keep; /* the next so many go into the bin instead; there is no list then */
-        bool ran_out : 1;     /* malloc has found the bin empty since a batch of them was full */
-        bool grown : 1;       /* its bin is as large as it gets */
-        uint8_t
-            put_back : 4;  /* lists of it that went back into slabs since malloc last took some from there */
-        uint8_t uncounted; /* previous lists that may come back into the bin before one is counted */
+        uint64_t remote_last;      /* the last of them, beside it their owner (batch.h); 0: several */
+        uint16_t remote_left;      /* frees until they are sent to their owners */
+        uint16_t remote_keep;      /* the next so many go into the bin instead; there is no list then */
+        bool ran_out : 1;          /* malloc has found the bin empty since a batch of them was full */
+        uint8_t grown : 2;         /* how far its bin has grown (bin.c) */
+        uint8_t put_back : 4;   /* lists that went back into slabs since malloc last took some from there */
+        uint8_t uncounted;      /* previous lists that may come back into the bin before one is counted */
         uint8_t uncounted_most; /* how many that is after one was */
         uint8_t may_borrow;     /* blocks of the next class, or refusals, until it gets its next own */
 #if HAK_SAMPLING

@@ -4,7 +4,8 @@
 
 #include "os/futex.h"
 
-#define SPINS 64 /* a holder is done within a few hundred instructions unless it is off its core */
+#define SPINS   64  /* a holder is done within a few hundred instructions unless it is off its core */
+#define WAIT_MS 100 /* within which a holder is done, unless this is a child in which it does not exist */
 
 static bool try_word(hak_os_lock_t *lock)
 {
@@ -19,30 +20,39 @@ bool hak_os_try_lock_slow(hak_os_lock_t *lock)
     return try_word(lock);
 }
 
+static bool try_often(hak_os_lock_t *lock)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && try_word(lock))
+            return true;
+        hak_pause();
+    }
+    return false;
+}
+
+/* Sleeps until the lock may have another holder than in *seen. A handler may have forked since the mark was looked at last, and its
+ * child have come back to here, to a lock whose holder does not exist in it. So the mark is looked at again, and the wait has
+ * an end: one without is begun again by the system when a handler has interrupted it, in the child as well. */
+static void wait_for_holder(hak_os_lock_t *lock, uint64_t *seen)
+{
+    hak_os_futex_wait_for(&lock->word, (uint32_t)(*seen | HAK_OS_AWAITED), WAIT_MS);
+    hak_os_mind_mark();
+    *seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
+}
+
 void hak_os_lock_slow(hak_os_lock_t *lock)
 {
     hak_os_mind_mark();
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && try_word(lock))
-            return;
-        hak_pause();
-    }
+    bool mine = try_often(lock);
     uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    for (
-        ;
-        ;) { /* until the lock is ours: its holders let go of it after a bounded piece of work, and wake one of us */
-        if (seen == 0) {
-            if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, hak_os_self() | HAK_OS_AWAITED,
-                                                        memory_order_acquire, memory_order_relaxed))
-                return;
-            continue;
-        }
-        if ((seen & HAK_OS_AWAITED) == 0 &&
-            !atomic_compare_exchange_strong_explicit(&lock->word, &seen, seen | HAK_OS_AWAITED,
-                                                     memory_order_relaxed, memory_order_relaxed))
-            continue;
-        hak_os_futex_wait(&lock->word, (uint32_t)(seen | HAK_OS_AWAITED));
-        seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    while (!mine) { /* ends: holders let go of it after a bounded piece of work, and wake one of us */
+        if (seen == 0)
+            mine = atomic_compare_exchange_strong_explicit(&lock->word, &seen, hak_os_self() | HAK_OS_AWAITED,
+                                                           memory_order_acquire, memory_order_relaxed);
+        else if ((seen & HAK_OS_AWAITED) != 0 ||
+                 atomic_compare_exchange_strong_explicit(&lock->word, &seen, seen | HAK_OS_AWAITED,
+                                                         memory_order_relaxed, memory_order_relaxed))
+            wait_for_holder(lock, &seen);
     }
 }
 

@@ -413,6 +413,55 @@ static void test_a_new_thread_is_not_who_held_the_lock(void **state)
     pthread_join(holder, NULL);
 }
 
+static volatile bool in_child;
+static volatile int status_of_child = -1;
+
+static void fork_here(int signal)
+{
+    (void)signal;
+    const pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    in_child = child == 0;
+    if (in_child) {
+        alarm(10);
+        return;
+    }
+    int status = 0;
+    status_of_child = waitpid(child, &status, 0) == child ? status : -1;
+    may_end = true;
+}
+
+static void *interrupt_soon(void *thread)
+{
+    usleep(50000);
+    pthread_kill(*(pthread_t *)thread, SIGUSR1);
+    return NULL;
+}
+
+// A thread waits for a lock, and a handler forks: its child goes on waiting, for a thread that does not exist there.
+static void test_a_child_that_waits_for_a_lock(void **state)
+{
+    (void)state;
+    holds = may_end = was_reset = false;
+    const pthread_t holder = thread_on_the_stack(hold_lock);
+    while (!holds) {
+        usleep(1000);
+    }
+    hak_os_on_fork(repair);
+    repairs.answer = true;
+    const struct sigaction action = {.sa_handler = fork_here, .sa_flags = SA_RESTART};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    pthread_t interrupter, self = pthread_self();
+    assert_int_equal(pthread_create(&interrupter, NULL, interrupt_soon, &self), 0);
+    hak_os_lock(&held_by_a_thread);
+    if (in_child) {
+        _exit(was_reset ? 0 : 9);
+    }
+    hak_os_unlock(&held_by_a_thread);
+    assert_int_equal(status_of_child, 0);
+    pthread_join(holder, NULL);
+    pthread_join(interrupter, NULL);
+}
+
 static int asked_until_it_can(void)
 {
     repairs.answer = false;
@@ -466,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_end_of_a_thread),
         cmocka_unit_test(test_a_child_is_repaired),
         cmocka_unit_test(test_a_new_thread_is_not_who_held_the_lock),
+        cmocka_unit_test(test_a_child_that_waits_for_a_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

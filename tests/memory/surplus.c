@@ -8,7 +8,7 @@ enum {
     SIZES = 24,
     BLOCKS = 100,       // of a round: 3 MB at most
     KEPT = 25,          // of the freeing thread
-    MOST_KIB = 48 << 10 // of all bins, and what lives
+    MOST_KIB = 36 << 10 // of all bins, and what lives
 };
 
 static pthread_barrier_t full, empty;

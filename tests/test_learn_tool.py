@@ -46,7 +46,7 @@ def arguments(place, *more) -> list:
     """A command line; the library is one that does nothing."""
     if not LIBRARY.exists():
         pytest.skip(f"no {LIBRARY.name} yet: run `ninja bench`")
-    return ["--name", "app", "--so", str(LIBRARY), "--replay", str(FAKE), "--budget", "5",
+    return ["--name", "app", "--so", str(LIBRARY), "--replay", str(FAKE), "--budget", "10",
             "-o", str(place / "app.toml"), "--here", str(place), *more]
 
 

@@ -53,26 +53,27 @@ def command_of(place, words, role="train"):
 
 
 def test_a_program_is_learned_and_judged_by_another_input(place, capsys, monkeypatch):
-    """In ten seconds: the policy gains, no figure pays more than 2 %, the library takes it without a word, and held-out
+    """In fifteen seconds: the policy gains, no figure pays more than 2 %, the library takes it without a word, and held-out
     replays show what it changes."""
     out = place / "app.toml"
-    words = ["--train", f"{PYTHON} grows.py 20000", "--here", str(place), "--budget", "10", "-o", str(out)]
+    # So large a program that a huge page more or less at its peak is no fiftieth of it.
+    words = ["--train", f"{PYTHON} grows.py 60000", "--here", str(place), "--budget", "15", "-o", str(out)]
     assert learn.main(words) == 0
     shown = capsys.readouterr().out
     made = policy.read(out, policy.load_rows(ROOT))
-    pairs = {name.rpartition(".")[2]: pair for name, pair in made.figures.items()}
+    pairs = {name.rpartition(".")[2]: pair for name, pair in made.figures.items() if "*" not in name}
     assert made.values and re.search(r"learned for balanced: \d+ replays", shown)
     assert all(pairs[name][1] <= pairs[name][0] * objective.GUARD for name in objective.WEIGHED)
     assert any(pairs[name][1] < pairs[name][0] * 0.97 for name in objective.WEIGHED)
     done = subprocess.run([PYTHON, "grows.py", "10"], cwd=place, capture_output=True, text=True, check=True, env={
         **os.environ, "LD_PRELOAD": str(learn.LIBRARY), "HAKMEM_POLICY": str(out)})
     assert done.stderr == ""
-    held = [command_of(place, f"{PYTHON} grows.py 30000", "holdout")]
+    held = [command_of(place, f"{PYTHON} grows.py 90000", "holdout")]
     monkeypatch.setattr(workloads, "load_workloads", lambda root: held)
     assert judge.main(["--policy", str(out), "-o", str(place / "replay.json")]) == 0
     found = json.loads((place / "replay.json").read_text())
     (row,) = found["workloads"].values()
-    assert found["held"] and found["note"] == f"by replay of '{PYTHON} grows.py 30000'"
+    assert found["held"] and found["note"] == f"by replay of '{PYTHON} grows.py 90000'"
     assert row["before"] != row["after"] and row["before"]["events"] > pairs["events"][0]
     assert {part["name"] for part in found["parts"]} == made.values.keys()
     nothing, judged = gate.Evidence({}, {}), gate.Evidence({}, {}, replays=found)

@@ -22,7 +22,7 @@ enum {
     CHECKED = 700,      // bytes of a larger block that are written and checked; and its last one
     SAMPLES = 300,      // of resident memory over the whole time
     FLAT_PERCENT = 120, // the last third's peak may be this much of the second third's,
-    NOISE_KIB = 32768,  // and this: large blocks that are free and not yet given back
+    NOISE_KIB = 65536,  // and this: large free blocks, more when threads wait for a core
     FOREIGN = 12,       // mappings of the program's own at a time
     PAGE = 4096,
     BIG_BLOCKS = 4

@@ -20,7 +20,8 @@ VIOLATIONS = {1: "writing variable 'guarded' requires holding lock 'lock'",
               6: "cannot call function 'hak_remote_flush_unattended' while lock 'heap->lock' is held"}
 
 
-RANKS = re.findall(r'^RANK\((\w+), "([^"]+)", "([^"]+)"\)$', (ROOT / "core/os/ranks.def").read_text(), re.MULTILINE)
+RANKS = re.findall(r'^RANK\((\w+), "([^"]+)",\s+"([^"]+)"\)$',
+                   (ROOT / "core/os/ranks.def").read_text(), re.MULTILINE)
 
 
 def compile_as_heap_c(tmp_path, *more):

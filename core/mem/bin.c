@@ -65,9 +65,9 @@ static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
 }
 
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
- * takes all and frees all in turns, no bin is large enough. Nor if it is asked for, but never used up: a thread that frees more than
- * it allocates takes each list back. So that makes a bin grow once, and then only if slabs are asked, too. Returns the block, so
- * that callers end with it: nothing is saved across a call. */
+ * takes all and frees all in turns, no bin is large enough. Nor if it is asked for, but never used up: a thread that frees more
+ * than it allocates takes each list back. So that makes a bin grow once, and then only if slabs are asked, too. Returns the
+ * block, so that callers end with it: nothing is saved across a call. */
 static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 {
     if (heap->class[c].put_back > TO_AND_FRO)

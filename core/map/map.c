@@ -138,16 +138,24 @@ static bool find_place(range_t range)
     return false;
 }
 
+/* The windows of the libraries, which may lie on both sides of a border, and, with plenty of address space, some below. */
+static void read_libraries(bool plenty)
+{
+    size_t first = (uintptr_t)hak_os_libraries() >> HAK_WINDOW_SHIFT;
+    size_t last = (uintptr_t)hak_os_libraries_end() >> HAK_WINDOW_SHIFT;
+    size_t behind = last - first <= LIBRARY_WINDOWS ? last - first : 0;
+    size_t below = plenty ? hak_min(LIBRARY_WINDOWS, first) : 0;
+    make_readable(1, first - below, below + 1 + behind);
+}
+
 bool hak_map_init(void)
 {
     bool sanitized = __tsan_init != NULL || __msan_init != NULL;
     if (!find_place(sanitized ? low : wide) && !find_place(sanitized ? wide : low))
         return false;
-    size_t library = (uintptr_t)hak_os_libraries() >> HAK_WINDOW_SHIFT;
     bool plenty = hak_os_space_limit() >= PLENTY;
-    size_t below = plenty ? hak_min(LIBRARY_WINDOWS, library) : 0;
     /* Whatever fails here is there already, or is not needed to run. */
-    make_readable(1, library - below, below + 1);
+    read_libraries(plenty);
     make_readable(2, (uintptr_t)__builtin_frame_address(0) >> HAK_WINDOW_SHIFT, 1);
     make_readable(3, (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT, 1);
     /* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next

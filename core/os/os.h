@@ -72,6 +72,8 @@ void hak_os_on_signal(int signal, void (*handler)(int signal));
 
 /* An address near the libraries, where the system puts mappings. */
 const void *hak_os_libraries(void);
+/* One behind the last of them, the loader; that of hak_os_libraries where there is none. */
+const void *hak_os_libraries_end(void);
 /* An address inside the running program's own image. */
 const void *hak_os_program(void);
 /* How many program headers there are at that address. */

@@ -394,6 +394,15 @@ const void *hak_os_libraries(void)
     return &errno; /* the first thread's storage is mapped with the libraries, also in a program linked with the .a */
 }
 
+#define LOADER_MOST ((size_t)1 << 20) /* bytes; it has some 220 KiB */
+
+const void *hak_os_libraries_end(void)
+{
+    uintptr_t loader = getauxval(AT_BASE);
+    return loader != 0 ? (const void *)(loader + LOADER_MOST)
+                       : hak_os_libraries(); /* NOLINT(performance-no-int-to-ptr) */
+}
+
 const void *hak_os_program(void)
 {
     return (const void *)getauxval(AT_PHDR); /* NOLINT(performance-no-int-to-ptr) */

@@ -42,9 +42,9 @@ def make_place(scratch: Path):
 
 def record(workload, so, megabytes: int, into: Path) -> tuple:
     """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
-    resident, `calls` of the system to read and write, and `seconds` that it took. Of a server none is known:
-    its files do not count when it is measured
-    either (common/serve.py), and it waits for its load. Its failure is the user's to put right."""
+    resident, `calls` of the system to read and write, and `seconds` that it took. Of a server none is known: its files
+    do not count when it is measured either (common/serve.py), and it waits for its load. Its failure is the user's to
+    put right."""
     kept, shown = {}, []
 
     def keep(scratch):

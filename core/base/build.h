@@ -27,8 +27,7 @@
 #endif
 #if HAK_CALL_SITES && !(HAK_STATS && HAK_OPTIONS && !HAK_HARDEN)
 #error                                                                                                       \
-    "HAK_CALL_SITES prints through the statistics and keeps blocks unchecked: call_sites = true needs stats, options, and "
-"harden = false"
+    "HAK_CALL_SITES prints with the statistics, keeps blocks unchecked: call_sites = true needs stats, options, harden = false"
 #endif
 #if HAK_SAMPLING && !(HAK_STATS && HAK_OPTIONS && !HAK_HARDEN)
 #error                                                                                                       \
@@ -77,8 +76,8 @@
 #define HAK_SANITIZED 0
 #endif
 
-    /* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
-    enum {
+/* The policy that was compiled in, a constant each: HAK_BUILT_<field>. What is of scope `build` is read by these alone. */
+enum {
 #define POLICY(field, unit, low, high, value, axis, scope, needs, sentence) HAK_BUILT_##field = (value),
 #include "base/policy.def"
 #undef POLICY

@@ -213,7 +213,8 @@ HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
 }
 
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no previous list: each is memory that
- * others could use. */
+ * others could use. Cut by itself: cut_list, which may be given nothing, takes 1 to 8 instructions more in a pair of 64 to 256
+ * KiB. */
 static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 {
     void *last = bin->head;

@@ -196,7 +196,7 @@ def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
     kept = {}
     # Redis is linked with jemalloc: preloading the C library puts glibc's malloc in front of it.
     preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
-    wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), USAGE, preload]
+    wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), f"{{scratch}}/{USAGE}", preload]
     try:
         launch(row.workload, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
                keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))

@@ -126,7 +126,7 @@ def usage(workload, library: Path) -> dict:
         found = launch(workload, library).server
         return {"cpu": found.cpu_us, "peak": found.peak_kib, "faults": found.faults}
     kept = {}
-    launch(workload, library, wrapper=[str(BENCH_PROGRAMS / "bench_run"), USAGE, "{preload}"],
+    launch(workload, library, wrapper=[str(BENCH_PROGRAMS / "bench_run"), f"{{scratch}}/{USAGE}", "{preload}"],
            keep=lambda scratch: kept.update(bench.parse_usage((scratch / USAGE).read_text())))
     return {"cpu": (float(kept["user"]) + float(kept["system"])) * 1e6, "peak": int(kept["peak_rss_kib"]),
             "faults": int(kept["faults"])}

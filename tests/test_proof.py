@@ -7,10 +7,12 @@ import pytest
 
 from common import files, idle, records
 from common.errors import Failure, UserError, guard
+from common.paths import BENCH_PROGRAMS, FORGET
 from bench import canary, proof, proof_table
 from report import readme
 from tests.support import ROOT
 
+NEEDS = ("bench",)
 PLAIN = {"cpu": [100.0, 101.0, 100.0], "peak": [50000] * 3, "idle": [40000] * 3, "faults": [9000] * 3,
          "syscalls": [700], "instructions": [5_000_000]}
 PART = {"name": "thp", "value": 2, "worth": 0.1, "time_us": -0.1, "peak_bytes": 0.01, "byte_operations": 0.0,
@@ -161,6 +163,15 @@ def test_ten_programs_learn_from_other_input_than_they_are_judged_by():
         assert row.held != row.train and bool(row.held) != server
         path = proof.HERE / row.train.split()[-1]
         assert not server or 'held = ["' in path.read_text()
+
+
+def test_a_run_of_an_own_command_is_measured():
+    """The command runs in a directory apart from the tools' files; each figure is found all the same."""
+    row = proof.Program("own", "/usr/bin/touch made", "a small program", held="/usr/bin/touch others")
+    library, held = BENCH_PROGRAMS / FORGET, row.workload("holdout")
+    found = proof.usage(held, library)
+    assert found["cpu"] >= 0 and found["peak"] > 500 and found["faults"] > 50
+    assert proof.idle_memory(held, library, 0.1) > 500
 
 
 def test_rounds_are_interleaved():

@@ -36,7 +36,7 @@ TABLE, HERE, PLACE = ROOT / "bench" / "proof.toml", ROOT / "bench" / "proof", BU
 LABEL = "clang-bench_minimal"       # of the libraries that are compared
 SMALL_PAGES = {"thp": 0}
 BUDGET, SECONDS, IDLE_SECONDS = 50.0, 10.0, 2.0
-LEAST_ROUNDS, IDLE_RUNS = 3, 3
+LEAST_ROUNDS, IDLE_RUNS = 5, 3
 TIMEOUT = 600
 USAGE = "usage"
 

@@ -4,7 +4,7 @@ policy stays as small as what it gains, and reads as a list of reasons."""
 
 from dataclasses import dataclass
 
-from learn.objective import Objective, Score
+from learn.objective import WORST, Objective, Score
 from learn.search import by_workload
 
 
@@ -57,8 +57,12 @@ class Judge:
 
 
 def is_worth(judge: Judge, policy: dict, name: str) -> bool:
-    """Whether a policy is better with this parameter than without."""
+    """Whether a policy is better with this parameter than without, and no figure pays too much for it."""
     have, lacks = judge.score(policy), judge.score(without(policy, name))
+    if lacks == WORST:
+        return True
+    if lacks.allowed and judge.objective.is_dear(judge.figures(policy), judge.figures(without(policy, name))):
+        return False
     return lacks.violation > have.violation or lacks.value > have.value + judge.objective.floor
 
 

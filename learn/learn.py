@@ -26,7 +26,6 @@ PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
 GOAL, BUDGET, SEED = "balanced", 180.0, 0
 WORKERS = 2                     # replays side by side, at most
-LARGER_WEIGHT = 0.5             # of each block twice, to what was recorded
 LARGER_SHARE = 0.25             # of the machine's memory, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -150,9 +149,10 @@ def look(runs, names: dict) -> tuple:
     recorded = replay.look(runs, list(names))
     check_events(recorded[0], names)
     most = os.sysconf("SC_PHYS_PAGES") * objective.PAGE * LARGER_SHARE
-    larger = [name for name, figures in recorded[0].items() if 2 * figures["peak_bytes"] <= most]
-    names.update({name + objective.LARGER: f"{names[name]}, each block twice" for name in larger})
-    beyond = replay.look(runs, [name + objective.LARGER for name in larger])
+    larger = {objective.larger(name, copies): f"{names[name]}, {words}" for copies, words in objective.LARGER.items()
+              for name, figures in recorded[0].items() if copies * figures["peak_bytes"] <= most}
+    names.update(larger)
+    beyond = replay.look(runs, list(larger))
     return tuple(old | new for old, new in zip(recorded, beyond))
 
 
@@ -180,12 +180,12 @@ def warn_of_few(runs, budget: float, parameters: int):
 
 
 def weights_of(before: dict) -> dict:
-    """Commands count alike; the processes of one share by their events."""
-    events = {name: figures["events"] for name, figures in before.items() if not objective.is_larger(name)}
+    """Commands count alike; the processes of one share by their events, and what stands for larger inputs counts as much
+    less as it is larger."""
+    events = {name: figures["events"] for name, figures in before.items() if objective.copies_of(name) == 1}
     shares = {name: number / sum(other for key, other in events.items()
                                  if key.partition(".")[0] == name.partition(".")[0]) for name, number in events.items()}
-    return {name: shares[objective.recorded(name)] * (LARGER_WEIGHT if objective.is_larger(name) else 1)
-            for name in before}
+    return {name: shares[objective.recorded(name)] / objective.copies_of(name) for name in before}
 
 
 def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
@@ -204,7 +204,7 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
         "program": "; ".join((*arguments.train, *arguments.trace)), "goal": arguments.goal, "seed": arguments.seed,
         "trace": [files.sha256(path) for path in traces.values()], "source": files.source_hash(ROOT),
         "library": files.sha256(arguments.so), "machine": machine().sentence, "replays": len(runs.known),
-        "events": sum(int(figures["events"]) for name, figures in before.items() if not objective.is_larger(name))}
+        "events": sum(int(figures["events"]) for name, figures in before.items() if objective.copies_of(name) == 1)}
     figures = {f"{workload}.{name}": [before[workload][name], found.figures[workload][name]]
                for workload in before for name in objective.names_of(before[workload])}
     parameters = tuple({**attribute.as_row(part), "default": defaults[part.name]} for part in found.parts)

@@ -9,7 +9,7 @@ second differs by more than most parameters bring.
 import functools
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common import tables
 from common.errors import Failure, UserError
@@ -29,10 +29,11 @@ GOALS = {
 }
 GUARD = 1.02            # no figure may get worse by more, whatever the others gain
 ALLOWED = {"program_calls": 10, "faults": 10}    # so many more are none: starting a program makes hundreds
-LEAST = 0.003           # of a score: what is less is none
+ALONE = 1.05            # nor by more by what one parameter changes, whatever the other parameters gain
+LEAST = 0.01            # of a score: what is less is none
 PAGE, HUGE_PAGES = 4096, 512
 TIMES = "*"             # in a workload's name: what was recorded, with each block so many times
-LARGER = f"{TIMES}2"
+LARGER = {2: "each block twice", 3: "each block three times"}   # what stands for larger inputs
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ def recorded(workload: str) -> str:
     return workload.partition(TIMES)[0]
 
 
-def is_larger(workload: str) -> bool:
-    """Whether it is more than was recorded."""
-    return TIMES in workload
+def larger(workload: str, copies: int) -> str:
+    """The name of what was recorded with each block so many times."""
+    return f"{workload}{TIMES}{copies}"
+
+
+def copies_of(workload: str) -> int:
+    """How many times it has each block; 1 where it is what was recorded."""
+    return int(workload.partition(TIMES)[2] or 1)
 
 
 @functools.cache
@@ -157,12 +163,19 @@ class Objective:
                 value += weight * math.log(max(ratio, 1e-9)) * self.weights[workload] / total
         return Score(violation, value)
 
-    def excess(self, workload: str, name: str, after: dict) -> float:
+    def excess(self, workload: str, name: str, after: dict, most: float = GUARD) -> float:
         """By what share a figure is beyond the guard, noise left aside; 0 when it is allowed."""
         old, new = self.before[workload].get(name, 0), after.get(name, 0)
         if new - old <= ALLOWED.get(name, 0):
             return 0.0
-        return max(0.0, self.ratio(workload, name, after) - GUARD - self.noise.get(workload, {}).get(name, 0.0))
+        return max(0.0, self.ratio(workload, name, after) - most - self.noise.get(workload, {}).get(name, 0.0))
+
+    def is_dear(self, have: dict, lacks: dict) -> bool:
+        """Whether what a parameter costs is more than others should make up for: on another input they gain less. `have`
+        and `lacks` are the figures with it and without."""
+        beside = replace(self, before=lacks)
+        return any(beside.excess(workload, name, found, ALONE) > 0 for workload, found in have.items()
+                   for name in WATCHED)
 
     def exceeded(self, after: dict) -> list:
         """(workload, figure)s that the guard forbids."""
@@ -171,8 +184,8 @@ class Objective:
 
     @property
     def floor(self) -> float:
-        """A change of the score below this is none: three thousandths, which is 0.6 % of the time or 1 % of the
-        peak, and what equal runs differ by."""
+        """A change of the score below this is none: a hundredth, which is 2 % of the time, 3 % of the peak or 10 % of
+        what is left at the end, and what equal runs differ by."""
         differ = [weight * self.noise.get(workload, {}).get(name, 0.0) for workload in self.before
                   for name, weight in GOALS[self.goal].items()]
         return max([LEAST, *differ])

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from learn import moves
 from learn.bandit import Elo, Ucb1
-from learn.objective import WORST, Objective, Score, is_larger, median_figures
+from learn.objective import WORST, Objective, Score, copies_of, median_figures
 from learn.runs import Runs
 from learn.space import Space, first, key_of, last, middle
 
@@ -55,7 +55,7 @@ def jobs_of(weights: dict, repetitions: dict) -> tuple:
     order = sorted(weights, key=lambda name: (-weights[name], name))
     jobs = [(name, number) for number in range(max(repetitions.values())) for name in order
             if number < repetitions[name]]
-    return tuple(sorted(jobs, key=lambda job: is_larger(job[0])))
+    return tuple(sorted(jobs, key=lambda job: copies_of(job[0])))
 
 
 def rungs_of(jobs) -> list:
@@ -184,8 +184,8 @@ class Search:
 
     def is_promising(self, row: Candidate, seen: int) -> bool:
         """Whether more jobs are to see a candidate. What is worse in all that was recorded need not be shown more of
-        the same, which costs twice as much; what changes nothing may gain there."""
-        known = seen >= sum(not is_larger(workload) for workload, _number in self.jobs)
+        the same, which costs several times as much; what changes nothing may gain there."""
+        known = seen >= sum(copies_of(workload) == 1 for workload, _number in self.jobs)
         return not known or row.score.value <= 0 and row.score.violation < NEAR
 
     def gain(self, row: Candidate, best: Score) -> float:

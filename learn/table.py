@@ -2,7 +2,7 @@
 """What was learned, for people: figures before and after, what each parameter alone brings, and what to do next."""
 
 from common.columns import columns
-from learn.objective import GUARD, WATCHED, WEIGHED, is_larger, names_of
+from learn.objective import GUARD, WATCHED, WEIGHED, copies_of, names_of
 
 # Figure -> (what people call it, a short name for the head of a column).
 SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, MiB", "peak"),
@@ -41,7 +41,7 @@ def weighed_rows(before: dict, after: dict) -> list:
 
 def parts_rows(before: dict, after: dict) -> list:
     """Cells: what the time is made of, over all that was recorded; what is 0 on both sides says nothing."""
-    before, after = ({name: row for name, row in side.items() if not is_larger(name)} for side in (before, after))
+    before, after = ({name: row for name, row in side.items() if copies_of(name) == 1} for side in (before, after))
     names = [name for name in names_of(next(iter(before.values()))) if name not in WATCHED]
     rows = []
     for name in names:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from common.errors import Failure, UserError
-from learn import attribute, bandit, merge, moves, objective, runs, search, space
+from learn import attribute, bandit, learn, merge, moves, objective, runs, search, space
 from plan import policy
 from tests.support import ROOT
 from tests.test_properties import torn
@@ -187,7 +187,7 @@ def test_more_of_the_same_is_held_against_it():
     changes nothing but there is one. What is worse already is not replayed there: it takes twice as long."""
     def thresholds(values, workload):
         fits, keep = SPACE.value(values, "pages_from") > 4096, SPACE.value(values, "keep")
-        larger = objective.is_larger(workload)
+        larger = objective.copies_of(workload) > 1
         time = (1.2 if larger else 0.5) if fits else (1.1 if keep < 64 else 1.0)
         time *= 0.9 if larger and keep > 64 else 1
         return {"time_us": 1000 * time, "peak_bytes": 1e6, "byte_operations": 1e6}
@@ -267,6 +267,46 @@ def test_two_that_do_the_same():
 
     found = judged({"idle1": 1, "idle2": 1}, either)
     assert len(found.policy) == 1 and found.figures["w"]["time_us"] == 500
+
+
+def test_no_parameter_lives_on_what_another_one_gains():
+    """One saves a tenth of the memory, one takes 30 % off the time: together they are allowed. Where the latter costs
+    more memory than a guard and a bit, it goes: on another input the first may save less."""
+    def both(costs):
+        return lambda values, _workload="w": {
+            **formula({}), "time_us": 1000 * (0.7 if "idle2" in values else 1),
+            "peak_bytes": 1e6 * (0.9 if "idle1" in values else 1) * (costs if "idle2" in values else 1)}
+
+    assert set(judged({"idle1": 1, "idle2": 1}, both(1.04)).policy) == {"idle1", "idle2"}
+    assert set(judged({"idle1": 1, "idle2": 1}, both(1.08)).policy) == {"idle1"}
+
+
+def test_what_is_little_goes_back():
+    """Two percent of the time are worth a parameter; one is not: nobody would see it in the program."""
+    def gains(share):
+        return lambda values, _workload="w": {**formula({}), "time_us": 1000 * (1 - share if values else 1)}
+
+    assert judged({"idle1": 1}, gains(0.03)).policy and not judged({"idle1": 1}, gains(0.008)).policy
+
+
+def test_larger_inputs_count_less():
+    """What stands for an input three times as large counts a third."""
+    events = {"events": 4, "peak_bytes": 1}
+    before = {"a": events, "a*2": events, "a*3": events}
+    assert learn.weights_of(before) == {"a": 1, "a*2": 1 / 2, "a*3": 1 / 3}
+    assert objective.larger("a", 3) == "a*3" and objective.recorded("a*3") == "a" and objective.copies_of("a*3") == 3
+
+
+def test_larger_inputs_fit_the_machine(monkeypatch):
+    """Of 160 KiB a quarter may be used: one trace is replayed at three sizes, one at two, one as it is."""
+    monkeypatch.setattr(learn.os, "sysconf", lambda _name: 40)
+    peaks, names = {"a": 10_000, "b": 20_000, "c": 30_000}, {"a": "A", "b": "B", "c": "C"}
+
+    def shown(_values, workload):
+        return {"events": 1, "peak_bytes": peaks[objective.recorded(workload)]}
+
+    before, _noise, _repetitions = learn.look(runs.Runs(shown), names)
+    assert list(before) == list(names) == ["a", "b", "c", "a*2", "b*2", "a*3"] and names["a*3"] == "A, each block three times"
 
 
 def test_nothing_at_all():

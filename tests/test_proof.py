@@ -182,7 +182,7 @@ def test_rounds_are_interleaved():
         return {"cpu": 1.0}
 
     found = proof.rounds(None, {"generic": "g", "tailored": "t"}, 0, clock=lambda: 0, run=run)
-    assert asked == ["g", "g", "t", "t", "g", "g", "t"] and found["tailored"]["cpu"] == [1.0] * 3
+    assert asked == ["g", *["g", "t", "t", "g"] * 2, "g", "t"] and found["tailored"]["cpu"] == [1.0] * 5
 
 
 def test_what_a_killed_process_left_is_no_figure(tmp_path):

@@ -160,7 +160,7 @@ def test_over_time_takes_the_words_of_the_table(programs):
     text = run([programs("bench_over_time"), "-h"]).stdout
     for key in ("shape", "size"):
         listed = re.search(rf"{key.upper()} \(default \w+\): (.*)", text)[1].split()
-        assert listed == [word.name for word in over_time.words(key)]
+        assert listed == [word.name for word in over_time.words_of(key)]
 
 
 @pytest.mark.alone

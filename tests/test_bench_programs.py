@@ -76,15 +76,30 @@ def test_program_runs(programs, name):
     assert run([programs(name), *SMALL[name]]).stdout == ""
 
 
+def library_with_options():
+    """That of balanced, which tells what it did."""
+    found = next((so for so in libraries() if label(so) == "clang-balanced/base"), None)
+    if found is None:
+        pytest.skip("no build of balanced: run `make all`")
+    return found
+
+
 def test_a_loop_makes_few_calls(programs):
     """mmap, munmap and madvise: memory that was freed a moment ago is taken again, not asked for."""
-    so = next((so for so in libraries() if label(so) == "clang-balanced/base"), None)
-    if so is None:
-        pytest.skip("no build of balanced: run `make all`")
-    with Preloaded(so) as preloaded:
+    with Preloaded(library_with_options()) as preloaded:
         page = run([programs("bench_random_mixed"), "200000", "4096", "42"],
                    env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
     assert 0 < int(re.search(r"^system_calls = (\d+)", page, re.MULTILINE)[1]) <= 200
+
+
+@pytest.mark.parametrize("name", ["bench_fragmentation", "bench_mid_mt", "bench_realloc", "bench_sh6"])
+def test_memcheck_has_nothing_to_say(programs, name):
+    """With our malloc in the program, not valgrind's in its place: what the library itself reads and jumps by."""
+    tool, so = needs("valgrind", "valgrind"), library_with_options()
+    with Preloaded(so) as preloaded:
+        page = run([tool, "-q", "--soname-synonyms=somalloc=nouserintercepts", "--error-exitcode=9", programs(name),
+                    *SMALL[name]], env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
+    assert "== " not in page and int(re.search(r"^refills = (\d+)", page, re.MULTILINE)[1]) > 10
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

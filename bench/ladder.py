@@ -2,9 +2,9 @@
 """What the founders wanted of the whole, a rung each, beside what is measured: `make study STUDY=ladder`.
 
 Throughput against the C library and mimalloc is that of the last `make bench` in results/. Three of the founders'
-scenarios run here, in interleaved rounds of CPU time, under builds and settings that differ by one thing: without caches
-(as the founders' own `minimal` was), the variants minimal and balanced, learning without a learner, with one, and with one
-that leaves capacities alone. What learning and call sites add is counted in instructions, page faults are the kernel's.
+scenarios run here, in interleaved rounds of CPU time: without caches (as near as one comes to the founders' `minimal`),
+under the variants minimal and balanced, and under learning without a learner, with one, and with one that leaves
+capacities alone. What learning and call sites add is counted in instructions, page faults are the kernel's.
 """
 
 import itertools
@@ -23,10 +23,11 @@ from bench.runs import output_of, program
 
 PEERS = ((bench.REFERENCE, (1.0, 1.2, 1.5)), ("mimalloc", (0.9, 1.0)))
 SCENARIOS = {"fragmentation": 2.6, "large_ws": 1.4, "realloc": 1.3}    # times as fast as without caches
-# As few blocks as the policy allows stay with a thread, and nothing with the pool's users.
+# As few blocks as the policy allows stay with a thread, and free memory goes back at once.
 BARE = {"HAKMEM_MODE": "minimal", "HAKMEM_BIN_TINY_KB": "1", "HAKMEM_BIN_MID_KB": "1", "HAKMEM_BIN_RUN_KB": "1",
         "HAKMEM_BIN_FIRST_KB": "1", "HAKMEM_BIN_BLOCKS": "3", "HAKMEM_BIN_GROWTH": "1", "HAKMEM_EMPTY_SLABS": "0",
-        "HAKMEM_HEAP_CACHE_KB": "0", "HAKMEM_CARVE_BYTES": "2048", "HAKMEM_PURGE_DELAY_MS": "0", "HAKMEM_RETAIN_MB": "0"}
+        "HAKMEM_HEAP_CACHE_KB": "0", "HAKMEM_CARVE_BYTES": "2048", "HAKMEM_PURGE_DELAY_MS": "0",
+        "HAKMEM_RETAIN_MB": "0"}
 LEARN = {"HAKMEM_LEARN": "1", "HAKMEM_LEARN_WINDOW_MS": "10"}
 # As many variables each, since reading them costs instructions, too.
 OFF, LOOKING, FROZEN = ({"HAKMEM_LEARN": learn, "HAKMEM_LEARN_WINDOW_MS": "10", "HAKMEM_EVO_POLICY": policy}
@@ -62,8 +63,9 @@ def throughput(study) -> list:
         rows = [row for row in study.benchmarks if (row.threads > 1) == threaded]
         own, other = (study.mean(rows, name, "seconds") for name in (study.ours, peer))
         speed = other / own if own and other else None
-        rungs += [Rung(f"throughput, {title}, of {peer}'s", f">= {times(goal)}",
-                       times(speed) if speed else "not measured", speed is not None and speed >= goal) for goal in goals]
+        measured = times(speed) if speed else "not measured"
+        rungs += [Rung(f"throughput, {title}, of {peer}'s", f">= {times(goal)}", measured,
+                       bool(speed and speed >= goal)) for goal in goals]
     return rungs
 
 

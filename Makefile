@@ -160,8 +160,8 @@ proof: configured ## What learned policies bring on inputs they were not learned
 	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
 	@$(MODULE) bench.proof $(PROOF_ARGS)
 
-study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary (STUDY_ARGS='--help')
-	@$(ALONE) $(NINJA) --quiet bench build/clang-balanced/base/libhakmem.so build/clang-learning/base/libhakmem.so
+study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
+	@$(ALONE) $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so)
 	@$(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)
 
 sites: configured ## Call sites: how often the inference is right, where it is known what they are

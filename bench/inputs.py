@@ -143,7 +143,7 @@ def sqlite_mix() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _c_function(numbers: Sequence, n: int) -> str:
+def _input_function(numbers: Sequence, n: int) -> str:
     """One C function with a loop, branches, a switch and calls of earlier functions."""
     cases = "\n".join(f"        case {k}: total += node->{numbers.word()}[i & 7] * {numbers.below(90) + 3}; break;"
                       for k in range(4))
@@ -180,7 +180,7 @@ def c_unit() -> str:
     return ("struct node {\n    struct node *next;\n" + fields + "\n};\n\n"
             "static int sum(const int *a, const int *b)\n{\n    int total = 0;\n    for (int i = 0; i < 8; i++) {\n"
             "        total += a[i] * b[7 - i];\n    }\n    return total;\n}\n"
-            + "".join(_c_function(numbers, n) for n in range(functions))
+            + "".join(_input_function(numbers, n) for n in range(functions))
             + f"\nunsigned (*const work_table[])(struct node *, int) = {{{table}}};\n")
 
 

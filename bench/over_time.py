@@ -53,14 +53,14 @@ METRICS = (AREA, Metric("peak", "MiB at the peak", MIB, 1), Metric("faults", "th
 LAST = Metric(AFTER[-1][0], f"MiB {AFTER[-1][1]} s after", MIB, 1)
 
 
-def words(key: str) -> tuple:
+def words_of(key: str) -> tuple:
     """The shapes or the sizes."""
     return tables.load(paths.ROOT / TABLE, key, Word)
 
 
 def row_names() -> list:
     """Each shape with each size."""
-    return [f"{shape.name} {size.name}" for shape in words("shape") for size in words("size")]
+    return [f"{shape.name} {size.name}" for shape in words_of("shape") for size in words_of("size")]
 
 
 # running
@@ -204,7 +204,7 @@ def joined(cells) -> str:
 def short_table(figures: dict, names) -> list:
     """Lines of Markdown: a row a shape, the mean of its sizes; then the other metrics over all rows."""
     lines = [f"| MiB beyond what lives | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
-    for shape in words("shape"):
+    for shape in words_of("shape"):
         rows = rows_of(figures, shape.name)
         columns = [marked([mean(figures, rows, name, key) for name in names], LAST.show) for key, _seconds in AFTER]
         lines.append(f"| {shape.name}: {shape.sentence} | {' | '.join(map(joined, zip(*columns)))} |")

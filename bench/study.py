@@ -11,6 +11,7 @@
     larson          Larson's presets burst and loop, 1 and 4 threads, under the variants with checks too
     memory          resident memory over time, after bursts of blocks (bench/over_time.py); --scale is of the waiting
     canary          how the learner notices that a workload changes (bench/canary.py); --scale is of the waiting
+    ladder          the founders' goals, each beside what is measured (bench/ladder.py), after `make bench`
 
 Each prints a table with its goal and appends one record to results/. Times are provisional on a machine that does
 anything else.
@@ -33,7 +34,7 @@ from common.errors import Failure, UserError, guard
 from common.tree import Tree
 from measure import counting, golden
 from gate import effects
-from bench import bench, canary as learner, over_time
+from bench import bench, canary as learner, ladder as rungs, over_time
 from bench.ranking import render
 from bench.runs import output_of, program
 
@@ -276,8 +277,15 @@ def canary(options: Options):
     return learner.cells(kept), kept, "\nseconds since the phase began; the curve is in the report (make report)"
 
 
+def ladder(options: Options):
+    """The founders' goals."""
+    found = rungs.climb(options.everyone, options.rounds)
+    kept = {f"{rung.title} {rung.goal}": {"measured": rung.measured, "holds": rung.holds} for rung in found}
+    return [("what", "goal", "measured", "holds"), *(rung.cells for rung in found)], kept, ""
+
+
 STUDIES = {function.__name__: function for function in
-           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson, memory, canary)}
+           (operation, hits, overhead, variance, scaling, sweep, syscalls, larson, memory, canary, ladder)}
 
 
 def parse(argv) -> tuple:

@@ -22,7 +22,9 @@ from gate import ab, effects, gate
 
 BASE = "balanced"
 # What core/base/build.h refuses to compile without.
-NEEDS = {"histogram": "stats", "checks": "harden", "harden": "tls_bins"}
+NEEDS = {"histogram": ("stats",), "checks": ("harden",), "harden": ("tls_bins",), "learner": ("histogram", "options"),
+         "record": ("histogram", "options"), "call_sites": ("stats", "options"), "sampling": ("stats", "options")}
+WATCHING = ("record", "call_sites", "sampling")     # what it does not compile together with harden
 # What turns a feature off that is compiled in; a feature without such a setting is part of every call.
 OFF = {
     "purge": {"HAKMEM_RETAIN_MB": "1048576", "HAKMEM_PURGE_DELAY_MS": "3600000"},
@@ -33,6 +35,7 @@ OFF = {
     "record": {"HAKMEM_TRACE": ""},
     "learner": {"HAKMEM_LEARN": "0"},
     "call_sites": {"HAKMEM_SITE_RULES": "0"},
+    "sampling": {"HAKMEM_PROF": "0"},
 }
 OVERHEAD = 0.001        # the most that a feature may cost which is compiled in and off
 WITH, WITHOUT, SWITCHED_OFF = "with", "without", "off"
@@ -50,15 +53,17 @@ class Pair:
 
 def needed_by(name: str) -> list:
     """What a feature needs, and what that needs."""
-    return [NEEDS[name], *needed_by(NEEDS[name])] if name in NEEDS else []
+    return [found for need in NEEDS.get(name, ()) for found in (need, *needed_by(need))]
 
 
 def pairs(base: model.Variant, features) -> tuple:
-    """A Pair for each feature; what it needs is on, and what needs it is off, on both sides."""
+    """A Pair for each feature; what it needs is on, and what needs it or cannot be beside it is off, on both sides."""
     found = []
     for name in features:
-        common = {**base.features, **dict.fromkeys(needed_by(name), 1)}
-        common |= {other: 0 for other in common if name in needed_by(other)}
+        on = {name, *needed_by(name)}
+        off = {other for other in base.features if name in needed_by(other)}
+        off |= {*WATCHING} if "harden" in on else {"harden", "checks"} if on.intersection(WATCHING) else set()
+        common = {**base.features, **dict.fromkeys(on, 1), **dict.fromkeys(off, 0)}
         found.append(Pair(name, {**common, name: 1}, {**common, name: 0}, bool(base.features[name])))
     return tuple(found)
 

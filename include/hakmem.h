@@ -73,9 +73,9 @@ void hakmem_free(void *block);
  * that). 0 for NULL and for pointers that are no block of a malloc. */
 size_t hakmem_usable_size(const void *block);
 
-/* Gives unused memory back to the system at once, whatever the purge delay says: the calling thread's caches, those of
- * finished threads, the pool. Other threads' caches stay theirs. 1 if any memory was given back, else 0. Takes
- * milliseconds. */
+/* Gives unused memory back to the system at once, whatever the purge delay says: what the calling thread holds, what others
+ * have set aside, all that finished ones left, and the pool. Only the bins of other threads stay as they are. 1 if any memory
+ * was given back, else 0. Takes milliseconds. */
 int hakmem_trim(void);
 
 /* Writes options, memory and counters to a file descriptor: as text for people (`json` 0), whose form may change, or

@@ -187,7 +187,7 @@ def stages_table(tree: Tree) -> str:
     return "\n".join(lines)
 
 
-def held(tree: Tree):
+def golden_figures(tree: Tree):
     """((toolchain, variant, stage), patterns) of each stage that a tree holds figures of."""
     toolchain, _dash, variant = tree.label.partition("-")
     for stage in stages_of(given=False):       # what a user's policy makes of it is no matter of ours
@@ -199,7 +199,7 @@ def judge_trees(trees, check_with, update_with) -> int:
     """Compare what trees hold with the committed rows, or write it there."""
     wrong = []
     for tree in trees:
-        for where, patterns in held(tree):
+        for where, patterns in golden_figures(tree):
             if update_with:
                 files.write_atomic(update_with, render(update(load_rows(update_with), *where, patterns)))
             if check_with:

@@ -25,9 +25,9 @@ MODES = "minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEAR
 HEAD = """# Options
 
 Environment variables that the library reads once, before the first allocation. Variants without the feature
-`options` (`minimal`, `bench_minimal`) read none: there the defaults are constants. A value that is wrong is named once
-on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. What is tuned rather than
-switched has variables, too, and files: [policy.md](policy.md) lists them. What an option needs is a feature
+`options` (`minimal`, `bench_minimal`, `plugin`) read none: there the defaults are constants. A value that is wrong is
+named once on stderr and ignored. Precedence: default, then `HAKMEM_MODE`, then the single option. What is tuned rather
+than switched has variables, too, and files: [policy.md](policy.md) lists them. What an option needs is a feature
 ([list](../variants/features.toml)). This page is generated from [core/base/options.def](../core/base/options.def) by
 `python3 -m report.options_doc`.
 

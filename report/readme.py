@@ -185,7 +185,7 @@ def memory_block(source: str) -> str:
     there = sorted(over_time.contenders(figures), key=lambda name: peers.index(name) if name in peers else len(peers))
     others = [name for name in there if name not in (over_time.OURS, over_time.REFERENCE)]
     table = over_time.short_table(figures, [over_time.OURS, *others, over_time.REFERENCE])
-    sizes = listed([f"{size.sentence} ({size.name})" for size in over_time.words("size")])
+    sizes = listed([f"{size.sentence} ({size.name})" for size in over_time.words_of("size")])
     said = "Resident 0.5, 2 and 10 s after the last burst of 128 MiB was freed, one where they are equal; means over " \
            f"blocks of {sizes}. {over_time.behind(figures, over_time.LAST)}"
     return "\n".join([*table, "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"

@@ -230,7 +230,7 @@ def _write_figure(figure, path: Path):
 
 def plot_memory(record: dict, path: Path):
     """Resident memory over time: a chart for each shape and size, a line for each contender."""
-    shapes, sizes = over_time.words("shape"), over_time.words("size")
+    shapes, sizes = over_time.words_of("shape"), over_time.words_of("size")
     figure, axes = _axes(len(shapes), len(sizes), 2.2 * len(shapes))
     step = BIN_SECONDS * record["scale"]
     for axis, row in zip(axes.flat, over_time.row_names()):

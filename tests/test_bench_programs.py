@@ -9,9 +9,9 @@ import pytest
 from common import paths, tables, workloads
 from common.errors import UserError
 from common.proc import run
-from bench import bench, inputs, over_time, ranking
+from bench import bench, inputs, ladder, over_time, ranking
 from bench.ranking import Sample, Study
-from tests.support import ROOT, Preloaded, label, main_library, needs
+from tests.support import ROOT, Preloaded, label, libraries, main_library, needs
 
 NEEDS = ("matrix",)
 HARNESS = ROOT / "bench" / "programs" / "harness.c"
@@ -74,6 +74,32 @@ def test_program_runs(programs, name):
     result = run([programs(name), *SMALL[name], "-v"])
     assert REPORT.match(result.stdout).group(1) == name
     assert run([programs(name), *SMALL[name]]).stdout == ""
+
+
+def library_with_options():
+    """That of balanced, which tells what it did."""
+    found = next((so for so in libraries() if label(so) == "clang-balanced/base"), None)
+    if found is None:
+        pytest.skip("no build of balanced: run `make all`")
+    return found
+
+
+def test_a_loop_makes_few_calls(programs):
+    """mmap, munmap and madvise: memory that was freed a moment ago is taken again, not asked for."""
+    with Preloaded(library_with_options()) as preloaded:
+        page = run([programs("bench_random_mixed"), "200000", "4096", "42"],
+                   env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
+    assert 0 < int(re.search(r"^system_calls = (\d+)", page, re.MULTILINE)[1]) <= 200
+
+
+@pytest.mark.parametrize("name", ["bench_fragmentation", "bench_mid_mt", "bench_realloc", "bench_sh6"])
+def test_memcheck_has_nothing_to_say(programs, name):
+    """With our malloc in the program, not valgrind's in its place: what the library itself reads and jumps by."""
+    tool, so = needs("valgrind", "valgrind"), library_with_options()
+    with Preloaded(so) as preloaded:
+        page = run([tool, "-q", "--soname-synonyms=somalloc=nouserintercepts", "--error-exitcode=9", programs(name),
+                    *SMALL[name]], env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
+    assert "== " not in page and int(re.search(r"^refills = (\d+)", page, re.MULTILINE)[1]) > 10
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -149,7 +175,7 @@ def test_over_time_takes_the_words_of_the_table(programs):
     text = run([programs("bench_over_time"), "-h"]).stdout
     for key in ("shape", "size"):
         listed = re.search(rf"{key.upper()} \(default \w+\): (.*)", text)[1].split()
-        assert listed == [word.name for word in over_time.words(key)]
+        assert listed == [word.name for word in over_time.words_of(key)]
 
 
 @pytest.mark.alone
@@ -321,3 +347,48 @@ def test_results_are_read_back(tmp_path):
     path = tmp_path / "bench.jsonl"
     bench.Recorder(path, (bench.Contender("glibc"),))(Sample("one", "glibc", 0, 1.5, 900))
     assert bench.read_last(path) == (Sample("one", "glibc", 0, 1.5, 900),)
+
+
+# the ladder
+
+def test_throughput_is_the_inverse_of_time(monkeypatch):
+    monkeypatch.setattr(ladder, "PEERS", (("glibc", (1.5, 2.5)), ("other", (0.9,)), ("gone", (1.0,))))
+    rungs = ladder.throughput(small_study(*samples("two", "other", (0.5, 100), (0.5, 100))))
+    assert [rung.cells for rung in rungs] == [
+        ("throughput, one thread, of glibc's", ">= 1.50 x", "2.00 x", "yes"),
+        ("throughput, one thread, of glibc's", ">= 2.50 x", "2.00 x", "no"),
+        ("throughput, one thread, of other's", ">= 0.90 x", "0.80 x", "no"),
+        ("throughput, one thread, of gone's", ">= 1.00 x", "not measured", "no"),
+        ("throughput, threads, of glibc's", ">= 1.50 x", "4.00 x", "yes"),
+        ("throughput, threads, of glibc's", ">= 2.50 x", "4.00 x", "yes"),
+        ("throughput, threads, of other's", ">= 0.90 x", "2.00 x", "yes"),
+        ("throughput, threads, of gone's", ">= 1.00 x", "not measured", "no")]
+
+
+def test_gains_are_paired_by_round():
+    seconds = dict.fromkeys(("minimal", "learning", "no ace"), [1.0, 2.0, 4.0])
+    seconds |= {"bare": [2.7, 5.4, 40.0], "balanced": [1.25, 2.5, 4.0], "learner": [1.0, 2.0, 4.0]}
+    rungs = {rung.title: rung for rung in ladder.scenarios(dict.fromkeys(ladder.SCENARIOS, seconds))}
+    assert rungs["fragmentation: a learner against no caches"].cells[1:] == (">= 2.60 x", "2.70 x", "yes")
+    assert rungs["realloc: the same against the variant minimal"].cells[1:] == ("-", "1.00 x", "-")
+    assert rungs["the three together: balanced against minimal"].cells[1:] == ("> 1", "0.80 x", "no")
+    assert len(rungs) == 10
+
+
+@pytest.mark.parametrize("counts, measured, holds", [
+    ((1000, 1100, 1000), "+10.00%; +0.00%", True), ((1000, 1100, 1011), "+10.00%; +1.10%", False),
+    ((1000, 1000, 1000), "+0.00%; +0.00%", True), ((1000, 990, 1001), "-1.00%; +0.10%", False)])
+def test_frozen_is_compared_with_learn(monkeypatch, counts, measured, holds):
+    found = iter(counts)
+    monkeypatch.setattr(ladder, "allocator_instructions", lambda row, settings: next(found))
+    rung = ladder.learning()
+    assert (rung.measured, rung.holds) == (measured, holds)
+
+
+def test_what_is_counted_has_its_rung(monkeypatch):
+    spent = {"tiny": 500, "tiny-malloc": 300}
+    monkeypatch.setattr(ladder, "site_instructions", lambda work, rounds: spent[work] * rounds)
+    assert ladder.call_sites().cells[1:] == ("<= 50 ns", "100 instructions, 33 ns at 3 a ns", "yes")
+    monkeypatch.setattr(ladder, "output_of", lambda row, one: (
+        f"vm,vm,50,10,1.0,2.0,{0.5 if one.name == 'hakmem' else 20.0},9000\n", ""))
+    assert ladder.faults((bench.Contender("glibc"), bench.Contender("hakmem"))).cells[1:] == ("<= 20.0", "0.5", "yes")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the documents promise: each command of a ```sh block works or at least exists, each relative link resolves.
+"""What the documents promise: each command of a ```sh block, or of the tables of docs/features.md, works or at least
+exists, each relative link resolves.
 
-A command is judged by its first word. Quick ones are run in this tree; `make` goals are looked up in the Makefile
-(`help` and `doctor` are run); `python3 -m` modules must answer --help and know each long option that is named.
+A command is judged by its first word. Quick ones are run in this tree: what preloads a library, and benchmark
+programs. `make` goals are looked up in the Makefile (`help` is run), and so are the tests and studies that they name;
+`python3 -m` modules must answer --help and know each long option that is named.
 """
 
 import re
@@ -14,11 +16,13 @@ import pytest
 
 import configure
 from common.proc import run
+from bench import study
 from plan import plan
-from tests.support import ROOT, copy_of_sources, libraries
+from tests.support import ROOT, copy_of_sources, ctests, libraries
 
-NEEDS = ("matrix",)
+NEEDS = ("matrix", "bench")
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CELL = re.compile(r"^\| [^|]*\| `([^`]+)` \|$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 PYTHON = "/usr/bin/python3"
@@ -52,7 +56,14 @@ def split(command: str) -> tuple[dict, list[str]]:
     return settings, words
 
 
-ALL = [(path, command) for path in documents() for command in commands(path.read_text())]
+def all_commands() -> list:
+    """(page, command)"""
+    features = ROOT / "docs" / "features.md"
+    return [*((path, command) for path in documents() for command in commands(path.read_text())),
+            *((features, command) for command in CELL.findall(features.read_text()))]
+
+
+ALL = all_commands()
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +72,22 @@ def clone(tmp_path_factory):
     return copy_of_sources(tmp_path_factory.mktemp("docs"))
 
 
+def names_a_test(word) -> bool:
+    """A row of tests/tests.toml, or the beginning of some, or a file of tests."""
+    return (ROOT / "tests" / f"{word}.py").exists() or any(row.name.startswith(word) for row in ctests())
+
+
+def check_settings(words):
+    """What is given to make, as far as it names something: tests and studies."""
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    assert given.get("STUDY", "operation") in study.STUDIES
+    for word in re.findall(r"\w+", given.get("K", "")):
+        assert word in ("and", "or", "not", "fork", "stdio") or names_a_test(word), f"no test is named {word}"
+
+
 def check_make(words):
     """Every goal is a target of the Makefile."""
+    check_settings(words)
     makefile = (ROOT / "Makefile").read_text()
     goals = [word for word in words if not word.startswith("-") and "=" not in word]
     for goal in goals:
@@ -108,6 +133,8 @@ def test_command(path, command, clone):
         check_module([PYTHON, *words[1:]])
     elif "LD_PRELOAD" in settings:
         check_preloaded(settings, words)
+    elif words[0].startswith("build/bench/"):
+        run(words, cwd=ROOT, timeout=60)
     elif words[0] == "ninja":
         assert (ROOT / "build.ninja.in").exists()
     else:
@@ -127,10 +154,11 @@ def test_links_resolve(path):
     assert missing == []
 
 
-# The walks: life-of-a-block.md has names of functions, life-of-a-profile.md names of files.
-NAMED = sorted({(path.name, name) for path in documents() if path.name in ("life-of-a-block.md", "develop.md")
+# Names of functions, and what some begin with (`hak_set_`); life-of-a-profile.md has names of files.
+NAMED = sorted({(path.name, name) for path in documents()
                 for name in re.findall(r"`(hak_[a-z0-9_]+)", path.read_text())})
 ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \|", re.MULTILINE)
+CORE = "".join(path.read_text() for room in ("core", "include") for path in (ROOT / room).rglob("*.[ch]"))
 PROFILE = (ROOT / "docs" / "life-of-a-profile.md").read_text()
 PROSE = {"compiler", "linker", "ninja", "you", "the same two", "everything below"}
 
@@ -138,8 +166,7 @@ PROSE = {"compiler", "linker", "ninja", "you", "the same two", "everything below
 @pytest.mark.parametrize("page, name", NAMED)
 def test_named_functions_exist(page, name):
     """A function that was renamed is renamed in the walk, too."""
-    sources = (path for path in (ROOT / "core").rglob("*.[ch]"))
-    assert any(re.search(rf"\b{name}\b", path.read_text()) for path in sources), f"{page}: core/ has no {name}"
+    assert re.search(rf"\b{name}" + ("" if name.endswith("_") else r"\b"), CORE), f"{page}: core/ has no {name}"
 
 
 def planned_files() -> set:
@@ -181,8 +208,17 @@ def test_the_forge_runs_what_everybody_runs():
 
 
 def test_there_is_a_readme():
-    """Parametrised tests of nothing pass; a missing README must not."""
+    """Parametrised tests of nothing pass; a missing README must not, nor a table that is not read."""
     assert (ROOT / "README.md").exists()
+    rows = [line for line in (ROOT / "docs" / "features.md").read_text().splitlines() if line.startswith("| ")]
+    heads = sum(row.startswith("| what |") for row in rows)
+    assert sum(path.name == "features.md" for path, _command in ALL) == len(rows) - 2 * heads > 40
+
+
+@pytest.mark.parametrize("words", [["test", "K=life_nothing"], ["study", "STUDY=nothing"], ["no_goal"]])
+def test_what_is_not_there_is_seen(words):
+    with pytest.raises(AssertionError):
+        check_make(words)
 
 
 def test_the_reader_of_blocks():

@@ -105,7 +105,7 @@ def test_short_table_has_a_row_a_shape_and_marks_the_least():
     figures = figures_of(glibc=found(after=(8, 1, 3), area=5), hakmem=found(after=(4, 2, 1), area=10))
     lines = over_time.short_table(figures, ["hakmem", "glibc"])
     assert lines[0] == "| MiB beyond what lives | hakmem | glibc |"
-    labels = [f"| {row.name}: {row.sentence}" for row in over_time.words("shape")]
+    labels = [f"| {row.name}: {row.sentence}" for row in over_time.words_of("shape")]
     assert [line.split(" | ")[0] for line in lines[2:]] == labels + [f"| {metric.title}" for metric in METRICS]
     assert lines[3] == "| once: a burst, then sleep | **4.0**, 2.0, **1.0** | 8.0, **1.0**, 3.0 |"
     assert "| MiB s over the whole run | 10 | **5** |" in lines

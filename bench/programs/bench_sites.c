@@ -3,7 +3,7 @@
  * their kinds and then the library's statistics are printed, from which report/sites.py makes the confusion matrix of the
  * inference. The others are for counting instructions, and free each block before they take the next: `founders` by their three
  * places (64 KiB x 1000, 256 KiB x 100, 2 MiB x 10), `turns` by six places in turn, `tiny` by one; and the same by malloc and
- * free. One thread. / */
+ * free. One thread. */
 #include "harness.h"
 
 #include <dlfcn.h>

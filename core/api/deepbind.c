@@ -31,8 +31,8 @@ typedef struct symbols {
     uintptr_t base; /* where the object was loaded */
     ElfW(Sym) * symbol;
     const char *names;
-    const uint32_t
-        *hash; /* DT_GNU_HASH: buckets, first symbol, words of the filter, shift; then these tables */
+    /* DT_GNU_HASH: buckets, first symbol, words of the filter, shift; then these tables. */
+    const uint32_t *hash;
 } symbols_t;
 
 static symbols_t symbols_of(const struct link_map *object)

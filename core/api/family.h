@@ -101,7 +101,7 @@ HAK_INLINE void *hak_family_pages(size_t size)
 #define HAK_ZERO_INLINE ((size_t)64) /* bytes; above it memset is called */
 
 /* Zeroes 16..HAK_ZERO_INLINE bytes, a multiple of 16, by stores that may overlap: no loop, no call. */
-HAK_INLINE void hak_zero_tiny(void *block, size_t bytes)
+HAK_INLINE void hak_family_zero_tiny(void *block, size_t bytes)
 {
     typedef long long line __attribute__((vector_size(16), may_alias));
     line *first = block;
@@ -135,7 +135,7 @@ HAK_INLINE void *hak_family_calloc(size_t count, size_t each)
     if (hak_unlikely(block == NULL)) /* nothing of this size left, or of size 0 */
         return hak_malloc_zeroed(size);
     hak_bin_pop(bin, block);
-    hak_zero_tiny(block, offset);
+    hak_family_zero_tiny(block, offset);
     return block;
 }
 

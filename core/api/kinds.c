@@ -158,13 +158,13 @@ static bool any_other_runtime(void)
 bool hak_kinds_are_known(bool c)
 {
     /* Once true, for good: blocks outlive plug-ins. relaxed: who does not see it finds out for itself. */
-    static _Atomic bool replaced, others;
+    static _Atomic bool replaced, other_runtime;
     if (!atomic_load_explicit(&replaced, memory_order_relaxed) && any_is_replaced())
         atomic_store_explicit(&replaced, true, memory_order_relaxed);
-    if (c && !atomic_load_explicit(&others, memory_order_relaxed) && any_other_runtime())
-        atomic_store_explicit(&others, true, memory_order_relaxed);
+    if (c && !atomic_load_explicit(&other_runtime, memory_order_relaxed) && any_other_runtime())
+        atomic_store_explicit(&other_runtime, true, memory_order_relaxed);
     return !atomic_load_explicit(&replaced, memory_order_relaxed) &&
-           !(c && atomic_load_explicit(&others, memory_order_relaxed));
+           !(c && atomic_load_explicit(&other_runtime, memory_order_relaxed));
 }
 
 #else

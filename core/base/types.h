@@ -10,6 +10,7 @@
  *   large      a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
  *   huge       a block with a mapping of its own, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
  *   oversize   a block above the largest class: large or huge. Each heap has a small cache of freed ones.
+ *   big cache  the free ranges that huge blocks have left (extent.h). Only options, features and statistics have this name.
  *   heap       the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
  *   owner      a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
  *   bin        a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.

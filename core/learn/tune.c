@@ -235,7 +235,7 @@ static void begin_look(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
 
 /* Too little happened to say anything: the window goes on; a look ends. */
-static void go_on(hak_tune_t *tune, uint64_t now_ms)
+static void extend_window(hak_tune_t *tune, uint64_t now_ms)
 {
     tune->idle++;
     if (tune->state != HAK_CYCLE_CANARY)
@@ -252,7 +252,7 @@ void hak_tune_window(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t no
     }
     hak_tune_totals_t window = difference(now, &tune->before);
     if (window.slow < tune->goals.min_samples) {
-        go_on(tune, now_ms);
+        extend_window(tune, now_ms);
         return;
     }
     tune->idle = 0;

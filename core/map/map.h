@@ -36,12 +36,12 @@
 #define HAK_ENTRY_HUGE  0xfd0u
 #define HAK_ENTRY_PART  0xfc0u
 #define HAK_ENTRY_FREE  0xfb0u
-#define HAK_ENTRY_CACHED                                                                                     \
-    0x10u /* a large or huge block that is free and kept by a heap has a kind so much less */
-#define HAK_ENTRY_LIMIT (HAK_CLASSES * HAK_BIN_BYTES)
-#define HAK_OWNERS      0x7ffffu /* owners are 1..HAK_OWNERS-1 */
-#define HAK_NO_OWNER                                                                                         \
-    0x7ffff000u /* "self" of a thread without a heap: no entry is ever within the limit of it */
+/* A large or huge block that is free, and kept by a heap or a call site, has a kind so much less. */
+#define HAK_ENTRY_CACHED 0x10u
+#define HAK_ENTRY_LIMIT  (HAK_CLASSES * HAK_BIN_BYTES)
+#define HAK_OWNERS       0x7ffffu /* owners are 1..HAK_OWNERS-1 */
+/* "self" of a thread without a heap: no entry is ever within the limit of it. */
+#define HAK_NO_OWNER 0x7ffff000u
 
 static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_FREE, "large and huge blocks must not look like a class");
 static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_CACHED != HAK_ENTRY_HUGE &&

@@ -3,8 +3,8 @@
  *
  * A chunk begins with 128 descriptors of 64 bytes. Descriptor i describes the run that begins at slice i; those in the
  * middle of a run say how far back its first one is. From any pointer into a chunk the descriptor is found by arithmetic
- * alone, and the descriptors of 1 MiB share one page. The first two slices are not for use: the first holds the
- * descriptors, and what would be their own two is the chunk's. */
+ * alone, and the descriptors of 1 MiB share one page. The first two slices are not for use (with HAK_HARDEN eight): the
+ * first holds the descriptors, and what would be their own two is the chunk's. */
 #ifndef HAK_MEM_CHUNK_H
 #define HAK_MEM_CHUNK_H
 

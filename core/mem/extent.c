@@ -37,7 +37,7 @@ typedef struct extent {
 static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
 static extent_t *pieces[PIECES] HAK_GUARDED_BY(lock);
 /* Records that ever were in use. */
-static uint32_t used HAK_GUARDED_BY(lock);
+static uint32_t records_used HAK_GUARDED_BY(lock);
 /* Records before it belong to what a forked child gave up. */
 static uint32_t valid HAK_GUARDED_BY(lock);
 /* Records, linked by next. */
@@ -73,13 +73,13 @@ static extent_t *new_record(void) HAK_REQUIRES(lock)
         unused = extent->next;
         return extent;
     }
-    if (used == PIECES * PIECE_RECORDS)
+    if (records_used == PIECES * PIECE_RECORDS)
         return NULL;
-    extent_t **piece = &pieces[used / PIECE_RECORDS];
+    extent_t **piece = &pieces[records_used / PIECE_RECORDS];
     if (*piece == NULL && (*piece = hak_os_map(PIECE_RECORDS * sizeof(extent_t), HAK_OS_PAGE)) == NULL)
         return NULL;
-    extent = record_at(used);
-    extent->index = used++;
+    extent = record_at(records_used);
+    extent->index = records_used++;
     return extent;
 }
 
@@ -560,7 +560,7 @@ size_t hak_extent_trim(bool unmap)
     hak_os_lock(&lock);
     /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
      * after as many as there were records. */
-    uint32_t rounds = used + 1;
+    uint32_t rounds = records_used + 1;
     for (extent_t *extent; rounds != 0 && (extent = oldest_extent()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(extent, &size);
@@ -568,7 +568,7 @@ size_t hak_extent_trim(bool unmap)
             break;
         bytes += size;
     }
-    rounds = used + 1;
+    rounds = records_used + 1;
     for (extent_t *extent; unmap && rounds != 0 && (extent = any_clean()) != NULL; rounds--) {
         size_t size = SIZE_MAX;
         char *base = take_end(extent, &size);
@@ -595,7 +595,7 @@ void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
     if (!hak_os_lock_reset(&lock))
         return;
     /* Another thread was moving ranges about: what was free is given up rather than trusted. */
-    valid = used;
+    valid = records_used;
     unused = NULL;
     filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
     for (unsigned bin = 0; bin < BINS; bin++)

@@ -11,11 +11,11 @@
 #define CHUNKS_THEN   64u        /* of those that follow one in so many has one, */
 #define CHUNKS_LAST   (1u << 18) /* up to this one: 7,936 more */
 
-static _Atomic uint32_t chunks; /* so far; relaxed: a count */
+static _Atomic uint32_t guard_chunks; /* so far; relaxed: a count */
 
 hak_guard_extent_t hak_guard_next_chunk(void)
 {
-    uint32_t n = atomic_fetch_add_explicit(&chunks, 1, memory_order_relaxed);
+    uint32_t n = atomic_fetch_add_explicit(&guard_chunks, 1, memory_order_relaxed);
     if (n < CHUNKS_BARRED)
         return HAK_GUARD_BARS;
     if (n < CHUNKS_FIRST || (n % CHUNKS_THEN == 0 && n < CHUNKS_LAST))

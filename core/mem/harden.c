@@ -21,8 +21,8 @@
 #include <string.h>
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
-#define FILL_MOST                                                                                            \
-    ((size_t)64 << 10)     /* bytes that are filled by writing them; of more the pages are given back */
+/* Bytes that are filled by writing them; of more the pages are given back. */
+#define FILL_MOST    ((size_t)64 << 10)
 #define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
 
 hak_harden_keys_t hak_harden_keys;

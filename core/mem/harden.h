@@ -2,8 +2,8 @@
 /* harden.h: what the variants with HAK_HARDEN know of each block.
  *
  * A byte for each 16 bytes of a chunk, outside all blocks, says whether a block that is in use begins there: a free of
- * anything else is seen, however late and from whichever thread. The bytes of a chunk are its second to eighth slices: those
- * of the first eight slices themselves would be the first 8 KiB, which the descriptors have.
+ * anything else is seen, however late and from whichever thread. The bytes of a chunk are its first eight slices: those of
+ * these slices themselves would be the first 8 KiB, which the descriptors have.
  *
  * A block in use ends in a canary of eight bytes right behind what was asked for, which also says by what kind of
  * function. What is behind that is filled, and so is a free block, all of it, which is looked at again before it is handed

@@ -136,8 +136,9 @@ HAK_INLINE bool hak_heap_is_unowned(const hak_heap_t *heap)
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
-/* Puts the calling thread's bins and previous lists back into their slabs, also what is in the inbox of its heap and of
- * orphans, gives every empty slab back to the pool, and what call sites keep. */
+/* Puts the calling thread's bins back into their slabs, and of every heap whose lock is free the previous lists and what is in
+ * the inbox. Gives back what heaps and call sites keep of oversize blocks, every empty slab, and pages that lie in free blocks
+ * alone. */
 void hak_heap_trim(void);
 /* Looks at a few heaps: what threads hold that have not looked at the clock for a window goes back, but for what is in their
  * bins. Another round begins each window. True while the round is not over. No lock may be held. */

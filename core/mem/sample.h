@@ -39,10 +39,10 @@ uint32_t hak_sample_frees(hak_heap_t *heap, unsigned c, uint32_t blocks, uint32_
 void *hak_sample_call(hak_heap_t *heap, unsigned c, bool *timed);
 /* A block of the class, of which the bin has one, by the path of a call that is not sampled, under the clock. */
 void *hak_sample_timed(hak_heap_t *heap, unsigned c);
+/* A call by a thread that can have no heap: the block, if it is sampled for the profile. */
+void *hak_sample_stray(unsigned c);
 /* Calls of all heaps that their bins met, and that found them empty. */
 void hak_sample_front(uint64_t *met, uint64_t *missed);
-/* The same of a call by a thread that can have no heap. */
-void *hak_sample_stray(unsigned c);
 /* A block of another heap is freed. True if it was the heap of nobody's, and all is done. */
 bool hak_sample_freed(void *p, uint32_t entry);
 

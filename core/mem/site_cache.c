@@ -22,8 +22,8 @@ typedef struct kept {
 static kept_t kept[HAK_SITE_SLOTS];
 /* relaxed: a limit that may be passed by a block a thread, and figures. */
 static _Atomic size_t kept_bytes, kept_blocks;
-static _Atomic uint32_t
-    window_ms; /* when the window began; relaxed: whoever changes it has the end of the window to itself */
+/* When the window began. relaxed: whoever changes it has the end of the window to itself. */
+static _Atomic uint32_t window_ms;
 
 static size_t slices_in(uintptr_t word)
 {

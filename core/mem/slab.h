@@ -8,8 +8,8 @@
 /* A run in use. Written by the holder of the lock of `heap`, except where it says otherwise. */
 typedef struct hak_slab {
     void *free; /* list of blocks that are neither handed out nor in a bin */
-    struct hak_slab *next,
-        *prev; /* in the heap's list of slabs of this class that have blocks to take; NULL-ended */
+    /* In the heap's list of slabs of this class that have blocks to take; NULL-ended. */
+    struct hak_slab *next, *prev;
     /* Owner; NULL for a large block. Others may compare it with their own. relaxed: changed under the locks of both heaps, and
      * asked again by who has taken one of them. */
     _Atomic(hak_heap_t *) heap;
@@ -27,8 +27,8 @@ typedef struct hak_slab {
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
 #else
-    uint32_t
-        inverse; /* of a slab of the variants that check links: 2^32 / (size / 16), rounded up (link.h) */
+    /* Of a slab of the variants that check links: 2^32 / (size / 16), rounded up (link.h). */
+    uint32_t inverse;
 #endif
 } hak_slab_t;
 

@@ -27,8 +27,8 @@ typedef struct hak_thread {
 #if HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */
 #else
-    hak_bin_t
-        *bins; /* those in its heap; without a heap, bins that are always empty and that nobody may write */
+    /* Those in its heap; without a heap, bins that are always empty and that nobody may write. */
+    hak_bin_t *bins;
 #endif
     uint32_t self;  /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
     bool ended;     /* the thread has been told that it ends */

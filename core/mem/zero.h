@@ -5,7 +5,7 @@
 
 #include "map/map.h"
 
-#define HAK_ENTRY_ZERO 0xf00u /* `low` of the map entry of all slices of a run of them */
+#define HAK_ENTRY_ZERO 0xf00u /* the kind of the map entry of all slices of a run of them */
 
 static_assert(HAK_ENTRY_LIMIT <= HAK_ENTRY_ZERO, "they must not look like a class");
 

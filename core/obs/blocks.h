@@ -19,10 +19,10 @@ typedef struct hak_blocks_entry {
 /* All zero: empty. */
 typedef struct hak_blocks {
     hak_blocks_entry_t *places;
-    uint32_t *released;   /* numbers to be taken again, the last one first */
-    size_t room;          /* places, a power of two */
-    size_t count;         /* of them in use */
-    size_t released_room; /* numbers */
+    uint32_t *released;       /* numbers to be taken again, the last one first */
+    size_t capacity;          /* places, a power of two */
+    size_t count;             /* of them in use */
+    size_t released_capacity; /* numbers */
     size_t released_count;
     uint32_t fresh; /* numbers ever given */
 } hak_blocks_t;

@@ -19,8 +19,8 @@ typedef struct tables {
 static hak_os_lock_t lock = HAK_OS_LOCK(PROFILE);
 static tables_t *tables;                       /* written before the first block, and in a child */
 static hak_blocks_t live HAK_GUARDED_BY(lock); /* the number is the stack's */
-static _Atomic uint32_t
-    count; /* of stacks; release when one is whole, pairs with acquire in hak_profile_count */
+/* Of stacks. release when one is whole, pairs with acquire in hak_profile_count. */
+static _Atomic uint32_t count;
 static _Atomic uint64_t lost; /* relaxed: a figure */
 
 bool hak_profile_begin(void)

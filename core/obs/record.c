@@ -66,7 +66,7 @@ static bool begin_event(hak_record_kind_t kind) HAK_REQUIRES(lock)
 {
     if (!sink.open)
         return false;
-    if (!hak_sink_room(&sink, events, atomic_load_explicit(&lost, memory_order_relaxed))) {
+    if (!hak_sink_make_room(&sink, events, atomic_load_explicit(&lost, memory_order_relaxed))) {
         stop(HAK_SINK_FULL);
         return false;
     }
@@ -90,7 +90,7 @@ static void put_snapshot(void) HAK_REQUIRES(lock)
 {
     blocks.fresh = 0;
     blocks.released_count = 0;
-    for (size_t i = 0; i < blocks.room && sink.open; i++) {
+    for (size_t i = 0; i < blocks.capacity && sink.open; i++) {
         if (blocks.places[i].address == 0)
             continue;
         blocks.places[i].number = blocks.fresh++;

@@ -290,7 +290,7 @@ static bool flush(hak_sink_t *sink)
     return done;
 }
 
-bool hak_sink_room(hak_sink_t *sink, uint64_t events, uint64_t lost)
+bool hak_sink_make_room(hak_sink_t *sink, uint64_t events, uint64_t lost)
 {
     if (!sink->open)
         return false;

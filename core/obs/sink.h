@@ -42,9 +42,9 @@ typedef struct hak_sink {
 bool hak_sink_begin(hak_sink_t *sink, const char *name, uint64_t limit);
 /* In a forked child: a file of its own, FILE.PID. False if there is none; nothing is said. */
 bool hak_sink_begin_in_child(hak_sink_t *sink, uint32_t flags);
-/* Room for an item: it is to be written to sink->bytes + sink->used. False: the limit is reached, or the disk is full, and the file
- * has its end. */
-bool hak_sink_room(hak_sink_t *sink, uint64_t events, uint64_t lost);
+/* Makes room for an item: it is to be written to sink->bytes + sink->used. False: the limit is reached, or the disk is full, and
+ * the file has its end. */
+bool hak_sink_make_room(hak_sink_t *sink, uint64_t events, uint64_t lost);
 /* Ends the file: what is in the buffer goes out, and the header says how it ended and how many events there are. */
 void hak_sink_finish(hak_sink_t *sink, hak_sink_end_t end, uint64_t events, uint64_t lost);
 

@@ -11,8 +11,8 @@ typedef struct event {
 } event_t;
 
 static event_t ring[HAK_TRACE ? HAK_TRACE_EVENTS : 1];
-static _Atomic uint32_t
-    next; /* relaxed: each gets a place of its own; who prints may find one half written */
+/* relaxed: each gets a place of its own; who prints may find one half written. */
+static _Atomic uint32_t next;
 
 void hak_trace_add(const char *name, const void *address, uint64_t number)
 {

@@ -96,9 +96,9 @@ bool hak_os_path_absolute(char *out, const char *path)
     return true;
 }
 
-size_t hak_os_path_program(char *out, size_t room)
+size_t hak_os_path_program(char *out, size_t capacity)
 {
-    long n = hak_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)out, (long)room, 0, 0);
+    long n = hak_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)out, (long)capacity, 0, 0);
     return hak_call_failed(n) ? 0 : (size_t)n;
 }
 

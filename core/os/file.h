@@ -39,7 +39,7 @@ bool hak_os_file_write(int file, const void *from, size_t size, uint64_t at);
 /* The path from the root. False when it does not fit. */
 bool hak_os_path_absolute(char *out, const char *path);
 /* Of the running program; returns its length, 0 if it cannot be had. `out` is not terminated. */
-size_t hak_os_path_program(char *out, size_t room);
+size_t hak_os_path_program(char *out, size_t capacity);
 
 uint32_t hak_os_process(void);
 uint32_t hak_os_process_parent(void);

@@ -30,12 +30,12 @@ _Thread_local hak_os_thread_t hak_os_thread;
 /* Some process of this line has made the mark READY; not wiped. release in start, pairs with acquire in hak_os_mind_mark: the
  * mark. */
 static _Atomic bool ever_ready;
-static _Atomic bool
-    wiped; /* the system has agreed to wipe the mark in children; relaxed: so it does, seen or not */
-static _Atomic uint32_t
-    generation; /* of forks, as hak_os_generation says; relaxed: the mark's order is its own */
-static _Atomic uintptr_t
-    repairer; /* the thread that made the mark REPAIRING; relaxed: compared with one's own */
+/* The system has agreed to wipe the mark in children. relaxed: so it does, seen or not. */
+static _Atomic bool wiped;
+/* Of forks, as hak_os_generation says. relaxed: the mark's order is its own. */
+static _Atomic uint32_t generation;
+/* The thread that made the mark REPAIRING. relaxed: compared with one's own. */
+static _Atomic uintptr_t repairer;
 static bool (*repair_in_child)(bool first, bool forker);
 
 void hak_os_on_fork(bool (*repair)(bool first, bool forker))

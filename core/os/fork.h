@@ -7,12 +7,12 @@
 
 /* What this layer knows of a thread. */
 typedef struct hak_os_thread {
-    bool
-        watched; /* in a call by libc's name: what comes back here from a watcher goes to the system directly */
+    /* In a call by libc's name: what comes back here from a watcher goes to the system directly. */
+    bool watched;
     bool newborn;  /* it repairs, and was made by the child: before this it has taken no lock */
     uint32_t held; /* locks, counted by rank (lock.h); only with HAK_CHECKS */
-    uint32_t
-        bystander; /* the process (hak_os_generation) in which it found out that it is not the thread that forked */
+    /* The process (hak_os_generation) in which it found out that it is not the thread that forked. */
+    uint32_t bystander;
 } hak_os_thread_t;
 
 extern _Thread_local hak_os_thread_t hak_os_thread HAK_HIDDEN;

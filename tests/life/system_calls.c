@@ -10,7 +10,7 @@
 //   madvise        DONTNEED, (NO)HUGEPAGE           memory given back, advice on new memory
 //   futex          WAIT and WAKE, private           a lock that another thread holds
 //   clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
-//   rt_sigaction   SIGUSR2                          only `research`, once when loaded
+//   rt_sigaction   SIGUSR2                          only `research` and `debug`, once when loaded
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked
 //   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
 //   rt_sigprocmask, getpid, gettid                  in a forked child, once

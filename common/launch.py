@@ -21,6 +21,7 @@ from common.tree import LIBRARY
 
 STDOUT = "stdout"
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
+LEAST_ROOM = 1 << 20
 _REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")
 _OTHER_KIND = "wrong ELF class"     # a 32-bit program on the way: it runs without the library
 
@@ -29,11 +30,18 @@ def _copy(source: Path, target: Path):
     if target.exists():
         return
     if not source.exists():
-        raise UserError(f"{source} is missing: build it first (`ninja {source.relative_to(paths.ROOT)}`)")
+        how = f" (`ninja {source.relative_to(paths.ROOT)}`)" if source.is_relative_to(paths.ROOT) else ""
+        raise UserError(f"{source} is missing: build it first{how}")
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True)
     else:
         shutil.copy2(source, target)
+
+
+def _copy_library(source: Path, target: Path):
+    """One that every user can load, whatever the umask was when it was built: a program may become another user."""
+    _copy(source, target)
+    target.chmod(0o755)
 
 
 def _local_word(word: str, scratch: Path) -> str:
@@ -76,18 +84,24 @@ def preload_word(scratch: Path, so, beside="", theirs="") -> str:
         return f"LD_PRELOAD={theirs}"
     names = []
     if beside:
-        _copy(paths.BENCH_PROGRAMS / beside, scratch / beside)
+        _copy_library(paths.BENCH_PROGRAMS / beside, scratch / beside)
         names.append(str(scratch / beside))
-    _copy(Path(so).resolve(), scratch / LIBRARY)
-    (scratch / LIBRARY).chmod(0o755)
+    _copy_library(Path(so).resolve(), scratch / LIBRARY)
     return f"LD_PRELOAD={':'.join(filter(None, [*names, str(scratch / LIBRARY), theirs]))}"
 
 
 def hint(scratch: Path) -> str:
-    """What may be wrong with the place of the runs."""
+    """Why nothing can be run or loaded at the place of the runs."""
     if os.statvfs(scratch).f_flag & os.ST_NOEXEC:
         return f"; {scratch.parent} is mounted noexec: set TMPDIR to a directory that programs may be run from"
     return ""
+
+
+def full(scratch: Path) -> str:
+    """That there is no room in it: a program that writes there, or counts, may be ended by that in any way."""
+    found = os.statvfs(scratch)
+    return f"; {scratch.parent} is full: make room, or set TMPDIR to another directory" \
+        if found.f_bavail * found.f_frsize < LEAST_ROOM else ""
 
 
 def check_preloaded(stderr: str, scratch: Path):
@@ -133,7 +147,9 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
             result = _run(workload, [*wrapper, *argv], scratch, environment, timeout, _place_of(workload, scratch))
             check_preloaded(result.stderr, scratch)
         except (Failure, UserError) as error:
-            raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
+            sentence, line, tail = str(error).partition("\n")
+            raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {sentence}{full(scratch)}"
+                              f"{line}{tail}") from None
         if keep is not None:
             keep(scratch)
         return result

@@ -64,7 +64,11 @@ class Scratch:
     def __enter__(self) -> Path:
         room = room_for_runs()
         sweep(room)
-        self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir=room))
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir=room))
+        except OSError as error:
+            raise UserError(f"{room} cannot hold the directory of a run ({error.strerror}): set TMPDIR to one that can"
+                            ) from None
         self.path.chmod(0o1777 if os.geteuid() == 0 else 0o700)
         return self.path
 

@@ -13,7 +13,6 @@ The jump in a PLT stub is charged to the address of the call that went through i
 count: such a cost line follows the call's, branches indirectly, and stores less often than it executes.
 """
 
-import argparse
 import functools
 import gzip
 import re
@@ -336,7 +335,7 @@ def load(path, library: str = LIBRARY) -> Run:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.callgrind",
         description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")
     parser.add_argument("output", help="callgrind output, gzipped or not")

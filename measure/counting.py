@@ -6,10 +6,10 @@ The callgrind output is rid of what differs from run to run (process id, scratch
 library measures to an unchanged file and ninja prunes what follows.
 """
 
-import argparse
 import contextlib
 import gzip
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -209,9 +209,17 @@ def syscall_metrics(workload, library) -> dict:
             "memory_syscalls": sum(times for name, times in calls.items() if name in MEMORY_CALLS)}
 
 
+def programs_of(workload) -> list:
+    """The programs of an own command or server: who builds them again while the pipeline runs compares two programs."""
+    return sorted({name for name in (workload.command[0], *workload.watch) if os.path.isfile(name)
+                   and os.access(name, os.X_OK)} if workload.own else ())
+
+
 def workload_digest(workload) -> str:
     """What is run: command, environment, inputs and program. Measurements compare only when it is the same."""
-    digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode())
+    digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode(errors="surrogateescape"))
+    for name in programs_of(workload):
+        digest.update(f"{files.sha256(name)}\n".encode())
     for top in [INPUTS / name for name in workload.inputs] + [BENCH_PROGRAMS / name for name in workload.programs()]:
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file():
@@ -244,7 +252,7 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.counting", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.counting",
         description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)

@@ -21,7 +21,6 @@ from common.tree import LIBRARY
 
 STDOUT = "stdout"
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
-LEAST_ROOM = 1 << 20
 _REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")
 _OTHER_KIND = "wrong ELF class"     # a 32-bit program on the way: it runs without the library
 
@@ -97,13 +96,6 @@ def hint(scratch: Path) -> str:
     return ""
 
 
-def full(scratch: Path) -> str:
-    """That there is no room in it: a program that writes there, or counts, may be ended by that in any way."""
-    found = os.statvfs(scratch)
-    return f"; {scratch.parent} is full: make room, or set TMPDIR to another directory" \
-        if found.f_bavail * found.f_frsize < LEAST_ROOM else ""
-
-
 def check_preloaded(stderr: str, scratch: Path):
     """Failure when ld.so says that it left the library out."""
     for name, reason in _REFUSED.findall(stderr):
@@ -147,9 +139,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
             result = _run(workload, [*wrapper, *argv], scratch, environment, timeout, _place_of(workload, scratch))
             check_preloaded(result.stderr, scratch)
         except (Failure, UserError) as error:
-            sentence, line, tail = str(error).partition("\n")
-            raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {sentence}{full(scratch)}"
-                              f"{line}{tail}") from None
+            raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
         if keep is not None:
             keep(scratch)
         return result

@@ -18,6 +18,7 @@ from common.errors import Failure, UserError
 TAIL_LINES = 20
 GRACE_SECONDS = 2.0     # between asking a process to end and ending it
 LONGEST_POLL = 2 ** 31 - 1      # milliseconds
+LEAST_ROOM = 1 << 20
 EXPIRED = "did not end within"
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -32,6 +33,15 @@ class Result:
     stderr: str
     seconds: float
     server: object = None       # of a server: common.serve.Run
+
+
+def full() -> str:
+    """That there is no room where runs have their directories, which may end a program that writes there in any way; ""
+    while there is some."""
+    room = tempfile.gettempdir()
+    found = os.statvfs(room)
+    return f"; {room} is full: make room, or set TMPDIR to another directory" \
+        if found.f_bavail * found.f_frsize < LEAST_ROOM else ""
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
@@ -142,7 +152,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     where = f"; log: {log}" if log else ""
     shown = tail(result.stderr or result.stdout)
     if expired:
-        raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{shown}")
+        raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{full()}{shown}")
     if check and result.returncode != 0:
-        raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{shown}")
+        raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{full()}{shown}")
     return result

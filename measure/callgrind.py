@@ -250,6 +250,11 @@ class _Reader:
             "jump": jump, "jcnd": branch}
 
 
+def is_whole(text: str) -> bool:
+    """Whether an output goes to its end, which is a line of totals."""
+    return text.rstrip("\n").rpartition("\n")[2].startswith("totals:")
+
+
 def processes(text: str) -> list:
     """The outputs of the processes of a run, which stand one behind the other."""
     starts = [match.start() for match in _START.finditer(text)]

@@ -20,7 +20,7 @@ from pathlib import Path
 from common import files, proc, provenance, tools, workloads
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
-from common.launch import launch
+from common.launch import launch, tell
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
 from common.tree import LIBRARY
@@ -74,9 +74,20 @@ def _cleaned(path: Path, scratch: Path) -> str:
     return re.sub(r"^pid: \d+$", "pid: 0", text, count=1, flags=re.MULTILINE)
 
 
+def whole(text: str) -> bool:
+    """Whether an output of callgrind is one. A disk that was full, or a process that was killed while it wrote, leaves
+    the beginning of one, which would be too small counts."""
+    if callgrind.is_whole(text):
+        return True
+    if proc.full():
+        raise Failure(f"callgrind could not write all of its counts{proc.full()}")
+    tell("a process was killed while it wrote its counts: it is not counted")
+    return False
+
+
 def outputs(scratch: Path, subject) -> list:
     """Callgrind's outputs of the run's processes, those with the library alone, in an order that repeats."""
-    texts = sorted(_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))
+    texts = sorted(filter(whole, (_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))))
     if subject is None:
         return texts
     return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
@@ -180,7 +191,10 @@ def usage_metrics(workload, library) -> dict:
     launch(workload, library,
            wrapper=[program, "-q", "-f", "%R %F %M", "-o", f"{{scratch}}/{USAGE}", "/usr/bin/env", "{preload}"],
            keep=lambda scratch: kept.update(text=(scratch / USAGE).read_text()))
-    minor, major, peak = kept["text"].split()
+    words = kept["text"].split()
+    if len(words) != 3:
+        raise Failure(f"workload '{workload.name}': {program} left no figures of its run{proc.full()}")
+    minor, major, peak = words
     return {"page_faults": int(minor) + int(major), "peak_rss_kib": int(peak)}
 
 

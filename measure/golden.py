@@ -60,9 +60,13 @@ def run_each(iterations: int, library, patterns, each="each") -> dict:
         for line in (scratch / STDOUT).read_text().splitlines():
             pid, pattern = line.split()
             if pattern in patterns:
-                texts[pattern] = (scratch / f"{counting.OUTPUT}.{pid}").read_text(errors="replace")
+                text = (scratch / f"{counting.OUTPUT}.{pid}").read_text(errors="replace")
+                if counting.whole(text):
+                    texts[pattern] = text
 
     counting.under_callgrind(workload, library, keep)
+    if len(texts) < len(patterns):
+        raise Failure(f"bench_fastpath {each} left no whole counts of {', '.join(set(patterns) - set(texts))}")
     return {pattern: callgrind.parse(texts[pattern], "bench_fastpath") for pattern in patterns}
 
 

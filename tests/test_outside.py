@@ -157,9 +157,35 @@ def test_nowhere_to_run(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="/sys cannot hold the directory of a run .*: set TMPDIR"):
         launch(Workload("w", "train", ("/bin/true",), "s"), None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("common.launch.LEAST_ROOM", 1 << 80)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("common.proc.LEAST_ROOM", 1 << 80)
     with pytest.raises(Failure, match=f"false failed with exit 1; {tmp_path} is full: make room, or set TMPDIR"):
         launch(Workload("w", "train", ("/bin/false",), "s"), None)
+
+
+def test_usage_that_was_not_written(monkeypatch, tmp_path):
+    """On a full disk time(1) leaves an empty file."""
+    def launched(*_words, keep, **_more):
+        (tmp_path / counting.USAGE).write_text("")
+        keep(tmp_path)
+
+    monkeypatch.setattr(counting, "launch", launched)
+    with pytest.raises(Failure, match="workload 'w': .*time left no figures of its run"):
+        counting.usage_metrics(Workload("w", "train", ("/bin/true",), "s"), None)
+
+
+WHOLE = "# callgrind format\nevents: Ir\nob=(1) /x/libhakmem.so\nfn=(1) malloc\n0x10 5\n\ntotals: 5\n"
+
+
+def test_counts_that_are_cut_off(monkeypatch, tmp_path, capsys):
+    """Of a full disk: a failure, not smaller counts; of a process that was killed: left out, and said."""
+    (tmp_path / "callgrind.out.1").write_text(WHOLE)
+    (tmp_path / "callgrind.out.2").write_text(WHOLE[:-12])
+    assert counting.outputs(tmp_path, tmp_path / "libhakmem.so") == [WHOLE]
+    assert "was killed while it wrote its counts" in capsys.readouterr().err
+    monkeypatch.setattr("common.proc.LEAST_ROOM", 1 << 80)
+    with pytest.raises(Failure, match="could not write all of its counts; .* is full"):
+        counting.outputs(tmp_path, tmp_path / "libhakmem.so")
 
 
 # Files

@@ -46,8 +46,8 @@ def room_for_runs() -> Path:
 
 
 def sweep(room: Path):
-    """Remove what killed runs left. Only a tool that lives removes its own directory."""
-    for path in room.glob("hakmem.????????"):
+    """Remove what killed tools left, of runs and of other work. Only one that lives removes its own directory."""
+    for path in (*room.glob("hakmem.????????"), *room.glob("hakmem-*.????????")):
         with contextlib.suppress(OSError):
             found = path.stat(follow_symlinks=False)
             if found.st_uid == os.geteuid() and time.time() - found.st_mtime > STALE_SECONDS:

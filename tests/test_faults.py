@@ -186,14 +186,14 @@ def proc_state(pid) -> str:
 
 def test_what_killed_runs_left_goes(tmp_path):
     """Their directories of yesterday; not today's, nor what has another name."""
-    names = ("hakmem.abcdefgh", "hakmem.12345678", "hakmem.mine", "other.abcdefgh")
+    names = ("hakmem.abcdefgh", "hakmem.12345678", "hakmem.mine", "other.abcdefgh", "hakmem-repro.abcdefgh")
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("content")
         if name != "hakmem.12345678":
             os.utime(tmp_path / name, (0, 0))
     scratch.sweep(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:4])
 
 
 def test_a_torn_log_is_mended(finished):

@@ -509,3 +509,14 @@ def test_every_tool_looks_at_its_options_alone(capsys):
     with pytest.raises(SystemExit) as caught:
         guard(study.main, ["scaling", "--no-run"])
     assert caught.value.code in (None, 0) and capsys.readouterr() == ("", "")
+
+
+def test_help_in_turkish(tmp_path):
+    """Where i is not among a to z for all programs."""
+    done = subprocess.run([needs("localedef", "locales"), "-i", "tr_TR", "-f", "UTF-8", tmp_path / "tr_TR.UTF-8"],
+                          capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("the sources of locales are not installed: apt-get install locales")
+    shown = [proc.run(["make", "-s", "help"], cwd=ROOT, env={**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": name})
+             .stdout for name in ("tr_TR.UTF-8", "C")]
+    assert shown[0] == shown[1] and "make verify-repro" in shown[0]

@@ -360,13 +360,13 @@ def test_several_runs_end_together():
 
 def test_output_that_nobody_takes():
     """A full disk behind standard output is a sentence; a reader who has enough is not even that."""
+    words = [PYTHON, "-E", "-m", "plan.pipeline"]       # -E: buffered, as usual
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([PYTHON, "-m", "plan.pipeline"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
-                              check=False)
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     one_sentence(done, 1, "No space left on device")
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([PYTHON, "-m", "plan.pipeline"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 

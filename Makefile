@@ -213,8 +213,8 @@ wall: build-tools ## Wall clock of all stages, interleaved, when nothing else ru
 	@$(ALONE) $(CONFIGURE) && $(NINJA) wall && $(MODULE) measure.wall --show $(TREES)
 
 format: test-tools ## Format the C and C++ sources
-	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'bench/*.cc' 'pgo/*.c' \
-	    'tests/*.[ch]' 'tests/*.cc')
+	@clang-format -i $$($(RUN) -c 'from common import clone; print(*(name for name in clone.names() if name.endswith( \
+	    (".c", ".h", ".cc")) and name.partition("/")[0] in ("core", "include", "bench", "pgo", "tests")))')
 
 lint: test-tools ## What tests/test_style.py enforces: clang-format, clang-tidy, flake8
 	@$(ALONE) $(ONCE)

@@ -54,7 +54,10 @@ def endings_interrupt():
 def _flush():
     """What was printed is out, or the system says why not."""
     if sys.stdout is not None:
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def _drop_unprinted():

@@ -363,7 +363,7 @@ def test_output_that_nobody_takes():
     words = [PYTHON, "-E", "-m", "plan.pipeline"]       # -E: buffered, as usual
     with open("/dev/full", "wb") as full:
         done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    one_sentence(done, 1, "No space left on device")
+    one_sentence(done, 1, "standard output: No space left on device")
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)

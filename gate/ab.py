@@ -20,7 +20,7 @@ from pathlib import Path
 from common import clone, files, lock, proc, workloads
 from common.arguments import Parser, seconds
 from common.errors import Failure, UserError, guard
-from common.paths import BUILD, PYTHON, ROOT
+from common.paths import BUILD, PYTHON, ROOT, STEADY
 from common.pool import Pool
 from common.tree import STAGES, Tree
 from plan import model
@@ -134,8 +134,8 @@ def prepare(rows, toolchain, variant):
         if not (ROOT / "build.ninja").exists():
             proc.run([*PYTHON, "configure.py", f"--variant={variant}", f"--toolchain={toolchain}"], cwd=ROOT)
         inputs = sorted({f"build/inputs/{name}" for row in rows for name in row.inputs})
-        programs = {"build/bench/bench_fastpath", *(f"build/bench/{name}" for row in rows for name in row.programs())}
-        proc.run(["ninja", *inputs, *sorted(programs)], cwd=ROOT, timeout=600)
+        programs = sorted({"bench_fastpath", STEADY, *(name for row in rows for name in row.programs())})
+        proc.run(["ninja", *inputs, *(f"build/bench/{name}" for name in programs)], cwd=ROOT, timeout=600)
 
 
 def function_counts(texts) -> dict:

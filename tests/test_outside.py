@@ -23,6 +23,7 @@ from common.launch import launch
 from common.tree import build_tree
 from common.workloads import Workload
 from measure import counting
+from gate import ab
 from plan import own
 from tests import kill, programs
 from tests.support import ROOT, copy_of_sources, needs
@@ -520,3 +521,13 @@ def test_help_in_turkish(tmp_path):
     shown = [proc.run(["make", "-s", "help"], cwd=ROOT, env={**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": name})
              .stdout for name in ("tr_TR.UTF-8", "C")]
     assert shown[0] == shown[1] and "make verify-repro" in shown[0]
+
+
+def test_what_a_comparison_runs_is_built(monkeypatch):
+    """Called by hand in a new clone: what is preloaded into runs that count, too."""
+    called = []
+    monkeypatch.setattr("gate.ab.proc.run", lambda words, **more: called.append(words))
+    monkeypatch.setattr(lock, "held", lambda: True)
+    ab.prepare([Workload("w", "holdout", ("{bench}/bench_x",), "s", inputs=("text.txt",))], "clang", "bench_minimal")
+    assert called[-1] == ["ninja", "build/inputs/text.txt", "build/bench/bench_fastpath", "build/bench/bench_x",
+                          "build/bench/steady.so"]

@@ -35,20 +35,33 @@ K ?=
 # `make pgo` keeps whatever was configured before.
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
 	$(origin HOLDOUT) $(origin TIMEOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
-OPTIONS    = --variant=$(VARIANT) --toolchain=$(TOOLCHAIN) $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
+OPTIONS    = --variant=$(call quote,$(VARIANT)) --toolchain=$(call quote,$(TOOLCHAIN)) \
+             $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
              $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT))) \
              $(if $(value TIMEOUT),--timeout $(call quote,$(value TIMEOUT))) \
              $(if $(POLICY),--policy $(call quote,$(POLICY)))
-TREES      = $$($(PYTHON) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
-MODULE     = PYTHONSAFEPATH= $(PYTHON) -m
-# One build of a tree at a time. What a killed one left running holds the lock until it ends: it may still write.
-ALONE      = mkdir -p build; exec 9>build/.lock; flock -n 9 || \
+# Neither the environment of the user nor the locale changes what the tools do.
+RUN        = $(PYTHON) -E -Xutf8
+MODULE     = $(RUN) -m
+TREES      = $$($(RUN) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
+# One at a time of what configures, builds or looks at a build of this tree, to the end of the recipe. What a killed one
+# left running holds the lock until it ends: it may still write.
+ALONE      = mkdir -p build && exec 9>>build/.lock || exit 2; flock -n 9 || \
 	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 3600 9; } || \
 	{ echo 'make: it has not ended within an hour; end it and run the same command again' >&2; exit 1; };
+CONFIGURE  = { test -z "$(CHOSEN)" -a -f build.ninja || $(RUN) configure.py $(OPTIONS); }
+ONCE       = { test -f build.ninja || $(RUN) configure.py $(OPTIONS); }
 
 define quote
 '$(subst ','\'',$(1))'
 endef
+
+define newline
+
+
+endef
+$(foreach name,TRAIN TRAIN2 TRAIN3 HOLDOUT,$(if $(findstring $(newline),$(value $(name))),$(error $(name): a command is one line; \
+	put a longer one into a script)))
 
 .DEFAULT_GOAL := help
 .PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench proof sites golden fuzz mutants soak kill-test \
@@ -60,7 +73,7 @@ help: ## Show this list
 	@echo '                                           the same, trained on your own program as well and judged by the other'
 	@echo '         make learn TRAIN="myprogram args"  what it asks of the allocator: policy/learned.toml'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@LC_ALL=C sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
 	@echo '           TIMEOUT=seconds: when a run of such a command is killed (600); valgrind makes it fifty times longer'
@@ -83,129 +96,129 @@ all-tools: python
 	@$(MODULE) common.doctor --install
 
 configured: build-tools
-	@test -z "$(CHOSEN)" -a -f build.ninja || ./configure.py $(OPTIONS)
+	@$(ALONE) $(CONFIGURE)
 
-pgo: configured ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
-	@$(ALONE) $(NINJA) pgo
-	@$(MODULE) bench.own $(TREES)
-	@$(MODULE) learn.show $(TREES)
-	@$(MODULE) report.report $(TREES) --table
-	@$(MODULE) report.results $(TREES)
+pgo: build-tools ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
+	@$(ALONE) $(CONFIGURE) && $(NINJA) pgo && $(MODULE) bench.own $(TREES) && $(MODULE) learn.show $(TREES) && \
+	    $(MODULE) report.report $(TREES) --table && $(MODULE) report.results $(TREES)
+
+LEARN = $(MODULE) learn.learn --name $(call quote,$(value NAME)) --goal $(call quote,$(value GOAL)) \
+	--budget $(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train \
+	$(call quote,$(value $(name))))) $(if $(value TRACE),--trace $(call quote,$(value TRACE)))
 
 learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, TRACE, GOAL=memory, BUDGET=seconds, NAME)
-	@test -f build.ninja || ./configure.py --variant=$(VARIANT) --toolchain=$(TOOLCHAIN)
-	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
-	@$(MODULE) learn.learn --name $(call quote,$(value NAME)) --goal $(call quote,$(value GOAL)) \
-	    --budget $(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train \
-	    $(call quote,$(value $(name))))) $(if $(value TRACE),--trace $(call quote,$(value TRACE)))
+	@$(LEARN) --no-run && $(ALONE) { test -f build.ninja || $(RUN) configure.py --variant=$(call quote,$(VARIANT)) \
+	    --toolchain=$(call quote,$(TOOLCHAIN)); } && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	@$(LEARN)
 
-all: configured ## Build all variants with both compilers (stage base)
-	@$(ALONE) $(NINJA) matrix
+all: build-tools ## Build all variants with both compilers (stage base)
+	@$(ALONE) $(CONFIGURE) && $(NINJA) matrix
 
 test: all-tools ## Build and run all tests; K=NAME: those that match, and what they need is built
-	@test -f build.ninja || ./configure.py $(OPTIONS)
 ifeq ($(value K),)
-	@$(ALONE) $(NINJA) --quiet matrix tests bench
+	@$(ALONE) $(ONCE) && $(NINJA) --quiet matrix tests bench
 	@$(MODULE) tests.run
 else
+	@$(ALONE) $(ONCE)
 	@$(MODULE) tests.run --build -k $(call quote,$(value K))
 endif
 
 check: all-tools ## Before each commit: the cheapest tests of each kind, a minute on two cores
-	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(ALONE) $(ONCE)
 	@$(MODULE) tests.run --check --build
 
 tests: test-tools ## Build the C tests without running them
-	@test -f build.ninja || ./configure.py $(OPTIONS)
-	@$(ALONE) $(NINJA) tests
+	@$(ALONE) $(ONCE) && $(NINJA) tests
 
 kill-test: test-tools ## Kill the build in every step, start it again, and compare what ships (3 minutes)
 	@$(MODULE) tests.kill --toolchain clang
 	@$(MODULE) tests.kill --toolchain gcc
 
-measure: configured ## Count instructions, cache misses and branches: every stage, every workload
-	@$(ALONE) $(NINJA) measure
-	@$(MODULE) report.report $(TREES) --table
+measure: build-tools ## Count instructions, cache misses and branches: every stage, every workload
+	@$(ALONE) $(CONFIGURE) && $(NINJA) measure && $(MODULE) report.report $(TREES) --table
 
-gate: configured ## Judge each stage against the one before
-	@$(ALONE) $(NINJA) gate
-	@$(MODULE) report.report $(TREES) --table
+gate: build-tools ## Judge each stage against the one before
+	@$(ALONE) $(CONFIGURE) && $(NINJA) gate && $(MODULE) report.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
-ab: configured ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
-	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
-	@$(ALONE) $(NINJA) --quiet bench
-	@$(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(call quote,$(TOOLCHAIN)) \
-	    --variant $(call quote,$(VARIANT)) --rules $(call quote,$(RULES))
+AB = $(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(call quote,$(TOOLCHAIN)) \
+	--variant $(call quote,$(VARIANT)) --rules $(call quote,$(RULES))
 
-ship: configured ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
-	@$(ALONE) $(NINJA) --quiet ship checks
-	@ls -l dist
+ab: build-tools ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
+	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
+	@$(AB) --no-run && $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench && $(AB)
+
+ship: build-tools ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
+	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
-	@$(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain $(TOOLCHAIN) --variant $(VARIANT))
+	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain $(call quote,$(TOOLCHAIN)) \
+	    --variant $(call quote,$(VARIANT)))
 
-report: configured ## build/report/index.html: tables, charts, heatmaps
-	@$(ALONE) $(NINJA) --quiet report
-	@echo build/report/index.html
+report: build-tools ## build/report/index.html: tables, charts, heatmaps
+	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet report && echo build/report/index.html
 
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
-	@$(MODULE) common.doctor $(if $(INSTALL),--install --optional)
+	@$(MODULE) common.doctor $(if $(filter 1,$(INSTALL)),--install --optional)
 
-bench: configured ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
-	@$(ALONE) $(NINJA) bench build/clang-learning/base/libhakmem.so
-	@$(MODULE) bench.bench $(BENCH_ARGS)
+# What a tool is asked for is looked at before anything is built for it.
+bench: build-tools ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
+	@$(MODULE) bench.bench --no-run $(BENCH_ARGS) && \
+	    $(ALONE) $(CONFIGURE) && $(NINJA) bench build/clang-learning/base/libhakmem.so && $(MODULE) bench.bench $(BENCH_ARGS)
 
-proof: configured ## What learned policies bring on inputs they were not learned from, 25 minutes (PROOF_ARGS='--only git --budget 20')
-	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
-	@$(MODULE) bench.proof $(PROOF_ARGS)
+proof: build-tools ## What learned policies bring on inputs they were not learned from, 25 minutes (PROOF_ARGS='--only git --budget 20')
+	@$(MODULE) bench.proof --no-run $(PROOF_ARGS) && \
+	    $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
+	    $(MODULE) bench.proof $(PROOF_ARGS)
 
-study: configured ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
-	@$(ALONE) $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so)
-	@$(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)
+study: build-tools ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
+	@$(MODULE) bench.study --no-run $(call quote,$(STUDY)) $(STUDY_ARGS) && $(ALONE) $(CONFIGURE) && \
+	    $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so) && \
+	    $(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)
 
-sites: configured ## Call sites: how often the inference is right, where it is known what they are
-	@$(ALONE) $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
-	@$(MODULE) report.sites --confusion
+sites: build-tools ## Call sites: how often the inference is right, where it is known what they are
+	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
+	    $(MODULE) report.sites --confusion
 
-golden: configured ## Instructions per call of each pattern, stage by stage
-	@$(ALONE) $(NINJA) --quiet golden
-	@$(MODULE) measure.golden $(TREES)
+golden: build-tools ## Instructions per call of each pattern, stage by stage
+	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet golden && $(MODULE) measure.golden $(TREES)
 
-fuzz: tests ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
-	@$(MODULE) tests.fuzz.drive --seconds $(FUZZ_SECONDS)
+fuzz: test-tools ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
+	@$(MODULE) tests.fuzz.drive --no-run --seconds $(call quote,$(FUZZ_SECONDS)) && $(ALONE) $(ONCE) && $(NINJA) tests
+	@$(MODULE) tests.fuzz.drive --seconds $(call quote,$(FUZZ_SECONDS))
 
-soak: tests ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
-	@LD_PRELOAD=$(CURDIR)/build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(SOAK_SECONDS) 4
+soak: test-tools ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
+	@$(ALONE) $(ONCE) && $(NINJA) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
+	@LD_PRELOAD=build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(call quote,$(SOAK_SECONDS)) 4
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
 	@$(MODULE) tests.mutants.drive
 
-reliability: tests ## Write the table of misuses in docs/reliability.md as it is measured
-	@$(ALONE) $(NINJA) --quiet matrix
-	@$(MODULE) tests.misuse.table
+reliability: test-tools ## Write the table of misuses in docs/reliability.md as it is measured
+	@$(ALONE) $(ONCE) && $(NINJA) --quiet tests matrix && $(MODULE) tests.misuse.table
 
-ablation: configured ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
-	@$(MODULE) gate.ablation --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+ABLATION = $(MODULE) gate.ablation --toolchain $(call quote,$(TOOLCHAIN)) $(ABLATION_ARGS)
 
-variants: configured ## The variants side by side: instructions, memory, time (ABLATION_ARGS='--seconds 0')
-	@$(MODULE) gate.ablation --variants --toolchain $(TOOLCHAIN) $(ABLATION_ARGS)
+ablation: build-tools ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
+	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION)
+
+variants: build-tools ## The variants side by side: instructions, memory, time (ABLATION_ARGS='--seconds 0')
+	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION) --variants
 
 history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
 	@$(MODULE) report.results --history $(call quote,$(METRIC)) --stage $(call quote,$(STAGE)) \
 	    --workload $(call quote,$(WORKLOAD))
 
-wall: configured ## Wall clock of all stages, interleaved, when nothing else runs
-	@$(ALONE) $(NINJA) wall
-	@$(MODULE) measure.wall --show $(TREES)
+wall: build-tools ## Wall clock of all stages, interleaved, when nothing else runs
+	@$(ALONE) $(CONFIGURE) && $(NINJA) wall && $(MODULE) measure.wall --show $(TREES)
 
 format: test-tools ## Format the C and C++ sources
-	@clang-format -i $$(git ls-files 'core/*.[ch]' 'include/*.h' 'bench/*.[ch]' 'bench/*.cc' 'pgo/*.c' \
-	    'tests/*.[ch]' 'tests/*.cc')
+	@clang-format -i $$($(RUN) -c 'from common import clone; print(*(name for name in clone.names() if name.endswith( \
+	    (".c", ".h", ".cc")) and name.partition("/")[0] in ("core", "include", "bench", "pgo", "tests")))')
 
 lint: test-tools ## What tests/test_style.py enforces: clang-format, clang-tidy, flake8
-	@test -f build.ninja || ./configure.py $(OPTIONS)
+	@$(ALONE) $(ONCE)
 	@$(MODULE) tests.run --build tests/test_style.py
 
 clean: ## Remove everything that was built
-	rm -rf build dist build.ninja compile_commands.json
+	@$(ALONE) rm -rf build dist build.ninja compile_commands.json

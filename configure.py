@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -Xutf8
 # SPDX-License-Identifier: MIT
 """Write build.ninja: load the tables, plan the edges, then write atomically. It builds and runs nothing."""
 
@@ -6,25 +6,26 @@ import argparse
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from common import files, serve, tools, workloads  # noqa: E402
-from common.arguments import Parser  # noqa: E402
+from common.arguments import Parser, seconds  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
-from common.paths import ROOT  # noqa: E402
-from common.paths import EXPORTS  # noqa: E402
+from common.paths import EXPORTS, PYTHON, ROOT  # noqa: E402
 from plan import model, ninja, own, plan, policy  # noqa: E402
 from plan.gate import REPEATED_POLICY  # noqa: E402
 from plan.project import Config, Project, flag_lines  # noqa: E402
 
 TEMPLATE = "build.ninja.in"
+CLOCK_SLACK = 60        # seconds that a file may be ahead of the clock; ninja tries for ten
 EXAMPLE = """example: ./configure.py --variant=bench_minimal                    one variant, clang
          ./configure.py --variant=minimal,debug --toolchain=all     two variants, both compilers
          ./configure.py --variant=bench_minimal --train 'redis-server --version'"""
 # What the graph is made from: when one changes, ninja runs configure.py again before anything else.
-INPUT_PATTERNS = ("configure.py", TEMPLATE, "plan/*.py", "common/serve.py", "common/tree.py",
+INPUT_PATTERNS = ("configure.py", TEMPLATE, "plan/*.py", "common/paths.py", "common/serve.py", "common/tree.py",
                   "common/workloads.py", "common/tools.toml", "variants", "variants/*.toml",
                   "core/sources.toml", "bench/workloads.toml", "gate/gates.toml", "bench/programs", "tests/tests.toml")
 
@@ -44,7 +45,7 @@ def parse(argv):
                         help="a command of your own to judge by, which is not trained on (repeatable)")
     parser.add_argument("--here", default="", metavar="DIR",
                         help="where relative names in these commands count from (where configure.py is called)")
-    parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS",
+    parser.add_argument("--timeout", type=seconds(kind=int), default=600, metavar="SECONDS",
                         help="when a run of such a command is killed; valgrind makes it some fifty times longer")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows of bench/workloads.toml")
     parser.add_argument("--launcher", default="", metavar="CMD", help="put before each compile, as in 'ccache'")
@@ -56,9 +57,9 @@ def parse(argv):
 
 
 def choose(words, valid, what) -> tuple:
-    """Names out of comma lists; `all` is every one; an unknown one is an error that lists the valid ones."""
+    """Names out of comma lists; `all` is every one; an unknown one, or none, is an error that lists the valid ones."""
     names = [name for word in words for name in word.split(",") if name]
-    for name in names:
+    for name in names or [""]:
         if name not in valid and name != "all":
             raise UserError(f"unknown {what} '{name}'; valid {what}s: {', '.join(valid)}, all")
     return tuple(valid) if "all" in names else tuple(dict.fromkeys(names))
@@ -66,8 +67,6 @@ def choose(words, valid, what) -> tuple:
 
 def own_rows(arguments, chosen) -> tuple:
     """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role."""
-    if arguments.timeout < 1:
-        raise UserError(f"--timeout must be at least 1 s, not {arguments.timeout}")
     rows = []
     for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
         commands = list(getattr(arguments, option[2:]))
@@ -164,13 +163,12 @@ def template_values(project, argv) -> dict:
     table = tools.load_tools()
     clang = tools.find("clang", table) or "clang-22"
     words = {
-        "root": ROOT, "prefix_map": f"-ffile-prefix-map={ROOT}=.", "python": sys.executable,
         "ninja": tools.find("ninja", table) or "ninja", "clang": clang, "gcc": tools.find("gcc", table) or "gcc",
         "gxx": tools.find("g++", table) or "g++", "llvm_bin": Path(clang).resolve().parent,
     }
     values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
     return values | {
-        "exports": EXPORTS,
+        "exports": EXPORTS, "python": ninja.escape_value(shlex.join(PYTHON)),
         "launcher": ninja.escape_value(parse(argv).launcher),
         "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{flag_lines(project)}",
     }
@@ -190,12 +188,25 @@ def written_files(project, rows) -> dict:
     return made
 
 
+def check_surroundings(argv):
+    """What would make a build.ninja that ninja cannot read, or never takes for new."""
+    if any("\n" in word for word in argv):
+        raise UserError("an option has a line's end in it, which build.ninja cannot hold; call it from another "
+                        "directory, or leave it out")
+    for name in graph_inputs():
+        ahead = (ROOT / name).stat().st_mtime - time.time()
+        if ahead > CLOCK_SLACK:
+            raise UserError(f"{name} is {ahead:,.0f} s newer than now: the clock was set back, or another one made it; "
+                            f"set the clock, or run `touch {name}`")
+
+
 def main(argv) -> int:
     """Configure. Options are kept in build.ninja, which calls this with the same ones."""
     if not parse(argv).variant:     # build.ninja keeps the choice, whatever the environment says later
         argv = [*argv, f"--variant={model.variant_of_knob(os.environ)}"]
     arguments = parse(argv)
     project, rows = load(arguments)
+    check_surroundings(argv)
     made = written_files(project, rows)
     edges = [ninja.Edge(("build.ninja",), "configure", implicit=graph_inputs(), implicit_outputs=tuple(made)),
              *plan.plan(project)]
@@ -210,11 +221,19 @@ def main(argv) -> int:
 
 def with_place(argv) -> list:
     """The arguments, with the present directory if it is not the clone: ninja calls again from there."""
-    place = os.getcwd()
+    try:
+        place = os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the directory that it was called in is gone; call it from another one") from None
     return argv if place == str(ROOT) or any(word.startswith("--here") for word in argv) else [*argv, f"--here={place}"]
 
 
-if __name__ == "__main__":
-    words = with_place(sys.argv[1:])
+def from_anywhere(argv) -> int:
+    """main, from the root of the clone."""
+    argv = with_place(argv)
     os.chdir(ROOT)
-    sys.exit(guard(main, words))
+    return main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(from_anywhere, sys.argv[1:]))

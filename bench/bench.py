@@ -6,7 +6,6 @@ what disturbs the machine disturbs all. Every run appends one row to results/ben
 from such rows (--from reads them back).
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import files, paths, records, tables
-from common.arguments import Parser
+from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -300,14 +299,14 @@ def study_of(benchmarks, samples) -> Study:
 
 def parse_arguments(argv):
     parser = Parser(
-        prog="bench.bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="bench.bench",
         description="example: python3 -m bench.bench --rounds 3 --only larson,xmalloc --peer new=./libnew.so\n\n"
                     "Runs the benchmark set under hakmem, glibc and the installed peers, and ranks them.")
     parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one in dist/)")
     parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")
     parser.add_argument("--only", metavar="NAMES", default="", help="benchmarks, separated by commas")
-    parser.add_argument("--rounds", "--runs", type=int, default=7, help="interleaved rounds (default 7)")
-    parser.add_argument("--warmup", type=int, default=0, help="rounds before that are not recorded (default 0)")
+    parser.add_argument("--rounds", "--runs", type=at_least(1), default=7, help="interleaved rounds (default 7)")
+    parser.add_argument("--warmup", type=at_least(0), default=0, help="rounds before that are not recorded (default 0)")
     parser.add_argument("--results", "--output", type=Path, default=RESULTS,
                         help="file to append rows to (default %(default)s)")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
@@ -316,10 +315,6 @@ def parse_arguments(argv):
                         help="leave out resident memory over time, 4 minutes; --only does so, too")
     parser.add_argument("--list", action="store_true", help="print the benchmarks and what they do")
     options = parser.parse_args(argv)
-    if options.warmup < 0:
-        raise UserError(f"--warmup must not be negative: {options.warmup}")
-    if options.rounds < 1:
-        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     return options
 
 

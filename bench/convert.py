@@ -10,7 +10,6 @@
             Numbers are decimal, or hexadecimal with 0x
 """
 
-import argparse
 import csv
 import re
 import struct
@@ -262,7 +261,7 @@ def convert(path: Path, form: str) -> Writer:
 def main(argv) -> int:
     """Command line."""
     parser = Parser(
-        prog="bench.convert", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="bench.convert",
         description=f"example: python3 -m bench.convert mtrace malloc.log -o app.trace\n\n{__doc__}")
     parser.add_argument("format", choices=FORMATS)
     parser.add_argument("text", type=Path)

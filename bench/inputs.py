@@ -5,10 +5,8 @@ Each generator is a function that returns text, or writes a directory; all varie
 congruential sequence, never from the clock, the environment or Python's own `random`.
 """
 
-import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -414,14 +412,13 @@ def write(generator: Generator, out: Path):
         made = Path(scratch) / out.name
         made.mkdir()
         generator.make(made)
-        shutil.rmtree(out, ignore_errors=True)
-        made.rename(out)
+        files.replace_directory(made, out)
 
 
 def main(argv) -> int:
     """Command line."""
     parser = Parser(
-        prog="bench.inputs", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="bench.inputs",
         description="example: python3 -m bench.inputs py_mix build/inputs/py_mix.py\n\n"
                     "Writes one benchmark input; the same bytes each time.")
     parser.add_argument("generator", help=", ".join(sorted(GENERATORS)))

@@ -9,12 +9,12 @@ Memory is in KiB, but for the curve's MiB.
 
 import re
 import statistics
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import paths, tables
 from common.errors import Failure
+from common.pool import Pool
 from bench.ranking import FAIL, NOTHING, render
 from bench.runs import output_of, program
 
@@ -87,7 +87,7 @@ def run_once(name: str, contender, scale: float) -> dict:
 def run_all(everyone, scale: float, show) -> dict:
     """The figures of all rows: one row at a time, under all contenders at once."""
     names, figures = row_names(), {}
-    with ThreadPoolExecutor(len(everyone)) as pool:
+    with Pool(len(everyone)) as pool:
         for number, name in enumerate(names, 1):
             show(f"resident memory over time, {number}/{len(names)} {name}")
             jobs = {one.name: pool.submit(run_once, name, one, scale) for one in everyone}

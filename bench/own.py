@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser
+from common.arguments import Parser, seconds
 from common.columns import columns
-from common.errors import Failure, guard
+from common.errors import UserError, guard
 from common.launch import launch
 from common.paths import ROOT
-from common.tree import Tree
+from common.tree import Tree, build_tree
 from measure import callgrind, counting, stats, wall
 
 EXAMPLE = "example: python -m bench.own --build build/clang-bench_minimal"
@@ -172,8 +172,8 @@ def main(argv) -> int:
     """Study the own commands of a build, or print what was found."""
     parser = Parser(prog="bench.own", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
-    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B")
-    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS",
+    parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B")
+    parser.add_argument("--budget", type=seconds(0), default=BUDGET_SECONDS, metavar="SECONDS",
                         help="for the rounds of one command (default: %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="JSON of the first build; without it, what was found before")
     arguments = parser.parse_args(argv)
@@ -186,7 +186,7 @@ def main(argv) -> int:
         return 0
     tree = Tree(arguments.build[0])
     if not rows:
-        raise Failure("no command of your own was given: make pgo TRAIN='program arguments'")
+        raise UserError("no command of your own was given: make pgo TRAIN='program arguments'")
     files.write_json(arguments.output, {
         "schema": 1, "kind": "own", "label": tree.label, "stage": tree.chosen("ship"),
         "commands": [study(tree, row, arguments.budget) for row in rows]})

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, idle, proc, records, tables
-from common.arguments import Parser
+from common.arguments import Parser, at_least, seconds
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
-from common.paths import BENCH_PROGRAMS, BUILD, IDLE, ROOT
+from common.paths import BENCH_PROGRAMS, BUILD, IDLE, PYTHON, ROOT
 from common.scratch import Scratch
 from common.tree import GIVEN, Tree
 from learn import judge, learn, objective
@@ -90,7 +90,7 @@ def build(mirror: Path, out: Path, given: Path | None) -> Path:
     """The library with a policy compiled in, or without, as the clone is now."""
     ab.mirror_working_tree(mirror)
     words = [f"--variant={LABEL.partition('-')[2]}", *([f"--policy={given}"] if given else [])]
-    proc.run([sys.executable, str(mirror / "configure.py"), *words], cwd=mirror, timeout=60)
+    proc.run([*PYTHON, str(mirror / "configure.py"), *words], cwd=mirror, timeout=60)
     library = Tree(Path("build") / LABEL).library(GIVEN if given else "base")
     proc.run(["ninja", str(library)], cwd=mirror, timeout=ab.BUILD_SECONDS)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def learned(row: Program, options: Options, say) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     words = ["--train", row.train, "--here", HERE, "--name", f"proof-{row.name}", "--budget", f"{options.budget:g}",
              "--goal", options.goal, "-o", out]
-    proc.run([sys.executable, "-m", "learn.learn", *words], cwd=ROOT, timeout=10 * options.budget + TIMEOUT)
+    proc.run([*PYTHON, "-m", "learn.learn", *words], cwd=ROOT, timeout=10 * options.budget + TIMEOUT)
     return out
 
 
@@ -277,17 +277,16 @@ def parse(argv) -> Options:
     parser = Parser(prog="bench.proof", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
     parser.add_argument("--only", default="", metavar="NAMES", help="programs, separated by commas (all)")
-    parser.add_argument("--budget", type=float, default=BUDGET, metavar="S", help="of learning, each (%(default)g)")
+    parser.add_argument("--budget", type=seconds(), default=BUDGET, metavar="S", help="of learning, each (%(default)g)")
     parser.add_argument("--goal", default=learn.GOAL, help=f"of learning: {', '.join(objective.GOALS)} (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help="of rounds, each (%(default)g)")
-    parser.add_argument("--idle", type=float, default=IDLE_SECONDS, metavar="S",
+    parser.add_argument("--seconds", type=seconds(0), default=SECONDS, metavar="S",
+                        help="of rounds, each (%(default)g)")
+    parser.add_argument("--idle", type=at_least(0, float, 60), default=IDLE_SECONDS, metavar="S",
                         help="how long behind the work memory is looked at (%(default)g)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="what to append to (results/<year>.jsonl)")
     parser.add_argument("--show", action="store_true", help="run nothing; print the last one on record")
     arguments = parser.parse_args(argv)
     objective.check_goal(arguments.goal)
-    if arguments.budget < 1 or arguments.seconds < 0 or not 0 <= arguments.idle <= 60:
-        raise UserError("--budget must be at least 1, --seconds at least 0, --idle 0 to 60")
     rows = select(tables.load(TABLE, "program", Program), [name for name in arguments.only.split(",") if name])
     if arguments.show:
         return Options((), 0, "", 0, 0, arguments.results)

@@ -17,20 +17,19 @@ Each prints a table with its goal and appends one record to results/. Times are 
 anything else.
 """
 
-import argparse
 import os
 import re
 import shutil
 import statistics
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import paths, records, workloads
-from common.arguments import Parser
+from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
+from common.pool import Pool
 from common.tree import Tree
 from measure import counting, golden
 from gate import effects
@@ -111,7 +110,7 @@ def cycles(perf: str, pattern: str, contender):
 def operation(options: Options):
     """Instructions, and cycles, of an operation of each pattern."""
     perf = cycle_counter()
-    with ThreadPoolExecutor(max_workers=2) as pool:     # counts do not depend on the load of the machine; cycles do
+    with Pool(2) as pool:     # counts do not depend on the load of the machine; cycles do
         counted = list(pool.map(lambda one: golden.count(one.library), options.everyone))
     kept = {one.name: {"instructions": {name: row["together"] for name, row in found.items()},
                        "cycles": {name: cycles(perf, name, one) for name in golden.PATTERNS} if perf else {}}
@@ -291,19 +290,19 @@ STUDIES = {function.__name__: function for function in
 def parse(argv) -> tuple:
     """(Options, results file)"""
     parser = Parser(
-        prog="bench.study", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="bench.study",
         description=f"example: python -m bench.study scaling --threads 4\n\n{__doc__}")
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one that ships)")
     parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")
     parser.add_argument("--only", metavar="NAMES", default="", help="contenders, separated by commas; glibc is in")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="the most (default %(default)s)")
-    parser.add_argument("--rounds", type=int, help="runs of each (default 3; of variance 10)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the amount of work (default %(default)s)")
+    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count() or 1,
+                        help="the most (default %(default)s)")
+    parser.add_argument("--rounds", type=at_least(1), help="runs of each (default 3; of variance 10)")
+    parser.add_argument("--scale", type=at_least(1e-6, float), default=1.0,
+                        help="of the amount of work (default %(default)s)")
     parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1 or arguments.scale <= 0 or (arguments.rounds or 1) < 1:
-        raise UserError("--threads and --rounds must be at least 1, --scale above 0")
     found = bench.contenders(arguments, lambda text: print(f"study: {text}", file=sys.stderr))
     found = tuple(one for one in found if not one.points_only)
     names = [name for name in arguments.only.split(",") if name]

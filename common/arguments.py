@@ -2,12 +2,48 @@
 """The command line of every tool: a wrong option is a wrong request like any other, one sentence and exit 2."""
 
 import argparse
+import sys
 
 from common.errors import UserError
 
+LONGEST_WAIT = 2_000_000        # seconds, 23 days: the system waits for 2^31 milliseconds at most
+
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that does not print its whole usage for a mistyped word."""
+    """An ArgumentParser that does not print its whole usage for a mistyped word, and prints descriptions as they are
+    written. Every tool has the option --no-run: make asks with it before it builds what the tool needs."""
+
+    def __init__(self, *, formatter_class=argparse.RawDescriptionHelpFormatter, **more):
+        super().__init__(formatter_class=formatter_class, **more)
+        self.add_argument("--no-run", action="store_true", help="see whether these options are right, and do nothing")
+
+    def parse_known_args(self, args=None, namespace=None):
+        found, rest = super().parse_known_args(args, namespace)
+        if found.no_run and not rest:
+            self.exit()
+        return found, rest
 
     def error(self, message):
         raise UserError(f"{message}; see --help")
+
+
+def at_least(least, kind=int, most=sys.float_info.max):
+    """The type of an option that is a number within bounds; neither an infinite one nor none."""
+    what = "a whole number" if kind is int else "a number"
+    bounds = f"{what} of at least {least}" + (f" and at most {most}" if most < sys.float_info.max else "")
+
+    def convert(word: str):
+        try:
+            value = kind(word)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {bounds}, not '{word}'")
+        return value
+
+    return convert
+
+
+def seconds(least=1, kind=float):
+    """The type of an option that is a time to wait."""
+    return at_least(least, kind, LONGEST_WAIT)

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The two ways a tool stops: the user asked for something wrong (exit 2), or the work failed (exit 1)."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 
 INTERRUPTED = 130       # as a shell reports a program that SIGINT ended
+UNREAD = 141            # and one that SIGPIPE ended
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class UserError(Exception):
@@ -28,18 +33,61 @@ def describe(error: OSError) -> str:
     return f"{' -> '.join(names)}: {reason}" if names else reason
 
 
+@contextlib.contextmanager
+def endings_interrupt():
+    """Who ends a tool by SIGTERM, or closes its terminal, is answered as Ctrl-C is: what the tool has started ends with
+    it, and its directories go. What was ignored (nohup) stays so."""
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    own = threading.current_thread() is threading.main_thread()
+    changed = [number for number in ENDINGS if own and signal.getsignal(number) == signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _flush():
+    """What was printed is out, or the system says why not."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _drop_unprinted():
+    """What cannot be printed any more would be complained of by the interpreter, at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            _flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guard(main, argv, *, name="", usage=2, failure=1) -> int:
     """Run main(argv) and turn the two exceptions above, and what the system refuses, into one sentence on stderr and
     an exit status."""
     try:
-        return main(argv)
+        with endings_interrupt():
+            status = main(argv)
+            _flush()
+            return status
     except UserError as error:
         status, message = usage, error
     except Failure as error:
         status, message = failure, error
+    except BrokenPipeError:     # who reads has enough, as in `... | head`
+        _drop_unprinted()
+        return UNREAD
     except OSError as error:
         status, message = failure, f"{describe(error)}; put that right and run the same command again"
     except KeyboardInterrupt:
         status, message = INTERRUPTED, "interrupted; the same command goes on from here"
+    _drop_unprinted()
     print(f"{name or program_name()}: {message}", file=sys.stderr)
     return status

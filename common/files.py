@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Atomic, content-stable files: a file whose content did not change keeps its time stamp, so ninja prunes."""
 
+import contextlib
 import ctypes
 import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -16,27 +18,47 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 SOURCE_ROOMS = ("core", "include")
 
 
-def write_atomic(path, data) -> bool:
-    """Write str or bytes through a temporary file and a rename. False when the content was already there."""
-    path = Path(path)
-    content = data.encode() if isinstance(data, str) else data
+def _is_special(path) -> bool:
+    """Whether a device or a pipe goes by this name, as /dev/null and /dev/stdout."""
     try:
-        if path.read_bytes() == content:
-            return False
-    except (FileNotFoundError, NotADirectoryError):
-        pass
+        kind = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+def _replace(path: Path, content: bytes, mode: int):
+    """A temporary file beside it, and a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
+
+
+def write_atomic(path, data, mode=0o644) -> bool:
+    """Write str or bytes through a temporary file and a rename. False when the content was already there. What is no
+    file is written into, never replaced; a link stays one. Text may have bytes in it that are none, as names of files
+    do."""
+    content = data.encode(errors="surrogateescape") if isinstance(data, str) else data
+    if _is_special(path):
+        Path(path).write_bytes(content)
+        return True
+    path = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    try:
+        if path.read_bytes() == content:
+            return False
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    _replace(path, content, mode)
     return True
 
 

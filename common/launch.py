@@ -29,11 +29,18 @@ def _copy(source: Path, target: Path):
     if target.exists():
         return
     if not source.exists():
-        raise UserError(f"{source} is missing: build it first (`ninja {source.relative_to(paths.ROOT)}`)")
+        how = f" (`ninja {source.relative_to(paths.ROOT)}`)" if source.is_relative_to(paths.ROOT) else ""
+        raise UserError(f"{source} is missing: build it first{how}")
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True)
     else:
         shutil.copy2(source, target)
+
+
+def _copy_library(source: Path, target: Path):
+    """One that every user can load, whatever the umask was when it was built: a program may become another user."""
+    _copy(source, target)
+    target.chmod(0o755)
 
 
 def _local_word(word: str, scratch: Path) -> str:
@@ -76,15 +83,14 @@ def preload_word(scratch: Path, so, beside="", theirs="") -> str:
         return f"LD_PRELOAD={theirs}"
     names = []
     if beside:
-        _copy(paths.BENCH_PROGRAMS / beside, scratch / beside)
+        _copy_library(paths.BENCH_PROGRAMS / beside, scratch / beside)
         names.append(str(scratch / beside))
-    _copy(Path(so).resolve(), scratch / LIBRARY)
-    (scratch / LIBRARY).chmod(0o755)
+    _copy_library(Path(so).resolve(), scratch / LIBRARY)
     return f"LD_PRELOAD={':'.join(filter(None, [*names, str(scratch / LIBRARY), theirs]))}"
 
 
 def hint(scratch: Path) -> str:
-    """What may be wrong with the place of the runs."""
+    """Why nothing can be run or loaded at the place of the runs."""
     if os.statvfs(scratch).f_flag & os.ST_NOEXEC:
         return f"; {scratch.parent} is mounted noexec: set TMPDIR to a directory that programs may be run from"
     return ""

@@ -11,11 +11,14 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from common import files
 from common.errors import Failure, UserError
 
 TAIL_LINES = 20
+GRACE_SECONDS = 2.0     # between asking a process to end and ending it
+LONGEST_POLL = 2 ** 31 - 1      # milliseconds
+LEAST_ROOM = 1 << 20
 EXPIRED = "did not end within"
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -30,6 +33,15 @@ class Result:
     stderr: str
     seconds: float
     server: object = None       # of a server: common.serve.Run
+
+
+def full() -> str:
+    """That there is no room where runs have their directories, which may end a program that writes there in any way; ""
+    while there is some."""
+    room = tempfile.gettempdir()
+    found = os.statvfs(room)
+    return f"; {room} is full: make room, or set TMPDIR to another directory" \
+        if found.f_bavail * found.f_frsize < LEAST_ROOM else ""
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
@@ -61,7 +73,7 @@ def _await(process, timeout) -> bool:
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
+        return bool(poll.poll(None if timeout is None else min(timeout * 1000, LONGEST_POLL)))
     finally:
         os.close(handle)
 
@@ -71,14 +83,26 @@ def confine(file_limit):
     no file of its own grows without end."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if file_limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        limit = file_limit if hard == resource.RLIM_INFINITY else min(file_limit, hard)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-def _kill_group(process):
+def _signal_group(process, number):
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
+
+
+def _end_group(process, asked):
+    """Ask the process and its group to end, then make them: ninja passes on what it is asked, and takes what it has
+    started with it, which are groups of their own."""
+    _signal_group(process, asked)
+    try:
+        _await(process, GRACE_SECONDS)
+    finally:
+        _signal_group(process, signal.SIGKILL)
 
 
 def _read(stream) -> str:
@@ -98,7 +122,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     may exceed `file_limit` bytes. Messages call it `name`; `started(process id)` is called at once.
 
     With `log`, what it wrote goes to that file as well. With `check`, a status other than 0 is a Failure.
-    A timeout kills the whole process group and is always a Failure.
+    A timeout ends the whole process group and is always a Failure.
     """
     argv = [os.fspath(word) for word in argv]
     name = name or argv[0]
@@ -116,20 +140,19 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
             expired = not _await(process, timeout)
             seconds = time.monotonic() - begun
         except BaseException:
-            _kill_group(process)
+            _end_group(process, signal.SIGINT)
             process.wait()
             raise
         if expired:
-            _kill_group(process)
+            _end_group(process, signal.SIGTERM)
         process.wait()
         result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), _read(err), seconds)
     if log:
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
-        Path(log).write_text(f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")
+        files.write_atomic(log, f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")
     where = f"; log: {log}" if log else ""
     shown = tail(result.stderr or result.stdout)
     if expired:
-        raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{shown}")
+        raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{full()}{shown}")
     if check and result.returncode != 0:
-        raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{shown}")
+        raise Failure(f"{name} failed with {describe_status(result.returncode)}{where}{full()}{shown}")
     return result

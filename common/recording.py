@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Record what a program asks of malloc: a trace, as a file of build/inputs. The variant that records is preloaded."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def record(workload, so, out: Path):
 def main(argv) -> int:
     """Command line."""
     parser = Parser(
-        prog="common.recording", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="common.recording",
         description="example: python3 -m common.recording --recording lua.trace "
                     "--so build/clang-learning/base/libhakmem.so -o build/inputs/lua.trace\n\n"
                     "Records one [[recording]] of bench/workloads.toml.")

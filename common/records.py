@@ -12,7 +12,7 @@ import json
 import time
 from pathlib import Path
 
-from common import files, proc
+from common import clone, files
 from common.errors import Failure, UserError
 from common.machine import machine
 from common.paths import ROOT
@@ -26,10 +26,11 @@ UNKNOWN = "unknown"
 
 def revision() -> str:
     """The commit of the clone, with `+` when the working tree differs from it; `unknown` outside of git."""
-    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+    if not clone.is_repository():
+        return UNKNOWN
     try:
-        commit = proc.run([*git, "rev-parse", "--short=12", "HEAD"], timeout=60).stdout.strip()
-        changed = proc.run([*git, "status", "--porcelain", "--", "core", "include", "variants"], timeout=60).stdout
+        commit = clone.git("rev-parse", "--short=12", "HEAD").stdout.strip()
+        changed = clone.git("status", "--porcelain", "--", "core", "include", "variants").stdout
     except (Failure, UserError):
         return UNKNOWN
     return commit + ("+" if changed.strip() else "")
@@ -51,6 +52,11 @@ def digest(lines) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
+def _lines(path: Path) -> list:
+    """Of a file, whatever it holds."""
+    return path.read_text(errors="replace").splitlines()
+
+
 @contextlib.contextmanager
 def _alone(directory: Path):
     """One writer at a time: a line and its seal belong together."""
@@ -61,7 +67,7 @@ def _alone(directory: Path):
 
 
 def _seal_alone(path: Path):
-    whole = path.read_text().splitlines()
+    whole = _lines(path)
     files.append_line(path.with_name(SEALS), json.dumps(
         {"file": path.name, "lines": len(whole), "sha256": digest(whole)}, sort_keys=True))
 
@@ -79,22 +85,32 @@ def append(path: Path, record: dict):
         _seal_alone(path)
 
 
+def _seals_of(path: Path) -> list:
+    """The seals, in the order in which they were made."""
+    found = []
+    for number, line in enumerate(_lines(path) if path.exists() else [], 1):
+        try:
+            row = json.loads(line)
+            found.append((row["file"], int(row["lines"]), row["sha256"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failure(f"{path} line {number} is no seal ({error})") from None
+    return found
+
+
 def verify(directory: Path) -> list:
     """One sentence for each file that is not what its seals say."""
     wrong, contents, sealed = [], {}, {}
-    seals = directory / SEALS
-    for line in seals.read_text().splitlines() if seals.exists() else []:
-        seal = json.loads(line)
-        path = directory / seal["file"]
+    for name, count, sha256 in _seals_of(directory / SEALS):
+        path = directory / name
         if path not in contents:
-            contents[path] = path.read_text().splitlines() if path.exists() else []
-        if seal["lines"] < sealed.get(path, 0):
+            contents[path] = _lines(path) if path.exists() else []
+        if count < sealed.get(path, 0):
             wrong.append(f"{path}: its seals do not grow")
-        sealed[path] = seal["lines"]
-        if digest(contents[path][:seal["lines"]]) != seal["sha256"]:
-            wrong.append(f"{path}: lines 1 to {seal['lines']} are not those that were sealed")
+        sealed[path] = count
+        if digest(contents[path][:count]) != sha256:
+            wrong.append(f"{path}: lines 1 to {count} are not those that were sealed")
     for path in sorted(directory.glob("*.jsonl")):
-        count = len(path.read_text().splitlines())
+        count = len(_lines(path))
         if path.name != SEALS and sealed.get(path, 0) != count:
             wrong.append(f"{path}: {count} lines, of which {sealed.get(path, 0)} are sealed: append by common.records")
     return list(dict.fromkeys(wrong))
@@ -104,7 +120,7 @@ def read(path: Path) -> list:
     """Every record of a file. Failure names a line that is not one."""
     found = []
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = _lines(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: nothing was recorded yet") from None
     for number, line in enumerate(lines, 1):

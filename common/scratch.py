@@ -46,8 +46,8 @@ def room_for_runs() -> Path:
 
 
 def sweep(room: Path):
-    """Remove what killed runs left. Only a tool that lives removes its own directory."""
-    for path in room.glob("hakmem.????????"):
+    """Remove what killed tools left, of runs and of other work. Only one that lives removes its own directory."""
+    for path in (*room.glob("hakmem.????????"), *room.glob("hakmem-*.????????")):
         with contextlib.suppress(OSError):
             found = path.stat(follow_symlinks=False)
             if found.st_uid == os.geteuid() and time.time() - found.st_mtime > STALE_SECONDS:
@@ -64,7 +64,11 @@ class Scratch:
     def __enter__(self) -> Path:
         room = room_for_runs()
         sweep(room)
-        self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir=room))
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="hakmem.", dir=room))
+        except OSError as error:
+            raise UserError(f"{room} cannot hold the directory of a run ({error.strerror}): set TMPDIR to one that can"
+                            ) from None
         self.path.chmod(0o1777 if os.geteuid() == 0 else 0o700)
         return self.path
 

@@ -266,10 +266,14 @@ class Session:
                 **{key: self.fill(value) for key, value in self.server.environment.items()}}
 
     def prepare(self):
-        """Files, and the command before the start."""
+        """Files, and the command before the start. The server's user may read them, whatever the umask is."""
         for name, content in self.server.files.items():
-            (self.scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.scratch / name).write_text(self.fill(content))
+            path = self.scratch / name
+            for directory in [*reversed(path.relative_to(self.scratch).parents)][1:]:
+                (self.scratch / directory).mkdir(exist_ok=True)
+                (self.scratch / directory).chmod(0o755)
+            path.write_text(self.fill(content))
+            path.chmod(0o644)
         if self.as_user:
             shutil.chown(self.scratch, self.as_user["user"], self.as_user["group"])
         if self.server.prepare:

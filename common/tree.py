@@ -176,3 +176,10 @@ class Tree:
 def training_counts(tree: Tree, stage: str, workloads) -> tuple:
     """(path, weight) of the training workloads' callgrind outputs of one stage."""
     return tuple((tree.counts(stage, row.name), row.weight) for row in workloads if row.role == "train")
+
+
+def build_tree(word: str) -> Path:
+    """The type of the option --build: a build tree that is there."""
+    if not Path(word).is_dir():
+        raise UserError(f"there is no build tree {word}: `make pgo` makes one, build/<toolchain>-<variant>")
+    return Path(word)

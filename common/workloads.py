@@ -2,6 +2,7 @@
 """The workload table: bench/workloads.toml, and the user's own commands that `configure.py --train` recorded."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ ROLES = ("train", "holdout")
 RESOLVED = "build/workload/{name}.run.json"     # which program an own command really runs (pgo/resolve.py)
 REPLAY = "{bench}/bench_replay"
 CHOICE = "build/workloads.json"    # what configure.py was told: {"selected": names, "own": rows}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")   # of a row: it goes into names of files and into commands
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,12 @@ def _rows(path, key, cls):
     for name in tables.parse(path):
         if name not in ("workload", "input", "recording"):
             raise UserError(f"{path}: unknown table '{name}'; valid tables: input, recording, workload")
-    return tables.load(path, key, cls)
+    rows = tables.load(path, key, cls)
+    for row in rows:
+        if not NAME.fullmatch(row.name):
+            raise UserError(f"{path}: [[{key}]] '{row.name}': a name has letters, digits, dots, dashes and "
+                            "underscores, and begins with a letter or a digit")
+    return rows
 
 
 def load_workloads(root) -> tuple:

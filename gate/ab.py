@@ -9,20 +9,19 @@ functions are named in which the instructions went up or down. The exit status i
 NO-GO; a wrong request is 64 and a failure 70, so that neither can be taken for a verdict.
 """
 
-import argparse
 import io
 import re
 import shutil
 import sys
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, proc, workloads
-from common.arguments import Parser
+from common import clone, files, lock, proc, workloads
+from common.arguments import Parser, seconds
 from common.errors import Failure, UserError, guard
-from common.paths import BUILD, ROOT
+from common.paths import BUILD, PYTHON, ROOT, STEADY
+from common.pool import Pool
 from common.tree import STAGES, Tree
 from plan import model
 from measure import callgrind, counting, golden, wall
@@ -45,14 +44,11 @@ class Side:
     library: Path
 
 
-def git(*words) -> str:
-    """Output of a git command in the clone."""
-    return proc.run(["git", "-C", str(ROOT), *words], timeout=60).stdout
-
-
 def resolve_revision(word: str) -> str:
     """The commit that a word names."""
-    result = proc.run(["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{word}^{{commit}}"], check=False)
+    if not clone.is_repository():
+        raise UserError(f"'{word}' is no library (*.so) that exists, and this is no git clone, which has revisions")
+    result = clone.git("rev-parse", "--verify", "--quiet", f"{word}^{{commit}}", check=False)
     if result.returncode != 0:
         raise UserError(f"'{word}' is neither a git revision, nor a library (*.so) that exists, nor '.'")
     return result.stdout.strip()
@@ -64,7 +60,7 @@ def unpack_revision(commit: str, target: Path):
         return
     archive = target.with_suffix(".tar")
     archive.parent.mkdir(parents=True, exist_ok=True)
-    git("archive", "--format=tar", f"--output={archive}", commit)
+    clone.git("archive", "--format=tar", f"--output={archive}", commit)
     incoming = target.with_suffix(".new")
     shutil.rmtree(incoming, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as content:
@@ -74,15 +70,11 @@ def unpack_revision(commit: str, target: Path):
 
 
 def mirror_working_tree(target: Path):
-    """The files git knows or would add, with unchanged ones keeping their time stamp; others of the mirror go."""
-    names = [name for name in git("ls-files", "-z", "-co", "--exclude-standard").split("\0") if name]
-    wanted = set()
-    for name in names:
-        source = ROOT / name
-        if source.is_file():
-            wanted.add(name)
-            files.write_atomic(target / name, source.read_bytes())
-            (target / name).chmod(source.stat().st_mode & 0o777)
+    """The files of the project, with unchanged ones keeping their time stamp; others of the mirror go."""
+    wanted = set(clone.names())
+    for name in wanted:
+        files.write_atomic(target / name, (ROOT / name).read_bytes())
+        (target / name).chmod((ROOT / name).stat().st_mode & 0o777)
     for path in target.rglob("*"):
         name = path.relative_to(target)
         if path.is_file() and name.parts[0] != "build" and str(name) not in wanted and not name.name.startswith("."):
@@ -95,7 +87,7 @@ def build_stage(tree: Path, stage: str, toolchain: str, variant: str) -> Path:
     configure = tree / "configure.py"
     if not configure.exists():
         raise Failure(f"{tree} has no configure.py: that revision is too old to be built")
-    proc.run([sys.executable, str(configure), f"--variant={variant}", f"--toolchain={toolchain}"], cwd=tree, timeout=60)
+    proc.run([*PYTHON, str(configure), f"--variant={variant}", f"--toolchain={toolchain}"], cwd=tree, timeout=60)
     made = Tree(Path("build") / f"{toolchain}-{variant}")
     target = made.select("ship.json") if stage == SHIPPED else made.library(stage)
     proc.run(["ninja", str(target)], cwd=tree, timeout=BUILD_SECONDS)
@@ -138,11 +130,12 @@ def resolve(word: str, toolchain: str, variant: str) -> Side:
 
 def prepare(rows, toolchain, variant):
     """Build the programs and inputs that the measurements run."""
-    if not (ROOT / "build.ninja").exists():
-        proc.run([sys.executable, "configure.py", f"--variant={variant}", f"--toolchain={toolchain}"], cwd=ROOT)
-    inputs = sorted({f"build/inputs/{name}" for row in rows for name in row.inputs})
-    programs = {f"build/bench/{name}" for row in rows for name in row.programs()} | {"build/bench/bench_fastpath"}
-    proc.run(["ninja", *inputs, *sorted(programs)], cwd=ROOT, timeout=600)
+    with lock.alone():
+        if not (ROOT / "build.ninja").exists():
+            proc.run([*PYTHON, "configure.py", f"--variant={variant}", f"--toolchain={toolchain}"], cwd=ROOT)
+        inputs = sorted({f"build/inputs/{name}" for row in rows for name in row.inputs})
+        programs = sorted({"bench_fastpath", STEADY, *(name for row in rows for name in row.programs())})
+        proc.run(["ninja", *inputs, *(f"build/bench/{name}" for name in programs)], cwd=ROOT, timeout=600)
 
 
 def function_counts(texts) -> dict:
@@ -184,7 +177,7 @@ def by_function(before: dict, after: dict, most=NAMED) -> str:
 
 def collect(sides, rows, toolchain, variant, patterns=golden.PATTERNS) -> list:
     """(Evidence, instructions by function) of both sides. Two runs at a time: counts do not depend on the load."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with Pool(2) as pool:
         counted = [pool.submit(golden.count, side.library, patterns) for side in sides]
         measured = [[pool.submit(counting.measure, counting.Subject(side.library, "base", toolchain, variant), row,
                                  counts_only=True) for row in rows] for side in sides]
@@ -231,7 +224,7 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="gate.ab", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="gate.ab",
         description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
                     "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")
@@ -242,12 +235,13 @@ def main(argv) -> int:
     parser.add_argument("--rules", default="regression", choices=RULES,
                         help="rows of gate/gates.toml to judge by; removal also takes wall clock "
                              "(default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=wall.BUDGET_SECONDS,
+    parser.add_argument("--seconds", type=seconds(0), default=wall.BUDGET_SECONDS,
                         help="of wall clock, where the rules ask for it (default %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
     arguments = parser.parse_args(argv)
     model.check_variant(ROOT, arguments.variant)
-    sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
+    with lock.alone():
+        sides = [resolve(word, arguments.toolchain, arguments.variant) for word in (arguments.a, arguments.b)]
     judgement, before, after, functions = compare(sides, arguments.rules, arguments.toolchain, arguments.variant,
                                                   arguments.seconds)
     print(f"A: {sides[0].asked} ({sides[0].label})   B: {sides[1].asked} ({sides[1].label})")

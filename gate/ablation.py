@@ -5,17 +5,16 @@ A copy of the sources in build/ab/features is configured with one variant more f
 build is touched. `--variants` compares the variants of variants/ instead. Both append one record to results/.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, proc, records
-from common.arguments import Parser
+from common import files, lock, proc, records
+from common.arguments import Parser, seconds
 from common.columns import columns
 from common.errors import Failure, UserError, guard
-from common.paths import BUILD, ROOT
+from common.paths import BUILD, PYTHON, ROOT
 from common.tree import Tree
 from plan import model
 from gate import ab, effects, gate
@@ -79,14 +78,15 @@ def variant_text(base: model.Variant, values) -> str:
 def build(variants: dict, toolchain: str) -> dict:
     """name -> library, of variant files name -> text, or None for one that the project has."""
     tree = BUILD / "ab" / "features"
-    ab.mirror_working_tree(tree)
-    for name, text in variants.items():
-        if text is not None:
-            files.write_atomic(tree / "variants" / f"{name}.toml", text)
-    proc.run([sys.executable, str(tree / "configure.py"), f"--variant={','.join(variants)}",
-              f"--toolchain={toolchain}"], cwd=tree, timeout=60)
     wanted = {name: Tree(Path("build") / f"{toolchain}-{name}").library("base") for name in variants}
-    proc.run(["ninja", *map(str, wanted.values())], cwd=tree, timeout=900)
+    with lock.alone():
+        ab.mirror_working_tree(tree)
+        for name, text in variants.items():
+            if text is not None:
+                files.write_atomic(tree / "variants" / f"{name}.toml", text)
+        proc.run([*PYTHON, str(tree / "configure.py"), f"--variant={','.join(variants)}",
+                  f"--toolchain={toolchain}"], cwd=tree, timeout=60)
+        proc.run(["ninja", *map(str, wanted.values())], cwd=tree, timeout=900)
     return {name: tree / path for name, path in wanted.items()}
 
 
@@ -174,7 +174,7 @@ def run_variants(arguments, rows) -> dict:
 def parse(argv):
     """Command line."""
     parser = Parser(
-        prog="gate.ablation", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="gate.ablation",
         description="example: python -m gate.ablation --feature stats --seconds 0\n"
                     "         python -m gate.ablation --variants\n\n"
                     "What each feature costs and brings, or each variant.")
@@ -183,7 +183,7 @@ def parse(argv):
     parser.add_argument("--base", default=BASE, help="the variant that features are taken from (default: %(default)s)")
     parser.add_argument("--toolchain", default="clang", choices=model.TOOLCHAINS)
     parser.add_argument("--workload", action="append", default=[], help="(default: the held-out ones); repeatable")
-    parser.add_argument("--seconds", type=float, default=15, help="of timing for each comparison (default "
+    parser.add_argument("--seconds", type=seconds(0), default=15, help="of timing for each comparison (default "
                         "%(default)g; 0: no timing)")
     parser.add_argument("--strict", action="store_true",
                         help=f"exit 1 when a feature costs more than {OVERHEAD:.1%}% while it is off")
@@ -194,8 +194,6 @@ def parse(argv):
     for name in arguments.feature:
         if name not in known:
             raise UserError(f"unknown feature '{name}'; valid features: {', '.join(known)}")
-    if not 0 <= arguments.seconds < float("inf"):
-        raise UserError(f"--seconds must be 0 or more, not {arguments.seconds:g}")
     return arguments
 
 

@@ -5,7 +5,6 @@ Counts are exact and made two at a time; time is measured in interleaved rounds,
 """
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from common import workloads
 from common.errors import UserError
 from common.paths import ROOT
+from common.pool import Pool
 from measure import counting, golden, stats, wall
 
 PATTERN = "pair64"
@@ -49,7 +49,7 @@ def counted(subject: Subject, row) -> dict:
 
 def figures(subjects, rows, pattern=PATTERN) -> dict:
     """subject -> {"pair": instructions of an operation, "metrics": workload -> metrics}."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with Pool(2) as pool:
         pairs = {subject.name: pool.submit(golden.count, subject.library, [pattern]) for subject in subjects}
         jobs = {(subject.name, row.name): pool.submit(counted, subject, row) for subject in subjects for row in rows}
         return {subject.name: {"pair": pairs[subject.name].result()[pattern]["together"],

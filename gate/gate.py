@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Judge a stage against the one before it: GO, NEUTRAL or NO-GO by the rows of gate/gates.toml, every figure shown."""
 
-import argparse
 import dataclasses
 import math
 import sys
@@ -12,7 +11,7 @@ from common import files, tables, workloads
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from common.tree import AGAIN, GIVEN, Tree
+from common.tree import AGAIN, GIVEN, Tree, build_tree
 from measure import stats
 
 GATES = ROOT / "gate" / "gates.toml"
@@ -143,6 +142,8 @@ def read_measures(paths) -> dict:
 def evidence_of(tree: Tree, stage: str, names) -> Evidence:
     """What the build tree holds of a stage, for the named workloads that were measured in it."""
     measures = read_measures(path for path in (tree.measure(stage, name) for name in names) if path.exists())
+    if not tree.library(stage).exists():
+        raise UserError(f"{tree.library(stage)} is missing: run `make pgo` first")
     have = files.sha256(tree.library(stage))
     for record in measures.values():
         if record["provenance"]["source"] != have:
@@ -335,12 +336,12 @@ def table(judgement: Judgement) -> str:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="gate.gate", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="gate.gate",
         description="example: python -m gate.gate --stage pgo --build build/clang-bench_minimal\n\n"
                     "Judge a stage against the one before it. Exit 0 when a verdict was reached; with --strict\n"
                     "0 GO, 1 NEUTRAL, 2 NO-GO.")
     parser.add_argument("--stage", required=True, help="a stage of gate/gates.toml")
-    parser.add_argument("--build", type=Path, metavar="B", help="build tree to read both sides from")
+    parser.add_argument("--build", type=build_tree, metavar="B", help="build tree to read both sides from")
     parser.add_argument("--before", nargs="+", type=Path, default=[], metavar="JSON",
                         help="measurements and golden figures")
     parser.add_argument("--after", nargs="+", type=Path, default=[], metavar="JSON")

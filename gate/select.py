@@ -4,15 +4,13 @@
 Every file is written only when its content changes, so that an unchanged verdict prunes what follows.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
 from common import files
 from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
-from common.tree import GIVEN, Tree
+from common.tree import GIVEN, Tree, build_tree
 from plan.policy import TABLE
 
 
@@ -65,11 +63,11 @@ STEPS = {GIVEN: select_policy, "compile": select_compile, "order": select_order,
 
 def main(argv) -> int:
     parser = Parser(
-        prog="gate.select", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="gate.select",
         description="example: python -m gate.select ship --build build/clang-bench_minimal\n\n"
                     "Write select/* of a build tree by the gates' verdicts.")
     parser.add_argument("step", choices=STEPS)
-    parser.add_argument("--build", type=Path, required=True, metavar="B")
+    parser.add_argument("--build", type=build_tree, required=True, metavar="B")
     parser.add_argument("--objects", nargs="+", default=[], help="object files, relative to a stage's directory")
     arguments = parser.parse_args(argv)
     STEPS[arguments.step](Tree(arguments.build), arguments.objects)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Checks on a finished library: exports, symbol order, stack, text relocations, RELRO, soname."""
 
-import argparse
 import fnmatch
 import re
 import sys
@@ -110,7 +109,7 @@ def _read(path):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="layout.artifact", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="layout.artifact",
         description="example: python -m layout.artifact --so dist/libhakmem.so --map core/api/hakmem.map\n\n"
                     "Check what a finished library exports, and how it was linked. Exit 1 when something is wrong.")
     parser.add_argument("--so", type=Path, required=True)

@@ -5,8 +5,6 @@ BOLT skips a function that it cannot analyse without failing, and a skipped mall
 So it also writes the profile as it understood it (-w), and each of malloc, free, calloc, realloc must be there.
 """
 
-import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -64,13 +62,12 @@ def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
         if missing:
             raise Failure(f"BOLT has no counts for {', '.join(missing)} of {source}: build its input without sibling "
                           f"calls and without -fno-plt; log: {output.with_suffix('.log')}")
-        files.write_atomic(output, made.read_bytes())
-        os.chmod(output, 0o755)
+        files.write_atomic(output, made.read_bytes(), 0o755)
 
 
 def main(argv) -> int:
     parser = Parser(
-        prog="layout.bolt", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="layout.bolt",
         description="example: python -m layout.bolt --in B/bolt/input.so --fdata B/bolt/profile.fdata "
                     "-o B/bolt/libhakmem.so\n\nOptimise a library with BOLT, and check that it was profiled.")
     parser.add_argument("--in", dest="source", type=Path, required=True, help="library linked with --emit-relocs")

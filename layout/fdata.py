@@ -7,7 +7,6 @@ The counts of the compile stage's library serve BOLT's input too, since function
 are linked in another order; --for checks that every function has the same size in both.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -78,7 +77,7 @@ def check_same_functions(measured: elf.Elf, other: elf.Elf):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="layout.fdata", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="layout.fdata",
         description="example: python -m layout.fdata --build build/clang-bench_minimal -o profile.fdata\n\n"
                     "Write a BOLT profile from exact callgrind counts.")
     inputs.add_arguments(parser)

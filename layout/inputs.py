@@ -7,13 +7,13 @@ from pathlib import Path
 from common import workloads
 from common.errors import UserError
 from common.paths import ROOT
-from common.tree import Tree, training_counts
+from common.tree import Tree, build_tree, training_counts
 from measure import callgrind, flow
 
 
 def add_arguments(parser: argparse.ArgumentParser):
     """--build, or --so with --counts."""
-    parser.add_argument("--build", type=Path, metavar="B",
+    parser.add_argument("--build", type=build_tree, metavar="B",
                         help="build tree: the training counts of the compile stage that the gate selected")
     parser.add_argument("--so", type=Path, help="library that the counts were measured on")
     parser.add_argument("--counts", nargs="+", type=Path, default=[], metavar="CG",

@@ -8,7 +8,6 @@ clusters by density. `search` moves functions, from the best of both and the lin
 misses that placement.py predicts fall. Functions that were never executed are not listed; lld puts them behind.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def searched(flow, library, weighted, budget=PREDICTIONS) -> list:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="layout.order", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="layout.order",
         description="example: python -m layout.order --build build/clang-bench_minimal -o order.txt\n\n"
                     "Write a symbol order from exact callgrind counts.")
     inputs.add_arguments(parser)

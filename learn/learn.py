@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from common import files
-from common.arguments import Parser
+from common.arguments import Parser, at_least, seconds
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
@@ -41,11 +41,13 @@ def parse(argv):
                         help="a trace that HAKMEM_TRACE wrote, in place of a command (repeatable)")
     parser.add_argument("--name", default="learned", help="the policy becomes policy/NAME.toml (learned)")
     parser.add_argument("--goal", default=GOAL, help=f"what counts most: {', '.join(objective.GOALS)} (balanced)")
-    parser.add_argument("--budget", type=float, default=BUDGET, metavar="SECONDS", help="of replaying (180)")
+    parser.add_argument("--budget", type=seconds(), default=BUDGET, metavar="SECONDS", help="of replaying (180)")
     parser.add_argument("--seed", type=int, default=SEED, help="another search (0)")
     parser.add_argument("--here", default="", metavar="DIR", help="where names in the commands count from (here)")
-    parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="when a command is killed (600)")
-    parser.add_argument("--trace-mb", type=int, default=record.MEGABYTES, metavar="N", help="of a recording, at most")
+    parser.add_argument("--timeout", type=seconds(kind=int), default=600, metavar="SECONDS",
+                        help="when a command is killed (600)")
+    parser.add_argument("--trace-mb", type=at_least(1), default=record.MEGABYTES, metavar="N",
+                        help="of a recording, at most")
     parser.add_argument("--so", type=Path, default=LIBRARY, help="the library that records and reads policies")
     parser.add_argument("--replay", type=Path, default=BENCH_PROGRAMS / replay.PROGRAM, help="what replays")
     parser.add_argument("-o", dest="out", type=Path, help="the policy file (policy/NAME.toml)")
@@ -57,9 +59,6 @@ def check(arguments):
     objective.check_goal(arguments.goal)
     if not arguments.train and not arguments.trace:
         raise UserError("there is nothing to learn from: give a command, as in make learn TRAIN='myprogram arguments'")
-    for option in ("budget", "timeout", "trace_mb"):
-        if not getattr(arguments, option) >= 1:
-            raise UserError(f"--{option.replace('_', '-')} must be at least 1, not {getattr(arguments, option):g}")
     if not _NAME.fullmatch(arguments.name):
         raise UserError(f"--name '{arguments.name}': a name has letters, digits, dots, dashes, and begins with none of "
                         "the last two")

@@ -6,11 +6,11 @@ A job is (workload, repetition). The file says what it is of; one of anything el
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import files
 from common.errors import Failure
+from common.pool import Pool
 from learn.space import key_of
 
 SCHEMA = 1
@@ -67,7 +67,7 @@ class Runs:
         missing = self.missing(requests)
         try:
             if missing:
-                with ThreadPoolExecutor(self.workers) as pool:
+                with Pool(self.workers) as pool:
                     made = pool.map(lambda item: self.replay(item[1], item[0][1]), missing)
                     for (place, _policy), found in zip(missing, made):
                         self.known[place] = found

@@ -3,13 +3,12 @@
 parameters brought where it was learned."""
 
 import sys
-from pathlib import Path
 
 from common import files
 from common.arguments import Parser
 from common.errors import guard
 from common.paths import ROOT
-from common.tree import GIVEN, Tree
+from common.tree import GIVEN, Tree, build_tree
 from learn import table
 from learn.attribute import Part
 from learn.objective import WEIGHED
@@ -52,7 +51,7 @@ def main(argv) -> int:
     """Show it for each tree."""
     parser = Parser(prog="learn.show", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
-    parser.add_argument("--build", type=Path, action="append", required=True, metavar="B", help="a build tree")
+    parser.add_argument("--build", type=build_tree, action="append", required=True, metavar="B", help="a build tree")
     rows = policy.load_rows(ROOT)
     for path in parser.parse_args(argv).build:
         text = shown(Tree(path), rows)

@@ -13,7 +13,6 @@ The jump in a PLT stub is charged to the address of the call that went through i
 count: such a cost line follows the call's, branches indirectly, and stores less often than it executes.
 """
 
-import argparse
 import functools
 import gzip
 import re
@@ -251,6 +250,11 @@ class _Reader:
             "jump": jump, "jcnd": branch}
 
 
+def is_whole(text: str) -> bool:
+    """Whether an output goes to its end, which is a line of totals."""
+    return text.rstrip("\n").rpartition("\n")[2].startswith("totals:")
+
+
 def processes(text: str) -> list:
     """The outputs of the processes of a run, which stand one behind the other."""
     starts = [match.start() for match in _START.finditer(text)]
@@ -336,7 +340,7 @@ def load(path, library: str = LIBRARY) -> Run:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.callgrind", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.callgrind",
         description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")
     parser.add_argument("output", help="callgrind output, gzipped or not")

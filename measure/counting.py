@@ -6,10 +6,10 @@ The callgrind output is rid of what differs from run to run (process id, scratch
 library measures to an unchanged file and ninja prunes what follows.
 """
 
-import argparse
 import contextlib
 import gzip
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -20,7 +20,7 @@ from pathlib import Path
 from common import files, proc, provenance, tools, workloads
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
-from common.launch import launch
+from common.launch import launch, tell
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
 from common.tree import LIBRARY
@@ -74,9 +74,20 @@ def _cleaned(path: Path, scratch: Path) -> str:
     return re.sub(r"^pid: \d+$", "pid: 0", text, count=1, flags=re.MULTILINE)
 
 
+def whole(text: str) -> bool:
+    """Whether an output of callgrind is one. A disk that was full, or a process that was killed while it wrote, leaves
+    the beginning of one, which would be too small counts."""
+    if callgrind.is_whole(text):
+        return True
+    if proc.full():
+        raise Failure(f"callgrind could not write all of its counts{proc.full()}")
+    tell("a process was killed while it wrote its counts: it is not counted")
+    return False
+
+
 def outputs(scratch: Path, subject) -> list:
     """Callgrind's outputs of the run's processes, those with the library alone, in an order that repeats."""
-    texts = sorted(_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))
+    texts = sorted(filter(whole, (_cleaned(path, scratch) for path in scratch.glob(f"{OUTPUT}.*"))))
     if subject is None:
         return texts
     return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
@@ -180,7 +191,10 @@ def usage_metrics(workload, library) -> dict:
     launch(workload, library,
            wrapper=[program, "-q", "-f", "%R %F %M", "-o", f"{{scratch}}/{USAGE}", "/usr/bin/env", "{preload}"],
            keep=lambda scratch: kept.update(text=(scratch / USAGE).read_text()))
-    minor, major, peak = kept["text"].split()
+    words = kept["text"].split()
+    if len(words) != 3:
+        raise Failure(f"workload '{workload.name}': {program} left no figures of its run{proc.full()}")
+    minor, major, peak = words
     return {"page_faults": int(minor) + int(major), "peak_rss_kib": int(peak)}
 
 
@@ -209,9 +223,17 @@ def syscall_metrics(workload, library) -> dict:
             "memory_syscalls": sum(times for name, times in calls.items() if name in MEMORY_CALLS)}
 
 
+def programs_of(workload) -> list:
+    """The programs of an own command or server: who builds them again while the pipeline runs compares two programs."""
+    return sorted({name for name in (workload.command[0], *workload.watch) if os.path.isfile(name)
+                   and os.access(name, os.X_OK)} if workload.own else ())
+
+
 def workload_digest(workload) -> str:
     """What is run: command, environment, inputs and program. Measurements compare only when it is the same."""
-    digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode())
+    digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode(errors="surrogateescape"))
+    for name in programs_of(workload):
+        digest.update(f"{files.sha256(name)}\n".encode())
     for top in [INPUTS / name for name in workload.inputs] + [BENCH_PROGRAMS / name for name in workload.programs()]:
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file():
@@ -244,7 +266,7 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.counting", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.counting",
         description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)

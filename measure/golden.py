@@ -11,7 +11,6 @@ Calibration: glibc 2.36 gives 41.0 + 88.0 for pair64 and gperftools' tcmalloc 32
 stub, which is how such figures are usually published; the targets in GOALS are for `together`.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import STDOUT
 from common.paths import ROOT
-from common.tree import Tree, stages_of
+from common.tree import Tree, build_tree, stages_of
 from common.workloads import Workload
 from measure import callgrind, counting
 
@@ -61,9 +60,13 @@ def run_each(iterations: int, library, patterns, each="each") -> dict:
         for line in (scratch / STDOUT).read_text().splitlines():
             pid, pattern = line.split()
             if pattern in patterns:
-                texts[pattern] = (scratch / f"{counting.OUTPUT}.{pid}").read_text(errors="replace")
+                text = (scratch / f"{counting.OUTPUT}.{pid}").read_text(errors="replace")
+                if counting.whole(text):
+                    texts[pattern] = text
 
     counting.under_callgrind(workload, library, keep)
+    if len(texts) < len(patterns):
+        raise Failure(f"bench_fastpath {each} left no whole counts of {', '.join(set(patterns) - set(texts))}")
     return {pattern: callgrind.parse(texts[pattern], "bench_fastpath") for pattern in patterns}
 
 
@@ -175,7 +178,7 @@ def stages_table(tree: Tree) -> str:
     found = {stage: files.read_fields(tree.golden(stage), "patterns")["patterns"] for stage in tree.stages
              if tree.golden(stage).exists()}
     if not found:
-        raise Failure(f"{tree.root} holds no golden figures: run `make golden` first")
+        raise UserError(f"{tree.root} holds no golden figures: run `make golden` first")
     lines = [f"{tree.label}: instructions of malloc + free = together (with two calls and two PLT stubs)",
              f"  {'pattern':12}{'goal':>5}" + "".join(f"{stage:>24}" for stage in found)]
     for pattern in PATTERNS:
@@ -211,7 +214,7 @@ def judge_trees(trees, check_with, update_with) -> int:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.golden", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.golden",
         description="example: python -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
                     "Count the instructions of malloc and free. `together` includes two calls and two PLT stubs.")
     parser.add_argument("--so", type=Path, help="library (default: none, that is the C library's own malloc)")
@@ -224,7 +227,7 @@ def main(argv) -> int:
                         help="exit 1 when a figure is above the committed one")
     parser.add_argument("--update", type=Path, nargs="?", const=TABLE, metavar="TOML", help="write the figures there")
     parser.add_argument("-o", "--output", type=Path, help="JSON; without it a table is printed")
-    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B",
+    parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B",
                         help="count nothing; print (--check, --update) what these build trees hold, stage by stage")
     arguments = parser.parse_args(argv)
     if arguments.build:

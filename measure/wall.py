@@ -6,19 +6,18 @@ subject, so that drift of the machine meets all alike. The reference library run
 name: the ratio of the two is A against A, and no other ratio inside its interval counts as a difference.
 """
 
-import argparse
 import dataclasses
 import sys
 import time
 from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.arguments import Parser, seconds
+from common.errors import UserError, guard
 from common.launch import launch
 from common.machine import machine
 from common.paths import ROOT
-from common.tree import Tree
+from common.tree import Tree, build_tree
 from measure import stats
 
 BUDGET_SECONDS = 25.0
@@ -108,7 +107,7 @@ def table(result: dict) -> str:
 def shown(tree: Tree) -> str:
     """The table of the last rounds of a build tree."""
     if not tree.wall.exists():
-        raise Failure(f"{tree.wall} is missing: run `make wall` first")
+        raise UserError(f"{tree.wall} is missing: run `make wall` first")
     return f"{tree.label}: {table(files.read_fields(tree.wall, 'rounds', 'workloads', 'control', 'floor', 'against'))}"
 
 
@@ -125,15 +124,15 @@ def parse_peers(words) -> dict:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="measure.wall", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="measure.wall",
         description="example: python -m measure.wall --build build/clang-bench_minimal "
                     "--peer mimalloc=/usr/lib/x86_64-linux-gnu/libmimalloc.so.2\n\n"
                     "Compare the stages of a build tree with glibc by interleaved wall-clock rounds.")
-    parser.add_argument("--build", type=Path, action="append", required=True, metavar="B")
+    parser.add_argument("--build", type=build_tree, action="append", required=True, metavar="B")
     parser.add_argument("--show", action="store_true", help="run nothing; print what the trees' last rounds gave")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=LIB")
     parser.add_argument("--workload", action="append", default=[], help="only this one; repeatable")
-    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS",
+    parser.add_argument("--budget", type=seconds(0), default=BUDGET_SECONDS, metavar="SECONDS",
                         help="(default: %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="JSON; without it the table is printed")
     arguments = parser.parse_args(argv)
@@ -145,7 +144,7 @@ def main(argv) -> int:
     tree = Tree(arguments.build[0])
     stages = tree.built_stages()
     if not stages:
-        raise Failure(f"{tree.root} holds no library: run `make pgo` first")
+        raise UserError(f"{tree.root} holds no library: run `make pgo` first")
     subjects = {stage: tree.library(stage) for stage in stages}
     subjects[GLIBC] = None
     subjects.update(parse_peers(arguments.peer))

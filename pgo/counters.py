@@ -16,7 +16,7 @@ from pathlib import Path
 from common import proc
 from common.arguments import Parser
 from common.errors import Failure, guard
-from common.paths import ROOT
+from common.paths import PYTHON, ROOT
 
 NAME = "counters"
 MAGIC = 0x31746e756f436b48
@@ -26,6 +26,8 @@ _HEADER = struct.Struct("<5Q")
 _RECORD = struct.Struct("<4Q224s768s")
 # The library is loaded at run time into an interpreter that never calls it: its thread-local storage needs room.
 ROOMY = "glibc.rtld.optional_static_tls=65536"
+# Of the user's environment: what tells the runtimes where to write, and the library what to do.
+NOT_INHERITED = ("GCOV_", "LLVM_PROFILE_", "HAKMEM_")
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ def write_profile(so: Path, counters: bytes, out: Path, environment=None):
     """Let the instrumented library write a profile of these counters, in a process of its own."""
     summed = out.with_name(f"{out.name}.counters")
     summed.write_bytes(counters)
-    proc.run([sys.executable, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(),
-              out.resolve()], cwd=ROOT,
-             env={**os.environ, "PYTHONSAFEPATH": "", "GLIBC_TUNABLES": ROOMY, **(environment or {})})
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
+    proc.run([*PYTHON, "-m", "pgo.counters", "--so", so.resolve(), "--counters", summed.resolve(), out.resolve()],
+             cwd=ROOT, env={**inherited, "GLIBC_TUNABLES": ROOMY, **(environment or {})})
     summed.unlink()
 
 

@@ -33,7 +33,7 @@ def scale_factors(parts) -> list:
 def parse_part(word: str):
     """`2:path` -> (2, path)"""
     weight, found, path = word.partition(":")
-    if not found or not weight.isdigit() or int(weight) < 1:
+    if not found or not weight.isdecimal() or int(weight) < 1:
         raise UserError(f"'{word}' is not WEIGHT:PROFILE with a weight of 1 or more")
     return int(weight), Path(path)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The data that configure.py plans from: variants, features, sources, C tests. Parsed once, then never changed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ DEFAULT_VARIANT = "bench_minimal"       # of configure.py and of make alike
 KNOB = {"": DEFAULT_VARIANT, "1": "bench_minimal", "0": "balanced"}
 MODES = ("minimal", "fast", "balanced", "learning", "research")
 TEST_KINDS = ("preload", "linked", "unit", "plugin", "fuzz")
+NAME = re.compile(r"\w+", re.ASCII)     # of a variant: it goes into names of files and of ninja's variables
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,9 @@ def load_variants(root) -> dict:
     found = sorted(path for path in (Path(root) / "variants").glob("*.toml") if path.name != "features.toml")
     if not found:
         raise UserError(f"{Path(root) / 'variants'} holds no variant (NAME.toml)")
+    for path in found:
+        if not NAME.fullmatch(path.stem):
+            raise UserError(f"{path}: the name of a variant has letters, digits and underscores alone")
     return {path.stem: _load_variant(path, features) for path in found}
 
 

@@ -78,6 +78,23 @@ def take_environment(words, command: str, source: Source) -> tuple:
     return environment, rest
 
 
+def wrong_first_line(program: str) -> str:
+    """Why a script cannot be run by its first line; "" for what can, and for what is no script."""
+    try:
+        with open(program, "rb") as stream:
+            line = stream.readline(256)
+    except OSError:
+        return ""
+    if not line.startswith(b"#!"):
+        return "" if b"\0" in line or line.startswith(b"\x7fELF") else \
+            "does not say what runs it: begin it with #!/bin/sh, or give the interpreter in front of it"
+    if line.endswith(b"\r\n"):
+        return "ends as lines do in Windows; run `sed -i 's/\\r$//'` on it"
+    name = re.split(rb"[ \t]", line[2:].strip(b" \t\n"))[0]
+    return "" if os.path.exists(name) or not name.startswith(b"/") else \
+        f"names {os.fsdecode(name)}, which is not there"
+
+
 def find_program(word: str, command: str, source: Source, searched: str) -> str:
     """The absolute path of the program; `searched` is its PATH."""
     name = os.path.join(source.here, word) if "/" in word else word
@@ -88,6 +105,8 @@ def find_program(word: str, command: str, source: Source, searched: str) -> str:
                             f"chmod +x it")
         raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without "
                         "a shell")
+    if wrong := wrong_first_line(found):
+        raise UserError(f"{source.option} '{command}': the first line of {word} {wrong}")
     return os.path.abspath(found)
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """From the sources to what ships, stage by stage: `pipeline` names them all, in the order in which a profile flows."""
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def pipeline(repeat=False) -> tuple:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="plan.pipeline", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="plan.pipeline",
         description="example: python -m plan.pipeline\n\nShow the stages of a build, in the order in which a profile "
                     "flows.")
     parser.add_argument("--repeat", action="store_true", help="those of a build from an earlier one's dist/repeat")

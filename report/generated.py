@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line of what writes a page of docs/ from a table of core/, or checks that it is as the table says."""
 
-import argparse
 import functools
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def names() -> dict:
 def keep(argv, module: str, table: str, page: Path, text: str) -> int:
     """Write the page, or with --check only compare. `module` is the program's name, `table` the source."""
     parser = Parser(
-        prog=module, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=module,
         description=f"example: python3 -m {module}\n\nWrite docs/{page.name} from {table}.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is out of date")
     parser.add_argument("-o", "--output", type=Path, default=page)

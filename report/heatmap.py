@@ -6,7 +6,6 @@ all workloads are added up, so that a program which hardly allocates hardly show
 64 cells is one page, the colour is the logarithm of its share.
 """
 
-import argparse
 import io
 import sys
 from collections import defaultdict
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from common import files, workloads
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import UserError, guard
 from common.paths import ROOT
-from common.tree import Tree
+from common.tree import Tree, build_tree
 from measure import callgrind
 
 LINE_BYTES, LINES_A_PAGE = 64, 64
@@ -86,10 +85,10 @@ def draw(stages, path: Path, title=""):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="report.heatmap", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="report.heatmap",
         description="example: python -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
                     "Draw which cache lines of the library execute, stage by stage.")
-    parser.add_argument("--build", type=Path, required=True, metavar="B")
+    parser.add_argument("--build", type=build_tree, required=True, metavar="B")
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
     arguments = parser.parse_args(argv)
@@ -98,7 +97,7 @@ def main(argv) -> int:
     tree = Tree(arguments.build)
     stages = stage_shares(tree, arguments.role)
     if not stages:
-        raise Failure(f"{arguments.build} holds no measured stage: run `make pgo` first")
+        raise UserError(f"{arguments.build} holds no measured stage: run `make pgo` first")
     draw(stages, arguments.output, tree.label)
     return 0
 

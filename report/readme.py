@@ -6,7 +6,6 @@ one record of results/: SOURCE names it. `--check` makes each block again and co
 record of each kind. Numbers that stand outside of such blocks are no results of measurements.
 """
 
-import argparse
 import functools
 import re
 import sys
@@ -304,7 +303,7 @@ def updated(text: str, keep=False) -> str:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="report.readme", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="report.readme",
         description="example: python -m report.readme --check\n\nWrite the pages' figures from results/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "
                         "says")

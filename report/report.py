@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The result of a build: one row a stage with its figures and verdict, as a terminal table and as a page."""
 
-import argparse
 import io
 import sys
 import time
@@ -13,7 +12,7 @@ from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
-from common.tree import STAGES, Tree
+from common.tree import STAGES, Tree, build_tree
 from measure import golden, wall
 from gate import gate
 from bench import canary, over_time, proof_table
@@ -117,7 +116,7 @@ def stage_row(stage, verdict, evidence, base, times, shipped, material) -> Stage
 def load(tree: Tree) -> Result:
     """What the build tree holds."""
     if "base" not in tree.built_stages():
-        raise Failure(f"{tree.root} holds no measured base stage: run `make pgo` first")
+        raise UserError(f"{tree.root} holds no measured base stage: run `make pgo` first")
     return of_record(results.run_record(tree, time.time()))
 
 
@@ -334,10 +333,10 @@ def write_page(trees, results, path: Path):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="report.report", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="report.report",
         description="example: python -m report.report --build build/clang-bench_minimal --table\n\n"
                     "Show what each stage of a build brought.")
-    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B",
+    parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B",
                         help="build tree; repeatable (default: all that were measured)")
     parser.add_argument("--table", action="store_true", help="print the table (default without --html)")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with pictures")

@@ -4,7 +4,6 @@
 common/records.py writes and seals the lines. `make pgo` appends by itself; a run that measured nothing new adds none.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from common.arguments import Parser
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
-from common.tree import STAGES, Tree
+from common.tree import STAGES, Tree, build_tree
 from measure import golden, stats
 from gate import gate
 
@@ -32,7 +31,7 @@ def run_record(tree: Tree, now: float) -> dict:
                          "metrics": {name: record["metrics"] for name, record in evidence.measures.items()},
                          "gate": files.read_json(tree.gate(stage)) if tree.gate(stage).exists() else None}
     if not any(row["metrics"] for row in stages.values()):
-        raise Failure(f"{tree.root} holds no measurement: run `make pgo` first")
+        raise UserError(f"{tree.root} holds no measurement: run `make pgo` first")
     ship = tree.select("ship.json")
     return {**records.common_fields("run", now), "tree": tree.label, "stages": stages,
             "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight,
@@ -156,11 +155,11 @@ def show_history(arguments):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="report.results", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="report.results",
         description="example: python -m report.results --build build/clang-bench_minimal\n"
                     "         python -m report.results --history ir_alloc --stage shipped --workload git\n\n"
                     "Append what was measured of build trees to results/, or look back.")
-    parser.add_argument("--build", type=Path, action="append", default=[], metavar="B", help="repeatable")
+    parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B", help="repeatable")
     parser.add_argument("-o", "--output", type=Path, help="(default: results/<year>.jsonl)")
     parser.add_argument("--verify", action="store_true", help="exit 1 when a line was changed after it was appended")
     parser.add_argument("--history", metavar="METRIC", help="show a metric over all runs on record")

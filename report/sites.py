@@ -6,7 +6,6 @@ A page names a place by file and offset in it. In code that is the address behin
 addr2line tells; elsewhere it is a text that names the place (HAK_CALLSITE), which is read there.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -156,8 +155,7 @@ def measure(library: Path, program: Path) -> Confusion:
 
 def main(argv) -> int:
     """Command line."""
-    parser = Parser(prog="python3 -m report.sites", description=__doc__, epilog=EXAMPLE,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python3 -m report.sites", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("page", nargs="?", help="what hakmem_stats_print(fd, 1) wrote; - is standard input")
     parser.add_argument("--confusion", action="store_true", help="how often the inference is right")
     parser.add_argument("--library", type=Path, help="of the variant learning or research")

@@ -14,14 +14,16 @@ from common import files, proc, tools
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.machine import machine
-from common.paths import EXPORTS, ROOT
-from common.tree import LIBRARY, Tree
+from common.paths import EXPORTS, PYTHON, ROOT
+from common.tree import LIBRARY, Tree, build_tree
 from plan.gate import repeated
 from pgo import kinds
 
 EXAMPLE = ("example: python3 -m ship.ship --build build/clang-bench_minimal --toolchain clang "
            "--variant bench_minimal -o dist")
 VERSIONED_TOOLS = ("ld.lld", "llvm-bolt", "llvm-strip")
+PLACE = "PWD=/proc/self/cwd"    # build.ninja.in: the last word in front of a compiler
+MADE = ".made"      # behind the name of a directory that is being filled
 # What needs a dynamic linker to find the next definition of a name. With the archive a program has libstdc++'s own
 # operator new, which calls malloc.
 ONLY_SHARED = ("core/api/new.o", "core/api/deepbind.o", "core/api/kinds.o")
@@ -86,10 +88,10 @@ def tool_versions(toolchain: str) -> dict:
 
 
 def build_command(target: str) -> str:
-    """How ninja makes a file, with the clone's path taken out."""
+    """How ninja makes a file, without what stands in front of the compiler for all of them."""
     lines = proc.run([tools.require("ninja"), "-t", "commands", "-s", target], cwd=ROOT).stdout.splitlines()
     words = shlex.split(lines[-1].partition(" && ")[0]) if lines else []
-    return shlex.join(word.replace(str(ROOT), "<root>") for word in words if not word.startswith("PWD="))
+    return shlex.join(words[words.index(PLACE) + 1:] if PLACE in words else words)
 
 
 def chain_of(gates: dict) -> list:
@@ -124,8 +126,7 @@ def fill(tree: Tree, toolchain: str, variant: str, directory: Path):
     shipped = files.read_fields(tree.select("ship.json"), "stage", "so")
     objects = tree.select("objects.rsp").read_text().split()
     ship_library(Path(shipped["so"]), directory)
-    proc.run([sys.executable, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT,
-             env={**os.environ, "PYTHONSAFEPATH": ""})
+    proc.run([*PYTHON, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT)
     ship_archive(objects, directory)
     shutil.copyfile(ROOT / "include" / "hakmem.h", directory / "hakmem.h")
     shutil.copyfile(ROOT / "LICENSE", directory / "LICENSE")
@@ -155,7 +156,7 @@ def parse(argv):
     """Command line."""
     parser = Parser(prog="ship.ship", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
-    parser.add_argument("--build", required=True, type=Path, metavar="B", help="the build tree")
+    parser.add_argument("--build", required=True, type=build_tree, metavar="B", help="the build tree")
     parser.add_argument("--toolchain", required=True, choices=kinds.KINDS)
     parser.add_argument("--variant", required=True)
     parser.add_argument("-o", dest="out", required=True, type=Path, help="the directory to make")
@@ -163,21 +164,23 @@ def parse(argv):
 
 
 def main(argv) -> int:
-    """Ship."""
+    """Ship. Through a link in place of dist, the directory behind it is replaced; what ships may be read by all,
+    whatever the umask is."""
     arguments = parse(argv)
-    chosen = Tree(arguments.build).select("ship.json")
+    os.umask(0o022)
+    chosen, out = Tree(arguments.build).select("ship.json"), Path(os.path.realpath(arguments.out))
     if not chosen.exists():
         raise UserError(f"{chosen} is missing: the gates have not chosen; run `make pgo`")
-    if arguments.out.exists() and not arguments.out.is_dir():
+    if out.exists() and not out.is_dir():
         raise UserError(f"{arguments.out} is not a directory: move it away, it is where the library ships to")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for left in arguments.out.parent.glob(f".{arguments.out.name}.*"):      # of a run that was killed
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*{MADE}"):      # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{arguments.out.name}.", dir=arguments.out.parent))
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=MADE, dir=out.parent))
     made.chmod(0o755)
     try:
         fill(Tree(arguments.build), arguments.toolchain, arguments.variant, made)
-        replace(made, arguments.out)
+        replace(made, out)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return 0

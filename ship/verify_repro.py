@@ -3,37 +3,36 @@
 compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
 measures and judges for itself."""
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from common import files, proc
+from common import clone, files, proc
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
-from common.paths import ROOT
+from common.paths import PYTHON, ROOT
 from plan import model
 
 EXAMPLE = "example: python3 -m ship.verify_repro --dist dist"
 PLACES = ("a", "a-second-place/with a longer name")
-LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "build.ninja", "__pycache__", ".hypothesis",
-                                  ".pytest_cache", "results")
+LEFT_OUT = ("results",)     # of the sources: what ships does not depend on it
+ALL = "all"
 
 
 def build(place: Path, dist: Path) -> Path:
     """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
-    shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
+    clone.copy(place, LEFT_OUT)
     first = files.read_fields(dist / "repeat" / "repeat.json", "toolchain", "variant")
-    proc.run([sys.executable, "configure.py", f"--variant={first['variant']}",
+    proc.run([*PYTHON, "configure.py", f"--variant={first['variant']}",
               f"--toolchain={first['toolchain']}", f"--repeat={dist / 'repeat'}"], cwd=place)
     proc.run(["ninja", "ship"], cwd=place, timeout=1800)
     return place / "dist"
 
 
-def build_anew(place: Path, arguments) -> Path:
+def build_anew(place: Path, toolchain: str, arguments) -> Path:
     """A clean copy of the sources in `place`, trained and built there. Returns its dist."""
-    shutil.copytree(ROOT, place, symlinks=True, ignore=LEFT_OUT)
-    proc.run([sys.executable, "configure.py", f"--variant={arguments.variant}", f"--toolchain={arguments.toolchain}",
+    clone.copy(place, LEFT_OUT)
+    proc.run([*PYTHON, "configure.py", f"--variant={arguments.variant}", f"--toolchain={toolchain}",
               f"--workloads={arguments.workloads}"], cwd=place)
     proc.run(["ninja", "ship"], cwd=place, timeout=3600)
     return place / "dist"
@@ -54,7 +53,7 @@ def parse(argv):
                     description=__doc__)
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the shipped directory (default: dist)")
     parser.add_argument("--clones", action="store_true", help="two clones that share no profile, instead of dist")
-    parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"), help="of the clones")
+    parser.add_argument("--toolchain", default="clang", choices=(*model.TOOLCHAINS, ALL), help="of the clones")
     parser.add_argument("--variant", default="bench_minimal", help="of the clones")
     parser.add_argument("--workloads", default="", metavar="A,B", help="only these rows, in the clones")
     return parser.parse_args(argv)
@@ -67,15 +66,14 @@ def report(dist: Path, how: str):
           f"{files.sha256(dist / 'libhakmem.so')}")
 
 
-def compare_clones(arguments) -> int:
+def compare_clones(toolchain: str, arguments):
     """Two clones that know nothing of each other ship the same."""
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
-        built = [build_anew(Path(scratch) / place, arguments) for place in PLACES]
+        built = [build_anew(Path(scratch) / place, toolchain, arguments) for place in PLACES]
         wrong = differences(*built)
         if wrong:
-            raise Failure(f"two clones, each of which trained for itself, differ in {', '.join(wrong)}")
-        report(built[0], "each trained for itself")
-    return 0
+            raise Failure(f"two clones that trained with {toolchain}, each for itself, differ in {', '.join(wrong)}")
+        report(built[0], f"each trained for itself with {toolchain}")
 
 
 def main(argv) -> int:
@@ -83,7 +81,9 @@ def main(argv) -> int:
     arguments = parse(argv)
     model.check_variant(ROOT, arguments.variant)
     if arguments.clones:
-        return compare_clones(arguments)
+        for toolchain in model.TOOLCHAINS if arguments.toolchain == ALL else (arguments.toolchain,):
+            compare_clones(toolchain, arguments)
+        return 0
     dist = arguments.dist.resolve()
     if not (dist / "SHA256SUMS").exists():
         raise UserError(f"{dist} holds no SHA256SUMS: run `make pgo` first")

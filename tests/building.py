@@ -6,15 +6,14 @@ tuple of ninja targets. The list of libraries must be whole before pytest can ch
 all of them first, once.
 """
 
-import fcntl
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from common import lock
 from common.errors import Failure
-from common.paths import BUILD, ROOT
+from common.paths import PYTHON, ROOT
 from common.proc import run
 from plan import tests as planned
 from tests import support
@@ -30,12 +29,9 @@ def planned_libraries() -> list:
 
 def ninja(targets):
     """Bring targets up to date; silent when they are."""
-    if not targets:
-        return
-    BUILD.mkdir(exist_ok=True)
-    with open(BUILD / ".lock", "w") as lock:    # as make has it: one build of a tree at a time
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run(["ninja", "--quiet", *sorted(targets)], cwd=ROOT, timeout=support.BUILD_SECONDS)
+    if targets:
+        with lock.alone():
+            run(["ninja", "--quiet", *sorted(targets)], cwd=ROOT, timeout=support.BUILD_SECONDS)
 
 
 def target(path: Path) -> str:
@@ -67,7 +63,7 @@ class Builder:
 
     def __init__(self, only=()):
         if not (ROOT / "build.ninja").exists():
-            run([sys.executable, "configure.py"], cwd=ROOT)
+            run([*PYTHON, "configure.py"], cwd=ROOT)
         self.only = [ROOT / "build" / name / "base" / "libhakmem.so" for name in only]
         if only:
             ninja(set(map(target, self.only)))

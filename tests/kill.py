@@ -9,7 +9,6 @@ Every second kill takes make and ninja alone: what they started goes on, and the
 each kill dist/ must be whole: the library that was there before, or the new one.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -213,7 +212,7 @@ def compare(one: Path, other: Path):
 def main(argv) -> int:
     """The sweep."""
     parser = Parser(prog="tests.kill", usage="example: python3 -m tests.kill --toolchain gcc",
-                    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+                    description=__doc__)
     parser.add_argument("--toolchain", default="clang", choices=("clang", "gcc"))
     toolchain = parser.parse_args(argv).toolchain
     points = plan_of(MOMENTS)

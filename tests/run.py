@@ -10,13 +10,12 @@
 Every case of a C program counts as one. Exit 0: all passed; 1: some failed; 2: nothing to test, or wrong usage.
 """
 
-import argparse
 import os
 import sys
 
 import pytest
 
-from common.arguments import Parser
+from common.arguments import Parser, at_least
 from common.errors import UserError, guard
 from common.paths import ROOT
 from tests.building import Builder
@@ -96,9 +95,8 @@ def check_built():
 
 def parse(argv):
     """(our options, what pytest is to select)"""
-    parser = Parser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+    parser = Parser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__)
+    parser.add_argument("--jobs", type=at_least(1), default=os.cpu_count() or 1, metavar="N",
                         help="how many run side by side (default: one a processor)")
     parser.add_argument("--build", action="store_true", help="build what the selected tests need, and no more")
     parser.add_argument("--check", action="store_true", help="the cheapest tests of each kind (tests/check.toml)")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common import clone, lock
 from common.errors import UserError
 from common.paths import BUILD, ROOT
 from common.proc import run
@@ -55,7 +56,8 @@ def brought_up_to_date(so: Path) -> bool:
     """True; builds the library where ninja would."""
     if not os.environ.get(AS_BUILT) and not is_current(so):
         print(f"tests: {so.relative_to(ROOT)} is of an earlier source: building it again", file=sys.stderr, flush=True)
-        run(["ninja", "--quiet", str(so.relative_to(ROOT))], cwd=ROOT, timeout=BUILD_SECONDS)
+        with lock.alone():
+            run(["ninja", "--quiet", str(so.relative_to(ROOT))], cwd=ROOT, timeout=BUILD_SECONDS)
     return True
 
 
@@ -124,13 +126,5 @@ def needs(program: str, package: str) -> str:
 
 
 def copy_of_sources(to: Path) -> Path:
-    """The files of the project that git would track, copied: a clean clone with the changes of this tree."""
-    # The clone may belong to another user than the one who runs the tests.
-    listed = run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
-    for name in filter(None, listed.split("\0")):
-        source = ROOT / name
-        if source.is_file():
-            target = to / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    return to
+    """A clean clone with the changes of this tree."""
+    return clone.copy(to)

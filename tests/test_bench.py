@@ -499,7 +499,7 @@ def test_page():
 
 
 def test_report_of_nothing_says_what_to_run(tmp_path):
-    with pytest.raises(Failure, match="run `make pgo` first"):
+    with pytest.raises(UserError, match="run `make pgo` first"):
         report.load(tree.Tree(tmp_path))
 
 

@@ -4,6 +4,7 @@
 import importlib
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -50,6 +51,17 @@ def test_what_ships_may_be_passed_on(shipped):
     assert (shipped / "dist" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     listed = {line.split("  ")[1] for line in (shipped / "dist" / "SHA256SUMS").read_text().splitlines()}
     assert {"LICENSE", "libhakmem.so", "libhakmem.a", "hakmem.h", "manifest.json"} <= listed
+
+
+def test_what_ships_may_be_read_by_all(shipped, tmp_path):
+    """Whatever the umask is. A link in place of dist stays one, and the directory behind it is replaced."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "dist").symlink_to("real")
+    words = ["ship.ship", "--build", "build/clang-bench_minimal", "--toolchain", "clang", "--variant", "bench_minimal"]
+    subprocess.run([PYTHON, "-m", *words, "-o", tmp_path / "dist"], cwd=shipped, umask=0o077, check=True, timeout=120)
+    assert (tmp_path / "dist").is_symlink() and sorted(path.name for path in tmp_path.iterdir()) == ["dist", "real"]
+    made = list((tmp_path / "real").rglob("*"))
+    assert len(made) > 15 and [path for path in made if not path.stat().st_mode & 0o004] == []
 
 
 def test_every_stage_was_judged(shipped):

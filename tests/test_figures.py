@@ -280,7 +280,7 @@ def test_make_golden_and_make_wall_print_their_tables():
 
 def test_golden_prints_what_a_tree_holds(tmp_path, capsys):
     tree = Tree(tmp_path / "clang-x")
-    with pytest.raises(Failure, match="run `make golden` first"):
+    with pytest.raises(UserError, match="run `make golden` first"):
         golden.stages_table(tree)
     for stage, cost in (("base", 11.0), ("pgo", 10.0)):
         tree.golden(stage).parent.mkdir(parents=True, exist_ok=True)
@@ -295,7 +295,7 @@ def test_golden_prints_what_a_tree_holds(tmp_path, capsys):
 def test_wall_prints_the_last_rounds(tmp_path, capsys):
     tree = tmp_path / "clang-x"
     tree.mkdir()
-    assert guard(wall.main, ["--build", str(tree), "--show"]) == 1
+    assert guard(wall.main, ["--build", str(tree), "--show"]) == 2
     assert "run `make wall` first" in capsys.readouterr().err
     (tree / "wall.json").write_text(json.dumps(
         {"rounds": 7, "workloads": ["a"], "control": {"text": "~1.0"}, "floor": 0.01,
@@ -391,8 +391,10 @@ def test_a_stage_of_a_revision_is_built(monkeypatch, tmp_path):
 
 
 def test_make_ab_takes_rules():
-    assert "--rules $(call quote,$(RULES))" in recipe_of("ab")
-    assert re.search(r"^RULES \?= regression$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--rules $(call quote,$(RULES))" in re.search(r"^AB = .*\n\t.*$", makefile, re.MULTILINE)[0]
+    assert recipe_of("ab").rstrip().endswith("$(AB)")
+    assert re.search(r"^RULES \?= regression$", makefile, re.MULTILINE)
 
 
 # ablation and variants

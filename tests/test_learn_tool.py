@@ -111,7 +111,7 @@ def test_the_default_may_be_best(place, capsys):
     (["--trace", "crash"], "under the default policy: bench_replay failed with signal SIGABRT"),
     (["--trace", "empty"], "'empty' makes no malloc call: there is nothing to learn from"),
     (["--trace", "x", "--goal", "speed"], "unknown goal 'speed'; valid goals: time, memory, balanced"),
-    (["--trace", "x", "--budget", "0"], "--budget must be at least 1, not 0"),
+    (["--trace", "x", "--budget", "0"], "--budget: must be a number of at least 1 and at most 2000000, not '0'"),
     (["--trace", "x", "--name", "../x"], "--name '../x': a name has letters"),
     (["--trace", "x", "--so", "gone.so"], "gone.so is missing: build it first"),
 ])
@@ -212,6 +212,7 @@ def test_noise_is_measured():
 def test_what_became_of_a_policy(tmp_path, capsys):
     """Its verdict, held-out figures and parameters; nothing where none was given."""
     here = Tree(tmp_path / "clang-x")
+    here.root.mkdir()
     assert show.main(["--build", str(here.root)]) == 0 and capsys.readouterr().out == ""
     files.write_json(here.select("policy.json"), {"stage": "base", "so": "x"})
     files.write_json(here.gate("policy"), {"accepted": True, "sentence": "GO: time_us (replay) -40 %; by replay of x"})

@@ -170,6 +170,19 @@ def test_a_program_with_a_profile_of_its_own(shop, tmp_path):
             assert found[0] == 1 and found[1] >= 900
 
 
+def test_settings_of_the_runtimes(shop, monkeypatch):
+    """What the user has told them of other programs: the same profile."""
+    for toolchain in TOOLCHAINS:
+        made = []
+        for settings in ({}, {"GCOV_PREFIX_STRIP": "9", "GCOV_PREFIX": "/nonexistent", "LLVM_PROFILE_FILE": "/x/%p"}):
+            for name, value in settings.items():
+                monkeypatch.setenv(name, value)
+            assert trained(shop, "./gauge exit", toolchain).returncode == 0
+            made.append((shop / "build" / f"{toolchain}.profile").read_bytes())
+        monkeypatch.undo()
+        assert made[0] == made[1]
+
+
 def test_equal_runs_give_equal_profiles(shop):
     """Whatever order the processes end in."""
     for toolchain in TOOLCHAINS:

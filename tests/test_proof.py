@@ -144,8 +144,8 @@ def test_a_program_may_fail(place, monkeypatch):
 
 @pytest.mark.parametrize("words, sentence", [
     (["--only", "emacs"], "unknown program 'emacs'; valid programs: python_small, "),
-    (["--budget", "0"], "--budget must be at least 1"),
-    (["--idle", "61"], "--idle 0 to 60"),
+    (["--budget", "0"], "--budget: must be a number of at least 1"),
+    (["--idle", "61"], "--idle: must be a number of at least 0 and at most 60, not '61'"),
     (["--goal", "speed"], "unknown goal 'speed'"),
     (["--show", "--results", "gone.jsonl"], "gone.jsonl is missing"),
 ])

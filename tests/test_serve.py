@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Servers as workloads: each that ships in its shortest form, each way in which one can fail, and nothing left."""
 
+import os
 import re
 import signal
 import subprocess
@@ -111,6 +112,17 @@ def test_a_server_of_ones_own(tmp_path):
     """The file that docs/pipeline.md describes."""
     found = launch(described(tmp_path), None).server
     assert found.requests == 5 and found.cpu_seconds > 0 and of_runs() == []
+
+
+def test_a_server_of_another_user_under_a_private_umask(tmp_path):
+    """It may read the files that are made for it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may start it as another user")
+    row, before = described(tmp_path, user="nobody"), os.umask(0o077)
+    try:
+        assert launch(row, None).server.requests == 5
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("more, words", [

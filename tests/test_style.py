@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common import clone
 from common.proc import run
 from tests.check import SHORT
 from tests.support import ROOT, needs
@@ -44,9 +45,8 @@ GENERATED = ("bench/golden.toml",)
 
 def test_every_source_names_its_license():
     """Also when it is found alone."""
-    listed = run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT).stdout
-    names = [name for name in listed.split("\0") if name.endswith(LICENSED) and name not in GENERATED]
-    texts = {name: (ROOT / name).read_text() for name in names if (ROOT / name).is_file()}
+    names = [name for name in clone.names() if name.endswith(LICENSED) and name not in GENERATED]
+    texts = {name: (ROOT / name).read_text() for name in names}
     missing = [name for name, text in texts.items()
                if text and "SPDX-License-Identifier: MIT" not in "\n".join(text.splitlines()[:3])]
     assert missing == [] != names
@@ -98,7 +98,7 @@ def test_lines_are_as_wide_as_declared():
 
 def changed() -> set:
     """What differs from the last commit: all that a check before the next one needs to look at."""
-    return set(run(["git", "-c", "safe.directory=*", "diff", "--name-only", "HEAD"], cwd=ROOT).stdout.splitlines())
+    return set(clone.git("diff", "--name-only", "HEAD").stdout.splitlines() if clone.is_repository() else clone.names())
 
 
 def test_core_has_no_clang_tidy_findings(tmp_path):

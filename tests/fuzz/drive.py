@@ -2,12 +2,12 @@
 """Run all fuzz targets side by side for a while. What they learn stays in build/fuzz: the next run starts there."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from common import proc
-from common.arguments import Parser
+from common.arguments import Parser, seconds
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD
+from common.pool import Pool
 from tests.fuzz.seeds import write_seeds
 from tests.support import FUZZING, ctests, program_of
 
@@ -36,7 +36,7 @@ def main(argv) -> int:
     """0 when nothing was found."""
     parser = Parser(prog="tests.fuzz.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3600, help="for each target (3600)")
+    parser.add_argument("--seconds", type=seconds(kind=int), default=3600, help="for each target (3600)")
     parser.add_argument("targets", nargs="*", help="rows of tests/tests.toml (all of kind fuzz)")
     arguments = parser.parse_args(argv)
     rows = {row.name: row for row in ctests() if row.kind == "fuzz"}
@@ -47,7 +47,7 @@ def main(argv) -> int:
     for row in chosen:
         if not program_of(row).exists():
             raise UserError(f"{program_of(row)} is not built: run `make tests`")
-    with ThreadPoolExecutor(len(chosen)) as pool:
+    with Pool(len(chosen)) as pool:
         findings = [said for said in pool.map(lambda row: fuzz(row, arguments.seconds), chosen) if said]
     if findings:
         raise Failure("\n".join(findings))

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What each variant makes of each misuse, measured, as the table in docs/reliability.md."""
 
-import argparse
 import os
 import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from common import files
 from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
+from common.pool import Pool
 from plan import model
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -90,7 +89,7 @@ def groups(variants) -> dict:
 def measure(targets, kinds) -> dict:
     """(target, misuse's name, size) -> End. Two at a time: most of each is start-up."""
     jobs = [(target, kind.name, size) for kind in kinds for size in kind.sizes for target in targets]
-    with ThreadPoolExecutor(2) as pool:
+    with Pool(2) as pool:
         return dict(zip(jobs, pool.map(lambda job: run(*job), jobs)))
 
 
@@ -153,7 +152,7 @@ def replaced(page: str, table: str) -> str:
 
 def main(argv) -> int:
     parser = Parser(
-        prog="tests.misuse.table", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="tests.misuse.table",
         description="example: python3 -m tests.misuse.table\n\nRun every misuse under every kind of variant and write "
                     "the table in docs/reliability.md.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page says otherwise")

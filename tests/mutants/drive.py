@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, tables
-from common.arguments import Parser
+from common.arguments import Parser, seconds
 from common.errors import Failure, UserError, guard
 from common.paths import ROOT
 from tests.support import copy_of_sources, ctests, program_of
@@ -166,7 +166,8 @@ def main(argv) -> int:
     parser = Parser(prog="tests.mutants.drive", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
     parser.add_argument("words", nargs="*", help="of the mutants' names (all)")
-    parser.add_argument("--seconds", type=float, default=0, help="begin no further mutant after so long (0: try all)")
+    parser.add_argument("--seconds", type=seconds(0), default=0,
+                        help="begin no further mutant after so long (0: try all)")
     arguments = parser.parse_args(argv)
     rows = choose(load_mutants(), arguments.words)
     if arguments.seconds:

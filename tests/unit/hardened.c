@@ -586,6 +586,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_beside_huge_blocks),
         cmocka_unit_test(test_huge_blocks_stay_closed),
         cmocka_unit_test(test_mappings_stay_few),
+        cmocka_unit_test(test_empty_chunks_are_unmapped),
         cmocka_unit_test(test_mappings_of_free_ranges_stay_few),
         cmocka_unit_test(test_refused_blocks_are_not_lost),
         cmocka_unit_test(test_refused_blocks_go_with_their_chunks),

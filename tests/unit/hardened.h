@@ -27,6 +27,7 @@ void run_over(char *from, size_t bytes);
 // hardened_guards.c
 void test_untouched_memory_stays_untouched(void **state);
 void test_mappings_stay_few(void **state);
+void test_empty_chunks_are_unmapped(void **state);
 void test_refused_blocks_are_not_lost(void **state);
 void test_refused_blocks_go_with_their_chunks(void **state);
 void test_who_looks_in_front_does_not_fault(void **state);

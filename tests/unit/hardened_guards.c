@@ -113,6 +113,7 @@ void test_refused_blocks_go_with_their_chunks(void **state)
     for (int i = 0; i < MANY; i++) {
         hakmem_free(blocks[i]);
     }
+    hak_chunk_unmap_free(); // or that makes room first
     const hak_chunk_view_t before = hak_chunk_view();
     refusing = true;
     const bool any = hak_quarantine_flush_oversize(true);
@@ -121,6 +122,31 @@ void test_refused_blocks_go_with_their_chunks(void **state)
     assert_true(any);
     assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
     assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);
+}
+
+// Whatever their bars leave as the longest run.
+void test_empty_chunks_are_unmapped(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 800
+    };
+    static void *blocks[MANY];
+    hak_quarantine_flush_oversize(true);
+    hakmem_trim();
+    hak_chunk_unmap_free();
+    const size_t before = hak_chunk_view().reserved;
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(300000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    hakmem_trim();
+    hak_chunk_unmap_free();
+    assert_in_range(hak_chunk_view().reserved, 0, before + 4 * HAK_CHUNK);
 }
 
 static const char *front; // of a block that is being freed

@@ -106,7 +106,7 @@ def _beside(size) -> list:
 
 
 def _sites(size) -> list:
-    """Places with a habit, long enough that what they free is kept; others' blocks that they end, and theirs by others."""
+    """Places with a habit, so that what they free is kept; blocks of others that they end, and the other way round."""
     made = []
     for step in range(24):
         place = step % 9

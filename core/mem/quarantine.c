@@ -81,7 +81,7 @@ static bool vacate(unsigned place)
 
 void hak_quarantine_oversize(void *p, size_t size)
 {
-    unsigned place = hak_thread_random() % (hak_is_scarce() ? PLACES_SCARCE : QUARANTINE);
+    unsigned place = (unsigned)(hak_thread_random() % (hak_is_scarce() ? PLACES_SCARCE : QUARANTINE));
     vacate(place);
     bool waits =
         size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;

@@ -69,16 +69,16 @@ void _ZdlPvSt11align_val_t(void *p, size_t align)
 #define QUIET_ALIGNED            (void *p, size_t align, const void *nothrow UNUSED)
 
 DELETE(_ZdaPv, ONE, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdlPv, (p))
-DELETE(_ZdlPvm, SIZED, OWN_ONE, GIVE(size, HAK_KIND_NEW), _ZdlPv, (p))
-DELETE(_ZdaPvm, SIZED, OWN_ARRAY, GIVE(size, HAK_KIND_ARRAY), _ZdaPv, (p))
+DELETE(_ZdlPvm, SIZED, OWN_ONE, GIVE(hak_family_said(size), HAK_KIND_NEW), _ZdlPv, (p))
+DELETE(_ZdaPvm, SIZED, OWN_ARRAY, GIVE(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPv, (p))
 DELETE(_ZdlPvRKSt9nothrow_t, QUIET, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPv, (p))
 DELETE(_ZdaPvRKSt9nothrow_t, QUIET, OWN_ARRAY, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPv, (p))
 DELETE(_ZdaPvSt11align_val_t, ALIGNED, OWN_ONE_ALIGNED, GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY),
        _ZdlPvSt11align_val_t, (p, align))
-DELETE(_ZdlPvmSt11align_val_t, SIZED_ALIGNED, OWN_ONE_ALIGNED, GIVE_ALIGNED(size, HAK_KIND_NEW),
-       _ZdlPvSt11align_val_t, (p, align))
-DELETE(_ZdaPvmSt11align_val_t, SIZED_ALIGNED, OWN_ARRAY_ALIGNED, GIVE_ALIGNED(size, HAK_KIND_ARRAY),
-       _ZdaPvSt11align_val_t, (p, align))
+DELETE(_ZdlPvmSt11align_val_t, SIZED_ALIGNED, OWN_ONE_ALIGNED,
+       GIVE_ALIGNED(hak_family_said(size), HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
+DELETE(_ZdaPvmSt11align_val_t, SIZED_ALIGNED, OWN_ARRAY_ALIGNED,
+       GIVE_ALIGNED(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
 DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ONE_ALIGNED,
        GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ARRAY_ALIGNED,

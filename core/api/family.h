@@ -55,10 +55,16 @@ HAK_INLINE void hak_family_free(void *p, const void *site)
     hak_family_free_kind(p, HAK_ANY_SIZE, HAK_KIND_MALLOC, site);
 }
 
+/* A size that the caller says; no block has the one that stands for none. */
+HAK_INLINE size_t hak_family_said(size_t size)
+{
+    return size != HAK_ANY_SIZE ? size : size - 1;
+}
+
 /* The caller says how many bytes it asked for. */
 HAK_INLINE void hak_family_free_sized(void *p, size_t size, const void *site)
 {
-    hak_family_free_kind(p, size, HAK_KIND_MALLOC, site);
+    hak_family_free_kind(p, hak_family_said(size), HAK_KIND_MALLOC, site);
 }
 
 /* The caller says to what it had the block aligned. */

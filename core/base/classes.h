@@ -20,10 +20,17 @@
 #define HAK_STEPS        ((unsigned)HAK_BUILT_mid_steps) /* classes in a doubling above that */
 #define HAK_STEP_BITS    ((unsigned)__builtin_ctz(HAK_BUILT_mid_steps))
 #define HAK_MID_MAX      ((size_t)HAK_BUILT_mid_max_kb << 10) /* bytes; above it a slab holds a single block */
-#define HAK_CLASS_MAX    ((size_t)HAK_BUILT_class_max_kb << 10) /* bytes; the largest size that has a class */
+#define HAK_CLASS_MAX    ((size_t)HAK_CLASS_MAX_KB << 10)     /* bytes; the largest size that has a class */
 #define HAK_DYN1         ((size_t)HAK_BUILT_mid_dyn1) /* bytes in a block of one more class; 0: none */
 #define HAK_MID_CLASSES  hak_class_upto(HAK_BUILT_mid_max_kb * 1024) /* the largest class up to HAK_MID_MAX */
-#define HAK_CLASSES      (hak_class_upto(HAK_BUILT_class_max_kb * 1024) + 1) /* class numbers are 1..128 */
+#define HAK_CLASSES      (hak_class_upto(HAK_CLASS_MAX_KB * 1024) + 1) /* class numbers are 1..128 */
+
+/* Hardened has none above 64 KiB: a block that has a class is filled when it is freed and looked at before it is handed out, all of
+ * it, and one that has none is inaccessible meanwhile. */
+#define HAK_HARDEN_CLASS_KB (HAK_BUILT_mid_max_kb > 64 ? HAK_BUILT_mid_max_kb : 64)
+#define HAK_CLASS_MAX_KB                                                                                     \
+    (HAK_HARDEN && HAK_BUILT_class_max_kb > HAK_HARDEN_CLASS_KB ? HAK_HARDEN_CLASS_KB                        \
+                                                                : HAK_BUILT_class_max_kb)
 
 /* The class whose blocks have a power of two of bytes, at least HAK_TINY_MAX: a constant. */
 #define hak_is_built_power(x) ((x) > 0 && ((x) & ((x)-1)) == 0)

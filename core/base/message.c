@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* message.c: text without malloc and without stdio. No state but hak_on_fatal. */
+/* message.c: text without malloc and without stdio. No state but what hak_fatal has. */
 #include "base/message.h"
 
 #include "base/call.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 void hak_text_string(hak_text_t *text, const char *string)
@@ -67,13 +70,41 @@ void hak_text_format(hak_text_t *text, const char *format, ...)
     va_end(arguments);
 }
 
+/* What a write comes to where nobody reads, or a file may not grow: a signal, which would end the program. */
+#define WRITE_SIGNALS ((uint64_t)1 << (SIGPIPE - 1) | (uint64_t)1 << (SIGXFSZ - 1))
+
+/* Takes the signal away that a write has raised, while it is blocked. One that was there before stays: of those that the program
+ * had blocked already, `waiting` were. */
+static void take_write_signal(uint64_t waiting)
+{
+    uint64_t raised = WRITE_SIGNALS & ~waiting;
+    struct timespec at_once = {0};
+    hak_call(SYS_rt_sigtimedwait, (long)&raised, 0, (long)&at_once, (long)sizeof raised, 0, 0);
+}
+
+/* A message that cannot be written harms nobody. */
+static long write_quietly(int fd, const char *bytes, size_t n)
+{
+    uint64_t blocked = WRITE_SIGNALS, before = 0, waiting = 0;
+    long size = (long)sizeof blocked;
+    long held = hak_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&blocked, (long)&before, size, 0, 0);
+    if ((before & WRITE_SIGNALS) != 0)
+        hak_call(SYS_rt_sigpending, (long)&waiting, size, 0, 0, 0, 0);
+    long written = hak_call(SYS_write, fd, (long)bytes, (long)n, 0, 0, 0);
+    if (held == 0 && (written == -EPIPE || written == -EFBIG))
+        take_write_signal(waiting);
+    if (held == 0)
+        hak_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, size, 0, 0);
+    return written;
+}
+
 void hak_text_write(const hak_text_t *text, int fd)
 {
     size_t done = 0;
     while (done < text->length) { /* each round writes at least a byte */
-        long n = hak_call(SYS_write, fd, (long)(text->bytes + done), (long)(text->length - done), 0, 0, 0);
+        long n = write_quietly(fd, text->bytes + done, text->length - done);
         if (n <= 0)
-            return; /* a message that cannot be written harms nobody */
+            return;
         done += (size_t)n;
     }
 }
@@ -98,6 +129,7 @@ void hak_warn(const char *format, ...)
 }
 
 void (*hak_on_fatal)(int fd);
+_Atomic bool hak_is_fatal; /* relaxed: asked by the thread that has set it */
 
 void hak_fatal(const char *format, ...)
 {
@@ -105,6 +137,7 @@ void hak_fatal(const char *format, ...)
     va_start(arguments, format);
     say("fatal", format, arguments);
     va_end(arguments);
+    atomic_store_explicit(&hak_is_fatal, true, memory_order_relaxed);
     if (hak_on_fatal != NULL)
         hak_on_fatal(STDERR_FILENO);
     abort();

@@ -17,6 +17,7 @@ void hak_text_number(hak_text_t *text, uint64_t number);
 void hak_text_hex(hak_text_t *text, uint64_t number);
 /* Appends by a format that knows %s (string), %u (uint64_t), %x (uint64_t as 0x...) and nothing else. */
 void hak_text_format(hak_text_t *text, const char *format, ...);
+/* An error is ignored, and raises no signal: no SIGPIPE, no SIGXFSZ. */
 void hak_text_write(const hak_text_t *text, int fd);
 
 /* "hakmem: warning: ..." on stderr; the caller sees to saying it once. */
@@ -26,6 +27,8 @@ HAK_COLD _Noreturn void hak_fatal(const char *format, ...);
 /* What hak_fatal calls between its line and abort(), with stderr: whoever has more to tell (the ring of events, which lies
  * in a layer above this one) sets it before the first block. Async-signal-safe; NULL: nothing. */
 extern void (*hak_on_fatal)(int fd) HAK_HIDDEN;
+/* hak_fatal was called. The program's handler of SIGABRT may allocate, to write a report, and the thread may hold a lock. */
+extern _Atomic bool hak_is_fatal HAK_HIDDEN;
 
 /* Internal invariant; compiled to nothing unless the variant has checks. */
 #define hak_assert(condition)                                                                                \

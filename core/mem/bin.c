@@ -115,7 +115,7 @@ void hak_bins_init(hak_thread_t *thread)
 {
     hak_bins_reset(thread);
 #if HAK_HARDEN
-    thread->random = hak_harden_seed(0);
+    thread->random = hak_harden_seed();
     thread->places = 0;
 #endif
 }

@@ -517,11 +517,10 @@ static void restore_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
     totals.reserved += HAK_CHUNK;
 }
 
-/* Unmaps at most so many chunks without runs, which are all in one list, without the lock meanwhile. */
-static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
+/* Puts chunks without runs, at most so many of all, in front of a list of such. The pool has them no more. */
+static chunk_t *remove_empty_chunks(chunk_t *removed, unsigned longest, size_t *most) HAK_REQUIRES(lock)
 {
-    chunk_t *removed = NULL;
-    for (chunk_t *next, *chunk = by_longest[HAK_RUN_MOST]; chunk != NULL && most != 0; chunk = next, most--) {
+    for (chunk_t *next, *chunk = by_longest[longest]; chunk != NULL && *most != 0; chunk = next, --*most) {
         next = chunk->next;
         if (chunk->free != chunk->whole)
             continue;
@@ -529,6 +528,16 @@ static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
         chunk->next = removed;
         removed = chunk;
     }
+    return removed;
+}
+
+/* Unmaps at most so many chunks without runs, without the lock meanwhile. They are in the list of the longest runs; in hardened in
+ * several, since bars are at random places. */
+static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
+{
+    chunk_t *removed = NULL;
+    for (unsigned longest = HAK_RUN_MOST; longest < HAK_CHUNK_SLICES; longest++)
+        removed = remove_empty_chunks(removed, longest, &most);
     hak_os_unlock(&lock);
     chunk_t *refused = NULL;
     for (chunk_t *next; removed != NULL; removed = next) {

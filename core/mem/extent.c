@@ -163,6 +163,11 @@ static char *last_slice(const extent_t *extent)
     return extent->base + extent->size - HAK_SLICE;
 }
 
+static bool is_ours(const char *p)
+{
+    return hak_map_find(p) != 0;
+}
+
 /* The free range that has an entry at p, beside `covered`, or NULL. */
 static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(lock)
 {
@@ -296,11 +301,63 @@ HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
         add(at + size, behind, dirty); /* without a record it is lost to us, not to the system */
 }
 
+/* --- in front ----------------------------------------------------------------------------------------------------- *
+ *
+ * In front of a block is the inaccessible end of another one, or a free range. But in front of what is lowest in its mapping the
+ * program may map memory of its own, or the system what it maps next. So in hardened a unit lies there that nobody can touch: a
+ * clean free range, too short for a block by itself, which goes when what it is in front of goes. */
+
+/* Puts a unit in front of what is at `at`, unless something is there. Optional: not when memory is scarce. */
+static void put_front(char *at)
+{
+    char *front = at - HAK_UNIT;
+    if (!HAK_HARDEN || hak_is_scarce() || is_ours(at - 1) || !hak_map_cover(front, HAK_UNIT) ||
+        hak_os_map_at(front, HAK_UNIT, false) == NULL)
+        return;
+    hak_os_forbid(front, HAK_UNIT);
+    hak_os_lock(&lock);
+    bool added = add_joined(front, HAK_UNIT, false);
+    hak_os_unlock(&lock);
+    if (!added)
+        hak_os_unmap(front, HAK_UNIT);
+}
+
+/* What is at `base` is about to go: takes the unit in front of it away, if there is one. Returns where that begins, or `base`. */
+static char *take_front(char *base) HAK_REQUIRES(lock)
+{
+    extent_t *front = HAK_HARDEN ? neighbour(base - 1, base, false) : NULL;
+    if (front == NULL || front->size != HAK_UNIT)
+        return base;
+    take_away(front);
+    return base - HAK_UNIT;
+}
+
+void hak_extent_vacated(char *base, size_t size)
+{
+    if (!HAK_HARDEN)
+        return;
+    hak_os_lock(&lock);
+    char *from = take_front(base);
+    hak_os_unlock(&lock);
+    if (from != base)
+        hak_os_release(from, HAK_UNIT);
+    if (is_ours(base + size))
+        put_front(base + size);
+}
+
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
 static char *aligned_in(const extent_t *extent, size_t align)
 {
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
+}
+
+/* Where a block goes in a range that it fits. What is lowest in a mapping stays in front of it, if it need not be. */
+HAK_INLINE char *place_in(const extent_t *extent, size_t size, size_t align)
+{
+    if (HAK_HARDEN && align == HAK_UNIT && extent->size - size >= HAK_UNIT && !is_ours(extent->base - 1))
+        return extent->base + HAK_UNIT;
+    return aligned_in(extent, align);
 }
 
 HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align)
@@ -347,16 +404,11 @@ static char *take_free(size_t size, size_t align, bool zeroed, bool *zero) HAK_R
         extent = find_extent(clean_first, size, align);
     if (extent == NULL)
         return NULL;
-    char *at = aligned_in(extent, align);
+    char *at = place_in(extent, size, align);
     *zero = !extent->dirty;
     totals.from_cache += extent->dirty;
     cut(extent, at, size);
     return at;
-}
-
-static bool is_ours(const char *p)
-{
-    return hak_map_find(p) != 0;
 }
 
 /* How many mappings more, or fewer, there are once [base, base + size) is unmapped. */
@@ -414,6 +466,7 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     hak_os_unlock(&lock);
     if (!added)
         hak_os_unmap(base + size, bytes - size);
+    put_front(base);
     return base;
 }
 
@@ -508,15 +561,21 @@ static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(lock)
 static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(lock)
 {
     int change = split_by(base, size);
+    bool all = unmap; /* whatever can be done without */
     unmap = unmap || change <= 0 || splits < SPLITS_MOST;
+    char *from = unmap ? take_front(base) : base;
     hak_os_unlock(&lock);
-    bool unmapped = unmap && hak_os_release(base, size);
+    bool unmapped = unmap && hak_os_release(from, size + (size_t)(base - from));
     bool emptied = unmapped || !dirty || hak_os_discard(base, size);
+    if (unmapped && !all && is_ours(base + size))
+        put_front(base + size);
     hak_trace("extent given back", base, size);
     hak_os_lock(&lock);
     if (unmapped)
         count_split(change);
-    else if (!add_joined(base, size, !emptied))
+    else if (from != base)
+        add_joined(from, HAK_UNIT, false);
+    if (!unmapped && !add_joined(base, size, !emptied))
         return false; /* lost, for want of a record */
     if (emptied && dirty)
         hak_retain_released(&retain, size);

@@ -5,7 +5,8 @@
  * system; afterwards unmapped, or, where that would cut a mapping in two, without pages and clean. (The system allows some
  * 65,000 mappings. If every other of 131,072 blocks were unmapped, no thread could be started any more.)
  *
- * In hardened free ranges are inaccessible (up to some thousand of them): what is taken is made accessible.
+ * In hardened free ranges are inaccessible (up to some thousand of them): what is taken is made accessible. A short one lies in
+ * front of what has nothing else of ours there.
  *
  * Ranges are found by size in lists by a quarter of a power of two, and their neighbours through the map: the first and the
  * last slice of a free range have an entry with the number of its record. */
@@ -28,6 +29,9 @@ bool hak_extent_take_at(char *at, size_t size);
 bool hak_extent_release(char *base, size_t size, bool dirty);
 /* Tells of a range that was taken, and moved to other addresses or away by the system itself. */
 void hak_extent_moved(size_t before, size_t after);
+/* Nothing is mapped where this range was: in hardened what was in front of it goes, and what is behind it gets something in front.
+ * No lock may be held. */
+void hak_extent_vacated(char *base, size_t size);
 /* Gives back to the system what retain.h says, a bounded number of ranges at a time. True if there is more to do. No lock may
  * be held. */
 bool hak_extent_release_due(uint32_t now_ms);

@@ -44,10 +44,16 @@ void hak_harden_init(void)
     seed_factor = words[6] | 1;
 }
 
-uint64_t hak_harden_seed(uint64_t process)
+uint64_t hak_harden_seed(void)
 {
     uint64_t next = atomic_fetch_add_explicit(&seeds, 0x9e3779b97f4a7c15ull, memory_order_relaxed);
-    return hak_mix(next ^ process, seed_factor);
+    return hak_mix(next, seed_factor);
+}
+
+void hak_harden_part(uint64_t process)
+{
+    uint64_t inherited = atomic_load_explicit(&seeds, memory_order_relaxed);
+    atomic_store_explicit(&seeds, hak_mix(inherited ^ process, seed_factor), memory_order_relaxed);
 }
 
 /* --- what is wrong ------------------------------------------------------------------------------------------------ */
@@ -270,7 +276,7 @@ static void fill_range(char *p, size_t bytes)
     char *from = (char *)hak_round_up((uintptr_t)p, HAK_OS_PAGE); /* NOLINT(performance-no-int-to-ptr) */
     size_t front = hak_min(bytes, (size_t)(from - p));
     size_t pages = (bytes - front) & ~(HAK_OS_PAGE - 1);
-    if (pages < FILL_MOST || !hak_os_discard(from, pages)) {
+    if (pages <= FILL_MOST || !hak_os_discard(from, pages)) {
         memset(p, HAK_FILL_BYTE, bytes);
         return;
     }
@@ -297,12 +303,11 @@ void hak_harden_forget(char *base, size_t size, size_t count)
  * Behind the last page of one in use the rest is inaccessible, at least a page. One that was freed is empty and inaccessible
  * and waits for a while, in a place that another one at random takes over. */
 
-/* Bytes to ask for, so that there is room for the canary and for pages behind it. Requests so large that they would
- * overflow are too large anyhow. */
+/* Bytes to ask for, so that there is room for the canary and for pages behind it. Of the largest request of all there is none. */
 static size_t with_guard(size_t size)
 {
     if (size >= HAK_REQUEST_MAX)
-        return size;
+        return HAK_REQUEST_MAX + 1;
     return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
 }
 
@@ -331,19 +336,31 @@ static void free_oversize(void *p, uint32_t entry)
     size_t size = hak_oversize_size(p, entry);
     if (!hak_os_discard(p, size))
         memset(p, HAK_FILL_BYTE, hak_min(size, needed(usable_of(p, entry))));
-    if (is_huge(entry))
+    if (is_huge(entry)) {
         set_huge_asked(p, entry, size);
-    else
+    } else {
         *hak_harden_state(p) = HAK_BLOCK_FREE;
+        hak_slab_of(p)->clean = false;
+    }
     atomic_fetch_sub_explicit(&oversize_in_use, 1, memory_order_relaxed);
     hak_quarantine_oversize(p, size);
 }
 
 /* --- what the fast paths leave ------------------------------------------------------------------------------------ */
 
+/* A large block is accessible once it does not wait any more: what was written there since goes. */
+static void clear_large(void *p)
+{
+    const hak_slab_t *slab = hak_slab_of(p);
+    if (HAK_FILL_BYTE == 0 && !slab->clean && !hak_os_discard(p, slab->size))
+        memset(p, 0, slab->size);
+}
+
 /* An oversize block that was just taken: what the caller gets for a request of `size`. */
 static void *hand_out_oversize(void *p, size_t size, unsigned kind)
 {
+    if (!is_huge(hak_map_get(p)))
+        clear_large(p);
     mark(p, size, kind);
     atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
     guard_end(p, size);
@@ -359,10 +376,8 @@ static void *hand_out(void *p, size_t size, unsigned kind)
         hand_out_oversize(p, size, kind);
     } else {
         size_t bytes = hak_slab_of(p)->size;
-        /* Of one whose pages were given back only the first is looked at: the others may not be there. */
-        size_t look = HAK_FILL_BYTE == 0 && bytes >= FILL_MOST ? HAK_OS_PAGE : bytes;
-        hak_harden_hand_out(p, look, 0, kind);
-        *(hak_word_anywhere_t *)((char *)p + look - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
+        hak_harden_hand_out(p, bytes, 0, kind);
+        *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
         mark(p, size, kind);
     }
     if (HAK_CHECKS)
@@ -393,16 +408,11 @@ void hak_harden_set_kind(void *p, unsigned kind)
         *canary_of(p, usable_of(p, entry)) = hak_harden_canary(p, kind);
 }
 
-/* Free memory is zero, unless somebody wrote to it after its free. */
+/* What is handed out is zero, but in debug. */
 void *hak_harden_calloc_oversize(size_t size)
 {
     void *p = HAK_FILL_BYTE == 0 ? hak_fast_malloc(with_guard(size)) : hak_malloc_zeroed(with_guard(size));
-    if (p == NULL)
-        return NULL;
-    if (HAK_FILL_BYTE == 0 && !is_huge(hak_map_get(p)) && !hak_slab_of(p)->clean &&
-        !hak_os_discard(p, hak_slab_of(p)->size))
-        memset(p, 0, size);
-    return hand_out_oversize(p, size, HAK_KIND_MALLOC);
+    return p != NULL ? hand_out_oversize(p, size, HAK_KIND_MALLOC) : NULL;
 }
 
 void *hak_harden_aligned(size_t align, size_t size, unsigned kind)

@@ -196,8 +196,10 @@ HAK_INLINE bool hak_harden_is_underrun(const void *p)
 }
 
 /* The start of a thread's generator, out of secret numbers that were drawn at the start: a sandbox may not know the call for random
- * ones. `process`: what tells a forked child from its parent; else 0. */
-uint64_t hak_harden_seed(uint64_t process);
+ * ones. */
+uint64_t hak_harden_seed(void);
+/* In a forked child, which has this name: its threads, those to come as well, are not to begin as its parent's or a sibling's. */
+void hak_harden_part(uint64_t process);
 
 /* --- the slow side of harden_fast.h ------------------------------------------------------------------------------- */
 

@@ -152,6 +152,8 @@ static hak_heap_t *new_heap(void) HAK_REQUIRES(hak_heaps_lock)
 static hak_heap_t *claim(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_thread.claimed = heap;
+    if (heap->generation != hak_os_generation())
+        hak_remote_init(heap);
     heap->generation = hak_os_generation();
     atomic_store_explicit(&heap->state, HAK_HEAP_LIVE, memory_order_seq_cst);
     return heap;
@@ -546,7 +548,8 @@ static void keep_own(hak_heap_t *heap)
 static void begin_another_order(void)
 {
 #if HAK_HARDEN
-    hak_thread.random = hak_harden_seed(hak_os_thread_name());
+    hak_harden_part(hak_os_thread_name());
+    hak_thread.random = hak_harden_seed();
     hak_thread.places = 0;
 #endif
 }

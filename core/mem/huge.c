@@ -132,6 +132,7 @@ static bool move_pages(char *base, size_t before, char *target, size_t size, siz
         return false;
     }
     hak_extent_moved(before, 0);
+    hak_extent_vacated(base, before);
     publish_moved(target, size, asked);
     return true;
 }

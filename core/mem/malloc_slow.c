@@ -40,12 +40,12 @@ static bool trim_everything(void)
     return any;
 }
 
-/* The end of a second try. */
-static void *met_or_not(void *p)
+/* The end of a second try at a request of `size`. */
+static void *met_or_not(void *p, size_t size)
 {
-    if (p != NULL)
+    if (p != NULL || size <= HAK_LARGE_MAX)
         hak_scarce_begin();
-    else
+    if (p == NULL)
         errno = ENOMEM;
     return p;
 }
@@ -53,7 +53,7 @@ static void *met_or_not(void *p)
 static HAK_COLD void *take_oversize_again(size_t size, bool zeroed, bool *zero)
 {
     bool again = size <= HAK_REQUEST_MAX && trim_everything();
-    return met_or_not(again ? hak_oversize_take(size, zeroed, zero) : NULL);
+    return met_or_not(again ? hak_oversize_take(size, zeroed, zero) : NULL, size);
 }
 
 /* A block above HAK_CLASS_MAX; when memory is out, once more after everything unused was given back. Sets errno on
@@ -102,7 +102,7 @@ static HAK_NOINLINE void *malloc_oversize(size_t size)
 
 static HAK_COLD void *refill_again(unsigned c)
 {
-    return met_or_not(trim_everything() ? hak_bin_refill(c, true) : NULL);
+    return met_or_not(trim_everything() ? hak_bin_refill(c, true) : NULL, hak_class_size(c));
 }
 
 void *hak_malloc_slow(size_t size)
@@ -205,7 +205,8 @@ void *hak_malloc_aligned(size_t align, size_t size)
         hak_sample_oversize(p);
     if (hak_likely(p != NULL))
         return p;
-    return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL);
+    return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL,
+                      hak_max(size, align));
 }
 
 bool hak_malloc_trim(void)

@@ -7,9 +7,11 @@
 #include "mem/guard.h"
 #include "mem/harden_fast.h"
 #include "mem/oversize.h"
+#include "mem/scarce.h"
 #include "os/os.h"
 
 #define QUARANTINE      32u /* freed large and huge blocks that wait, of all threads */
+#define PLACES_SCARCE   4u  /* of these, while memory is scarce: each may keep a chunk that is empty else */
 #define STRAYS          8u
 #define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 
@@ -31,6 +33,13 @@ static bool unmap_quarantined(void *p, uint32_t entry)
     return unmapped;
 }
 
+/* What is accessible again counts like new memory under RLIMIT_DATA, the end of the block too, which was not: empty chunks make
+ * room for it. */
+static bool open_block(void *p, size_t size)
+{
+    return hak_os_make_writable(p, size) || (hak_chunk_unmap_free() != 0 && hak_os_make_writable(p, size));
+}
+
 /* Frees a block that waited. A huge one becomes a free range as it is, which nobody can touch either. False when the system
  * refuses to make a large one accessible: under RLIMIT_DATA that counts like new memory. */
 static bool end_quarantine(void *p)
@@ -40,7 +49,7 @@ static bool end_quarantine(void *p)
         hak_huge_release(p, entry);
         return true;
     }
-    if (!hak_os_make_writable(p, hak_oversize_size(p, entry)))
+    if (!open_block(p, hak_oversize_size(p, entry)))
         return unmap_quarantined(p, entry);
     hak_fast_free(p);
     return true;
@@ -72,7 +81,7 @@ static bool vacate(unsigned place)
 
 void hak_quarantine_oversize(void *p, size_t size)
 {
-    unsigned place = hak_thread_random() % QUARANTINE;
+    unsigned place = (unsigned)(hak_thread_random() % (hak_is_scarce() ? PLACES_SCARCE : QUARANTINE));
     vacate(place);
     bool waits =
         size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;

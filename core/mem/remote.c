@@ -201,8 +201,12 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
 
 void hak_remote_init(hak_heap_t *heap)
 {
-    for (unsigned c = 1; c < HAK_CLASSES; c++)
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        heap->class[c].remote = NULL;
+        heap->class[c].remote_last = 0;
         heap->class[c].remote_left = batch_of(c);
+        heap->class[c].remote_keep = 0;
+    }
 }
 
 static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)

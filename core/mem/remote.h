@@ -20,7 +20,8 @@ void hak_remote_put_inbox(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 void hak_remote_send_list(void *list);
 /* Sends all remote blocks of the class to their owners. */
 void hak_remote_send(hak_heap_t *heap, unsigned c);
-/* Sets a heap up for its first thread. */
+/* Sets a heap up for its first thread; or for the first in a forked child, after one that does not exist there: what that had
+ * collected may be in any state, and is lost as its bins are. */
 void hak_remote_init(hak_heap_t *heap);
 
 #endif

@@ -18,8 +18,8 @@ HAK_INLINE bool hak_is_scarce(void)
     return atomic_load_explicit(&hak_scarce, memory_order_relaxed);
 }
 
-/* A request was refused, and met after what was free had gone back. (One that is refused still says nothing: 2^46 bytes are never
- * there.) */
+/* A request was refused, and met after what was free had gone back; or it was for so little that it would have been met otherwise.
+ * (Of a large one that is refused still nothing is known: 2^46 bytes are never there.) */
 void hak_scarce_begin(void);
 /* Looks at the clock: ends it when nothing was refused for a while. */
 void hak_scarce_tick(uint32_t now_ms);

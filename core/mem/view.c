@@ -49,7 +49,8 @@ static size_t length_of(void *block)
     return n;
 }
 
-static void add_own_bins(hak_memory_view_t *view, const hak_heap_t *own)
+/* With the lock: without it anybody may take a previous list away, and hand its blocks out, in the middle. */
+static void add_own_bins(hak_memory_view_t *view, hak_heap_t *own) HAK_REQUIRES(own->lock)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         view->free[c] += length_of(hak_bin_at(c * HAK_BIN_BYTES)->head) +
@@ -102,10 +103,13 @@ void hak_memory_view(hak_memory_view_t *view)
     view->trimmable = pool.dirty + huge.dirty;
     if (HAK_CALL_SITES)
         subtract_kept(view);
-    if (hak_thread.heap != NULL) {
-        add_own_bins(view, hak_thread.heap);
-        classless += subtract_own_cached(view, hak_thread.heap);
+    hak_heap_t *own = hak_thread.heap;
+    if (own != NULL && lock_for_a_look(own)) {
+        add_own_bins(view, own);
+        hak_os_unlock(&own->lock);
     }
+    if (own != NULL)
+        classless += subtract_own_cached(view, own);
     /* Each part was looked at in its own moment: other threads may have freed what is no longer used. */
     classless += free_bytes(view);
     view->used = pool.used > classless ? pool.used - classless : 0;

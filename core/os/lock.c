@@ -40,9 +40,18 @@ static void wait_for_holder(hak_os_lock_t *lock, uint64_t *seen)
     *seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
 }
 
+/* A handler of SIGABRT runs in a thread that found something wrong while it held the lock. What that guards may be in any state,
+ * but to wait for oneself would be worse: the program is to end. */
+static bool is_past_all(hak_os_lock_t *lock)
+{
+    return atomic_load_explicit(&hak_is_fatal, memory_order_relaxed) && hak_os_lock_is_mine(lock);
+}
+
 void hak_os_lock_slow(hak_os_lock_t *lock)
 {
     hak_os_mind_mark();
+    if (is_past_all(lock))
+        return;
     bool mine = try_often(lock);
     uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
     while (!mine) { /* ends: holders let go of it after a bounded piece of work, and wake one of us */
@@ -67,7 +76,7 @@ void hak_os_check_order(const hak_os_lock_t *lock)
     uint32_t later = hak_os_thread.held;
     if (lock->rank != 0)
         later &= (1u << HAK_OS_RANK_SHIFT(lock->rank - 1)) - 1;
-    if (later != 0)
+    if (later != 0 && !atomic_load_explicit(&hak_is_fatal, memory_order_relaxed))
         hak_fatal("lock %s is waited for by a thread that holds %s: the order is that of os/ranks.def",
                   names[lock->rank],
                   names[HAK_OS_RANKS - 1 - hak_min((unsigned)__builtin_ctz(later) / 4, HAK_OS_RANKS - 1)]);

@@ -35,7 +35,8 @@ void hak_os_program_runs(void)
 /* True if the caller is to use libc's name; then it calls unwatch afterwards, with what this has kept of errno. */
 static bool watch(int *saved)
 {
-    hak_assert(hak_os_thread.held == 0); /* the watcher may allocate */
+    hak_assert(hak_os_thread.held == 0 ||
+               atomic_load_explicit(&hak_is_fatal, memory_order_relaxed)); /* the watcher may allocate */
     if (hak_os_thread.watched || !atomic_load_explicit(&program_runs, memory_order_relaxed))
         return false;
     hak_os_thread.watched = true;
@@ -383,7 +384,9 @@ __asm__(
 void hak_os_on_signal(int signal, void (*handler)(int signal))
 {
     action_t before = {0};
-    action_t after = {.handler = handler, .flags = SA_RESTART | RESTORER_FLAG, .restorer = RESTORER};
+    /* SA_ONSTACK: it may come while a small stack is in use, of a coroutine, whose thread has another one for signals */
+    action_t after = {
+        .handler = handler, .flags = SA_RESTART | SA_ONSTACK | RESTORER_FLAG, .restorer = RESTORER};
     long size = (long)sizeof after.mask;
     if (hak_call(SYS_rt_sigaction, signal, 0, (long)&before, size, 0, 0) == 0 && before.handler == SIG_DFL)
         hak_call(SYS_rt_sigaction, signal, (long)&after, 0, size, 0, 0);

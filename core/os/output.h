@@ -21,7 +21,8 @@ bool hak_os_output_path(char out[HAK_OS_OUTPUT_PATH], const char *path);
 void hak_os_output_bytes(hak_os_output_t *out, const char *bytes, size_t n);
 /* The text goes out, and begins anew. */
 void hak_os_output_text(hak_os_output_t *out, hak_text_t *text);
-/* What `put` puts out becomes the file of this path; false, and whatever was there stays, if that cannot be. */
+/* What `put` puts out becomes the file of this path; false, and whatever was there stays, if that cannot be, or what is there is no
+ * file. */
 bool hak_os_output_replace(const char *path, unsigned mode, void (*put)(hak_os_output_t *out));
 
 #endif

@@ -209,6 +209,25 @@ static void do_own(const record_t *from)
     note_plain(live, block, size);
 }
 
+// Places that ask for one kind of block each, so that each gets a policy; and a few that ask for any, or are none.
+static void do_site(const record_t *from)
+{
+    static const char places[8];
+    static const size_t kinds[] = {100, 20000, 600000, 1 << 20, 3 << 20};
+    const unsigned place = from->number % 9;
+    const size_t size = place < 5 ? kinds[place] + from->low % 2 : size_of_record(from);
+    live_t *live = slot_for(from, size);
+    if (live == NULL) {
+        return;
+    }
+    void *block = hakmem_alloc_at(size, place < 8 ? &places[place] : NULL);
+    if (block == NULL) {
+        excuse("hakmem_alloc_at", size);
+        return;
+    }
+    note_plain(live, block, size);
+}
+
 static void do_free(const record_t *from)
 {
     live_t *live = slot_of(from) + from->number % (SLOTS / 256);
@@ -524,7 +543,7 @@ static void expect_nothing_used(void)
         }
     }
     static int ends[2];
-    static char page[8192];
+    static char page[1 << 16]; // as much as the pipe holds: the statistics have a part for each place
     PROMISE(ends[0] != 0 || pipe(ends) == 0, "pipe");
     hakmem_stats_print(ends[1], 1);
     const ssize_t length = read(ends[0], page, sizeof page - 1);

@@ -150,6 +150,8 @@ static void give(live_t *live)
         hakmem_free(block);
     } else if (way == 4) {
         PROMISE(realloc(block, 0) == NULL, "realloc to nothing");
+    } else if (way == 5) {
+        hakmem_free_at(block, size);
     } else {
         free(block);
     }

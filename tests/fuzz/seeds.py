@@ -105,6 +105,18 @@ def _beside(size) -> list:
     return made
 
 
+def _sites(size) -> list:
+    """Places with a habit, so that what they free is kept; blocks of others that they end, and the other way round."""
+    made = []
+    for step in range(24):
+        place = step % 9
+        made += [record("turn", number=step % 3), *(record("site", slot, place, size) for slot in range(12)),
+                 record("malloc", 13, 0, size), record("sweep", 0, 30, kind=1)]
+    return [*made, record("clock", number=255), record("site", 0, 3, size), record("trim"), record("end"),
+            record("site", 1, 3, size), record("starve", number=3), record("site", 2, 2, size),
+            record("fork", number=1), record("site", 3, 2, size), record("sweep", 0, 30, kind=1)]
+
+
 def _options() -> dict:
     return {
         "none": b"",
@@ -121,7 +133,8 @@ def seeds_of(target) -> dict:
     if target == "fuzz_options":
         return _options()
     return {f"{made.__name__.strip('_')}-{size}": b"".join(made(size)) for size in SIZES
-            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging, _vacated, _forks, _beside)}
+            for made in (_churn, _remote, _generations, _growth, _scarcity, _aging, _vacated, _forks, _beside,
+                         _sites)}
 
 
 def write_seeds(target, directory) -> Path:

@@ -192,6 +192,22 @@ static void scenario_own_handler(void)
     _exit(0);
 }
 
+// What an enemy would do who may write there, and knows which name is written to first.
+static void scenario_link(void)
+{
+    char beside[200];
+    snprintf(beside, sizeof beside, "%s.%d.0", getenv("HAKMEM_POLICY_OUT"), (int)getpid());
+    CHECK(symlink("victim", beside) == 0, "symlink");
+    dprintf(1, "pid = %d\n", (int)getpid());
+}
+
+static void scenario_stack(void)
+{
+    struct sigaction now;
+    CHECK(sigaction(SIGUSR1, NULL, &now) == 0, "sigaction");
+    dprintf(1, "stack = %d\n", (now.sa_flags & SA_ONSTACK) != 0);
+}
+
 static void scenario_nothing(void) {}
 
 static const scenario_t scenarios[] = {
@@ -204,6 +220,7 @@ static const scenario_t scenarios[] = {
     {"signal", scenario_signal},     {"own_handler", scenario_own_handler},
     {"nothing", scenario_nothing},   {"page", print_page},
     {"pages", scenario_pages},       {"beside", scenario_beside},
+    {"link", scenario_link},         {"stack", scenario_stack},
 };
 
 // --- the judge ---
@@ -378,6 +395,31 @@ static void test_the_policy_in_force_is_written(void **state)
     assert_non_null(strstr(text, "HAKMEM_POLICY_OUT=/nowhere/at/all: it cannot be written"));
 }
 
+// A device by another name would be gone for everybody, and a link that leads to a file of somebody's would lose him that.
+static void test_only_files_are_written_over(void **state)
+{
+    (void)state;
+    NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
+    char out[100], name[100];
+    struct stat now;
+    snprintf(out, sizeof out, "HAKMEM_POLICY_OUT=%s", written);
+    unlink(written);
+    assert_int_equal(mkfifo(written, 0600), 0);
+    RUN("nothing", out);
+    assert_int_equal(lstat(written, &now), 0);
+    assert_true(S_ISFIFO(now.st_mode));
+    assert_non_null(strstr(text, "out.toml: it cannot be written"));
+    unlink(written);
+    RUN("link", out);
+    snprintf(name, sizeof name, "%s.%ld.0", written, told("pid = "));
+    assert_int_equal(unlink(name), 0);
+    snprintf(name, sizeof name, "%s/victim", directory);
+    assert_false(get_file(name));
+    assert_true(get_file(written));
+    RUN("stack", out);
+    assert_int_equal(told("stack = "), 1);
+}
+
 static void test_without_options_no_file_is_read(void **state)
 {
     (void)state;
@@ -401,6 +443,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_file_sets_values_and_the_environment_wins),
         cmocka_unit_test(test_a_bad_file_is_named_once_and_changes_nothing),
         cmocka_unit_test(test_the_policy_in_force_is_written),
+        cmocka_unit_test(test_only_files_are_written_over),
         cmocka_unit_test(test_without_options_no_file_is_read),
     };
     if (mkdtemp(directory) == NULL) {

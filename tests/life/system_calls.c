@@ -11,7 +11,8 @@
 //   futex          WAIT and WAKE, private           a lock that another thread holds
 //   clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
 //   rt_sigaction   SIGUSR2                          only `research` and `debug`, once when loaded
-//   write          to stderr                        only messages: bad options, corruption, statistics when asked
+//   write          to stderr                        only messages: bad options, corruption, statistics when asked;
+//                                                   rt_sigprocmask around it, and rt_sigtimedwait if it fails
 //   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
 //   rt_sigprocmask, getpid, gettid                  in a forked child, once
 //   pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread

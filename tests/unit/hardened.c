@@ -294,7 +294,7 @@ static void test_runs_from_large_blocks_fault(void **state)
 static void test_freed_large_blocks_cannot_be_touched(void **state)
 {
     (void)state;
-    for (size_t size = 256 << 10; size <= 64 << 20; size *= 4) {
+    for (size_t size = 66000; size <= 70 << 20; size *= 2) {
         char *block = hakmem_alloc(size);
         memset(block, 1, size);
         assert_int_equal(end_of(read_freed, block, 0), SIGSEGV);
@@ -303,6 +303,27 @@ static void test_freed_large_blocks_cannot_be_touched(void **state)
         assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
         assert_non_null(strstr(said, "double free"));
         hakmem_free(block);
+    }
+}
+
+// Where it is accessible again, since it does not wait any more.
+static void test_what_is_written_into_a_free_block_is_gone(void **state)
+{
+    (void)state;
+    for (size_t size = 66000; size <= 500000; size = size * 3 / 2) {
+        for (int zeroed = 0; zeroed < 2; zeroed++) {
+            hakmem_trim();
+            hak_chunk_unmap_free();
+            char *block = hakmem_alloc(size); // of slices that were clean
+            hakmem_free(block);
+            hak_quarantine_flush_oversize(true);
+            memset(escape(block), 0xee, size);
+            char *next = zeroed ? hakmem_alloc_zeroed(1, size) : hakmem_alloc(size);
+            assert_ptr_equal(next, block);
+            assert_true(is_zero(next, size));
+            hakmem_free(next);
+            hak_quarantine_flush_oversize(true);
+        }
     }
 }
 
@@ -448,6 +469,67 @@ static void test_forked_children_have_orders_of_their_own(void **state)
     assert_string_not_equal(first, said);
 }
 
+static void *write_order_of_thread(void *unused)
+{
+    write_order(unused, 0);
+    return NULL;
+}
+
+static void write_order_by_thread(char *unused, size_t unused_too)
+{
+    (void)unused_too;
+    run_thread(write_order_of_thread, unused);
+}
+
+// Of a server's workers each is told nothing by what another one does.
+static void test_threads_of_children_have_orders_of_their_own(void **state)
+{
+    (void)state;
+    char first[sizeof said];
+    assert_int_equal(end_of(write_order_by_thread, NULL, 0), 0);
+    memcpy(first, said, sizeof said);
+    assert_int_equal(end_of(write_order_by_thread, NULL, 0), 0);
+    assert_string_not_equal(first, said);
+}
+
+// --- what is asked for --------------------------------------------------------------------------------------------
+
+// There is no room for a canary behind it.
+static void test_the_largest_request_is_refused(void **state)
+{
+    (void)state;
+    char *block = hakmem_alloc(1000);
+    errno = 0;
+    for (size_t less = 0; less <= 4096; less += 2048) {
+        const size_t size = HAK_REQUEST_MAX - less;
+        assert_null(hakmem_alloc(size));
+        assert_null(hakmem_alloc_zeroed(1, size));
+        assert_null(hakmem_alloc_aligned(64, size));
+        assert_null(hakmem_alloc_aligned(1 << 20, size));
+        assert_null(hakmem_resize(block, size));
+        assert_int_equal(errno, ENOMEM);
+    }
+    hakmem_free(block);
+}
+
+static void free_as(char *block, size_t size)
+{
+    hakmem_free_at(block, size);
+}
+
+static void test_any_other_size_is_wrong(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 10 << 20; size *= 7) {
+        char *block = hakmem_alloc(size);
+        const size_t wrong[] = {0, size - 1, size + 1, size + 8, 2 * size + 1, SIZE_MAX - 1, SIZE_MAX};
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            assert_int_equal(end_of(free_as, block, wrong[i]), SIGABRT);
+        }
+        hakmem_free_at(block, size);
+    }
+}
+
 // --- blocks of no bytes -------------------------------------------------------------------------------------------
 
 static void test_blocks_of_no_bytes(void **state)
@@ -484,6 +566,7 @@ int main(int argc, char **argv)
         return print_order();
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_chunks_are_unmapped), // first: no other has left chunks
         cmocka_unit_test(test_a_canary_tells_nothing),
         cmocka_unit_test(test_realloc_grants_nothing_but_zeroes),
         cmocka_unit_test(test_memory_is_zero_when_handed_out),
@@ -496,6 +579,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_block_freed_last_is_not_the_next),
         cmocka_unit_test(test_the_order_is_random),
         cmocka_unit_test(test_forked_children_have_orders_of_their_own),
+        cmocka_unit_test(test_threads_of_children_have_orders_of_their_own),
+        cmocka_unit_test(test_the_largest_request_is_refused),
+        cmocka_unit_test(test_any_other_size_is_wrong),
+        cmocka_unit_test(test_what_is_written_into_a_free_block_is_gone),
+        cmocka_unit_test(test_nothing_of_others_right_in_front),
         cmocka_unit_test(test_untouched_memory_stays_untouched),
         cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_nothing_beside_huge_blocks),

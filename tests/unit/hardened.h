@@ -6,13 +6,16 @@
 #include "deaths.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "hakmem.h"
 #include "mem/chunk.h"
+#include "mem/extent.h"
 #include "map/map.h"
 #include "mem/guard.h"
 #include "mem/harden.h"
 #include "mem/harden_fast.h"
+#include "mem/quarantine.h"
 #include "mem/view.h"
 
 typedef void deed_t(char *block, size_t argument);
@@ -24,12 +27,14 @@ void run_over(char *from, size_t bytes);
 // hardened_guards.c
 void test_untouched_memory_stays_untouched(void **state);
 void test_mappings_stay_few(void **state);
+void test_empty_chunks_are_unmapped(void **state);
 void test_refused_blocks_are_not_lost(void **state);
 void test_refused_blocks_go_with_their_chunks(void **state);
 void test_who_looks_in_front_does_not_fault(void **state);
 void test_chunks_with_an_inaccessible_end(void **state);
 void test_a_run_from_any_block_faults(void **state);
 void test_nothing_beside_huge_blocks(void **state);
+void test_nothing_of_others_right_in_front(void **state);
 void test_huge_blocks_stay_closed(void **state);
 void test_mappings_of_free_ranges_stay_few(void **state);
 

@@ -113,6 +113,7 @@ void test_refused_blocks_go_with_their_chunks(void **state)
     for (int i = 0; i < MANY; i++) {
         hakmem_free(blocks[i]);
     }
+    hak_chunk_unmap_free(); // or that makes room first
     const hak_chunk_view_t before = hak_chunk_view();
     refusing = true;
     const bool any = hak_quarantine_flush_oversize(true);
@@ -121,6 +122,31 @@ void test_refused_blocks_go_with_their_chunks(void **state)
     assert_true(any);
     assert_in_range(before.reserved - after.reserved, HAK_CHUNK, WAITING * HAK_CHUNK);
     assert_in_range(before.used - after.used, 500000, WAITING * HAK_CHUNK);
+}
+
+// Whatever their bars leave as the longest run.
+void test_empty_chunks_are_unmapped(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 800
+    };
+    static void *blocks[MANY];
+    hak_quarantine_flush_oversize(true);
+    hakmem_trim();
+    hak_chunk_unmap_free();
+    const size_t before = hak_chunk_view().reserved;
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(300000);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    hakmem_trim();
+    hak_chunk_unmap_free();
+    assert_in_range(hak_chunk_view().reserved, 0, before + 4 * HAK_CHUNK);
 }
 
 static const char *front; // of a block that is being freed
@@ -234,6 +260,56 @@ void test_nothing_beside_huge_blocks(void **state)
         }
     }
     assert_in_range(looked, 20, 80);
+}
+
+// Maps memory of the program's right in front of a block, if there is room, and writes it all.
+static void expect_room_in_front(char *block)
+{
+    char *mine = mmap(block - HAK_SLICE, HAK_SLICE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    assert_int_equal(end_of(write_byte, block - 1, 0), SIGSEGV);
+    assert_int_equal(end_of(read_byte, block - HAK_SLICE, 0), SIGSEGV);
+    if (mine != MAP_FAILED) {
+        munmap(mine, HAK_SLICE);
+    }
+}
+
+void test_nothing_of_others_right_in_front(void **state)
+{
+    (void)state;
+    enum {
+        MANY = 24
+    };
+    char *blocks[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc((40u << 20) + i * 700000); // more than is mapped ahead
+        assert_non_null(blocks[i]);
+        expect_room_in_front(blocks[i]);
+    }
+    for (size_t i = 0; i < MANY; i += 2) { // moved by the system, then where it was is free
+        blocks[i] = hakmem_resize(blocks[i], 90u << 20);
+        assert_non_null(blocks[i]);
+        expect_room_in_front(blocks[i]);
+        expect_room_in_front(blocks[i + 1]);
+    }
+    for (size_t i = 0; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+        hak_quarantine_flush_oversize(true);
+        hak_extent_trim(false);
+        expect_room_in_front(blocks[i + 1]);
+    }
+    for (size_t i = 1; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    const int most = mappings();
+    for (int i = 0; i < 2000; i++) { // what was in front goes with the block
+        char *block = hakmem_alloc(100u << 20);
+        block = hakmem_resize(block, 300u << 20);
+        hakmem_free(block);
+    }
+    hakmem_trim();
+    assert_in_range(mappings(), 1, most + 20);
 }
 
 // Also when it does not wait any more, and its range is cut and joined.

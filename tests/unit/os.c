@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -497,9 +498,56 @@ static void test_a_child_is_repaired(void **state)
     expect_in_child(grandchild_repairs_again);
 }
 
+static bool is_pending(int signal)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, signal) == 1;
+}
+
+// What waited before the message does so afterwards, and nothing else.
+static void expect_quiet(int fd, int signal)
+{
+    sigset_t blocked, before;
+    hak_text_t text = {.length = 0};
+    hak_text_string(&text, "for nobody\n");
+    hak_text_write(&text, fd); // or this ends here
+    sigemptyset(&blocked);
+    sigaddset(&blocked, signal);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    assert_int_equal(sigismember(&before, signal), 0);
+    hak_text_write(&text, fd);
+    assert_false(is_pending(signal));
+    raise(signal);
+    hak_text_write(&text, fd);
+    assert_true(is_pending(signal));
+    assert_int_equal(sigwaitinfo(&blocked, NULL), signal);
+    assert_false(is_pending(signal));
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static void test_a_message_raises_no_signal(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    close(ends[0]);
+    expect_quiet(ends[1], SIGPIPE);
+    close(ends[1]);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    struct rlimit before;
+    getrlimit(RLIMIT_FSIZE, &before);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, before.rlim_max});
+    expect_quiet(fileno(file), SIGXFSZ);
+    setrlimit(RLIMIT_FSIZE, &before);
+    fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_message_raises_no_signal),
         cmocka_unit_test(test_map_is_aligned_and_zero),
         cmocka_unit_test(test_too_large_is_null),
         cmocka_unit_test(test_discard_makes_zero),

@@ -106,7 +106,8 @@ size_t hak_map_give_up(void)
         return 0;
     hak_os_lock(&lock);
     for (; spare != 0; spare--, readable[LIBRARIES].first++, readable[LIBRARIES].windows--)
-        if (!bit(covered, readable[LIBRARIES].first) && hak_os_unmap(window_of(readable[LIBRARIES].first), WINDOW_BYTES))
+        if (!bit(covered, readable[LIBRARIES].first) &&
+            hak_os_unmap(window_of(readable[LIBRARIES].first), WINDOW_BYTES))
             bytes += WINDOW_BYTES;
     hak_os_unlock(&lock);
     return bytes;

@@ -26,8 +26,8 @@ enum {
     GROWN_FULLY /* as far as the policy allows */
 };
 
-/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but of runs that are shared by
- * many heaps one: three of each size would be 8 MiB that nobody reaches when the thread goes to sleep. */
+/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but of runs, where many heaps
+ * share, one: three of each size would be 8 MiB that nobody reaches when the thread goes to sleep. */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
 {
     size_t least = c > HAK_MID_CLASSES && bytes < (size_t)policy->bin_run_kb << 10 ? 1 : 3;
@@ -214,6 +214,16 @@ HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
     return list;
 }
 
+/* A bin with a cap of one has kept a block, cut off from the rest. */
+static HAK_COLD void keep_none(hak_heap_t *heap, hak_bin_t *bin, void *rest)
+{
+    void *list = bin->head;
+    hak_link_set(list, rest);
+    bin->head = NULL;
+    bin->frees_left = bin->cap;
+    put_back(heap, list);
+}
+
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no previous list: each is memory that
  * others could use. Cut by itself: cut_list, which may be given nothing, takes 1 to 8 instructions more in a pair of 64 to 256
  * KiB. */
@@ -221,21 +231,17 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
 {
     void *last = bin->head;
     uint32_t kept = 1;
-    if (hak_unlikely(bin->cap == 1)) { /* none stays */
-        bin->head = NULL;
-        bin->frees_left = 1;
-        put_back(heap, last);
-        return;
-    }
     for (; kept < bin->cap / 2 && hak_link_next(last) != NULL; kept++)
         last = hak_link_next(last);
     void *rest = hak_link_next(last);
     hak_link_set(last, NULL);
     bin->frees_left = bin->cap - kept;
-    if (rest != NULL)
+    if (hak_unlikely(bin->frees_left == 0))
+        keep_none(heap, bin, rest);
+    else if (rest != NULL)
         put_back(heap, rest);
     else
-        hak_tick(heap);
+        hak_tick_short(heap);
 }
 
 /* --- while calls are sampled (obs/countdown.h) ---------------------------------------------------------------------- */

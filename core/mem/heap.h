@@ -62,10 +62,11 @@ struct hak_heap {
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
-    uint32_t swept;      /* the class where the sweep of the bins is */
-    uint32_t cache_left; /* slices that it may still keep there; less, if somebody else emptied a place */
-    uint32_t cache_most; /* in all, by the policy when `ticks` ran out last */
-    uint32_t ticks;      /* slow paths until one looks at the clock (tick.h) */
+    uint32_t swept;                         /* the class where the sweep of the bins is */
+    uint32_t cache_left;  /* slices that it may still keep there; less, if somebody else emptied a place */
+    uint32_t cache_most;  /* in all, by the policy when `ticks` ran out last */
+    uint32_t ticks;       /* slow paths until one looks at the clock (tick.h) */
+    uint32_t short_ticks; /* the same of short ones */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
     uint32_t swept_ms;   /* when its thread looked at all of its bins last; the low bits of the clock */

@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TURNS_MOST 32u /* as many as blocks wait in hardened */
+#define TURNS_MOST 32u               /* as many as blocks wait in hardened */
 #define SPACE_MOST ((size_t)1 << 44) /* bytes: what is refused beyond it no memory of ours makes room for */
 
 /* What is cached or reserved goes back to the system. False if that was nothing. */

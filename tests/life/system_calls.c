@@ -12,7 +12,7 @@
 //   clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
 //   rt_sigaction   SIGUSR2                          only `research`, once when loaded
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked
-//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
+//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded; prlimit64 when memory is out, too
 //   rt_sigprocmask, getpid, gettid                  in a forked child, once
 //   pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread
 //   getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use

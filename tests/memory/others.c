@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // A thread that does nothing but free what another one has allocated: that goes back at once beyond what is kept for reuse, whether
 // its owner sleeps or has ended.
+#include <stdbool.h>
+
 #include "threads.h"
 
 enum {
     TAKEN = 160 << 20, // bytes
-    MOST = 64,         // bytes: the smallest block
+    LEAST = 64,        // bytes: the smallest block
     STAYS_KIB = 28 << 10
 };
 
 static pthread_barrier_t taken, freed;
-static char *blocks[TAKEN / MOST];
+static char *blocks[TAKEN / LEAST];
 static size_t size, count;
 
 static void take_all(void)
@@ -44,27 +46,35 @@ static void free_all(const char *owner, long before)
         free(blocks[i]);
     }
     const long stays = resident_kib() - before;
-    CHECK(stays <= STAYS_KIB, "%zu blocks of %zu bytes freed, whose owner %s: %ld KiB stay", count, size, owner, stays);
+    CHECK(stays <= STAYS_KIB, "%zu blocks of %zu bytes freed, whose owner %s: %ld KiB stay", count, size,
+          owner, stays);
 }
 
-static void free_others(size_t bytes)
+// In a process of its own: memory that is asked for again soon after it went back would be kept.
+static void free_others(size_t bytes, bool owner_ends)
 {
-    size = bytes;
-    count = TAKEN / bytes;
-    pthread_t thread;
-    const long before = resident_kib();
-    CHECK(pthread_create(&thread, NULL, take_and_wait, NULL) == 0, "pthread_create");
-    pthread_barrier_wait(&taken);
-    free_all("sleeps", before);
-    pthread_barrier_wait(&freed);
-    pthread_join(thread, NULL);
-    CHECK(pthread_create(&thread, NULL, take_and_end, NULL) == 0, "pthread_create");
-    pthread_join(thread, NULL);
-    free_all("has ended", before);
+    const pid_t child = fork();
+    if (child == 0) {
+        size = bytes;
+        count = TAKEN / bytes;
+        pthread_t thread;
+        const long before = resident_kib();
+        CHECK(pthread_create(&thread, NULL, owner_ends ? take_and_end : take_and_wait, NULL) == 0,
+              "pthread_create");
+        if (owner_ends) {
+            pthread_join(thread, NULL);
+        } else {
+            pthread_barrier_wait(&taken);
+        }
+        free_all(owner_ends ? "has ended" : "sleeps", before);
+        _exit(0);
+    }
+    expect_child_succeeds(child, "blocks of another thread");
 }
 
 int main(void)
 {
+    static const size_t sizes[] = {LEAST, 3000, 100000};
     if (is_variant("minimal") && !is_variant("bench_minimal")) { // nothing goes back there
         return TEST_SKIPPED;
     }
@@ -72,8 +82,9 @@ int main(void)
     use_every_size();                 // this thread has a heap
     pthread_barrier_init(&taken, NULL, 2);
     pthread_barrier_init(&freed, NULL, 2);
-    free_others(MOST);
-    free_others(3000);
-    free_others(100000);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        free_others(sizes[i], false);
+        free_others(sizes[i], true);
+    }
     return 0;
 }

@@ -214,11 +214,10 @@ HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
     return list;
 }
 
-/* A bin with a cap of one has kept a block, cut off from the rest. */
-static HAK_COLD void keep_none(hak_heap_t *heap, hak_bin_t *bin, void *rest)
+/* Of a bin with a cap of one. */
+static HAK_COLD void keep_none(hak_heap_t *heap, hak_bin_t *bin)
 {
     void *list = bin->head;
-    hak_link_set(list, rest);
     bin->head = NULL;
     bin->frees_left = bin->cap;
     put_back(heap, list);
@@ -234,14 +233,15 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
     for (; kept < bin->cap / 2 && hak_link_next(last) != NULL; kept++)
         last = hak_link_next(last);
     void *rest = hak_link_next(last);
-    hak_link_set(last, NULL);
     bin->frees_left = bin->cap - kept;
-    if (hak_unlikely(bin->frees_left == 0))
-        keep_none(heap, bin, rest);
-    else if (rest != NULL)
-        put_back(heap, rest);
-    else
+    if (hak_unlikely(bin->frees_left == 0)) {
+        keep_none(heap, bin);
+    } else if (rest == NULL) {
         hak_tick_short(heap);
+    } else {
+        hak_link_set(last, NULL);
+        put_back(heap, rest);
+    }
 }
 
 /* --- while calls are sampled (obs/countdown.h) ---------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - HAK_WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
+#define LIBRARIES       1u           /* their range in `readable` */
 
 #define PLENTY ((size_t)1 << 30) /* bytes of address space; with less, windows that few need are left out */
 
@@ -40,10 +41,13 @@ static bool bit(const _Atomic uint64_t *set, size_t i)
     return (atomic_load_explicit(&set[i / 64], memory_order_acquire) >> (i % 64) & 1) != 0;
 }
 
-/* The windows that were mapped for reading; written once. A few ranges: of NULL, the libraries, the stack, the program. */
+/* The windows that were mapped for reading; written when the map is set up, and then under the lock. A few ranges: of NULL, the
+ * libraries, the stack, the program. */
 static struct {
     size_t first, windows;
 } readable[5];
+/* Windows in front of those of the libraries that few programs need. */
+static size_t spare;
 
 static bool is_readable(size_t window)
 {
@@ -92,6 +96,21 @@ uint32_t hak_map_find(const void *p)
 {
     size_t window = (uintptr_t)p >> HAK_WINDOW_SHIFT;
     return window < WINDOWS && bit(covered, window) ? hak_map_get(p) : 0;
+}
+
+/* Readable windows of little use: under a limit that leaves little room they are not mapped to begin with. */
+size_t hak_map_give_up(void)
+{
+    size_t bytes = 0;
+    if (hak_os_space_limit() >= PLENTY)
+        return 0;
+    hak_os_lock(&lock);
+    for (; spare != 0; spare--, readable[LIBRARIES].first++, readable[LIBRARIES].windows--)
+        if (!bit(covered, readable[LIBRARIES].first) &&
+            hak_os_unmap(window_of(readable[LIBRARIES].first), WINDOW_BYTES))
+            bytes += WINDOW_BYTES;
+    hak_os_unlock(&lock);
+    return bytes;
 }
 
 void hak_map_after_fork(void)
@@ -145,7 +164,8 @@ static void read_libraries(bool plenty)
     size_t last = (uintptr_t)hak_os_libraries_end() >> HAK_WINDOW_SHIFT;
     size_t behind = last - first <= LIBRARY_WINDOWS ? last - first : 0;
     size_t below = plenty ? hak_min(LIBRARY_WINDOWS, first) : 0;
-    make_readable(1, first - below, below + 1 + behind);
+    if (make_readable(LIBRARIES, first - below, below + 1 + behind))
+        spare = below;
 }
 
 bool hak_map_init(void)

@@ -59,6 +59,10 @@ bool hak_map_init(void);
 /* Makes the entries of [address, address + size) writable. Any thread; to be called for each new mapping. */
 bool hak_map_cover(const void *address, size_t size);
 
+/* Memory is out: unmaps what the map has for reading alone and few programs need, if a limit of the address space leaves little.
+ * Returns the bytes. Any thread. */
+size_t hak_map_give_up(void);
+
 /* In a forked child. */
 void hak_map_after_fork(void);
 /* Calls `visit` with the address of each slice that has an entry of this owner's slabs. Reads all that is covered: slow. */

@@ -26,10 +26,12 @@ enum {
     GROWN_FULLY /* as far as the policy allows */
 };
 
-/* Frees until a bin is full, for that many bytes; but at least three, and at most what the policy says (256). */
+/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but of runs, where many heaps
+ * share, one: three of each size would be 8 MiB that nobody reaches when the thread goes to sleep. */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
 {
-    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), 3), policy->bin_blocks);
+    size_t least = c > HAK_MID_CLASSES && bytes < (size_t)policy->bin_run_kb << 10 ? 1 : 3;
+    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 
 /* Heaps among which is shared what bins may hold; up to SHARES, each may have all. */
@@ -158,13 +160,13 @@ static void *set_aside(hak_heap_t *heap, size_t c, void *list)
 {
     void *before = atomic_exchange_explicit(&heap->class[c].previous, list, memory_order_acq_rel);
     /* release: who finds it set finds the previous list, too */
-    atomic_store_explicit(&heap->has_previous, true, memory_order_release);
+    atomic_store_explicit(&heap->holds_some, true, memory_order_release);
     return before;
 }
 
 void hak_bins_flush_previous(hak_heap_t *heap)
 {
-    if (!atomic_exchange_explicit(&heap->has_previous, false, memory_order_acq_rel))
+    if (!atomic_exchange_explicit(&heap->holds_some, false, memory_order_acq_rel))
         return;
     for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
         if (has_previous(heap, c))
@@ -212,6 +214,15 @@ HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
     return list;
 }
 
+/* Of a bin with a cap of one. */
+static HAK_COLD void keep_none(hak_heap_t *heap, hak_bin_t *bin)
+{
+    void *list = bin->head;
+    bin->head = NULL;
+    bin->frees_left = bin->cap;
+    put_back(heap, list);
+}
+
 /* Of blocks that are runs by themselves a bin keeps half of what it may hold, and there is no previous list: each is memory that
  * others could use. Cut by itself: cut_list, which may be given nothing, takes 1 to 8 instructions more in a pair of 64 to 256
  * KiB. */
@@ -222,10 +233,15 @@ static HAK_NOINLINE void bin_full_of_runs(hak_heap_t *heap, hak_bin_t *bin)
     for (; kept < bin->cap / 2 && hak_link_next(last) != NULL; kept++)
         last = hak_link_next(last);
     void *rest = hak_link_next(last);
-    hak_link_set(last, NULL);
     bin->frees_left = bin->cap - kept;
-    if (rest != NULL)
+    if (hak_unlikely(bin->frees_left == 0)) {
+        keep_none(heap, bin);
+    } else if (rest == NULL) {
+        hak_tick_short(heap);
+    } else {
+        hak_link_set(last, NULL);
         put_back(heap, rest);
+    }
 }
 
 /* --- while calls are sampled (obs/countdown.h) ---------------------------------------------------------------------- */
@@ -355,6 +371,12 @@ static bool holds_blocks(const hak_heap_t *heap, const hak_bin_t *bin, unsigned 
     return HAK_HARDEN || bin->head != NULL || has_previous(heap, c) || heap->class[c].remote != NULL;
 }
 
+/* It was not used since the sweep came by last, and has something. */
+HAK_INLINE bool is_idle(const hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
+{
+    return bin->seen == state_of(bin) && holds_blocks(heap, bin, c);
+}
+
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
 HAK_INLINE void sweep(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
@@ -363,11 +385,26 @@ HAK_INLINE void sweep(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
         c = c < HAK_MID_CLASSES ? c + 1 : SWEEP_FIRST;
         hak_bin_t *bin = &hak_thread.bins[c];
-        if (bin->seen == state_of(bin) && holds_blocks(heap, bin, c))
+        if (is_idle(heap, bin, c))
             empty(heap, bin, c);
         bin->seen = state_of(bin);
     }
     heap->swept = c;
+}
+
+void hak_bins_sweep(hak_heap_t *heap)
+{
+    hak_os_lock(&heap->lock);
+    for (unsigned c = 1; c < HAK_CLASSES; c++) {
+        hak_bin_t *bin = &hak_thread.bins[c];
+        if (is_idle(heap, bin, c)) {
+            bin->cap = heap->first_caps[c];
+            heap->class[c].grown = GROWN_NOT;
+            empty(heap, bin, c);
+        }
+        bin->seen = state_of(bin);
+    }
+    hak_os_unlock(&heap->lock);
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so
@@ -421,7 +458,11 @@ HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
     if (bin->head == NULL && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL)
         hak_remote_drain(heap);
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, c, exact, zero);
-    return borrowed != NULL || bin->head == NULL ? borrowed : begin(heap, c, bin->head);
+    if (borrowed != NULL || bin->head == NULL)
+        return borrowed;
+    void *block = begin(heap, c, bin->head);
+    hak_tick(heap); /* a thread that never frees comes by nowhere else */
+    return block;
 }
 
 /* While the learner looks: compiled once more, so that no other refill pays for it. */

@@ -57,6 +57,9 @@ void hak_bins_init(hak_thread_t *thread);
 void hak_bins_reset(hak_thread_t *thread);
 /* Puts all previous lists of a heap back into its slabs. Any thread. */
 void hak_bins_flush_previous(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
+/* The same for the calling thread's bins of which it has used none since the last call: once in a while, as time passes. Those that
+ * refills sweep are few, of some classes, and of a thread whose bins serve it none. No lock may be held. */
+void hak_bins_sweep(hak_heap_t *heap);
 /* Everything in the bins and previous lists goes back into the slabs, blocks of other heaps go to their owners. */
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 

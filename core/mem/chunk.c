@@ -604,8 +604,10 @@ bool hak_chunk_release_due(uint32_t now_ms)
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = HAK_PURGE ? hak_retain_due(&retain, chunk_floor()) : 0;
     for (unsigned i = 0; due != 0 && oldest_chunk() != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest_chunk()))
+        if (!purge_chunk(oldest_chunk())) { /* under mlockall, say: then what has no runs goes as a whole */
+            unmap_empty_chunks((size_t)(due / HAK_CHUNK));
             hak_retain_refused(&retain, now_ms);
+        }
         due = hak_retain_due(&retain, chunk_floor());
     }
     hak_os_unlock(&lock);

@@ -405,15 +405,18 @@ static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
     return heap != hak_thread.heap && idle_ms >= idle_after_ms();
 }
 
-/* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside. */
+/* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside, and pages of blocks that are free in its
+ * slabs: those in its bins, which nobody reaches, may be in any of them. */
 static void visit(hak_heap_t *heap)
 {
     hak_oversize_flush_cache(heap);
-    bool holds = atomic_load_explicit(&heap->has_previous, memory_order_relaxed) ||
+    bool holds = atomic_load_explicit(&heap->holds_some, memory_order_relaxed) ||
                  atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
     if (!holds || !hak_os_try_lock(&heap->lock))
         return;
     trim_and_unlock(heap);
+    if (HAK_PURGE)
+        hak_slab_purge_free(heap);
     hak_remote_flush_unattended(heap);
 }
 
@@ -511,7 +514,7 @@ static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
         return;
     for (unsigned c = 0; c < HAK_CLASSES; c++)
         *hak_heap_slabs(heap, c) = NULL;
-    heap->empty_count = 0;
+    heap->empty_count = heap->empty_slices = 0;
     hak_map_each(heap->owner, salvage_slab);
     hak_os_lock_reset(&heap->lock);
     heap->generation = hak_os_generation();

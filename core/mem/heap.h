@@ -61,12 +61,15 @@ struct hak_heap {
     _Atomic(uintptr_t) cached[HAK_CACHED];
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
     uint32_t empty_count HAK_BESIDE(lock);
-    uint32_t swept;      /* the class where the sweep of the bins is */
-    uint32_t cache_left; /* slices that it may still keep there; less, if somebody else emptied a place */
-    uint32_t cache_most; /* in all, by the policy when `ticks` ran out last */
-    uint32_t ticks;      /* slow paths until one looks at the clock (tick.h) */
+    uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
+    uint32_t swept;                         /* the class where the sweep of the bins is */
+    uint32_t cache_left;  /* slices that it may still keep there; less, if somebody else emptied a place */
+    uint32_t cache_most;  /* in all, by the policy when `ticks` ran out last */
+    uint32_t ticks;       /* slow paths until one looks at the clock (tick.h) */
+    uint32_t short_ticks; /* the same of short ones */
     uint32_t owner;
     uint32_t generation; /* hak_os_generation when a thread got it last */
+    uint32_t swept_ms;   /* when its thread looked at all of its bins last; the low bits of the clock */
     /* How bins begin (0: not known yet), by the policy of that version and so many heaps. */
     uint16_t first_caps[HAK_CLASSES];
     uint32_t caps_version;
@@ -89,9 +92,9 @@ struct hak_heap {
     _Atomic uint32_t state;
     /* When its thread looked at the clock last; the low bits of the clock. relaxed: orders nothing. */
     _Atomic uint32_t seen_ms;
-    /* There may be a previous list. Cleared by whoever puts all of them back. release in set_aside, pairs with acquire in
-     * hak_bins_flush_previous: the list is seen. */
-    _Atomic bool has_previous;
+    /* There may be a previous list, or an empty slab that is kept. Cleared by whoever gives all of them back. release in set_aside,
+     * pairs with acquire in hak_bins_flush_previous: the list is seen. */
+    _Atomic bool holds_some;
     hak_os_lock_t lock;
 #if HAK_HARDEN
     /* An address of others' memory that its thread is reading; 0: none (guard.c). seq_cst: this is written before the map is

@@ -18,13 +18,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define TURNS_MOST 32u /* as many as blocks wait in hardened */
+#define TURNS_MOST 32u               /* as many as blocks wait in hardened */
+#define SPACE_MOST ((size_t)1 << 44) /* bytes: what is refused beyond it no memory of ours makes room for */
 
 /* What is cached or reserved goes back to the system. False if that was nothing. */
 static bool trim_once(void)
 {
     hak_heap_trim();
-    return (hak_extent_trim(true) + hak_chunk_unmap_free()) != 0;
+    return (hak_extent_trim(true) + hak_chunk_unmap_free() + hak_map_give_up()) != 0;
 }
 
 /* Memory is out. Under RLIMIT_DATA a block that waits in hardened can be made accessible only when others have gone, whose memory
@@ -40,6 +41,15 @@ static bool trim_everything(void)
     return any;
 }
 
+/* False of what would be refused whatever is given back: beside what is in use it is more than the process may have. Then all stays
+ * as it is, or a program that asks for what it cannot have would fault in anew each time what it has free. */
+static bool may_be_met(size_t size)
+{
+    size_t most = hak_min(hak_os_space_limit(), SPACE_MOST);
+    size_t in_use = hak_chunk_view().used + hak_extent_view().live;
+    return size <= most && in_use <= most - size;
+}
+
 /* The end of a second try at a request of `size`. */
 static void *met_or_not(void *p, size_t size)
 {
@@ -52,7 +62,7 @@ static void *met_or_not(void *p, size_t size)
 
 static HAK_COLD void *take_oversize_again(size_t size, bool zeroed, bool *zero)
 {
-    bool again = size <= HAK_REQUEST_MAX && trim_everything();
+    bool again = size <= HAK_REQUEST_MAX && may_be_met(size) && trim_everything();
     return met_or_not(again ? hak_oversize_take(size, zeroed, zero) : NULL, size);
 }
 
@@ -205,8 +215,8 @@ void *hak_malloc_aligned(size_t align, size_t size)
         hak_sample_oversize(p);
     if (hak_likely(p != NULL))
         return p;
-    return met_or_not(trim_everything() ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL,
-                      hak_max(size, align));
+    bool again = may_be_met(align + size) && trim_everything();
+    return met_or_not(again ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL, hak_max(size, align));
 }
 
 bool hak_malloc_trim(void)

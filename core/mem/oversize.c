@@ -144,6 +144,8 @@ void hak_oversize_free(void *p, uint32_t entry)
         hak_free_not_ours(p, entry);
     else if (hak_unlikely(heap == NULL || !put_in_cache(heap, p, entry, slices)))
         cache_slow(heap, p, entry, slices);
+    else
+        hak_tick_short(heap); /* a thread that takes and frees one such size in turns comes by nowhere else */
 }
 
 /* Makes a run a large block. */

@@ -10,6 +10,7 @@
 #include "mem/quarantine.h"
 #include "mem/sample.h"
 #include "mem/slab.h"
+#include "mem/tick.h"
 
 #define OWNERS       8u     /* whose batches are made up at a time */
 #define FLUSHES      64u    /* times that one thread empties an inbox into which others push meanwhile */
@@ -190,6 +191,7 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
 {
     if (!heap->class[c].ran_out) {
         hak_remote_send(heap, c);
+        hak_tick(heap); /* a thread that frees what others have allocated comes by nowhere else */
         return;
     }
     heap->class[c].ran_out = false;

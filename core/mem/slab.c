@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-#define EMPTY_SLICES 4u /* in the longest slab that a heap keeps when it is empty */
+#define EMPTY_SLICES 4u  /* in the longest slab that a heap keeps when it is empty */
+#define EMPTY_RUN    16u /* the same of one that is a single block: of such the thread's bin may hold none */
+#define EMPTY_MOST   64u /* slices in all of them */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
@@ -57,6 +59,7 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap
         if (slab->slices != slices)
             continue;
         heap->empty_slabs[i] = heap->empty_slabs[--heap->empty_count];
+        heap->empty_slices -= slices;
         return slab;
     }
     hak_slab_t *slab = hak_chunk_take_run(slices, 1);
@@ -70,10 +73,15 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->l
     slab->touched = touched_slices(slab);
     bool own =
         hak_thread.heap == heap; /* and not somebody's that frees what the heap's thread does not come for */
-    if (own && slab->slices <= EMPTY_SLICES && heap->empty_count < hak_policy()->empty_slabs)
-        heap->empty_slabs[heap->empty_count++] = slab;
-    else
+    unsigned longest = slab->class > HAK_MID_CLASSES ? EMPTY_RUN : EMPTY_SLICES;
+    if (!own || slab->slices > hak_min(longest, EMPTY_MOST - heap->empty_slices) ||
+        heap->empty_count >= hak_policy()->empty_slabs) {
         hak_chunk_release_run(slab, slab->touched);
+        return;
+    }
+    heap->empty_slabs[heap->empty_count++] = slab;
+    heap->empty_slices += slab->slices;
+    atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed); /* should the thread go to sleep */
 }
 
 /* In a new slab of the class. */
@@ -387,6 +395,7 @@ void hak_slab_release_empty(hak_heap_t *heap)
         hak_slab_t *slab = heap->empty_slabs[--heap->empty_count];
         hak_chunk_release_run(slab, slab->touched);
     }
+    heap->empty_slices = 0;
 }
 
 /* Takes the free blocks of all slabs of a class, linked. */

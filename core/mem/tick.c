@@ -2,11 +2,23 @@
 /* tick.c: see tick.h. No state. */
 #include "mem/tick.h"
 
+#include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
 #include "mem/learner.h"
 #include "mem/scarce.h"
 #include "mem/site_cache.h"
+
+#define SWEEP_MS 100u /* the least time between two looks at all bins */
+
+/* Once in each window: what the thread has not used in it goes back into its slabs. */
+static void sweep_bins(hak_heap_t *heap, uint32_t now_ms)
+{
+    if (now_ms - heap->swept_ms < hak_max(hak_policy()->purge_delay_ms, SWEEP_MS))
+        return;
+    heap->swept_ms = now_ms;
+    hak_bins_sweep(heap);
+}
 
 void hak_tick_now(void)
 {
@@ -15,6 +27,7 @@ void hak_tick_now(void)
     if (heap != NULL) {
         hak_tick_begin(heap); /* before anything else: a watcher that allocates comes by here too */
         atomic_store_explicit(&heap->seen_ms, now_ms, memory_order_relaxed);
+        sweep_bins(heap, now_ms);
     }
     hak_scarce_tick(now_ms);
     if (hak_learner_is_watching())

@@ -8,11 +8,14 @@
 #include "base/policy.h"
 #include "mem/heap.h"
 
+#define HAK_TICK_SHORT 4096u /* short slow paths that come between two looks at most */
+
 /* So many slow paths from now on the next look is due. What the heap's shorter paths need of the policy is taken over here. */
 HAK_INLINE void hak_tick_begin(hak_heap_t *heap)
 {
     const hak_policy_t *policy = hak_policy();
     heap->ticks = policy->tick_every;
+    heap->short_ticks = HAK_TICK_SHORT;
     heap->cache_most = policy->heap_cache_kb >> (HAK_SLICE_SHIFT - 10);
 }
 
@@ -29,6 +32,13 @@ HAK_COLD void hak_tick_now(void);
 HAK_INLINE void hak_tick(hak_heap_t *heap)
 {
     if (hak_unlikely(--heap->ticks == 0))
+        hak_tick_now();
+}
+
+/* The same at the end of one that is so short that a look at the clock once in 64 would show. */
+HAK_INLINE void hak_tick_short(hak_heap_t *heap)
+{
+    if (hak_unlikely(--heap->short_ticks == 0))
         hak_tick_now();
 }
 

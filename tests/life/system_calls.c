@@ -13,7 +13,7 @@
 //   rt_sigaction   SIGUSR2                          only `research` and `debug`, once when loaded
 //   write          to stderr                        only messages: bad options, corruption, statistics when asked;
 //                                                   rt_sigprocmask around it, and rt_sigtimedwait if it fails
-//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded
+//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded; prlimit64 when memory is out, too
 //   rt_sigprocmask, getpid, gettid                  in a forked child, once
 //   pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread
 //   getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use

@@ -9,6 +9,8 @@
 enum {
     THREADS = 16,
     TO_AND_FRO = 1,    // in place of a size
+    RUNS = 2,          // the same
+    SLABS = 3,         // the same
     SWAY = 60,         // blocks
     BLOCKS = 4,        // each of one size
     BURST = 20 << 20,  // bytes of blocks of all sizes
@@ -70,18 +72,50 @@ static void go_to_and_fro(void)
     }
 }
 
-static void *use_and_wait(void *size)
+// Frees a few blocks of each size above 32 KiB that has bins.
+static void use_runs(void)
 {
-    get_heap();
-    if ((size_t)size == TO_AND_FRO) {
-        go_to_and_fro();
+    char *blocks[100];
+    int n = 0;
+    for (size_t each = 33 << 10; each <= 256 << 10; each += each / 8) {
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[n++] = take(each);
+        }
     }
-    for (int i = 0; i < 3 && (size_t)size != TO_AND_FRO; i++) {
-        use((size_t)size);
+    for (int i = 0; i < n; i++) {
+        free(blocks[i]);
+    }
+}
+
+// Leaves slabs that are empty, and nothing else.
+static void use_slabs(void)
+{
+    char *blocks[40];
+    for (int i = 0; i < 40; i++) {
+        blocks[i] = take(60000);
+    }
+    for (int i = 0; i < 40; i++) {
+        free(blocks[i]);
+    }
+}
+
+static void *use_and_wait(void *kind)
+{
+    const size_t size = (size_t)kind;
+    get_heap();
+    if (size == TO_AND_FRO) {
+        go_to_and_fro();
+    } else if (size == RUNS) {
+        use_runs();
+    } else if (size == SLABS) {
+        use_slabs();
+    }
+    for (int i = 0; i < 3 && (size == 0 || size > SLABS); i++) {
+        use(size);
     }
     pthread_barrier_wait(&freed);
     pthread_barrier_wait(&done);
-    free(take((size_t)size + 1)); // what was taken away meanwhile is not there any more
+    free(take(size + 1)); // what was taken away meanwhile is not there any more
     return NULL;
 }
 
@@ -138,13 +172,18 @@ static void idle(size_t size, double seconds, long most_used, long most_resident
 
 int main(void)
 {
+    // KiB of the last few blocks that a thread has freed, which wait there.
+    const long waits = is_variant("hardened") || is_variant("debug") ? 1100 : 0;
     idle(1 << 20, 0, 300, 256);
     idle(400 << 10, 0, 300, 256);
     idle(700000, 0, 300, 256);
     idle(TO_AND_FRO, 0, 500, 1500);
     idle(0, 0, 1200, 5000);
+    idle(RUNS, 0, 500 + waits, 600 + waits);
     if (!is_variant("minimal") || is_variant("bench_minimal")) { // in minimal nothing goes back by time
-        idle(0, 2.5, 1200, 6400);
+        idle(0, 2.5, 1200, is_variant("debug") ? 6400 : 2800);   // there pages of free blocks stay
+        idle(RUNS, 2.5, 500 + waits, 600 + waits);
+        idle(SLABS, 2.5, 400, 500);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The system refuses to take pages back (as it does under mlockall, or in a sandbox): madvise, which the program defines
-// itself, fails with EINVAL. Frees must not try all of it again and again: few calls, little time, and nothing is lost.
+// itself, fails with EINVAL. Frees must not try all of it again and again: few calls, little time, and nothing is lost. What has no
+// blocks at all is unmapped instead.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -14,6 +15,8 @@ enum {
     COUNT = 3000,
     ROUNDS = 4,
     CALLS_MOST = 400,
+    EACH = 40000, // bytes: 117 MiB in all
+    STAYS_KIB = 60 << 10,
 };
 
 static volatile long calls; // volatile: libc's headers tell the compiler that free calls nothing in this file
@@ -34,6 +37,29 @@ static double cpu_seconds(void)
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+// Memory was touched and freed; time passes, and slow paths are taken.
+static void go_on(unsigned char **blocks)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(EACH);
+        CHECK(blocks[i] != NULL, "block %zu", i);
+        memset(blocks[i], 1, EACH);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        free(blocks[i]);
+    }
+    for (int i = 0; i < 300; i++) {
+        char *volatile small[300];
+        for (int k = 0; k < 300; k++) {
+            small[k] = malloc(2000);
+        }
+        for (int k = 0; k < 300; k++) {
+            free(small[k]);
+        }
+        usleep(5000);
+    }
 }
 
 int main(void)
@@ -59,6 +85,11 @@ int main(void)
     // `hardened` empties each block of this size that is freed, and tries that each time.
     const long frees = is_variant("hardened") || is_variant("debug") ? COUNT * ROUNDS : 0;
     CHECK(calls < CALLS_MOST + frees, "%ld calls that were bound to fail", calls);
+    if (frees == 0) {
+        go_on(blocks);
+        const long kib = resident_kib();
+        CHECK(kib < STAYS_KIB, "%ld KiB stay, though whole mappings could go", kib);
+    }
     malloc_trim(0);
     use_every_size();
     return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Time that passes gives memory back, whatever the program does meanwhile: after 1.5 s of small operations, no more stays than
-// a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free.
+// a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free, where it is always the
+// same block, where nothing is freed any more, and of what lies in the bins that are not used.
 #include <time.h>
 
 #include "check.h"
@@ -64,6 +65,55 @@ static void after_a_burst(size_t size, size_t work_size, size_t touch)
     free(live);
 }
 
+// A thread whose bins have grown for all sizes, and which then uses one.
+static void after_all_sizes(void)
+{
+    enum {
+        LIVE = 4000
+    };
+    static char *blocks[LIVE];
+    uint64_t random = 7;
+    const long before = resident_kib();
+    for (int i = 0; i < 20 * LIVE; i++) {
+        const size_t at = next_random(&random) % LIVE;
+        const size_t most = i % 2 ? 32 << 10 : 256 << 10;
+        free(blocks[at]);
+        blocks[at] = touched(1000 + next_random(&random) % (most - 1000));
+    }
+    for (int i = 0; i < LIVE; i++) {
+        free(blocks[i]);
+    }
+    work(64, 0);
+    const long stays = resident_kib() - before;
+    CHECK(stays < 24 * 1024, "all sizes up to 256 KiB used, then one for 1.5 s: %ld KiB stay", stays);
+}
+
+// A thread that does nothing but allocate, after bursts that have taught to keep much.
+static void only_allocating(void)
+{
+    static char *blocks[24];
+    const long before = resident_kib();
+    for (int burst = 0; burst < 5; burst++) {
+        for (int i = 0; i < 24; i++) {
+            blocks[i] = touched(10 * MIB);
+        }
+        for (int i = 0; i < 24; i++) {
+            free(blocks[i]);
+        }
+    }
+    long taken = 0;
+    for (const double end = seconds() + 1.5; seconds() < end;) {
+        for (int i = 0; i < 100; i++) {
+            *touched(64) = 1;
+            taken += 64;
+        }
+        const struct timespec pause = {0, 500000};
+        nanosleep(&pause, NULL);
+    }
+    const long stays = resident_kib() - before - taken / 1024;
+    CHECK(stays < 20 * 1024, "bursts of 240 MiB, then 1.5 s of allocating alone: %ld KiB stay", stays);
+}
+
 int main(void)
 {
     if (is_variant("minimal") && !is_variant("bench_minimal")) { // nothing goes back by time there
@@ -72,5 +122,9 @@ int main(void)
     after_a_burst(40 * MIB, 64, 0);
     after_a_burst(10 * MIB, 5 * MIB, is_variant("hardened") || is_variant("debug") ? 4096 : 5 * MIB);
     after_a_burst(20000, 64, 0);
+    after_a_burst(10 * MIB, 64 * 1024, 0);
+    after_a_burst(10 * MIB, 2 * MIB, 0);
+    after_all_sizes();
+    only_allocating();
     return 0;
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Under a limit of the address space (RLIMIT_AS): a request that is larger than all of it is refused, and what is free stays. A limit
+// that is set while the program runs leaves room for what the allocator has mapped and does not need.
+#include <errno.h>
+#include <sys/resource.h>
+
+#include "threads.h"
+
+enum {
+    MIB = 1 << 20,
+    BLOCKS = 4000, // 16 MiB
+    ROUNDS = 50,
+    FAULTS_MOST = 8000, // 4,096 each time that all of them have to be touched anew
+    ROOM = 12,          // MiB that a limit leaves
+    MORE = 11           // MiB that can be had beyond it
+};
+
+static long faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+static void limit_space(rlim_t bytes)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0, "getrlimit");
+    limit.rlim_cur = bytes;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+}
+
+static void use_blocks(void)
+{
+    static char *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(4000);
+        CHECK(blocks[i] != NULL, "block %d", i);
+        memset(blocks[i], 1, 4000);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        free(blocks[i]);
+    }
+}
+
+static void test_refused(void)
+{
+    limit_space((rlim_t)4096 * MIB);
+    use_blocks();
+    const long before = faults();
+    for (int i = 0; i < ROUNDS; i++) {
+        errno = 0;
+        void *none = malloc(opaque((size_t)5000 * MIB));
+        CHECK(none == NULL && errno == ENOMEM, "5,000 MiB: errno %d", errno);
+        none = aligned_alloc((size_t)1 << 20, opaque((size_t)5000 * MIB));
+        CHECK(none == NULL, "5,000 MiB, aligned");
+        use_blocks();
+    }
+    const long more = faults() - before;
+    CHECK(more < FAULTS_MOST, "%ld page faults in %d rounds with requests that nobody can meet", more,
+          ROUNDS);
+}
+
+static void test_given_up(void)
+{
+    static char *blocks[300];
+    limit_space((rlim_t)number_behind("/proc/self/statm", "") * 4096 + (rlim_t)ROOM * MIB);
+    int count = 0;
+    while (count < 300 && (blocks[count] = malloc(MIB - 4096)) != NULL) {
+        count++;
+    }
+    CHECK(count >= ROOM + MORE, "%d MiB of the %d that the limit leaves", count, ROOM);
+    for (int i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+}
+
+int main(void)
+{
+    const pid_t child = fork(); // what one has free would be the other one's
+    if (child == 0) {
+        test_given_up();
+        _exit(0);
+    }
+    expect_child_succeeds(child, "a limit set midway");
+    test_refused();
+    return 0;
+}

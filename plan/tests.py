@@ -33,7 +33,7 @@ def own_edges(test, toolchain) -> list:
 def library_edges(project, test, toolchain) -> list:
     """The library's sources, in the test's variant and for its sanitizer. Tests that agree in these share them."""
     sanitize = test.callbacks or test.sanitize
-    room = f"{test.variant}-{'callbacks-' if test.callbacks else ''}{(sanitize or 'plain').replace(',', '-')}"
+    room = f"{test.variant}-{(sanitize or 'plain').replace(',', '-')}"
     flags = f"-O1 -g -pthread -Wall -Wextra -Icore -Iinclude $no_builtin $defines_{test.variant} -DHAK_OVERRIDE=0"
     flags += f" -fsanitize={sanitize}" if sanitize else ""
     wanted = [source for source in project.sources

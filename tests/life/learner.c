@@ -286,10 +286,10 @@ static void scenario_refused(void)
 }
 
 static const scenario_t scenarios[] = {
-    {"mid", scenario_mid},   {"windows", scenario_windows}, {"large", scenario_large},
-    {"long", scenario_long}, {"shift", scenario_shift},     {"signals", scenario_signals},
-    {"user", scenario_user}, {"last", scenario_last},       {"fork", scenario_fork},
-    {"idle", scenario_idle}, {"refused", scenario_refused}, {"widest", scenario_widest},
+    {"mid", scenario_mid},       {"windows", scenario_windows}, {"large", scenario_large},
+    {"long", scenario_long},     {"shift", scenario_shift},     {"signals", scenario_signals},
+    {"user", scenario_user},     {"last", scenario_last},       {"fork", scenario_fork},
+    {"idle", scenario_idle},     {"refused", scenario_refused}, {"widest", scenario_widest},
     {"frozen", scenario_frozen},
 };
 

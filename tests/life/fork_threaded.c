@@ -35,7 +35,7 @@ int main(void)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");
     }
     void *inherited[40];
-    for (int round = 0; round < 30; round++) {
+    for (int round = 0; round < 60; round++) {
         for (size_t i = 0; i < 40; i++) {
             inherited[i] = malloc(i * i * 50);
         }

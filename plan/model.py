@@ -72,6 +72,7 @@ class CTest:
     args: tuple[str, ...] = ()
     program: str = ""       # the row whose program this one runs; nothing is built for it then
     alone: bool = False     # judges by the clock: run when no other test is
+    waits: bool = False     # for time to pass, more than it computes: runs beside those that compute
 
     @property
     def whitebox(self) -> bool:

@@ -68,12 +68,31 @@ static inline size_t random_size(uint64_t *state, size_t limit)
     return size <= limit ? size : size % (limit + 1);
 }
 
-// Fills a block with bytes that depend on `seed` and the position, so that a shifted or foreign copy is seen.
+// Fills a block with bytes that depend on `seed` and the position, so that a shifted or foreign copy is seen. Byte i is
+// seed + 131 i + 7 (i / 256): eight of them at a time, since these three functions are most of what many tests compute.
+static inline unsigned char pattern_byte(size_t i, uint64_t seed)
+{
+    return (unsigned char)(seed + i * 131 + (i >> 8) * 7);
+}
+
+// The eight bytes from i on, which is a multiple of eight: the first one's value in each, and 131 k added to the k-th.
+static inline uint64_t pattern_word(size_t i, uint64_t seed)
+{
+    const uint64_t same = pattern_byte(i, seed) * 0x0101010101010101ull;
+    const uint64_t added = 0x95128f0c89068300ull, high = 0x8080808080808080ull;
+    return ((same & ~high) + (added & ~high)) ^ ((same ^ added) & high);
+}
+
 static inline void fill(void *block, size_t size, uint64_t seed)
 {
     unsigned char *bytes = (unsigned char *)block;
-    for (size_t i = 0; i < size; i++) {
-        bytes[i] = (unsigned char)(seed + i * 131 + (i >> 8) * 7);
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        const uint64_t word = pattern_word(i, seed);
+        __builtin_memcpy(bytes + i, &word, 8);
+    }
+    for (; i < size; i++) {
+        bytes[i] = pattern_byte(i, seed);
     }
 }
 
@@ -81,12 +100,17 @@ static inline void fill(void *block, size_t size, uint64_t seed)
 static inline size_t first_difference(const void *block, size_t size, uint64_t seed)
 {
     const unsigned char *bytes = (const unsigned char *)block;
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != (unsigned char)(seed + i * 131 + (i >> 8) * 7)) {
-            return i;
+    size_t i = 0;
+    for (uint64_t word; i + 8 <= size; i += 8) {
+        __builtin_memcpy(&word, bytes + i, 8);
+        if (word != pattern_word(i, seed)) {
+            break;
         }
     }
-    return size;
+    while (i < size && bytes[i] == pattern_byte(i, seed)) {
+        i++;
+    }
+    return i;
 }
 
 static inline int is_filled(const void *block, size_t size, uint64_t seed)
@@ -97,7 +121,14 @@ static inline int is_filled(const void *block, size_t size, uint64_t seed)
 static inline int is_zero(const void *block, size_t size)
 {
     const unsigned char *bytes = (const unsigned char *)block;
-    for (size_t i = 0; i < size; i++) {
+    size_t i = 0;
+    for (uint64_t word; i + 8 <= size; i += 8) {
+        __builtin_memcpy(&word, bytes + i, 8);
+        if (word != 0) {
+            return 0;
+        }
+    }
+    for (; i < size; i++) {
         if (bytes[i] != 0) {
             return 0;
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The marks that tests carry: what each asks of tests/parallel.py. The clone that two files of tests look at. And
+"""The marks that tests carry: what each asks of tests/parallel.py. The clones that two files of tests share each. And
 hypothesis: always the same examples, and no judgement by the clock, since the machine may be busy."""
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import settings
 from common import proc
 from tests import kill
 from tests.parallel import MARKS
+from tests.shop import open_shop
 from tests.support import needs
 
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
@@ -29,3 +30,9 @@ def finished(tmp_path_factory):
     place = kill.small_project(tmp_path_factory.mktemp("finished") / "calm")
     proc.run(kill.COMMAND, cwd=place, timeout=kill.MINUTES)
     return place
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """Another one, in which nothing but libraries is built: tests configure it as they like."""
+    return open_shop(tmp_path_factory.mktemp("shop") / "clone")

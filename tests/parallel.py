@@ -30,12 +30,12 @@ MARKS = {
 PR_SET_PDEATHSIG = 1
 # Files whose jobs take longest, which begin first; what is not named comes after them as it was collected. The C
 # programs often sleep: beside them there is room for what computes.
-LONGEST = ("test_c.py", "test_faults.py", "test_own.py", "test_serve.py", "test_programs.py", "test_style.py",
-           "test_misuse.py", "test_trace.py", "test_operators.py", "test_fuzz.py", "test_learn_tool.py",
-           "test_archive.py", "test_learner.py")
+LONGEST = ("test_c.py", "test_own.py", "test_faults.py", "test_programs.py", "test_learn_whole.py", "test_style.py",
+           "test_trace.py", "test_learn_tool.py", "test_operators.py", "test_fuzz.py", "test_misuse.py",
+           "test_archive.py", "test_learner.py", "test_policy.py")
 
-# Files of tests that look at one clone (tests/conftest.py): one job builds it for both.
-TOGETHER = {"test_end_to_end.py": "test_faults.py"}
+# Files of tests that share a clone (tests/conftest.py): one job builds it for both.
+TOGETHER = {"test_end_to_end.py": "test_faults.py", "test_serve.py": "test_own.py"}
 
 
 def file_of(item) -> str:

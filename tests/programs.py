@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -79,12 +80,26 @@ def environments(preloaded, extra=None) -> dict:
     return {"plain": base, "hakmem": preloaded.environment(**(extra or {}))}
 
 
+_without = {}   # (words, stdin, settings) -> (how it ended, where): the same for each library
+
+
+def _plain(words, directory, stdin, env, environment) -> Ran:
+    """A run without the library; once for all libraries. What it left is in its directory then, too."""
+    key = (tuple(words), stdin, tuple(sorted((env or {}).items())))
+    if key not in _without:
+        _without[key] = execute(words, environment, directory, stdin), directory
+    elif _without[key][1].is_dir():
+        shutil.copytree(_without[key][1], directory, symlinks=True, dirs_exist_ok=True)
+    return _without[key][0]
+
+
 def both(words, preloaded, directory, *, stdin=b"", env=None) -> list:
     """What the program wrote without and with the library, each in a directory of its own; both must succeed."""
     found = []
     for name, environment in environments(preloaded, env).items():
         (directory / name).mkdir()
-        ran = execute(words, environment, directory / name, stdin)
+        ran = _plain(words, directory / name, stdin, env, environment) if name == "plain" else \
+            execute(words, environment, directory / name, stdin)
         assert ran.status == 0, f"{name}: status {ran.status}\n{ran.stderr.decode(errors='replace')[-2000:]}"
         found.append(ran)
     return found

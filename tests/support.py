@@ -47,8 +47,10 @@ def libraries() -> list[Path]:
                 raise UserError(f"HAK_SO names {so}, which does not exist")
         return chosen
     shipped = () if os.environ.get(LEFT_ALONE) else (SHIPPED,)
-    return [so for so in (*sorted(BUILD.glob("*/base/libhakmem.so")), *shipped)
-            if so.exists() and brought_up_to_date(so)]
+    found = [so for so in (*sorted(BUILD.glob("*/base/libhakmem.so")), *shipped) if so.exists()]
+    if found and not os.environ.get(AS_BUILT) and not are_current(*found):
+        found = [so for so in found if brought_up_to_date(so)]
+    return found
 
 
 @functools.cache
@@ -62,12 +64,18 @@ def brought_up_to_date(so: Path) -> bool:
 
 
 @functools.cache
-def is_current(so: Path) -> bool:
-    """Whether ninja would leave the library as it is: what an earlier source built is not what is to be tested."""
+def are_current(*found: Path) -> bool:
+    """Whether ninja would leave libraries as they are: what an earlier source built is not what is to be tested. One
+    that is not in the plan any more is."""
     if not (ROOT / "build.ninja").exists() or shutil.which("ninja") is None:
         return True
-    result = run(["ninja", "-n", str(so.relative_to(ROOT))], cwd=ROOT, check=False)
-    return result.returncode != 0 or "no work to do" in result.stdout
+    result = run(["ninja", "-n", *(str(so.relative_to(ROOT)) for so in found)], cwd=ROOT, check=False)
+    return "no work to do" in result.stdout or result.returncode != 0 and len(found) == 1
+
+
+def is_current(so: Path) -> bool:
+    """The same of one."""
+    return are_current(so)
 
 
 def main_library() -> Path:

@@ -53,19 +53,35 @@ def link_words(compiler, link) -> list:
     return ["-flto=thin" if word == "-flto" and compiler == "clang" else word for word in words]
 
 
+@pytest.fixture(scope="module")
+def units(tmp_path_factory):
+    """The programs' objects: (compiler, link, language) -> path. Links of one kind of code share theirs."""
+    directory, made = tmp_path_factory.mktemp("units"), {}
+
+    def unit(compiler, link, language):
+        code = [word for word in link_words(compiler, link) if not word.startswith(("-static", "-fuse-ld"))]
+        key = (compiler, language, *code)
+        if key not in made:
+            driver = COMPILERS[compiler][language == "cxx"]
+            source = ROOT / "tests" / "static" / ("family.c" if language == "c" else "throws.cc")
+            made[key] = directory / f"{len(made)}.o"
+            run([driver, *(FLAGS if language == "c" else CXX_FLAGS), *code, f"-I{ROOT}/tests", f"-I{ROOT}/include",
+                 "-c", source, "-o", made[key]])
+        return made[key]
+    return unit
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("whole", (False, True), ids=("needed", "whole"))
 @pytest.mark.parametrize("language", ("c", "cxx"))
-def test_programs_link(archive, tmp_path, compiler, link, whole, language):
+def test_programs_link(archive, units, tmp_path, compiler, link, whole, language):
     """Each kind of link, of a C and of a C++ program, with what is needed of the archive and with all of it."""
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler}")
-    driver = COMPILERS[compiler][language == "cxx"]
-    source = ROOT / "tests" / "static" / ("family.c" if language == "c" else "throws.cc")
     library = ["-Wl,--whole-archive", archive, "-Wl,--no-whole-archive"] if whole else [archive]
-    run([driver, *(FLAGS if language == "c" else CXX_FLAGS), *link_words(compiler, link), f"-I{ROOT}/tests",
-         f"-I{ROOT}/include", source, *library, "-o", tmp_path / "program"])
+    run([COMPILERS[compiler][language == "cxx"], "-pthread", *link_words(compiler, link),
+         units(compiler, link, language), *library, "-o", tmp_path / "program"])
     run([tmp_path / "program"])
 
 

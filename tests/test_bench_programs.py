@@ -13,8 +13,7 @@ from bench import bench, inputs, ladder, over_time, ranking
 from bench.ranking import Sample, Study
 from tests.support import ROOT, Preloaded, label, libraries, main_library, needs
 
-NEEDS = ("matrix",)
-HARNESS = ROOT / "bench" / "programs" / "harness.c"
+NEEDS = ("matrix", "bench")
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-pthread", "-fno-builtin")
 REPORT = re.compile(r"^(\w+) ops=\d+ seconds=[\d.]+ ops_per_sec=\d+ peak_rss_kib=\d+\n$")
 
@@ -48,17 +47,12 @@ TEXTS = sorted(name for name, generator in inputs.GENERATORS.items() if not gene
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """Builds a program on demand, with every warning an error."""
-    directory = tmp_path_factory.mktemp("programs")
-    compiler = needs("gcc", "gcc")
-
-    def build(name):
-        out = directory / name
-        if not out.exists():
-            run([compiler, *FLAGS, "-o", out, ROOT / "bench" / "programs" / f"{name}.c", HARNESS])
-        return out
-    return build
+def programs():
+    """The path of a program, as the build has made it: with every warning an error."""
+    def built(name):
+        assert (paths.BENCH_PROGRAMS / name).exists(), f"{name} is not built: run `ninja bench`"
+        return paths.BENCH_PROGRAMS / name
+    return built
 
 
 def test_every_program_is_tested_and_in_the_table():
@@ -144,11 +138,9 @@ def test_allocators_refuses_a_library_that_does_not_load(programs):
     assert result.returncode == 2 and "./nowhere.so could not be loaded" in result.stderr
 
 
-def test_a_benchmark_runs_under_its_launcher(programs, monkeypatch):
+def test_a_benchmark_runs_under_its_launcher(programs):
     """One sample for the ranking, and the reason where there is none."""
-    directory = programs(LAUNCHER).parent
-    programs("bench_tiny_hot")
-    monkeypatch.setattr(paths, "BENCH_PROGRAMS", directory)
+    assert programs(LAUNCHER) and programs("bench_tiny_hot")
     row = bench.Benchmark("tiny", "{bench}/bench_tiny_hot", "s", args=("10000",))
     sample = bench.run_once(row, bench.Contender("glibc"), 3)
     assert (sample.benchmark, sample.contender, sample.round, sample.failure) == ("tiny", "glibc", 3, "")

@@ -143,12 +143,14 @@ NOTE = pairs.sentence(len(PLANNED), sum(map(len, POSSIBLE)))
 @pytest.fixture(scope="module")
 def outcomes(request):
     """All selected programs, run side by side; each test waits for its own. Those with the allocator in them first: the
-    explorer and the sanitizers take longest, and one of them at the end would leave the other processors idle."""
+    explorer and the sanitizers take longest, and one of them at the end would leave the other processors idle. Those
+    that wait for time to pass take turns among themselves, beside those that compute."""
     chosen = {item.callspec.id: item.callspec.params["run"] for item in request.session.items
               if item.fspath == request.fspath and hasattr(item, "callspec") and "run" in item.callspec.params}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as computing, ThreadPoolExecutor(1) as waiting:
         longest_first = sorted(chosen.items(), key=lambda item: item[1][0].kind != "unit")
-        futures = {name: pool.submit(execute, *run) for name, run in longest_first if program_of(run[0]).exists()}
+        futures = {name: (waiting if run[0].waits else computing).submit(execute, *run)
+                   for name, run in longest_first if program_of(run[0]).exists()}
         yield futures
         for future in futures.values():
             future.cancel()

@@ -34,7 +34,7 @@ SECONDS = 2
 
 # One kill a step: enough for every run of the tests. All moments: make kill-test.
 KILLS = [kill.Kill("training", 0.1, False), kill.Kill("merging", 0.08, True), kill.Kill("linking", 0.0, False),
-         kill.Kill("measuring", 0.5, True), kill.Kill("gating", 0.08, False), kill.Kill("rewriting", 0.1, False),
+         kill.Kill("measuring", 0.3, True), kill.Kill("gating", 0.08, False), kill.Kill("rewriting", 0.1, False),
          kill.Kill("shipping", 0.12, True), kill.Kill("shipping", 0.2, False)]
 
 BAD_WORKLOADS = {

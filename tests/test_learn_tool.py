@@ -145,19 +145,21 @@ def test_two_learners_on_one_name(place):
 
 @pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGINT))
 def test_an_interrupted_run_goes_on(place, number):
-    """In a process of its own: ended while it searches, it goes on with what was replayed."""
+    """In a process of its own: ended while it searches, it goes on with what was replayed; with less time to spend, so
+    that it soon ends."""
     name = f"test-{os.getpid()}-{number}"
     words = [PYTHON, "-m", "learn.learn", *arguments(place, *trace(place, "slow 10")), "--name", name]
     state = ROOT / "build" / "learn" / name / "state-balanced.json"
     try:
-        process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen([*words, "--budget", "60"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+                                   start_new_session=True)
         wait_until(lambda: state.exists() and state.stat().st_size > 5000, "the first replays")
         process.send_signal(number)
         said = process.communicate()[1]
         assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
         assert number == signal.SIGKILL or "interrupted; the same command goes on from here" in said
         assert not (place / "app.toml").exists()
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run([*words, "--budget", "3"], cwd=ROOT, capture_output=True, text=True, check=True)
         assert re.search(r"going on with \d+ replays of an earlier run", done.stderr) and learned(place)
     finally:
         shutil.rmtree(state.parent, ignore_errors=True)

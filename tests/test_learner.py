@@ -152,7 +152,7 @@ import ctypes, time
 blocks = [b""] * 500
 end = time.monotonic() + %s
 n = 0
-while time.monotonic() < end or n < 20000:
+while time.monotonic() < end or n < 5000:
     blocks[n %% 500] = bytes(n * 7919 %% 30000 + 1)
     n += 1
 ctypes.CDLL(None).hakmem_stats_print(1, 1)

@@ -2,6 +2,7 @@
 """Each HAKMEM_ name that sets nothing says so: once, with its sentence, whatever the program does; so do those that are
 compiled in."""
 
+import functools
 import sys
 
 import pytest
@@ -42,30 +43,45 @@ def names_of(pattern) -> list:
     return [*known, pattern[:-1] + "NEVER_READ"]
 
 
-def said(so, name, value="1") -> str:
-    """What a program with threads and children writes to stderr."""
-    with Preloaded(so) as preloaded:
-        return run([sys.executable, "-S", "-c", PROGRAM], env=preloaded.environment(**{name: value})).stderr
-
-
-def with_options(variant):
-    """The library of a variant that reads options."""
+@functools.cache
+def said(variant, *settings) -> list:
+    """The lines that a program with threads and children writes to stderr, under a variant that reads options; once for
+    all tests that set the same."""
     found = [so for so in libraries() if label(so) == f"clang-{variant}/base"]
     if not found:
         pytest.skip(f"no build of {variant}: run `make all`")
-    return found[0]
+    with Preloaded(found[0]) as preloaded:
+        return run([sys.executable, "-S", "-c", PROGRAM],
+                   env=preloaded.environment(**dict(settings))).stderr.splitlines()
 
 
-@pytest.mark.parametrize("name, sentence", [(name, sentence) for pattern, sentence in ROWS
-                                            for name in names_of(pattern)])
+IDLE = [(name, sentence) for pattern, sentence in ROWS for name in names_of(pattern)]
+FEW = 4        # each has a line; of more at once, the rest share one
+COMPILED_IN = [(f"HAKMEM_{row.name.upper()}", row.default) for row in policy.load_rows(ROOT) if row.scope == "build"]
+ALL_COMPILED_IN = tuple((name, "7") for name, _default in COMPILED_IN)
+
+
+@pytest.mark.parametrize("name, sentence", IDLE)
 def test_a_name_that_sets_nothing(name, sentence):
-    assert said(with_options("balanced"), name) == f"hakmem: warning: {name} changes nothing: {sentence}\n"
+    """Among a few others; nothing more is said."""
+    at = IDLE.index((name, sentence))
+    few = [other for other, _sentence in IDLE[at - at % FEW:][:FEW]]
+    lines = said("balanced", *((other, "1") for other in few))
+    assert lines.count(f"hakmem: warning: {name} changes nothing: {sentence}") == 1 and len(lines) == len(few)
 
 
-@pytest.mark.parametrize("name", ["HAKMEM_CAP_MID", "HAKMEM_TINY_CAP", "HAKMEM_DISABLE_BATCH"])
+def test_nothing_more_is_said():
+    """Of one by itself, and of all that are compiled in."""
+    name, sentence = IDLE[0]
+    assert said("balanced", (name, "1")) == [f"hakmem: warning: {name} changes nothing: {sentence}"]
+    assert len(said("balanced", *ALL_COMPILED_IN)) == len(COMPILED_IN)
+
+
 @pytest.mark.parametrize("variant", ["learning", "research", "hardened", "debug"])
-def test_every_variant_with_options_answers(name, variant):
-    assert said(with_options(variant), name).count(f"{name} changes nothing: ") == 1
+def test_every_variant_with_options_answers(variant):
+    names = ["HAKMEM_CAP_MID", "HAKMEM_TINY_CAP", "HAKMEM_DISABLE_BATCH"]
+    lines = said(variant, *((name, "1") for name in names))
+    assert [sum(f"{name} changes nothing: " in line for line in lines) for name in names] == [1, 1, 1]
 
 
 def test_every_spelling_has_a_row():
@@ -75,9 +91,7 @@ def test_every_spelling_has_a_row():
     assert {f"HAKMEM_{word}" for word in SPELLED} <= tried | options
 
 
-@pytest.mark.parametrize("row", [row for row in policy.load_rows(ROOT) if row.scope == "build"],
-                         ids=lambda row: row.name)
-def test_what_is_compiled_in_says_so(row):
-    name = f"HAKMEM_{row.name.upper()}"
-    assert said(with_options("balanced"), name, "7") == \
-        f"hakmem: warning: {name}=7: compiled in, configure.py --policy=FILE sets it; using {row.default}\n"
+@pytest.mark.parametrize("name, default", COMPILED_IN)
+def test_what_is_compiled_in_says_so(name, default):
+    assert said("balanced", *ALL_COMPILED_IN).count(
+        f"hakmem: warning: {name}=7: compiled in, configure.py --policy=FILE sets it; using {default}") == 1

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from ship import ship
+from tests import pairs
 from tests.support import BUILD, ROOT, Preloaded, label, libraries
 from tests.test_archive import TREES, objects, run
 
@@ -65,11 +66,17 @@ def name_of(forms) -> str:
     return "+".join(map(str, forms)) or "none"
 
 
+def chosen(forms) -> list:
+    """The libraries under which a program runs that replaces these: as tests/pairs.py has it."""
+    names = pairs.chosen(REPLACED.index(forms), [label(so) for so in libraries()])
+    return [so for so in libraries() if label(so) in names]
+
+
 @pytest.mark.parametrize("forms", REPLACED, ids=name_of)
 def test_replaced_forms(place, forms):
     """Whatever forms a program replaces, those it leaves call them: preloaded, and without us."""
     program = link(place, forms, f"preloaded-{name_of(forms)}")
-    for so in ALL:
+    for so in (None, *chosen(forms)):
         run_under(so, [program, *forms])
 
 
@@ -79,7 +86,7 @@ def test_replaced_forms_of_a_linked_program(place, forms):
     if not LINKED.exists():
         pytest.skip("no build of clang-bench_minimal")
     program = link(place, forms, f"linked-{name_of(forms)}", f"-L{LINKED}", "-lhakmem")
-    for so in libraries():
+    for so in chosen(forms):
         run_under(so, [program, *forms], linked=True)
 
 

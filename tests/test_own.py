@@ -22,35 +22,14 @@ from plan import own
 from plan.ninja import render
 from pgo import resolve, train
 from tests import kill
+from tests.shop import BASE, TOOLCHAINS, so_of
 from tests.support import ROOT, needs
 from tests.test_faults import mounted, one_sentence, proc_state, tool
 
 PYTHON = kill.PYTHON
-TOOLCHAINS = ("clang", "gcc")
 WAYS = ("exit", "_exit", "SIGTERM", "SIGKILL", "exec", "chdir", "daemon", "vfork", "user", "chroot")
 AS_ROOT = ("user", "chroot")
 SOURCE = own.Source("--train", "train", str(ROOT), 60)
-
-
-def so_of(toolchain) -> str:
-    """The instrumented library."""
-    return f"build/{toolchain}-bench_minimal/train/libhakmem.so"
-
-
-def open_shop(place, toolchains):
-    """A clone with what training and measuring need, and the gauge."""
-    for program, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("valgrind", "valgrind")):
-        needs(program, package)
-    kill.small_project(place, "all")
-    proc.run(["ninja", "bench", *map(so_of, toolchains), "build/clang-bench_minimal/base/libhakmem.so"], cwd=place)
-    proc.run([needs("gcc", "gcc"), "-O1", "-fno-builtin", ROOT / "tests" / "own" / "gauge.c", "-o", place / "gauge"])
-    return place
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """For both compilers."""
-    return open_shop(tmp_path_factory.mktemp("own") / "clone", TOOLCHAINS)
 
 
 def configure(place, *words, **more):
@@ -103,8 +82,8 @@ def test_a_relative_preload_would_be_lost(shop):
 
 def measured(place):
     """measure.counting on the configured command; the finished process."""
-    return tool(place, "measure.counting", "--workload", "user1", "--so",
-                "build/clang-bench_minimal/base/libhakmem.so", "-o", place / "build" / "m.json")
+    return tool(place, "measure.counting", "--workload", "user1", "--so", BASE, "-o",
+                place / "build" / "m.json")
 
 
 def counted_mallocs(place, command) -> int:
@@ -279,7 +258,7 @@ def test_files_named_like_ours_are_spared(shop, tmp_path):
         (tmp_path / name).write_text(f"{name} of the user's\n")
     command = f"cat {' '.join(names)}"
     row = own.workload("user1", command, 1, own.Source("--train", "train", str(tmp_path), 60))
-    kept, so = [], shop / "build/clang-bench_minimal/base/libhakmem.so"
+    kept, so = [], shop / BASE
     launch(row, so, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
     counting.usage_metrics(row, so)
     counting.syscall_metrics(row, so)
@@ -306,7 +285,7 @@ def test_a_preload_of_the_command_stays(shop, tmp_path):
                       "__attribute__((constructor)) static void start(void) { puts(\"theirs\"); }\n")
     proc.run([needs("gcc", "gcc"), "-shared", "-fPIC", source, "-o", tmp_path / "p.so"])
     row = own.workload("user1", "LD_PRELOAD=./p.so /bin/echo x", 1, own.Source("--train", "train", str(tmp_path), 60))
-    for so in (None, shop / "build/clang-bench_minimal/base/libhakmem.so"):
+    for so in (None, shop / BASE):
         for wrapper in ((), ("/usr/bin/env", "{preload}")):
             kept = []
             launch(row, so, wrapper=wrapper, keep=lambda scratch: kept.append((scratch / "stdout").read_text()))
@@ -361,8 +340,8 @@ def test_a_shim_is_followed(shop, tmp_path):
     assert configure(shop, "--train", f"{shims}/tool exit").returncode == 0
     target = "build/workload/user1.run.json"
     proc.run(["ninja", target], cwd=shop)
-    done = tool(shop, "measure.counting", "--workload", "user1", "--so", "build/clang-bench_minimal/base/libhakmem.so",
-                "-o", shop / "build" / "m.json")
+    done = tool(shop, "measure.counting", "--workload", "user1", "--so", BASE, "-o",
+                shop / "build" / "m.json")
     assert done.returncode == 0, done.stderr
     assert f'"{real}/tool",\n  "exit"' in (shop / target).read_text()
     processes, mallocs, *_rest = numbers(tool(

@@ -64,7 +64,7 @@ def compiler_words(values, tmp_path, *features) -> list:
     made.write_text(policy.bake(TABLE.read_text(), values))
     switches = [f"-D{feature.macro}={int(feature.name in features)}" for feature in model.load_features(ROOT)]
     clang = tools.find("clang", tools.load_tools())
-    return [clang, "-iquote", str(tmp_path), "-std=gnu11", "-g", "-O1", "-Icore", "-Iinclude", "-Itests", *switches]
+    return [clang, "-iquote", str(tmp_path), "-std=gnu11", "-O1", "-Icore", "-Iinclude", "-Itests", *switches]
 
 
 @pytest.mark.parametrize("values", GEOMETRIES, ids=str)

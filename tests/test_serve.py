@@ -19,11 +19,11 @@ from plan import own
 from pgo import train
 from bench import own as own_table
 from tests.programs import wait_until
-from tests.test_own import SOURCE, configure, numbers, open_shop, so_of
+from tests.shop import BASE, so_of
+from tests.test_own import SOURCE, configure, numbers
 from tests.test_faults import proc_state, tool
 
 SERVERS = sorted(path.stem for path in (ROOT / "bench" / "servers").glob("*.toml"))
-BASE = "build/clang-bench_minimal/base/libhakmem.so"
 ECHO = """\
 import http.server, os, signal, sys, threading
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -41,12 +41,6 @@ if 'brief' in sys.argv:
 address = '0.0.0.0' if 'open' in sys.argv else '127.0.0.1'
 http.server.HTTPServer((address, int(sys.argv[1])), Answer).serve_forever()
 """
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """What trains and measures, by clang."""
-    return open_shop(tmp_path_factory.mktemp("serve") / "clone", ("clang",))
 
 
 def described(tmp_path, **more):

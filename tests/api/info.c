@@ -31,7 +31,7 @@ static void take_blocks(size_t size)
     for (size_t i = 0; i < BLOCKS; i++) {
         blocks[i] = escape(malloc(size));
         assert_non_null(blocks[i]);
-        memset(blocks[i], 1, size);
+        blocks[i][0] = blocks[i][size - 1] = 1; // what is touched is no matter here, and would be half a GiB
     }
 }
 

@@ -65,10 +65,17 @@ bool acting_finely(void)
     return acting() >= 0 && scenario->forks;
 }
 
+// A child inherits what is in memory: a step that leaves that as it is may as well be made behind the fork, which itself
+// writes nothing in the parent. So the order matters to steps that write, and to what is written plainly behind STEP_PLAIN.
+static bool matters_to_fork(const step_t *step)
+{
+    return step->writes || step->kind == STEP_PLAIN;
+}
+
 bool conflict(const step_t *a, const step_t *b)
 {
-    if (a->kind == STEP_FORK || b->kind == STEP_FORK) { // the child inherits what all steps have done
-        return a->kind != STEP_BEGIN && b->kind != STEP_BEGIN;
+    if (a->kind == STEP_FORK || b->kind == STEP_FORK) {
+        return matters_to_fork(a) || matters_to_fork(b);
     }
     return a->address != 0 && (a->writes || b->writes) && a->address < b->address + b->size &&
            b->address < a->address + a->size;

@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     }
     const pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(20);
         close(0);
         close(1);
         close(2);

@@ -15,7 +15,7 @@ static atomic_int handled;
 // Sizes that no thread keeps for itself in such numbers: they come from what all threads share.
 static void in_child(void)
 {
-    alarm(5);
+    alarm(20);
     void *blocks[40];
     for (size_t i = 0; i < 40; i++) {
         blocks[i] = malloc(60000 + i * 60000);
@@ -57,7 +57,7 @@ static void *churn(void *index)
 
 int main(void)
 {
-    alarm(25);
+    alarm(55);
     pthread_t threads[3];
     for (intptr_t i = 0; i < 3; i++) {
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");

@@ -60,7 +60,7 @@ static void *allocate(void *index)
 int main(void)
 {
     // A hang ends the program by SIGALRM, which the runner reports as such.
-    alarm(25);
+    alarm(55);
     shared = tmpfile();
     CHECK(shared != NULL, "tmpfile");
     for (int i = 0; i < 200000; i++) {
@@ -75,7 +75,7 @@ int main(void)
     for (int round = 0; round < 80; round++) {
         const pid_t child = fork();
         if (child == 0) {
-            alarm(10);
+            alarm(20);
             use_every_size();
             FILE *file = fopen("/dev/null", "w");
             CHECK(file != NULL, "fopen in the child");

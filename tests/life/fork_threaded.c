@@ -29,7 +29,7 @@ static void *in_child(void *index)
 
 int main(void)
 {
-    alarm(25);
+    alarm(55);
     pthread_t threads[4];
     for (intptr_t i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");
@@ -41,7 +41,7 @@ int main(void)
         }
         const pid_t child = fork();
         if (child == 0) {
-            alarm(10);
+            alarm(20);
             use_every_size();
             for (size_t i = 0; i < 40; i++) {
                 free(inherited[i]);

@@ -58,7 +58,7 @@ static void fork_once(void)
 {
     const pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(20);
         use_every_size();
         exit(0);
     }

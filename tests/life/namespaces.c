@@ -74,7 +74,7 @@ static void exercise(const char *what)
     CHECK(run_threads(3, both) == 0, "%s", what);
     const pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(20);
         both(NULL);
         use_every_size();
         _exit(0);

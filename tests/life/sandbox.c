@@ -90,7 +90,7 @@ static void fork_and_use(const char *what)
 {
     const pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(20);
         use(NULL);
         _exit(0);
     }

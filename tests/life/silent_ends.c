@@ -11,7 +11,7 @@
 #include "threads.h"
 
 enum {
-    THREADS = 3000,
+    THREADS = 1500,
     AT_ONCE = 3,
     HEAPS_MOST = 64
 };
@@ -119,12 +119,12 @@ static void many(void *(*work)(void *), const char *what, size_t stack, long gro
 int main(void)
 {
     CHECK(pthread_key_create(&key, late) == 0, "pthread_key_create");
-    many(never_allocates, "threads that never allocate", (size_t)32 << 20, 3000);
-    many(frees_one, "threads that free one block", (size_t)32 << 20, 3000);
-    many(allocates_last, "threads that allocate in the last round", (size_t)64 << 10, 3000);
-    many(leaves_at_once, "threads that leave by the system call", (size_t)64 << 10, 3000);
+    many(never_allocates, "threads that never allocate", (size_t)32 << 20, 2000);
+    many(frees_one, "threads that free one block", (size_t)32 << 20, 2000);
+    many(allocates_last, "threads that allocate in the last round", (size_t)64 << 10, 2000);
+    many(leaves_at_once, "threads that leave by the system call", (size_t)64 << 10, 2000);
     many(leaves_a_heap, "threads that leave a heap by the system call", (size_t)64 << 10,
-         3000 + THREADS * 2 * 9 / 2); // a page, and what `hardened` keeps of its blocks
+         2000 + THREADS * 2 * 9 / 2); // a page, and what `hardened` keeps of its blocks
     use_every_size();
     return 0;
 }

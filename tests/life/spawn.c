@@ -20,7 +20,7 @@ static void *churn(void *index)
 
 int main(void)
 {
-    alarm(25);
+    alarm(55);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, churn, NULL) == 0, "pthread_create");
     char *const arguments[] = {"true", NULL};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A burst of 300 MB, freed: after malloc_trim less than a tenth of the peak is resident. By size of block, and
+// A burst of 150 MB, freed: after malloc_trim less than a tenth of the peak is resident. By size of block, and
 // freed in random order by the thread that allocated ("own"), by another when that has ended ("remote"), by four
 // threads that allocated it and then wait ("waiting"), or by another while these wait ("waiting-remote").
 #include <malloc.h>
 #include "threads.h"
 
 enum {
-    BYTES = 300 * 1000 * 1000,
+    BYTES = 150 * 1000 * 1000,
     WORKERS = 4
 };
 

@@ -212,7 +212,8 @@ static void run_with(long from, long to)
         for (size_t size = 1; size < 20u << 20; size = size * 5 / 3 + 1) {
             void *block = hakmem_alloc(size);
             CHECK(block != NULL, "no block of %zu bytes once the system gives again", size);
-            memset(block, 1, size);
+            memset(block, 1, size < 300000 ? size : 300000);
+            ((unsigned char *)block)[size - 1] = 1;
             hakmem_free(block);
         }
         _exit(0);

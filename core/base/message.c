@@ -129,7 +129,7 @@ void hak_warn(const char *format, ...)
 }
 
 void (*hak_on_fatal)(int fd);
-_Atomic bool hak_is_fatal; /* relaxed: asked by the thread that has set it */
+_Atomic bool hak_is_fatal; /* relaxed: it matters to the thread that has set it */
 
 void hak_fatal(const char *format, ...)
 {

@@ -27,7 +27,8 @@ HAK_COLD _Noreturn void hak_fatal(const char *format, ...);
 /* What hak_fatal calls between its line and abort(), with stderr: whoever has more to tell (the ring of events, which lies
  * in a layer above this one) sets it before the first block. Async-signal-safe; NULL: nothing. */
 extern void (*hak_on_fatal)(int fd) HAK_HIDDEN;
-/* hak_fatal was called. The program's handler of SIGABRT may allocate, to write a report, and the thread may hold a lock. */
+/* hak_fatal was called. The handler of SIGABRT may allocate, to write a report, while the thread holds a lock. relaxed: it matters
+ * to that thread alone. */
 extern _Atomic bool hak_is_fatal HAK_HIDDEN;
 
 /* Internal invariant; compiled to nothing unless the variant has checks. */

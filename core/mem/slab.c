@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define EMPTY_SLICES 4u /* in the longest slab that a heap keeps when it is empty */
+#define FEW_RUNS     12u /* that a thread takes before its slabs are kept apart from those of others */
+#define EMPTY_SLICES 4u  /* in the longest slab that a heap keeps when it is empty */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
@@ -59,7 +60,8 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap
         heap->empty_slabs[i] = heap->empty_slabs[--heap->empty_count];
         return slab;
     }
-    hak_slab_t *slab = hak_chunk_take_run(slices, 1);
+    bool many = hak_unlikely(heap->runs_taken++ >= FEW_RUNS) && hak_heap_count() > 1;
+    hak_slab_t *slab = many ? hak_chunk_take_beside(slices, heap->owner) : hak_chunk_take_run(slices, 1);
     if (slab != NULL)
         slab->touched = 0;
     return slab;

@@ -28,6 +28,11 @@
 #define THP_SLOW_NS      700000u /* of the first touch of a huge page; 512 small ones take some 770000 */
 #define THP_PAUSE_MOST   64u     /* chunks */
 #define ALIGNED_SCAN     16u     /* chunks that are looked at for a run that is aligned and fits exactly */
+#define GROUP            16u     /* slices whose entries fill a cache line of the map */
+#define BESIDE_SCAN      8u      /* chunks that are looked at for a run beside others of the heap */
+
+/* A number for each group of a chunk; as long as a set of its slices. */
+typedef uint16_t groups_t __attribute__((vector_size(sizeof(hak_slices_t))));
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
@@ -40,9 +45,11 @@ typedef struct chunk {
     uint32_t longest;             /* slices in the longest free run */
     bool thp;                     /* the system has been told to back it by a huge page */
     uint8_t backed;               /* slices in front that got pages ahead of their use (populate_kb) */
+    groups_t taker; /* the heap that took each group when it was vacant, by its number's low bits; 0: none */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
+static_assert(sizeof(groups_t) / sizeof(uint16_t) * GROUP == HAK_CHUNK_SLICES, "each slice is in a group");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
@@ -159,6 +166,49 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQU
         relink_chunk(*chunk, hak_slices_longest_run((*chunk)->free));
     }
     return false;
+}
+
+/* The slices of the groups for which both are the same. */
+static hak_slices_t where_equal(groups_t a, groups_t b)
+{
+    return (hak_slices_t)(a == b);
+}
+
+static hak_slices_t vacant_groups(const chunk_t *chunk)
+{
+    return where_equal((groups_t)chunk->free, (groups_t)chunk->whole);
+}
+
+/* As find_run, but beside other runs of the heap with that number; false if another place is as good.
+ *
+ * Each free reads its slice's entry in the map, and each slab that is made or given up writes one. The entries of a group are one
+ * cache line, and its descriptors are neighbours: where slabs of two threads lie between each other, each takes these from the
+ * other's core all the time. So a heap's runs are in groups that were vacant when it had the first of them there. But before
+ * another group is begun, what was used before is used again, whoever used it: hardly more memory is touched. Looks at a few
+ * chunks, the fullest first. */
+static bool find_beside(unsigned slices, uint16_t owner, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+{
+    hak_slices_t vacant = 0;
+    bool used = false;
+    unsigned left = BESIDE_SCAN;
+    for (hak_slices_t rest = lists >> slices << slices; rest != 0 && left != 0; rest &= rest - 1) {
+        for (chunk_t *at = by_longest[hak_set_first(rest)]; at != NULL && left != 0; at = at->next, left--) {
+            hak_slices_t runs = hak_slices_runs(at->free, slices);
+            hak_slices_t own = runs & where_equal(at->taker, (groups_t){0} + owner);
+            if (own != 0) {
+                *chunk = at;
+                *first = hak_set_first(own);
+                return true;
+            }
+            used |= (runs & at->dirty) != 0;
+            if (vacant == 0 && (vacant = runs & vacant_groups(at)) != 0)
+                *chunk = at;
+        }
+    }
+    if (vacant == 0 || used)
+        return false;
+    *first = hak_set_first(vacant);
+    return true;
 }
 
 /* NULL if there is none. */
@@ -344,6 +394,19 @@ static HAK_NOINLINE void populate(chunk_t *chunk, size_t first, size_t end, uint
         hak_os_populate((char *)chunk + first * HAK_SLICE, (end - first) * HAK_SLICE);
 }
 
+/* Of slices that were just taken. */
+HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices, bool clean)
+{
+    if (clean && hak_unlikely(hak_policy()->populate_kb != 0))
+        populate(chunk, first, first + slices, hak_policy()->populate_kb);
+    hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
+    run->back = 0;
+    run->slices = (uint8_t)slices;
+    run->clean = clean;
+    hak_trace("run taken", hak_slab_base(run), slices);
+    return run;
+}
+
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
@@ -359,15 +422,7 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
     }
     bool clean = take_slices(chunk, hak_slices_mask(first, slices), slices);
     hak_os_unlock(&lock);
-    if (clean && hak_unlikely(hak_policy()->populate_kb != 0))
-        populate(chunk, first, first + slices, hak_policy()->populate_kb);
-
-    hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
-    run->back = 0;
-    run->slices = (uint8_t)slices;
-    run->clean = clean;
-    hak_trace("run taken", hak_slab_base(run), slices);
-    return run;
+    return begin_run(chunk, first, slices, clean);
 }
 
 hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
@@ -375,6 +430,27 @@ hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
     hak_slab_t *run = hak_chunk_take_block(slices, align);
     if (run != NULL)
         set_slices(run, 1, slices);
+    return run;
+}
+
+hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap)
+{
+    uint16_t owner = (uint16_t)heap;
+    chunk_t *chunk = NULL;
+    unsigned first = 0;
+    hak_os_lock(&lock);
+    while (!find_beside(slices, owner, &chunk, &first) && !find_aligned(slices, 1, &chunk, &first)) {
+        if (!add_chunk(slices)) {
+            hak_os_unlock(&lock);
+            return NULL;
+        }
+    }
+    if ((vacant_groups(chunk) >> first & 1) != 0)
+        chunk->taker[first / GROUP] = owner;
+    bool clean = take_slices(chunk, hak_slices_mask(first, slices), slices);
+    hak_os_unlock(&lock);
+    hak_slab_t *run = begin_run(chunk, first, slices, clean);
+    set_slices(run, 1, slices);
     return run;
 }
 

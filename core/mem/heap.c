@@ -356,6 +356,7 @@ static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
         hak_quarantine_flush_other(thread->ended);
     hak_oversize_flush_cache(heap);
     hak_os_lock(&heap->lock);
+    heap->runs_taken = 0;
     hak_bins_empty(thread, heap);
     trim_and_unlock(heap);
 }

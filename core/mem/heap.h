@@ -62,6 +62,7 @@ struct hak_heap {
     hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
+    uint32_t runs_taken HAK_BESIDE(lock);   /* from the pool, since it was emptied */
     uint32_t swept;                         /* the class where the sweep of the bins is */
     uint32_t cache_left;  /* slices that it may still keep there; less, if somebody else emptied a place */
     uint32_t cache_most;  /* in all, by the policy when `ticks` ran out last */

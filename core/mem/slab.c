@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define FEW_RUNS     12u /* that a thread takes before its slabs are kept apart from those of others */
 #define EMPTY_SLICES 4u  /* in the longest slab that a heap keeps when it is empty */
 #define EMPTY_RUN    16u /* the same of one that is a single block: of such the thread's bin may hold none */
 #define EMPTY_MOST   64u /* slices in all of them */
@@ -62,7 +63,8 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap
         heap->empty_slices -= slices;
         return slab;
     }
-    hak_slab_t *slab = hak_chunk_take_run(slices, 1);
+    bool many = hak_unlikely(heap->runs_taken++ >= FEW_RUNS) && hak_heap_count() > 1;
+    hak_slab_t *slab = many ? hak_chunk_take_beside(slices, heap->owner) : hak_chunk_take_run(slices, 1);
     if (slab != NULL)
         slab->touched = 0;
     return slab;

@@ -179,8 +179,8 @@ def warn_of_few(runs, budget: float, parameters: int):
 
 
 def weights_of(before: dict) -> dict:
-    """Commands count alike; the processes of one share by their events, and what stands for larger inputs counts as much
-    less as it is larger."""
+    """Commands count alike; the processes of one share by their events, and what stands for larger inputs counts as
+    much less as it is larger."""
     events = {name: figures["events"] for name, figures in before.items() if objective.copies_of(name) == 1}
     shares = {name: number / sum(other for key, other in events.items()
                                  if key.partition(".")[0] == name.partition(".")[0]) for name, number in events.items()}

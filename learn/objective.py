@@ -171,8 +171,8 @@ class Objective:
         return max(0.0, self.ratio(workload, name, after) - most - self.noise.get(workload, {}).get(name, 0.0))
 
     def is_dear(self, have: dict, lacks: dict) -> bool:
-        """Whether what a parameter costs is more than others should make up for: on another input they gain less. `have`
-        and `lacks` are the figures with it and without."""
+        """Whether what a parameter costs is more than others should make up for: on another input they gain less.
+        `have` and `lacks` are the figures with it and without."""
         beside = replace(self, before=lacks)
         return any(beside.excess(workload, name, found, ALONE) > 0 for workload, found in have.items()
                    for name in WATCHED)

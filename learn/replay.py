@@ -2,9 +2,9 @@
 """One replay: bench_replay under the library that reads a policy, at fixed addresses and with the steady clock, so that
 equal policies give equal figures (common/launch.py says why), and what it printed as figures.
 
-A trace is one input. Replayed with each block two and three times it stands for larger ones: what fits no other than the
-recorded one (a heap that ends just below the size from which huge pages are asked for, ten system calls that are twenty)
-shows it there.
+A trace is one input. Replayed with each block two and three times it stands for larger ones: what fits no other than
+the recorded one (a heap that ends just below the size from which huge pages are asked for, ten system calls that are
+twenty) shows it there.
 """
 
 import json

@@ -306,7 +306,8 @@ def test_larger_inputs_fit_the_machine(monkeypatch):
         return {"events": 1, "peak_bytes": peaks[objective.recorded(workload)]}
 
     before, _noise, _repetitions = learn.look(runs.Runs(shown), names)
-    assert list(before) == list(names) == ["a", "b", "c", "a*2", "b*2", "a*3"] and names["a*3"] == "A, each block three times"
+    assert list(before) == list(names) == ["a", "b", "c", "a*2", "b*2", "a*3"]
+    assert names["a*3"] == "A, each block three times"
 
 
 def test_nothing_at_all():

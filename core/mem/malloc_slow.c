@@ -216,7 +216,8 @@ void *hak_malloc_aligned(size_t align, size_t size)
     if (hak_likely(p != NULL))
         return p;
     bool again = may_be_met(align + size) && trim_everything();
-    return met_or_not(again ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL, hak_max(size, align));
+    return met_or_not(again ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL,
+                      hak_max(size, align));
 }
 
 bool hak_malloc_trim(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Under a limit of the address space (RLIMIT_AS): a request that is larger than all of it is refused, and what is free stays. A limit
+// Under a limit of the address space (RLIMIT_AS): a request that is larger than all of it is refused, and what is free stays. One
 // that is set while the program runs leaves room for what the allocator has mapped and does not need.
 #include <errno.h>
 #include <sys/resource.h>

@@ -351,8 +351,10 @@ static void free_oversize(void *p, uint32_t entry)
 /* A large block is accessible once it does not wait any more: what was written there since goes. */
 static void clear_large(void *p)
 {
+    if (HAK_FILL_BYTE != 0)
+        return;
     const hak_slab_t *slab = hak_slab_of(p);
-    if (HAK_FILL_BYTE == 0 && !slab->clean && !hak_os_discard(p, slab->size))
+    if (!slab->clean && !hak_os_discard(p, slab->size))
         memset(p, 0, slab->size);
 }
 

@@ -70,8 +70,8 @@ void *hakmem_resize(void *block, size_t size);
 void hakmem_free(void *block);
 
 /* How many bytes of a block may be used: at least what was asked for (in the variants hardened and debug exactly
- * that). 0 for NULL and for pointers that are no block of a malloc (hardened and debug end the program where such a pointer leads
- * to what was a block of theirs, or into the middle of one). */
+ * that). 0 for NULL and for pointers into the program, its stacks and libraries. One that leads nowhere may fault, as under glibc,
+ * but in hardened and debug; these end the program where it leads to what was a block of theirs, or into the middle of one. */
 size_t hakmem_usable_size(const void *block);
 
 /* Gives unused memory back to the system at once, whatever the purge delay says: what the calling thread holds, what others

@@ -584,6 +584,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_any_other_size_is_wrong),
         cmocka_unit_test(test_what_is_written_into_a_free_block_is_gone),
         cmocka_unit_test(test_nothing_of_others_right_in_front),
+        cmocka_unit_test(test_what_is_mapped_ahead_is_closed),
         cmocka_unit_test(test_untouched_memory_stays_untouched),
         cmocka_unit_test(test_a_run_from_any_block_faults),
         cmocka_unit_test(test_nothing_beside_huge_blocks),

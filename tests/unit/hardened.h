@@ -35,6 +35,7 @@ void test_chunks_with_an_inaccessible_end(void **state);
 void test_a_run_from_any_block_faults(void **state);
 void test_nothing_beside_huge_blocks(void **state);
 void test_nothing_of_others_right_in_front(void **state);
+void test_what_is_mapped_ahead_is_closed(void **state);
 void test_huge_blocks_stay_closed(void **state);
 void test_mappings_of_free_ranges_stay_few(void **state);
 

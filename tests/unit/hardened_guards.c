@@ -312,6 +312,32 @@ void test_nothing_of_others_right_in_front(void **state)
     assert_in_range(mappings(), 1, most + 20);
 }
 
+// The more is live, the more the system gives at a time: 64 MiB here, of which a block is the beginning.
+void test_what_is_mapped_ahead_is_closed(void **state)
+{
+    (void)state;
+    enum {
+        LIVE = 8,
+        MANY = 10
+    };
+    char *live[LIVE], *blocks[MANY];
+    for (int i = 0; i < LIVE; i++) {
+        live[i] = hakmem_alloc(64u << 20);
+        assert_non_null(live[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(600000);
+        assert_non_null(blocks[i]);
+        assert_int_equal(end_of(read_byte, blocks[i] + (2u << 20), 0), SIGSEGV);
+    }
+    for (int i = 0; i < MANY; i++) {
+        hakmem_free(blocks[i]);
+    }
+    for (int i = 0; i < LIVE; i++) {
+        hakmem_free(live[i]);
+    }
+}
+
 // Also when it does not wait any more, and its range is cut and joined.
 void test_huge_blocks_stay_closed(void **state)
 {

@@ -735,7 +735,9 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
     if (!hak_os_lock_reset(&lock))
         return;
     /* Another thread was at work. What each chunk has free is always true (one store); lists and sums are derived
-     * from it. A run that was on its way in or out is lost to the child, which is all the harm. */
+     * from it. A run that was on its way in or out is lost to the child, which is all the harm; and so is what is reserved:
+     * its ends are two stores, and it may be unmapped already. */
+    region = region_end = NULL;
     lists = 0;
     hak_age_clear(&queue);
     retain = (hak_retain_t){0};

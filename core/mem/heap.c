@@ -19,6 +19,7 @@
 #include "mem/tick.h"
 #include "obs/record.h"
 #include "obs/trace.h"
+#include "os/futex.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -30,8 +31,9 @@
 #define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */
 #define LOOKS       16u /* heaps that a new thread looks at, whether their threads have ended */
 #define VISITS      8u  /* heaps that are looked at, at each look at the clock, whether their threads sleep */
-#define IDLE_MS     100u /* a thread that did not look at the clock for less is not asleep */
-#define LENDERS     256u /* heaps that are tried for a block by a thread that can have none of its own */
+#define IDLE_MS     100u  /* a thread that did not look at the clock for less is not asleep */
+#define LENDERS     256u  /* heaps that are tried for a block by a thread that can have none of its own */
+#define LENT_LATER  1000u /* times that it sleeps for a millisecond, and tries as many again */
 
 hak_os_lock_t hak_heaps_lock = HAK_OS_LOCK(HEAPS);
 /* By owner; written once, before the owner's number is in any map entry. */
@@ -309,7 +311,28 @@ hak_heap_t *hak_heap_attach_at_need(void)
     return NULL;
 }
 
-/* Unchecked: no attribute can name the lock of the heap that it returns. */
+/* Any heap whose lock is free; NULL if it is of none that is tried. Unchecked: as hak_heap_lock_one. */
+static hak_heap_t *try_lenders(void) HAK_LOCKS_UNCHECKED
+{
+    uint32_t count = hak_heap_count();
+    for (uint32_t i = 0; i < LENDERS && count != 0; i++) {
+        uint32_t at = atomic_fetch_add_explicit(&lent, 1, memory_order_relaxed);
+        hak_heap_t *heap = hak_heap_by_owner(1 + at % count);
+        if (hak_os_try_lock(&heap->lock))
+            return heap;
+    }
+    return NULL;
+}
+
+static void sleep_shortly(void)
+{
+    uint32_t word = 0; /* nobody changes it */
+    hak_os_futex_wait_for(&word, 0, 1);
+}
+
+/* With more threads than heaps, every heap may be in use at once: each holder waits for the pool, and its holder is off its core.
+ * That is not for long, and no reason to refuse a block. No lock is waited for: its holder may have ended, or be LOST.
+ * Unchecked: no attribute can name the lock of the heap that it returns. */
 hak_heap_t *hak_heap_lock_one(void) HAK_LOCKS_UNCHECKED
 {
     hak_heap_t *heap = find_heap();
@@ -317,14 +340,12 @@ hak_heap_t *hak_heap_lock_one(void) HAK_LOCKS_UNCHECKED
         hak_os_lock(&heap->lock);
         return heap;
     }
-    uint32_t count = hak_heap_count();
-    for (uint32_t i = 0; i < LENDERS && count != 0; i++) {
-        uint32_t at = atomic_fetch_add_explicit(&lent, 1, memory_order_relaxed);
-        heap = hak_heap_by_owner(1 + at % count);
-        if (hak_os_try_lock(&heap->lock))
-            return heap;
+    heap = try_lenders();
+    for (unsigned i = 0; heap == NULL && i < LENT_LATER && hak_heap_count() != 0; i++) {
+        sleep_shortly();
+        heap = try_lenders();
     }
-    return NULL;
+    return heap;
 }
 
 void hak_heap_unlock_one(hak_heap_t *heap)

@@ -120,7 +120,7 @@ hak_heap_t *hak_heap_attach(void);
  * about to end, and destructors allocate when all others have run. What nobody would give back is not begun. */
 hak_heap_t *hak_heap_attach_at_need(void);
 /* A heap whose lock the caller holds (hak_os_is_locked), for one operation on its slabs by a thread that can have none: an orphan,
- * a new one, or one of another thread. NULL when there is none at all. */
+ * a new one, or one of another thread, once one is free. NULL when there is none at all. */
 hak_heap_t *hak_heap_lock_one(void);
 void hak_heap_unlock_one(hak_heap_t *heap) HAK_RELEASES(heap->lock);
 /* A heap that no thread will ever have (sample.h); NULL when memory is out. No lock may be held. */

@@ -522,15 +522,25 @@ static void forget_states(chunk_t *chunk, hak_slices_t groups)
     }
 }
 
-/* Purges one chunk, without the lock meanwhile. False if the system refuses. */
+/* No huge page from here on, or the system would soon fill the gaps again. It has backed what lies unused behind the descriptors,
+ * too: 24 KiB of each chunk, which have no place among the slices. */
+static void end_thp(chunk_t *chunk)
+{
+    hak_os_thp(chunk, HAK_CHUNK, false);
+    if (!HAK_HARDEN)
+        hak_os_discard((char *)chunk + HAK_STATES, HAK_CHUNK_HEAD * HAK_SLICE - HAK_STATES);
+}
+
+/* Purges one chunk, without the lock meanwhile. False if the system refuses. A huge page has backed what nobody touched, too. */
 static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
-    hak_slices_t todo = chunk->free & chunk->dirty;
+    bool thp = chunk->thp;
+    hak_slices_t used = chunk->free & chunk->dirty;
+    hak_slices_t todo = thp ? chunk->free : used;
     hak_slices_t bars = ALL_FREE & ~chunk->whole; /* have no blocks either */
     hak_slices_t taken = HAK_HARDEN ? todo | (whole_groups(chunk->free | bars) & chunk->free) : todo;
     chunk->free &= ~taken;
-    note_dirty(chunk, todo);
-    bool thp = chunk->thp;
+    note_dirty(chunk, used);
     chunk->thp = false;
     hak_os_unlock(&lock);
     uint64_t since_ns = hak_time_begin();
@@ -539,8 +549,8 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 
     hak_slices_t done = 0;
     size_t calls = 0;
-    if (thp) /* or the system would soon fill the gaps again */
-        hak_os_thp(chunk, HAK_CHUNK, false);
+    if (thp)
+        end_thp(chunk);
     for (hak_slices_t mask, rest = todo; rest != 0; rest &= ~mask, calls++) { /* at most 64 times */
         mask = hak_slices_lowest_run(rest);
         char *at = (char *)chunk + ((size_t)hak_set_first(mask) << HAK_SLICE_SHIFT);
@@ -553,9 +563,9 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 
     hak_os_lock(&lock);
     chunk->dirty &= ~done;
-    totals.purged += hak_set_count(done) * HAK_SLICE;
+    totals.purged += hak_set_count(done & used) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_released(&retain, hak_set_count(done) * HAK_SLICE);
+    hak_retain_released(&retain, hak_set_count(done & used) * HAK_SLICE);
     hak_slices_t before = chunk->free & chunk->dirty;
     for (hak_slices_t mask, rest = taken; rest != 0; rest &= ~mask) {
         mask = hak_slices_lowest_run(rest);

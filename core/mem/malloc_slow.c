@@ -12,6 +12,7 @@
 #include "mem/remote.h"
 #include "mem/sample.h"
 #include "mem/scarce.h"
+#include "mem/site_cache.h"
 #include "mem/slab.h"
 #include "mem/unknown.h"
 
@@ -41,13 +42,27 @@ static bool trim_everything(void)
     return any;
 }
 
+/* Bytes that are in use whatever is given back: never more than that, or a request would be refused that could be met. So huge
+ * blocks alone count, without those that heaps and call sites keep. What the pool has in runs may be free in bins and slabs. In
+ * hardened nothing counts: of what it has, up to 32 freed blocks wait. */
+static size_t surely_in_use(void)
+{
+    if (HAK_HARDEN)
+        return 0;
+    size_t live = hak_extent_view().live; /* before what is kept, which it may become meanwhile */
+    size_t kept = HAK_CALL_SITES ? hak_site_cache_bytes() : 0;
+    uint32_t heaps = hak_heap_count();
+    for (uint32_t owner = 1; owner <= heaps; owner++)
+        kept += hak_oversize_kept(hak_heap_by_owner(owner));
+    return live - hak_min(kept, live);
+}
+
 /* False of what would be refused whatever is given back: beside what is in use it is more than the process may have. Then all stays
  * as it is, or a program that asks for what it cannot have would fault in anew each time what it has free. */
 static bool may_be_met(size_t size)
 {
     size_t most = hak_min(hak_os_space_limit(), SPACE_MOST);
-    size_t in_use = hak_chunk_view().used + hak_extent_view().live;
-    return size <= most && in_use <= most - size;
+    return size <= most && surely_in_use() <= most - size;
 }
 
 /* The end of a second try at a request of `size`. */

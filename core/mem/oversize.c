@@ -70,6 +70,14 @@ size_t hak_oversize_cached(const hak_heap_t *heap, unsigned i, bool *huge)
     return (word & (HAK_SLICE - 1)) << HAK_SLICE_SHIFT;
 }
 
+size_t hak_oversize_kept(const hak_heap_t *heap)
+{
+    size_t slices = 0;
+    for (unsigned i = 0; i < HAK_CACHED; i++)
+        slices += atomic_load_explicit(&heap->cached[i], memory_order_relaxed) & (HAK_SLICE - 1);
+    return slices << HAK_SLICE_SHIFT;
+}
+
 void hak_oversize_flush_cache(hak_heap_t *heap)
 {
     if (heap == hak_thread.heap)

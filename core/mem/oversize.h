@@ -26,6 +26,8 @@ void *hak_oversize_resize(void *p, uint32_t entry, size_t size);
 /* Bytes of the block in the i-th place of what a heap keeps, 0 if it is empty; *huge says of which kind it is. For the heap's
  * thread. */
 size_t hak_oversize_cached(const hak_heap_t *heap, unsigned i, bool *huge);
+/* Bytes in all that a heap keeps, of either kind. Any thread. */
+size_t hak_oversize_kept(const hak_heap_t *heap);
 /* Frees what a heap keeps. Any thread: its own may be taking and keeping meanwhile. */
 void hak_oversize_flush_cache(hak_heap_t *heap);
 

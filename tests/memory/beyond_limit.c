@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Under a limit of the address space (RLIMIT_AS): a request that is larger than all of it is refused, and what is free stays. One
-// that is set while the program runs leaves room for what the allocator has mapped and does not need.
+// that is set while the program runs leaves room for what the allocator has mapped and does not need. Nor is a request refused for
+// what only waits, in bins, caches or quarantine.
 #include <errno.h>
 #include <sys/resource.h>
 
@@ -12,7 +13,9 @@ enum {
     ROUNDS = 50,
     FAULTS_MOST = 8000, // 4,096 each time that all of them have to be touched anew
     ROOM = 12,          // MiB that a limit leaves
-    MORE = 11           // MiB that can be had beyond it
+    MORE = 11,          // MiB that can be had beyond it
+    WAITING = 30,       // blocks of 30 MiB that were freed
+    MOST = 1800         // MiB
 };
 
 static long faults(void)
@@ -75,14 +78,54 @@ static void test_given_up(void)
     }
 }
 
-int main(void)
+// 900 MiB in huge blocks and all that bins and caches hold were freed: nearly all of the limit must be had. `hardened` has some
+// 600 MiB of them wait, as long as nothing was refused.
+static void free_much(void)
 {
-    const pid_t child = fork(); // what one has free would be the other one's
+    static char *blocks[WAITING];
+    limit_space((rlim_t)number_behind("/proc/self/statm", "") * 4096 + (rlim_t)2000 * MIB);
+    use_every_size();
+    use_blocks();
+    for (int i = 0; i < WAITING; i++) {
+        blocks[i] = malloc((size_t)30 * MIB);
+        CHECK(blocks[i] != NULL, "block %d", i);
+    }
+    for (int i = 0; i < WAITING; i++) {
+        free(blocks[i]);
+    }
+}
+
+static void test_waiting_is_free(void)
+{
+    free_much();
+    void *most = malloc(opaque((size_t)MOST * MIB));
+    CHECK(most != NULL, "%d MiB of 2,000, of which all is free", MOST);
+    free(most);
+}
+
+static void test_waiting_is_free_aligned(void)
+{
+    free_much();
+    void *most = aligned_alloc((size_t)1 << 20, opaque((size_t)MOST * MIB));
+    CHECK(most != NULL, "%d MiB of 2,000, of which all is free, aligned", MOST);
+    free(most);
+}
+
+static void run_alone(void (*test)(void), const char *what) // what one has free would be the other one's
+{
+    const pid_t child = fork();
     if (child == 0) {
-        test_given_up();
+        test();
         _exit(0);
     }
-    expect_child_succeeds(child, "a limit set midway");
+    expect_child_succeeds(child, what);
+}
+
+int main(void)
+{
+    run_alone(test_given_up, "a limit set midway");
+    run_alone(test_waiting_is_free, "what only waits");
+    run_alone(test_waiting_is_free_aligned, "what only waits, aligned");
     test_refused();
     return 0;
 }

@@ -15,6 +15,7 @@ static size_t count;
 static size_t block_size;
 
 static pthread_barrier_t filled;
+static pthread_barrier_t counted;
 static pthread_barrier_t freed;
 static pthread_barrier_t measured;
 static int freed_by_workers;
@@ -54,6 +55,7 @@ static void *allocate_and_wait(void *index)
     const size_t first = count / WORKERS * (uintptr_t)index;
     allocate(first, first + count / WORKERS);
     pthread_barrier_wait(&filled);
+    pthread_barrier_wait(&counted);
     if (freed_by_workers) {
         release(first, first + count / WORKERS);
     }
@@ -74,6 +76,7 @@ static void with_waiting_threads(void)
 {
     count = count / WORKERS * WORKERS;
     pthread_barrier_init(&filled, NULL, WORKERS + 1);
+    pthread_barrier_init(&counted, NULL, WORKERS + 1);
     pthread_barrier_init(&freed, NULL, WORKERS + 1);
     pthread_barrier_init(&measured, NULL, WORKERS + 1);
     pthread_t threads[WORKERS];
@@ -82,6 +85,7 @@ static void with_waiting_threads(void)
     }
     pthread_barrier_wait(&filled);
     const long peak = resident_kib();
+    pthread_barrier_wait(&counted); // nobody frees before that
     if (!freed_by_workers) {
         release(0, count);
     }

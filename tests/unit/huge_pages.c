@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Huge pages are asked for as long as they are cheap: where the first touch of one is slow, only every second, fourth, ... chunk of
-// a large heap has one; once one is fast again, all have. The clock is ours.
+// a large heap has one; once one is fast again, all have. When one ends, all of it that is not in use goes back, whether somebody
+// ever used it or not. The clock is ours.
 #include "check.h"
 #include "mem/chunk.h"
+#include "mem/slab.h"
 #include "os/os.h"
 
 enum {
@@ -14,6 +16,7 @@ enum {
 static uint64_t now_ns;
 static uint64_t touch_ns; // what a first touch takes
 static int asked;
+static size_t discarded; // bytes
 
 uint64_t __wrap_hak_os_now_ns(void);
 void __wrap_hak_os_thp(void *address, size_t size, bool on);
@@ -29,6 +32,15 @@ void __wrap_hak_os_thp(void *address, size_t size, bool on)
     asked += on;
 }
 
+bool __wrap_hak_os_discard(void *address, size_t size);
+
+bool __wrap_hak_os_discard(void *address, size_t size)
+{
+    (void)address;
+    discarded += size;
+    return true;
+}
+
 static int asked_in(int chunks, uint64_t ns)
 {
     asked = 0;
@@ -37,6 +49,22 @@ static int asked_in(int chunks, uint64_t ns)
         CHECK(hak_chunk_take_run(SLICES, 1) != NULL, "no run");
     }
     return asked;
+}
+
+// One of two runs in a chunk that has a huge page is given back.
+static void what_goes_back(void)
+{
+    asked = 0;
+    for (int i = 0; asked == 0; i++) {
+        CHECK(i < 2 * RUNS && hak_chunk_take_run(SLICES, 1) != NULL, "no chunk with a huge page");
+    }
+    hak_slab_t *run = hak_chunk_take_run(SLICES, 1);
+    CHECK(run != NULL, "no run");
+    hak_chunk_release_run(run, 1);
+    hak_chunk_trim();
+    const size_t used = SLICES * HAK_SLICE + HAK_STATES;
+    CHECK(discarded == HAK_CHUNK - used, "%zu bytes of a huge page went back, with %zu of it in use",
+          discarded, used);
 }
 
 int main(void)
@@ -48,5 +76,6 @@ int main(void)
     CHECK(cold >= 4 && cold <= 8, "slow: %d of some %d chunks", cold, CHUNKS);
     const int again = asked_in(2 * CHUNKS, 300000); // at most 64 chunks later
     CHECK(again > CHUNKS && again < 2 * CHUNKS, "fast again: %d of some %d chunks", again, 2 * CHUNKS);
+    what_goes_back();
     return 0;
 }

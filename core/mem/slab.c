@@ -546,12 +546,22 @@ static bool purge_list(hak_heap_t *heap, void *list)
     return false;
 }
 
+/* The same of the next class, from *c on, that has any; NULL behind the last. */
+static void *take_next_free(hak_heap_t *heap, unsigned *c) HAK_REQUIRES(heap->lock)
+{
+    void *list = NULL;
+    while (list == NULL && *c <= HAK_MID_CLASSES)
+        list = take_all_free(heap, (*c)++);
+    return list;
+}
+
+/* Classes that have none are passed under one lock. */
 void hak_slab_purge_free(hak_heap_t *heap)
 {
-    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES; c++) {
+    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES;) {
         if (!hak_os_try_lock(&heap->lock))
             return;
-        void *list = take_all_free(heap, c);
+        void *list = take_next_free(heap, &c);
         hak_os_unlock(&heap->lock);
         if (!purge_list(heap, list))
             return;

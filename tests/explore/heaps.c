@@ -225,6 +225,24 @@ static void set_another_aside(void)
     take_two();
 }
 
+// Purging has a scenario of its own: to visit is to purge as well, and every order of both is too many.
+static bool purges_not;
+
+void __real_hak_slab_purge_free(hak_heap_t *heap);
+void __wrap_hak_slab_purge_free(hak_heap_t *heap);
+void __wrap_hak_slab_purge_free(hak_heap_t *heap)
+{
+    if (!purges_not) {
+        __real_hak_slab_purge_free(heap);
+    }
+}
+
+static void note_use_and_purge_not(void)
+{
+    purges_not = true;
+    note_use();
+}
+
 static void visit_all(void)
 {
     hak_heaps_flush_unattended((uint32_t)hak_os_now_ms() + 10000);
@@ -235,9 +253,45 @@ const scenario_t stash = {
     .sentence = "A thread sets blocks aside and takes them back, another puts them into their slabs.",
     .threads = 2,
     .least = 20,
-    .before = note_use,
+    .before = note_use_and_purge_not,
     .prepare = {set_one_aside},
     .act = {set_another_aside, visit_all},
+    .finish = {free_taken},
+    .after = expect_nothing_lost,
+};
+
+// Three of six blocks are free, in their slab.
+static void put_three_back(void)
+{
+    set_one_aside();
+    hak_os_lock(&owner->lock);
+    hak_bins_flush_previous(owner);
+    hak_bins_empty(&hak_thread, owner);
+    hak_os_unlock(&owner->lock);
+    hak_bins_reset(&hak_thread);
+}
+
+static void take_two_and_free_three(void)
+{
+    take_two();
+    for (unsigned i = 3; i < 6; i++) {
+        hakmem_free(given[i]);
+    }
+}
+
+static void purge_owner(void)
+{
+    hak_slab_purge_free(owner);
+}
+
+const scenario_t purging = {
+    .name = "purging",
+    .sentence = "A thread takes blocks and frees some while another gives pages of its slabs back.",
+    .threads = 2,
+    .least = 20,
+    .before = note_use,
+    .prepare = {put_three_back},
+    .act = {take_two_and_free_three, purge_owner},
     .finish = {free_taken},
     .after = expect_nothing_lost,
 };

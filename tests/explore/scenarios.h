@@ -13,6 +13,7 @@
 #include "mem/harden_fast.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
+#include "mem/slab.h"
 
 enum {
     BLOCK = 20000,
@@ -51,7 +52,7 @@ void trim(void);
 
 // heaps.c
 extern const scenario_t inbox, senders, waiting, ending, ending_two, orphan, late_orphan, late_ending,
-    adoption, takeover, trimming, stash;
+    adoption, takeover, trimming, stash, purging;
 // addresses.c
 extern const scenario_t map, big_move, big_move_foreign, big_free_foreign, big_cache;
 // children.c

@@ -312,6 +312,18 @@ void test_nothing_of_others_right_in_front(void **state)
     assert_in_range(mappings(), 1, most + 20);
 }
 
+// The free range that begins right behind a block, or NULL if another block does.
+static char *range_behind(char *block, size_t size)
+{
+    char *from = block + size / HAK_SLICE * HAK_SLICE;
+    for (char *at = from; at < from + 2 * HAK_UNIT; at += HAK_SLICE) {
+        if (hak_entry_kind(__real_hak_map_find(at)) == HAK_ENTRY_FREE) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
 // The more is live, the more the system gives at a time: 64 MiB here, of which a block is the beginning.
 void test_what_is_mapped_ahead_is_closed(void **state)
 {
@@ -321,6 +333,7 @@ void test_what_is_mapped_ahead_is_closed(void **state)
         MANY = 10
     };
     char *live[LIVE], *blocks[MANY];
+    int looked = 0;
     for (int i = 0; i < LIVE; i++) {
         live[i] = hakmem_alloc(64u << 20);
         assert_non_null(live[i]);
@@ -328,8 +341,13 @@ void test_what_is_mapped_ahead_is_closed(void **state)
     for (int i = 0; i < MANY; i++) {
         blocks[i] = hakmem_alloc(600000);
         assert_non_null(blocks[i]);
-        assert_int_equal(end_of(read_byte, blocks[i] + (2u << 20), 0), SIGSEGV);
+        char *behind = range_behind(blocks[i], 600000);
+        if (behind != NULL) {
+            assert_int_equal(end_of(read_byte, behind, 0), SIGSEGV);
+            looked++;
+        }
     }
+    assert_in_range(looked, 1, MANY);
     for (int i = 0; i < MANY; i++) {
         hakmem_free(blocks[i]);
     }

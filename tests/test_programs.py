@@ -110,7 +110,7 @@ shuf --random-source=n n > s; sort -n --parallel=2 -S 200k s | cmp - n; sort -R 
 factor $(seq 100000 100200) | cksum; split -n l/7 -d n part.; cat part.* | cmp - n; csplit -s -z n '/000$/' '{*}'
 join <(sort n) <(sort s) | wc -l; comm -12 <(sort n) <(sort s) | md5sum; paste -d, n s | cut -d, -f2 | tac | tail -3
 tr 0-9 a-j < n | uniq -w1 -c | sort -k2 | head -20; base64 n | fold -w 33 | expand | od -An -tx1 | sha512sum
-pr -5 n | nl | fmt | b2sum; du -b n; ls -lU --time-style=+ n s part.* | awk '{ print $5, $6 }'; cp -r . ../copy.$$
+pr -D - -5 n | nl | fmt | b2sum; du -b n; ls -lU --time-style=+ n s part.* | awk '{ print $5, $6 }'; cp -r . ../copy.$$
 diff -r . ../copy.$$ && rm -r ../copy.$$; stat -c %s n; tsort <<< "a b b c c d" | tr '\\n' ' '; ptx n | wc
 """
 

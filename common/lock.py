@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""One build of a clone at a time, by the lock that make holds too: build/.lock."""
+"""Locks by a file, and the one that make holds too, build/.lock: one build of a clone at a time."""
 
 import contextlib
 import fcntl
 import os
 import sys
+from pathlib import Path
 
 from common.errors import program_name
 from common.paths import BUILD
@@ -22,17 +23,25 @@ def held() -> bool:
 
 
 @contextlib.contextmanager
-def alone():
-    """Context manager: nobody else builds meanwhile; who has to wait says so."""
-    if held():
-        yield
-        return
-    BUILD.mkdir(exist_ok=True)
-    with open(LOCK, "ab") as stream:
+def taken(path, busy=lambda: None):
+    """Context manager: nobody else has the lock of this file. While somebody has, it is waited for, after `busy()`,
+    which may raise instead."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{program_name()}: another build of this tree is still running; waiting for it", file=sys.stderr,
-                  flush=True)
+            busy()
             fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _say_busy():
+    print(f"{program_name()}: another build of this tree is still running; waiting for it", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def alone():
+    """Context manager: nobody else builds meanwhile; who has to wait says so."""
+    with contextlib.nullcontext() if held() else taken(LOCK, _say_busy):
         yield

@@ -5,14 +5,12 @@ Each line that is appended is sealed: results/seals.jsonl gets the number of lin
 of all of them, so that a line which is changed, moved or taken out later is named by `verify`.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import time
 from pathlib import Path
 
-from common import clone, files
+from common import clone, files, lock
 from common.errors import Failure, UserError
 from common.machine import machine
 from common.paths import ROOT
@@ -57,13 +55,9 @@ def _lines(path: Path) -> list:
     return path.read_text(errors="replace").splitlines()
 
 
-@contextlib.contextmanager
 def _alone(directory: Path):
-    """One writer at a time: a line and its seal belong together."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / SEALS, "ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    """Context manager: one writer at a time, as a line and its seal belong together."""
+    return lock.taken(directory / SEALS)
 
 
 def _seal_alone(path: Path):

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Learn a policy from your own program: record it, search by replay, say what each parameter brings, write it down."""
 
-import contextlib
 import dataclasses
-import fcntl
 import os
-import re
 import sys
 import time
 from pathlib import Path
 
-from common import files
+from common import files, lock
 from common.arguments import Parser, at_least, seconds
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
 from common.scratch import Scratch
+from common.workloads import NAME
 from learn import attribute, objective, record, replay, search, space, table
 from learn.runs import Runs
 from plan import own, policy
@@ -28,7 +26,6 @@ GOAL, BUDGET, SEED = "balanced", 180.0, 0
 WORKERS = 2                     # replays side by side, at most
 LARGER_SHARE = 0.25             # of the machine's memory, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def parse(argv):
@@ -59,7 +56,7 @@ def check(arguments):
     objective.check_goal(arguments.goal)
     if not arguments.train and not arguments.trace:
         raise UserError("there is nothing to learn from: give a command, as in make learn TRAIN='myprogram arguments'")
-    if not _NAME.fullmatch(arguments.name):
+    if not NAME.fullmatch(arguments.name):
         raise UserError(f"--name '{arguments.name}': a name has letters, digits, dots, dashes, and begins with none of "
                         "the last two")
     for path in (arguments.so, arguments.replay):
@@ -67,17 +64,14 @@ def check(arguments):
             raise UserError(f"{path} is missing: build it first (`make learn` does)")
 
 
-@contextlib.contextmanager
 def alone(directory: Path, wait=False):
-    """One learner a name; the second waits or says so."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / "lock", "w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+    """Context manager: one learner a name; the second waits or says so."""
+    def busy():
+        if not wait:
             raise UserError(f"another learner is at work on '{directory.name}': wait for it, or give another NAME"
                             ) from None
-        yield
+
+    return lock.taken(directory / "lock", busy)
 
 
 def say(text: str):

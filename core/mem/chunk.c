@@ -433,6 +433,7 @@ hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
     return run;
 }
 
+/* By itself: with one inline function for this and hak_chunk_take_block a pair of random2m takes 3.5 instructions more. */
 hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap)
 {
     uint16_t owner = (uint16_t)heap;

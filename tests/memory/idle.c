@@ -26,16 +26,21 @@ static char *take(size_t size)
     return memset(block, 1, size);
 }
 
+static void take_and_free(int n, size_t size)
+{
+    void *blocks[SWAY];
+    for (int i = 0; i < n; i++) {
+        blocks[i] = take(size);
+    }
+    for (int i = 0; i < n; i++) {
+        free(blocks[i]);
+    }
+}
+
 // A thread with a heap of its own: one that takes few blocks has none, and keeps nothing.
 static void get_heap(void)
 {
-    void *blocks[20];
-    for (int i = 0; i < 20; i++) {
-        blocks[i] = take(100);
-    }
-    for (int i = 0; i < 20; i++) {
-        free(blocks[i]);
-    }
+    take_and_free(20, 100);
 }
 
 // Frees blocks of `size`; if it is 0, of all sizes up to 32 KiB, and a few large ones.
@@ -61,14 +66,8 @@ static void use(size_t size)
 // Takes and frees ever more blocks of a size in turns: its bin grows, and what is freed last fills it, and the stash.
 static void go_to_and_fro(void)
 {
-    void *blocks[SWAY];
     for (int n = 1; n <= SWAY; n++) {
-        for (int i = 0; i < n; i++) {
-            blocks[i] = take(20000);
-        }
-        for (int i = 0; i < n; i++) {
-            free(blocks[i]);
-        }
+        take_and_free(n, 20000);
     }
 }
 
@@ -90,13 +89,7 @@ static void use_runs(void)
 // Leaves slabs that are empty, and nothing else.
 static void use_slabs(void)
 {
-    char *blocks[40];
-    for (int i = 0; i < 40; i++) {
-        blocks[i] = take(60000);
-    }
-    for (int i = 0; i < 40; i++) {
-        free(blocks[i]);
-    }
+    take_and_free(40, 60000);
 }
 
 static void *use_and_wait(void *kind)

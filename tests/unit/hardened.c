@@ -459,14 +459,20 @@ static void write_order(char *unused, size_t unused_too)
     dprintf(2, "%llx", (unsigned long long)sum);
 }
 
+// What two children say that do this.
+static void expect_orders_differ(deed_t *deed)
+{
+    char first[sizeof said];
+    assert_int_equal(end_of(deed, NULL, 0), 0);
+    memcpy(first, said, sizeof said);
+    assert_int_equal(end_of(deed, NULL, 0), 0);
+    assert_string_not_equal(first, said);
+}
+
 static void test_forked_children_have_orders_of_their_own(void **state)
 {
     (void)state;
-    char first[sizeof said];
-    assert_int_equal(end_of(write_order, NULL, 0), 0);
-    memcpy(first, said, sizeof said);
-    assert_int_equal(end_of(write_order, NULL, 0), 0);
-    assert_string_not_equal(first, said);
+    expect_orders_differ(write_order);
 }
 
 static void *write_order_of_thread(void *unused)
@@ -485,11 +491,7 @@ static void write_order_by_thread(char *unused, size_t unused_too)
 static void test_threads_of_children_have_orders_of_their_own(void **state)
 {
     (void)state;
-    char first[sizeof said];
-    assert_int_equal(end_of(write_order_by_thread, NULL, 0), 0);
-    memcpy(first, said, sizeof said);
-    assert_int_equal(end_of(write_order_by_thread, NULL, 0), 0);
-    assert_string_not_equal(first, said);
+    expect_orders_differ(write_order_by_thread);
 }
 
 // --- what is asked for --------------------------------------------------------------------------------------------

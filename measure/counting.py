@@ -95,7 +95,8 @@ def outputs(scratch: Path, subject) -> list:
 
 def under_callgrind(workload, library, keep, timeout=None):
     """One run; `keep(scratch, subject)` takes callgrind's outputs, OUTPUT.<pid>, of the library that was run."""
-    wrapper = [valgrind(), "-q", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
+    # without the pipe for a debugger, which is named by the process's number: one that a killed run left is in the way
+    wrapper = [valgrind(), "-q", "--vgdb=no", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
     with readable_copy(library) as subject:
         launch(workload, subject, wrapper=wrapper, keep=lambda scratch: keep(scratch, subject), timeout=timeout,
                steady=True)

@@ -91,8 +91,8 @@ def test_memcheck_has_nothing_to_say(programs, name):
     """With our malloc in the program, not valgrind's in its place: what the library itself reads and jumps by."""
     tool, so = needs("valgrind", "valgrind"), library_with_options()
     with Preloaded(so) as preloaded:
-        page = run([tool, "-q", "--soname-synonyms=somalloc=nouserintercepts", "--error-exitcode=9", programs(name),
-                    *SMALL[name]], env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
+        page = run([tool, "-q", "--vgdb=no", "--soname-synonyms=somalloc=nouserintercepts", "--error-exitcode=9",
+                    programs(name), *SMALL[name]], env=preloaded.environment(HAKMEM_STATS_DUMP="1")).stderr
     assert "== " not in page and int(re.search(r"^refills = (\d+)", page, re.MULTILINE)[1]) > 10
 
 

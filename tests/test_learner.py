@@ -183,7 +183,7 @@ def test_the_page_shows_the_learner():
 def test_what_does_not_learn_runs_nothing_of_it(tmp_path, settings):
     """Not one function of the learner is entered, but for the one that reads the options and what prints the page."""
     tool = needs("valgrind", "valgrind")
-    churn(0, tool, "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out", **settings)
+    churn(0, tool, "--vgdb=no", "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out", **settings)
     entered = set(re.findall(r"fn=\(\d+\) (\w+)", (tmp_path / "out").read_text()))
     assert "hak_bin_refill" in entered
     learners = {name for name in entered if re.match(r"hak_(tune|p2|ucb|elo|ace|shape|cycle|real|learner)_", name)}

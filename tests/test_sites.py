@@ -130,8 +130,8 @@ def count_instructions():
     tool, so = needs("valgrind", "valgrind"), library("learning")
 
     def count(work, rounds):
-        done = run([tool, "--tool=callgrind", "--callgrind-out-file=/dev/null", PROGRAM, work, str(rounds)],
-                   env={**os.environ, "LD_PRELOAD": str(so)})
+        done = run([tool, "--vgdb=no", "--tool=callgrind", "--callgrind-out-file=/dev/null", PROGRAM, work,
+                    str(rounds)], env={**os.environ, "LD_PRELOAD": str(so)})
         return int(re.search(r"Collected : (\d+)", done.stderr)[1])
     works = ("tiny", "tiny-malloc", "turns", "turns-malloc")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

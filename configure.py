@@ -159,13 +159,14 @@ def load(arguments):
 
 
 def template_values(project, argv) -> dict:
-    """What the template's @names@ stand for. A missing tool keeps its bare name: its first use says so."""
+    """What the template's @names@ stand for. Both columns are linked by lld, which stands beside clang; of what no rule
+    of this configuration is sure to run, the bare name will do."""
     table = tools.load_tools()
-    clang = tools.find("clang", table) or "clang-22"
-    words = {
-        "ninja": tools.find("ninja", table) or "ninja", "clang": clang, "gcc": tools.find("gcc", table) or "gcc",
-        "gxx": tools.find("g++", table) or "g++", "llvm_bin": Path(clang).resolve().parent,
-    }
+    needed = {"clang", "ld.lld", *(("gcc",) if any(config.toolchain == "gcc" for config in project.configs) else ())}
+    found = {name: tools.require(name, table) if name in needed else tools.find(name, table) or name
+             for name in ("clang", "ld.lld", "gcc", "g++", "ninja")}
+    words = {"ninja": found["ninja"], "clang": found["clang"], "gcc": found["gcc"], "gxx": found["g++"],
+             "llvm_bin": Path(found["clang"]).resolve().parent}
     values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
     return values | {
         "exports": EXPORTS, "python": ninja.escape_value(shlex.join(PYTHON)),

@@ -3,6 +3,7 @@
 
 import dataclasses
 import fnmatch
+import os
 import re
 import resource
 import subprocess
@@ -16,7 +17,7 @@ from common.workloads import Workload
 from plan import library, measure, model, pipeline, plan, train
 from plan.ninja import Edge, render
 from plan.project import Config, Project
-from tests.support import ROOT, copy_of_sources
+from tests.support import ROOT, copy_of_sources, needs
 
 PYTHON = "/usr/bin/python3"
 
@@ -51,10 +52,10 @@ build/clang-tiny/pgo/checked.json
 """
 
 
-def configure(root, *words):
+def configure(root, *words, path=os.environ["PATH"]):
     """Run configure.py; the finished process."""
     return subprocess.run([PYTHON, "configure.py", *words], cwd=root, capture_output=True, text=True, check=False,
-                          timeout=60)
+                          timeout=60, env={**os.environ, "PATH": path})
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +240,19 @@ def test_wrong_requests(clone, words, sentence):
     done = configure(clone, *words)
     assert done.returncode == 2
     assert sentence in done.stderr and done.stderr.count("\n") == 1
+    assert (clone / "build.ninja").read_bytes() == before
+
+
+@pytest.mark.parametrize("toolchain, there, missing", [("gcc", "", "clang"), ("gcc", "clang-22", "gcc"),
+                                                       ("clang", "", "clang")])
+def test_missing_compilers(clone, tmp_path, toolchain, there, missing):
+    """What would build nothing is not written; how to get the compiler is said at once, not by a linker later."""
+    before = (clone / "build.ninja").read_bytes()
+    if there:
+        (tmp_path / there).symlink_to(os.path.realpath(needs(there, there)))
+    done = configure(clone, f"--toolchain={toolchain}", path=str(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"configure.py: {missing} is missing: ") and "apt-get install" in done.stderr
     assert (clone / "build.ninja").read_bytes() == before
 
 

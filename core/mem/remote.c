@@ -83,8 +83,9 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
     while (!atomic_compare_exchange_weak_explicit(&heap->inbox, &inbox, with, memory_order_seq_cst,
                                                   memory_order_relaxed));
     uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
+    /* Of what a thread sends as it ends the owner may not come for long, as when it waits for that end. */
     if (atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_ORPHAN ||
-        waiting >= WAITING_MOST)
+        waiting >= WAITING_MOST || hak_thread.ended)
         hak_remote_flush_unattended(heap);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where blocks go that are free: into the bins of their thread up to a limit, into the slabs of a thread that has ended at
-// once, and none of them is lost on the way between two threads.
+// once, into those of one that waits when who freed them ends, and none of them is lost on the way between two threads.
 #include "suite.h"
 
 #include <pthread.h>
@@ -13,6 +13,7 @@ enum {
     SMALL = 1000, // bytes; such blocks go to their thread in parcels
     MID = 6000,   // bytes; such blocks go alone
     MANY = 20000,
+    FEW = 1020, // small ones: too few batches for the inbox to be emptied, and the last one is left for the end
     RING = 4096,
     PASSES = 4096 * 100,
 };
@@ -53,6 +54,30 @@ static void test_blocks_of_a_finished_thread(void **state)
     assert_true(hak_chunk_view().used > (size_t)MANY * MID);
     free_many();
     assert_in_range(hak_chunk_view().used, 0, 4 << 20);
+}
+
+static void *free_few(void *unused)
+{
+    for (size_t i = 0; i < FEW; i++) {
+        hakmem_free(blocks[i]);
+    }
+    return unused;
+}
+
+static void test_blocks_freed_by_a_finished_thread(void **state)
+{
+    (void)state;
+    hakmem_trim();
+    const size_t before = hak_chunk_view().used;
+    for (size_t i = 0; i < FEW; i++) {
+        blocks[i] = hakmem_alloc(SMALL);
+        assert_non_null(blocks[i]);
+    }
+    assert_true(hak_chunk_view().used > before + (size_t)FEW * SMALL / 2);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, free_few, NULL), 0);
+    pthread_join(thread, NULL); // and nothing else: this thread's next slow path would find them
+    assert_in_range(hak_chunk_view().used, 0, before + (size_t)FEW * SMALL / 2);
 }
 
 // One thread puts blocks here, another takes and frees them, half a ring at a time: while it does, the first one goes on
@@ -99,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bins_have_an_end),
         cmocka_unit_test(test_blocks_of_a_finished_thread),
+        cmocka_unit_test(test_blocks_freed_by_a_finished_thread),
         cmocka_unit_test(test_nothing_is_lost_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,3 +98,17 @@ def attribute(judge: Judge, policy: dict) -> Attribution:
     kept, dropped = prune(judge, policy)
     parts = sorted((part(judge, kept, name) for name in kept), key=lambda row: (-row.worth, row.name))
     return Attribution(kept, judge.figures(kept), judge.score(kept), tuple(parts), dropped)
+
+
+def proven(judge: Judge, policy: dict, verify) -> tuple:
+    """(Attribution, what `verify(policy)` said, parameters that it dropped -> why) of what is left when real runs have
+    judged too. Each looks at what the other leaves: parameters that are left alone may be worth less together."""
+    found, dropped = attribute(judge, policy), {}
+    while True:
+        made = verify(found.policy)
+        dropped |= made.dropped
+        if made.policy == found.policy:
+            return found, made, dropped
+        found = attribute(judge, made.policy)
+        if not found.score.allowed:
+            found = attribute(judge, {})

@@ -14,7 +14,7 @@ from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
 from common.scratch import Scratch
 from common.workloads import NAME
-from learn import attribute, objective, record, replay, search, space, table
+from learn import attribute, objective, real, record, replay, search, space, table, verify
 from learn.runs import Runs
 from plan import own, policy
 
@@ -23,6 +23,7 @@ LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
 PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
 GOAL, BUDGET, SEED = "balanced", 180.0, 0
+FIRST_SECONDS = 30.0    # a real run may take, at least
 WORKERS = 2                     # replays side by side, at most
 LARGER_SHARE = 0.25             # of the machine's memory, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
@@ -190,6 +191,25 @@ def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
     return attribute.Judge(dataclasses.replace(aim, noise=larger), runs, jobs)
 
 
+def verifier_of(arguments, workloads, beside, scratch: Path, path: Path, of) -> verify.Verifier:
+    """Who judges by real runs: of the commands that end by themselves, for a part of the budget. One at a time: a run
+    of an own command ends whatever its process has started (common/household.py)."""
+    rows = [row for row in workloads if not row.server]
+    budget = arguments.budget * verify.SHARE
+    seconds_of = {row.name: beside[f"{row.name}.1"]["seconds"] for row in rows}
+    runs = Runs(real.Real(arguments.so, rows, scratch, max(FIRST_SECONDS, budget)), path, of, 1)
+    return verify.Verifier(runs, seconds_of, budget, real.kinds() if rows else {})
+
+
+def notes_of(workloads, made: verify.Verified, dropped: dict) -> tuple:
+    """What real runs have shown, in sentences."""
+    unseen = [f"a server is not run again: {row.name}" for row in workloads if row.server]
+    if not workloads:
+        unseen = ["only a trace was given, so that no program could be run"]
+    return (*(f"verified: {note}" for note in made.seen), *(f"not verified: {note}" for note in made.unseen + unseen),
+            *(f"dropped: {name}: {why}" for name, why in dropped.items()))
+
+
 def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
     """The policy with where it is from."""
     defaults = {row.name: row.default for row in rows}
@@ -217,13 +237,13 @@ def next_step(arguments, found, out: Path) -> str:
 def learn(arguments, directory: Path, scratch: Path) -> int:
     """All of it, once it is alone."""
     rows = space.searched(policy.load_rows(ROOT))
-    traces = traces_of(arguments, workloads_of(arguments), directory)
+    workloads = workloads_of(arguments)
+    traces = traces_of(arguments, workloads, directory)
     names = names_of(arguments, traces)
     beside = record.beside(directory) if arguments.train else {}
     replayer = replay.Replayer(arguments.so, traces, scratch, arguments.replay, beside)
-    runs = Runs(replayer, directory / f"state-{arguments.goal}.json",
-                what_figures_are_of(arguments, traces, beside, rows),
-                min(WORKERS, os.cpu_count() or 1))
+    of = what_figures_are_of(arguments, traces, beside, rows)
+    runs = Runs(replayer, directory / f"state-{arguments.goal}.json", of, min(WORKERS, os.cpu_count() or 1))
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
     before, noise, repetitions = look(runs, names)
@@ -233,18 +253,21 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before), noise)
     progress = Progress(arguments.budget)
-    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions), arguments.budget,
-                        arguments.seed, progress)
+    verifier = verifier_of(arguments, workloads, beside, scratch, directory / f"real-{arguments.goal}.json", of)
+    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions),
+                        arguments.budget * (1 - verify.SHARE if verifier.seconds else 1), arguments.seed, progress)
     best = one.run()
-    found = attribute.attribute(judge_of(best.policy, aim, runs, repetitions), best.policy)
     progress.end()
+    found, made, dropped = attribute.proven(judge_of(best.policy, aim, runs, repetitions), best.policy, verifier.verify)
+    notes = notes_of(workloads, made, dropped)
     out = arguments.out or POLICIES / f"{arguments.name}.toml"
-    policy.write(out, result(arguments, traces, before, found, rows, runs))
+    policy.write(out, dataclasses.replace(result(arguments, traces, before, found, rows, runs), notes=notes))
     shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     print(table.table(f"learned for {arguments.goal}: {len(runs.known)} replays, {runs.spent:.0f} s; {one.ended}",
                       names, before, found, rows))
     for sentence in replayer.failures[:1]:
         print(f"{len(replayer.failures)} replays failed, and their policies were not taken: {sentence}")
+    print("", *notes, sep="\n")
     print(f"\nwritten: {shown}\n{next_step(arguments, found, shown)}")
     return 0
 

@@ -44,11 +44,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy file. `parameters` are what each value alone brought, `figures` name -> [before, after]."""
+    """A policy file. `parameters` are what each value alone brought, `figures` name -> [before, after]; `notes` are
+    sentences for people, which nothing reads back."""
     values: Mapping
     provenance: Mapping = field(default_factory=dict)
     figures: Mapping = field(default_factory=dict)
     parameters: tuple = ()
+    notes: tuple = ()
 
 
 def parse_rows(text: str, where) -> tuple:
@@ -175,7 +177,8 @@ def _section(head: str, content) -> str:
 
 def render(policy: Policy) -> str:
     """The text of the file."""
-    parts = [HEAD, f"format = {FORMAT}\n", _section("[values]", policy.values)]
+    notes = [f"# {' '.join(note.split())}\n" for note in policy.notes]
+    parts = [HEAD, *notes, f"format = {FORMAT}\n", _section("[values]", policy.values)]
     for name in ("provenance", "figures"):
         if getattr(policy, name):
             parts.append(_section(f"[{name}]", getattr(policy, name)))

@@ -55,6 +55,17 @@ def test_a_few_system_calls_are_none():
     assert proof_table.worse(few) == []
 
 
+def test_system_calls_that_vary_decide_nothing(monkeypatch):
+    """They are counted several times: a program whose equal runs make 335 to 389 is not worse for one of 391."""
+    shown = iter((337, 341, 389, 335, 344, 391, 350, 345, 388, 391))
+    monkeypatch.setattr(proof.counting, "measure", lambda *_words, **_more: ({"metrics": {"ir_alloc": 5}}, ""))
+    monkeypatch.setattr(proof.counting, "syscall_metrics", lambda *_words: {"syscalls": next(shown)})
+    found = program()
+    found["figures"] |= {name: {**PLAIN, **proof.counted(None, None)} for name in ("generic", "tailored")}
+    assert proof_table.middle(found, "tailored", "syscalls") == 388 > 1.02 * 341
+    assert proof_table.worse(found) == []
+
+
 def test_noise_decides_nothing():
     """A against A differs by 12 %: 10 % less is no gain."""
     found = program(cpu=0.9)

@@ -24,7 +24,8 @@ BEGIN, THREAD, END, OBJECT, SITE = 2, 1, 3, 4, 5
 MALLOC, CALLOC, ALIGNED, REALLOC, FREE = 6, 7, 8, 9, 10
 TAKES = {"malloc": MALLOC, "calloc": CALLOC}
 COLUMNS = ("thread", "call", "address", "size", "old")
-LARGEST = 1 << 46
+LARGEST, LAST = 1 << 46, (1 << 64) - 1
+LONGEST_SHOWN = 40
 
 
 def number(value: int) -> bytes:
@@ -80,7 +81,9 @@ class Writer:
         return self.sites[key]
 
     def take(self, kind: int, address: int, size: int, align=0, site=0):
-        """A new block. One that was freed unseen goes first."""
+        """A new block, unless the request was refused. One that was freed unseen goes first."""
+        if address == 0:
+            return
         if address in self.blocks:
             self.give(address)
         more = (align,) if kind == ALIGNED else ()
@@ -101,7 +104,9 @@ class Writer:
         self.free_numbers.append(block)
 
     def resize(self, old: int, address: int, size: int, site=0):
-        """A realloc that was met."""
+        """A realloc, unless it was refused."""
+        if address == 0:
+            return
         if old == 0 or old not in self.blocks:
             self.lost += old != 0
             self.take(MALLOC, address, size, site=site)
@@ -121,18 +126,29 @@ class Writer:
                            self.lost, 0, 0, 0) + texts + bytes(self.events)
 
 
+_NUMBER = re.compile(r"0x[0-9a-f]{1,16}|[0-9]{1,20}", re.IGNORECASE | re.ASCII)
+
+
 def _value(word: str) -> int:
-    value = int(word, 0)
-    if value < 0:
-        raise ValueError("a number below 0")
+    """A number as these texts have it, decimal or in hexadecimal."""
+    if not _NUMBER.fullmatch(word):
+        raise ValueError(f"{_shown(word)} is no number, such as 48 or 0x30")
+    value = int(word, 0 if word[1:2].isalpha() else 10)
+    if value > LAST:
+        raise ValueError(f"{word} is beyond 64 bits")
     return value
 
 
-def _size(word: str) -> int:
-    value = _value(word)
-    if value > LARGEST:
+def _shown(word: str) -> str:
+    """In a sentence: a word may be a whole file."""
+    return repr(word if len(word) <= LONGEST_SHOWN else word[:LONGEST_SHOWN] + "...")
+
+
+def _met(address: int, size: int) -> int:
+    """The size, which a malloc can have met if it gave an address."""
+    if address != 0 and size > LARGEST:
         raise ValueError("a size that no malloc meets")
-    return value
+    return size
 
 
 _MTRACE = re.compile(r"@ (?:(?P<path>.*?):)?(?:\([^)]*\))?\[(?P<at>0x[0-9a-f]+)\] (?P<what>[-+<>!]) "
@@ -157,12 +173,13 @@ def read_mtrace(lines, writer):
             old = address
         elif what == "-":
             writer.give(address)
-        elif address != 0 and what != "!":
+        elif what != "!":
             site = writer.site(match["path"] or "", _value(match["at"]))
+            size = _met(address, _value(match["size"]))
             if what == ">":
-                writer.resize(old or 0, address, _size(match["size"]), site)
+                writer.resize(old or 0, address, size, site)
             else:
-                writer.take(MALLOC, address, _size(match["size"]), site=site)
+                writer.take(MALLOC, address, size, site=site)
 
 
 def _log2(align: int) -> int:
@@ -177,7 +194,7 @@ def read_android(lines, writer):
         thread, colon, rest = line.partition(":")
         if not colon:
             raise ValueError("no thread")
-        call, *words = rest.split()
+        call, *words = rest.split() or [""]
         if call == "thread_done":
             writer.end_thread(thread)
             continue
@@ -190,49 +207,48 @@ def read_android(lines, writer):
         elif call == "realloc":
             _resize(writer, values[1], values[0], values[2])
         elif call == "memalign":
-            writer.take(ALIGNED, values[0], _size(words[2]), _log2(values[1]))
+            writer.take(ALIGNED, values[0], _met(values[0], values[2]), _log2(values[1]))
         elif call in TAKES:
             size = values[1] * values[2] if call == "calloc" else values[1]
-            writer.take(TAKES[call], values[0], _size(str(size)))
+            writer.take(TAKES[call], values[0], _met(values[0], size))
         else:
-            raise ValueError(f"the call '{call}' is none")
+            raise ValueError(f"{_shown(call)} is no call")
 
 
 def _resize(writer, old, address, size):
     if size == 0 and old != 0 and address == 0:
         writer.give(old)
-    elif address != 0:
-        writer.resize(old, address, _size(str(size)))
+    else:
+        writer.resize(old, address, _met(address, size))
 
 
 def read_csv(lines, writer):
     """Five columns."""
-    head, *rows = [*csv.reader(lines)] or [[]]
-    names = [name.strip().lower() for name in head]
-    if set(COLUMNS) - set(names):
-        raise ValueError(f"the head must have the columns {', '.join(COLUMNS)}")
-    for at, words in enumerate(rows, 2):
-        row = dict(zip(names, (word.strip() for word in words)))
-        try:
-            _csv_row(row, writer)
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"line {at}: {error}") from None
+    rows = csv.reader(lines, strict=True)
+    names = [name.strip().lower() for name in next(rows, [])]
+    if missing := sorted(set(COLUMNS) - set(names), key=COLUMNS.index):
+        raise ValueError(f"the head has no column {', '.join(missing)}; it must have {', '.join(COLUMNS)}, with commas "
+                         "between them")
+    for words in rows:
+        if len(words) < len(names):
+            raise ValueError(f"{len(words)} columns, and the head has {len(names)}")
+        _csv_row(dict(zip(names, (word.strip() for word in words))), writer)
 
 
 def _csv_row(row, writer):
     call, address = row["call"], _value(row["address"] or "0")
-    size = _size(row["size"] or "0")
+    size = _value(row["size"] or "0")
     writer.use_thread(row["thread"])
     if call == "free":
         writer.give(address)
     elif call == "realloc":
         _resize(writer, _value(row["old"] or "0"), address, size)
     elif call == "memalign":
-        writer.take(ALIGNED, address, size, _log2(_value(row["old"] or "16")))
+        writer.take(ALIGNED, address, _met(address, size), _log2(_value(row["old"] or "16")))
     elif call in TAKES:
-        writer.take(TAKES[call], address, size)
+        writer.take(TAKES[call], address, _met(address, size))
     else:
-        raise ValueError(f"the call '{call}' is none")
+        raise ValueError(f"{_shown(call)} is no call")
 
 
 FORMATS = {"mtrace": read_mtrace, "android": read_android, "csv": read_csv}
@@ -241,20 +257,23 @@ FORMATS = {"mtrace": read_mtrace, "android": read_android, "csv": read_csv}
 def convert(path: Path, form: str) -> Writer:
     """The events of a text."""
     writer, seen = Writer(), [0]
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise UserError(f"{path} is empty")
 
     def lines():
-        for line in path.read_text(errors="replace").splitlines():
+        for line in text.splitlines():
             seen[0] += 1
             if line.strip():
                 yield line.strip()
 
     try:
         FORMATS[form](lines(), writer)
-    except ValueError as error:
-        where = f"{path}" if form == "csv" else f"{path}: line {seen[0]}"
-        raise UserError(f"{where}: {error}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: line {seen[0]}: {error}") from None
     return writer
 
 

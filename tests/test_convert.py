@@ -38,6 +38,7 @@ CSV = """time, thread, call, address, size, old
 3, b, calloc, 64, 10,
 4, a, free, 0x20, ,
 """
+HEAD = "thread,call,address,size,old\n"
 
 
 def read(tmp_path, form, text):
@@ -74,6 +75,18 @@ def test_csv(tmp_path):
     assert calls(trace) == [("malloc", 1, 48), ("realloc", 2, 90), ("calloc", 2, 10), ("free", 1, 0)]
 
 
+@pytest.mark.parametrize("form, text", [
+    ("android", "1: malloc 0x0 99999999999999999\n1: calloc 0x0 1 8\n1: memalign 0x0 64 8\n1: malloc 0x10 5\n"
+     "1: realloc 0x0 0x10 7\n1: free 0x0\n"),
+    ("csv", f"\ufeff{HEAD}1,malloc,0,99999999999999999,\r\n1,calloc,0,8,\r\n1,memalign,0,8,64\r\n1,malloc,0x10,5,\r\n"
+     "1,realloc,0,7,0x10\r\n1,free,0,,\r\n"),
+    ("mtrace", "@ a:[0x1] + (nil) 0xffffffffffffffff\n@ a:[0x1] + 0x10 0x5\n@ a:[0x1] - (nil)\n")])
+def test_refused_requests_are_no_blocks(tmp_path, form, text):
+    """An address of 0 is no block, however much was asked for; a mark before the text and ends of lines as in Windows
+    do no harm."""
+    assert calls(read(tmp_path, form, text)) == [("malloc", 1, 5)]
+
+
 def test_what_glibc_writes(tmp_path):
     """A real log, by the library that glibc has for it."""
     source = tmp_path / "a.c"
@@ -91,12 +104,21 @@ def test_what_glibc_writes(tmp_path):
 
 @pytest.mark.parametrize("form, text, sentence", [
     ("mtrace", "@ a:[0x1] + 0x10\n", "line 1: no size"), ("mtrace", "= Start\nwhat\n", "line 2: no line of mtrace"),
-    ("android", "malloc\n", "line 1: no thread"), ("android", "1: grab 0x1 2 3\n", "line 1: the call 'grab' is none"),
+    ("android", "malloc\n", "line 1: no thread"), ("android", "1: grab 0x1 2 3\n", "line 1: 'grab' is no call"),
     ("android", "1: malloc 0x10\n", "line 1: words are missing"),
     ("android", "1: memalign 0x10 3 3\n", "no power of two"),
     ("android", "1: malloc 0x10 99999999999999999\n", "a size that no malloc meets"),
-    ("csv", "a,b\n", "the head must have the columns thread, call, address, size, old"),
-    ("csv", "thread,call,address,size,old\n1,malloc,x,1,\n", "line 2: invalid literal"), ("csv", "", "")])
+    ("android", "1:\n", "line 1: words are missing"),
+    ("android", "1: malloc 0x10 010e\n", "line 1: '010e' is no number"),
+    ("android", "1: malloc 18446744073709551616 1\n", "line 1: 18446744073709551616 is beyond 64 bits"),
+    ("csv", "a,b\n", "line 1: the head has no column thread, call, address, size, old; it must have thread"),
+    ("csv", f"{HEAD}1,malloc,x,1,\n", "line 2: 'x' is no number, such as 48 or 0x30$"),
+    ("csv", f"{HEAD}\n\n1,malloc,1,1,\n1,grab,1,1,\n", "line 5: 'grab' is no call$"),
+    ("csv", f"{HEAD}1,malloc\n", "line 2: 2 columns, and the head has 5$"),
+    ("csv", f"{HEAD}1,malloc,{'1' * 5000},1,\n", "line 2: '1{40}[.]{3}' is no number"),
+    ("csv", f"{HEAD}1,malloc,{'1' * 200000},1,\n", "line 2: field larger than field limit"),
+    ("csv", f'{HEAD}1,malloc,"1,1,\n', "line 2: unexpected end of data"),
+    *((form, "", "text is empty$") for form in convert.FORMATS)])
 def test_what_cannot_be_read(tmp_path, form, text, sentence):
     """One sentence, with the line."""
     source = tmp_path / "text"

@@ -13,11 +13,16 @@
 #include <time.h>
 #include <unistd.h>
 
+static void text_bytes(hak_text_t *text, const char *bytes, size_t n)
+{
+    n = hak_min(n, sizeof text->bytes - text->length);
+    memcpy(text->bytes + text->length, bytes, n);
+    text->length += n;
+}
+
 void hak_text_string(hak_text_t *text, const char *string)
 {
-    size_t n = hak_min(strlen(string), sizeof text->bytes - text->length);
-    memcpy(text->bytes + text->length, string, n);
-    text->length += n;
+    text_bytes(text, string, strlen(string));
 }
 
 static void text_radix(hak_text_t *text, uint64_t number, unsigned radix)
@@ -43,12 +48,24 @@ void hak_text_hex(hak_text_t *text, uint64_t number)
     text_radix(text, number, 16);
 }
 
-static void text_arguments(hak_text_t *text, const char *format, va_list arguments)
+/* A string, or its two ends when it is longer than `longest`. */
+static void text_ends(hak_text_t *text, const char *string, size_t longest)
+{
+    size_t n = strlen(string);
+    if (n > longest) {
+        text_bytes(text, string, longest / 2);
+        hak_text_string(text, "...");
+        string += n - longest / 2;
+    }
+    hak_text_string(text, string);
+}
+
+static void text_arguments(hak_text_t *text, const char *format, va_list arguments, size_t longest)
 {
     for (const char *at = format; *at != 0; at++) {
         char kind = at[0] == '%' ? at[1] : 0;
         if (kind == 's') {
-            hak_text_string(text, va_arg(arguments, const char *));
+            text_ends(text, va_arg(arguments, const char *), longest);
         } else if (kind == 'u') {
             hak_text_number(text, va_arg(arguments, uint64_t));
         } else if (kind == 'x') {
@@ -66,7 +83,7 @@ void hak_text_format(hak_text_t *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    text_arguments(text, format, arguments);
+    text_arguments(text, format, arguments, SIZE_MAX);
     va_end(arguments);
 }
 
@@ -109,11 +126,31 @@ void hak_text_write(const hak_text_t *text, int fd)
     }
 }
 
+#define SHOWN                                                                                                \
+    150u /* bytes of a value or a name in a message that would be too long: what is wrong with it stands behind */
+
+/* The message itself. It is one line that changes nothing on a terminal, whatever the environment holds. */
+static void text_message(hak_text_t *text, const char *format, va_list arguments)
+{
+    size_t begin = text->length;
+    va_list again;
+    va_copy(again, arguments);
+    text_arguments(text, format, arguments, SIZE_MAX);
+    if (text->length == sizeof text->bytes) {
+        text->length = begin;
+        text_arguments(text, format, again, SHOWN);
+    }
+    va_end(again);
+    for (size_t i = begin; i < text->length; i++)
+        if ((unsigned char)text->bytes[i] < ' ' || text->bytes[i] == 127)
+            text->bytes[i] = '?';
+}
+
 static void say(const char *kind, const char *format, va_list arguments)
 {
     hak_text_t text = {.length = 0};
     hak_text_format(&text, "hakmem: %s: ", kind);
-    text_arguments(&text, format, arguments);
+    text_message(&text, format, arguments);
     if (text.length == sizeof text.bytes)
         text.length--;
     hak_text_string(&text, "\n");

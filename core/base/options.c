@@ -235,6 +235,16 @@ static bool parse_choice(const char *text, const char *words, uint32_t *choice)
     return false;
 }
 
+/* The word that a choice is, and a zero byte. */
+static void append_word(hak_text_t *text, const char *words, uint32_t choice)
+{
+    for (; choice != 0; choice--)
+        words += strcspn(words, "|") + 1;
+    hak_text_string(text, words);
+    text->length = strcspn(words, "|");
+    text->bytes[text->length] = 0;
+}
+
 /* An option that this variant has no feature for. */
 static void warn_of_need(const option_t *option, const char *text)
 {
@@ -264,11 +274,13 @@ static void read_option(size_t index, const option_t *option, const char *text)
         hak_warn("%s=%s: compiled in, configure.py --policy=FILE sets it; using %u", option->name, text,
                  (uint64_t)*value_of(index));
     } else if (option->words != NULL && !parse_choice(text, option->words, &value)) {
-        hak_warn("%s=%s: not one of %s; using %u", option->name, text, option->words,
-                 (uint64_t)*value_of(index));
+        hak_text_t used = {.length = 0};
+        append_word(&used, option->words, *value_of(index));
+        hak_warn("%s=%s: not one of %s; using %s", option->name, text, option->words, used.bytes);
     } else if (option->words == NULL && !parse_value(option, text, &value)) {
-        hak_warn("%s=%s: not a number from %u to %u; using %u%s", option->name, text, (uint64_t)option->low,
-                 (uint64_t)option->high / (is_part(option) ? 1000 : 1), (uint64_t)*value_of(index),
+        hak_warn("%s=%s: not a number from %u to %u%s; using %u%s", option->name, text, (uint64_t)option->low,
+                 (uint64_t)option->high / (is_part(option) ? 1000 : 1),
+                 is_part(option) ? " with up to three decimals" : "", (uint64_t)*value_of(index),
                  is_part(option) ? " thousandths" : "");
     } else {
         if (value != 0)

@@ -10,8 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LINE_MOST 256u              /* bytes of a line that are looked at */
-#define FILE_MOST ((size_t)1 << 20) /* bytes; what is longer is none of ours, and may be endless */
+#define LINE_MOST  256u     /* bytes of a line that are looked at */
+#define VALUES     "values" /* the section that is read */
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyz0123456789_-"
+#define FILE_MOST  ((size_t)1 << 20) /* bytes; what is longer is none of ours, and may be endless */
 
 typedef enum section {
     SECTION_TOP,
@@ -23,7 +25,7 @@ typedef struct parser {
     const char *path;
     uint64_t line; /* its number */
     section_t section;
-    bool has_format;
+    bool has_format, has_values;
     bool given[HAK_POLICIES];
     hak_policy_t policy;
 } parser_t;
@@ -50,7 +52,7 @@ static bool ends_here(const char *at)
 /* `name = number`; cuts the line behind the name. */
 static bool split_line(char *line, uint32_t *number)
 {
-    size_t length = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    size_t length = strspn(line, NAME_BYTES);
     const char *at = skip_blanks(line + length);
     uint64_t value = 0;
     if (length == 0 || *at != '=')
@@ -74,6 +76,8 @@ static bool take_format(parser_t *parser, const char *name, uint32_t number)
         return bad(parser, "only format stands before the sections, not ", name);
     if (number != HAK_POLICY_FILE_FORMAT)
         return bad(parser, "a format that is not known here, only 1", "");
+    if (parser->has_format)
+        return bad(parser, "a second value of ", name);
     parser->has_format = true;
     return true;
 }
@@ -94,17 +98,32 @@ static bool set_row(parser_t *parser, const char *name, uint32_t number)
     return true;
 }
 
+/* `[name]`, also with blanks around the name. What means the values and is written otherwise would be passed over silently. */
+static bool take_section(parser_t *parser, const char *line)
+{
+    const char *name = skip_blanks(line + strspn(line, "["));
+    size_t length = strspn(name, NAME_BYTES);
+    const char *end = skip_blanks(name + length);
+    bool values = length == strlen(VALUES) && strncmp(name, VALUES, length) == 0;
+    parser->section = values ? SECTION_VALUES : SECTION_OTHER;
+    if (!values)
+        return true;
+    if (line[1] == '[' || *end != ']' || !ends_here(end + 1))
+        return bad(parser, "no section but [" VALUES "] holds values", "");
+    if (parser->has_values)
+        return bad(parser, "a second section [" VALUES "]", "");
+    parser->has_values = true;
+    return true;
+}
+
 static bool parse_line(parser_t *parser, char *line)
 {
     uint32_t number;
     line += strspn(line, " \t\r");
     if (ends_here(line))
         return true;
-    if (*line == '[') {
-        bool values = strncmp(line, "[values]", 8) == 0 && ends_here(line + 8);
-        parser->section = values ? SECTION_VALUES : SECTION_OTHER;
-        return true;
-    }
+    if (*line == '[')
+        return take_section(parser, line);
     if (parser->section == SECTION_OTHER)
         return true;
     if (!split_line(line, &number))
@@ -159,7 +178,9 @@ static bool parse_file(parser_t *parser, int fd)
         if (!parse_line(parser, line))
             return false;
     } while (end == '\n');
-    return parser->has_format || bad(parser, "the file has no line format = 1", "");
+    if (!parser->has_format)
+        return bad(parser, "the file has no line format = 1", "");
+    return parser->has_values || bad(parser, "the file has no section [" VALUES "]", "");
 }
 
 void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *origins)

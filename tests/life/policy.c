@@ -320,8 +320,9 @@ static void test_a_file_sets_values_and_the_environment_wins(void **state)
 {
     (void)state;
     NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
-    put_file("# made by hand\nformat = 1\n\n[values]\n  borrow = 3 # few\r\nretain_mb=7\n\n[provenance]\n"
-             "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
+    put_file(
+        "# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few\r\nretain_mb=7\n\n[provenance]\n"
+        "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
     RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options");
     assert_non_null(strstr(text, "HAKMEM_BORROW = 3 blocks  (file)\n"));
     assert_non_null(strstr(text, "HAKMEM_RETAIN_MB = 5 MiB  (environment)\n"));
@@ -343,6 +344,12 @@ static void test_a_bad_file_is_named_once_and_changes_nothing(void **state)
         {"format = 1\n[values]\nborrow = 3 4\n", "line 3: not of the form"},
         {"format = 1\n[values]\nborrow = 99999999999999999999\n", "line 3: not of the form"},
         {"format = 1\n[values]\nborrow = 3\nborrow = 3\n", "line 4: a second value of borrow"},
+        {"format = 1\nformat = 1\n[values]\nborrow = 3\n", "line 2: a second value of format"},
+        {"format = 1\n[values]\n[x]\n[values]\nborrow = 3\n", "line 4: a second section [values]"},
+        {"format = 1\n[[values]]\nborrow = 3\n", "line 2: no section but [values] holds values"},
+        {"format = 1\n[values.x]\nborrow = 3\n", "line 2: no section but [values] holds values"},
+        {"format = 1\n[value]\nborrow = 3\n", "line 4: the file has no section [values]"},
+        {"format = 1\n[values-2]\nborrow = 3\n", "line 4: the file has no section [values]"},
         {"format = 1\n[values]\nborrow = 3\ntiny_max = 512\n",
          "line 4: only configure.py --policy=FILE sets what is compiled in: tiny_max"},
         {"\x7f"

@@ -142,7 +142,8 @@ static void test_parts_of_one_are_thousandths(void **state)
         assert_int_equal(hak_options()->target_hit_large, good[i].value);
     }
     read_options((const char *const[][2]){{"HAKMEM_TARGET_HIT_LARGE", "2"}, {NULL, NULL}});
-    assert_non_null(strstr(warnings, "not a number from 0 to 1; using 0 thousandths"));
+    assert_non_null(
+        strstr(warnings, "not a number from 0 to 1 with up to three decimals; using 0 thousandths"));
 }
 
 static void test_single_options_win_over_the_mode(void **state)
@@ -251,11 +252,27 @@ static void test_many_names_are_no_flood(void **state)
 static void test_long_values_are_cut_not_overrun(void **state)
 {
     (void)state;
+    hak_options_live = hak_options_default;
     static char text[3000];
     memset(text, 'y', sizeof text - 1);
     read_options((const char *const[][2]){{"HAKMEM_STATS", text}, {NULL, NULL}});
     assert_true(strlen(warnings) < 500);
-    assert_int_equal(warnings[strlen(warnings) - 1], '\n');
+    const char *end = strstr(warnings, "yyy...yyy");
+    assert_non_null(end);
+    assert_string_equal(end + 9 + strspn(end + 9, "y"),
+                        ": not one of off|counters|options; using counters\n");
+}
+
+static void test_a_message_is_one_line_of_plain_text(void **state)
+{
+    (void)state;
+    hak_options_live = hak_options_default;
+    read_options(
+        (const char *const[][2]){{"HAKMEM_STATS", "\x1b[31m\nhakmem: fatal: \x7f\xc3\xa4"}, {NULL, NULL}});
+    assert_string_equal(
+        warnings,
+        "hakmem: warning: HAKMEM_STATS=?[31m?hakmem: fatal: ?\xc3\xa4: not one of off|counters|options; "
+        "using counters\n");
 }
 
 int main(void)
@@ -273,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_names_that_are_no_option_are_answered),
         cmocka_unit_test(test_many_names_are_no_flood),
         cmocka_unit_test(test_long_values_are_cut_not_overrun),
+        cmocka_unit_test(test_a_message_is_one_line_of_plain_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

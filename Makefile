@@ -141,12 +141,12 @@ gate: build-tools ## Judge each stage against the one before
 	@$(ALONE) $(CONFIGURE) && $(NINJA) gate && $(MODULE) report.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
-AB = $(MODULE) gate.ab --a $(call quote,$(A)) --b $(call quote,$(B)) --toolchain $(call quote,$(TOOLCHAIN)) \
+AB = $(MODULE) gate.ab --a $(call quote,$(value A)) --b $(call quote,$(value B)) --toolchain $(call quote,$(TOOLCHAIN)) \
 	--variant $(call quote,$(VARIANT)) --rules $(call quote,$(RULES))
 
 ab: build-tools ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
-	@test -n "$(A)" -a -n "$(B)" || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
-	@$(AB) --no-run && $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench && $(AB)
+	@test -n $(call quote,$(value A)) -a -n $(call quote,$(value B)) || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
+	@$(AB) --no-run || exit; $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench && $(AB)
 
 ship: build-tools ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
@@ -188,7 +188,11 @@ fuzz: test-tools ## Fuzz the malloc family and the options for an hour (FUZZ_SEC
 	@$(MODULE) tests.fuzz.drive --seconds $(call quote,$(FUZZ_SECONDS))
 
 soak: test-tools ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
-	@$(ALONE) $(ONCE) && $(NINJA) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
+	@case $(call quote,$(value SOAK_SECONDS)) in ''|*[!0-9]*|0*|????????*) \
+	    echo 'make: SOAK_SECONDS must be a whole number of at least 1 and at most 9999999' >&2; exit 2;; esac; \
+	case $(call quote,$(TOOLCHAIN) $(VARIANT)) in all\ *|*\ all|*,*) \
+	    echo 'make: soak runs under one library: one VARIANT, one TOOLCHAIN' >&2; exit 2;; esac
+	@$(ALONE) $(CONFIGURE) && $(NINJA) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
 	@LD_PRELOAD=build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(call quote,$(SOAK_SECONDS)) 4
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice

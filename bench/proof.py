@@ -273,9 +273,15 @@ def select(rows, names) -> tuple:
     return tuple(row for row in rows if not names or row.name in names)
 
 
+def asked(given) -> tuple:
+    """The rows that are asked for."""
+    objective.check_goal(given.goal)
+    return select(tables.load(TABLE, "program", Program), [name for name in given.only.split(",") if name])
+
+
 def parse(argv) -> Options:
     """Command line."""
-    parser = Parser(prog="bench.proof", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+    parser = Parser(prog="bench.proof", check=asked, usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
     parser.add_argument("--only", default="", metavar="NAMES", help="programs, separated by commas (all)")
     parser.add_argument("--budget", type=seconds(), default=BUDGET, metavar="S", help="of learning, each (%(default)g)")
@@ -287,8 +293,7 @@ def parse(argv) -> Options:
     parser.add_argument("--results", type=Path, metavar="FILE", help="what to append to (results/<year>.jsonl)")
     parser.add_argument("--show", action="store_true", help="run nothing; print the last one on record")
     arguments = parser.parse_args(argv)
-    objective.check_goal(arguments.goal)
-    rows = select(tables.load(TABLE, "program", Program), [name for name in arguments.only.split(",") if name])
+    rows = asked(arguments)
     if arguments.show:
         return Options((), 0, "", 0, 0, arguments.results)
     if not (rows := tuple(row for row in rows if there(row))):

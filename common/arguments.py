@@ -11,15 +11,19 @@ LONGEST_WAIT = 2_000_000        # seconds, 23 days: the system waits for 2^31 mi
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that does not print its whole usage for a mistyped word, and prints descriptions as they are
-    written. Every tool has the option --no-run: make asks with it before it builds what the tool needs."""
+    written. Every tool has the option --no-run: make asks with it before it builds what the tool needs. `check` is then
+    called with what was given: it says what can be said without that."""
 
-    def __init__(self, *, formatter_class=argparse.RawDescriptionHelpFormatter, **more):
+    def __init__(self, *, check=None, formatter_class=argparse.RawDescriptionHelpFormatter, **more):
         super().__init__(formatter_class=formatter_class, **more)
+        self.check = check
         self.add_argument("--no-run", action="store_true", help="see whether these options are right, and do nothing")
 
     def parse_known_args(self, args=None, namespace=None):
         found, rest = super().parse_known_args(args, namespace)
         if found.no_run and not rest:
+            if self.check is not None:
+                self.check(found)
             self.exit()
         return found, rest
 

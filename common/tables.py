@@ -17,7 +17,11 @@ def parse(path) -> dict:
         return tomllib.loads(Path(path).read_bytes().decode())
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text: byte {error.start} is not of UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 

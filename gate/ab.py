@@ -104,27 +104,47 @@ def stage_here(stage: str, toolchain: str, variant: str) -> Side:
     return Side(stage, f"{name} of this build", tree.library(name))
 
 
-def resolve(word: str, toolchain: str, variant: str) -> Side:
-    """The Side that a word asks for, built when needed."""
-    if word in HERE:
-        return stage_here(word, toolchain, variant)
-    if word.endswith(".so"):
-        if not Path(word).exists():
-            raise UserError(f"{word} is missing: build it first, or give a git revision")
-        return Side(word, Path(word).name, Path(word))
+def existing(word: str) -> Path:
+    """A library that is named."""
+    if not Path(word).exists():
+        raise UserError(f"{word} is missing: build it first, or give a git revision")
+    return Path(word)
+
+
+def commit_and_stage(word: str) -> tuple:
+    """(commit or "" for the working tree, stage) of REV[:STAGE]"""
     revision, colon, stage = word.rpartition(":")
     if not colon:
         revision, stage = word, "base"
     if stage not in HERE:
         raise UserError(f"'{word}': '{stage}' is no stage; valid stages: {', '.join(HERE)}")
-    if revision == ".":
-        tree, label = BUILD / "ab" / "working-tree", "working tree"
-        mirror_working_tree(tree)
-    else:
-        commit = resolve_revision(revision)
+    return "" if revision == "." else resolve_revision(revision), stage
+
+
+def check(arguments):
+    """What can be said before anything is built."""
+    model.check_variant(ROOT, arguments.variant)
+    for word in (arguments.a, arguments.b):
+        if word.endswith(".so"):
+            existing(word)
+        elif word not in HERE:
+            commit_and_stage(word)
+
+
+def resolve(word: str, toolchain: str, variant: str) -> Side:
+    """The Side that a word asks for, built when needed."""
+    if word in HERE:
+        return stage_here(word, toolchain, variant)
+    if word.endswith(".so"):
+        return Side(word, Path(word).name, existing(word))
+    commit, stage = commit_and_stage(word)
+    if commit:
         tree, label = BUILD / "ab" / commit, commit[:LABEL_LENGTH]
         unpack_revision(commit, tree)
-    label += f", {stage}" if colon else ""
+    else:
+        tree, label = BUILD / "ab" / "working-tree", "working tree"
+        mirror_working_tree(tree)
+    label += f", {stage}" if ":" in word else ""
     return Side(word, label, build_stage(tree, stage, toolchain, variant))
 
 
@@ -224,7 +244,7 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 
 def main(argv) -> int:
     parser = Parser(
-        prog="gate.ab",
+        prog="gate.ab", check=check,
         description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
                     "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")

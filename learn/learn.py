@@ -31,7 +31,7 @@ PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of i
 
 def parse(argv):
     """Command line."""
-    parser = Parser(prog="learn.learn", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
+    parser = Parser(prog="learn.learn", check=check_request, usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
     parser.add_argument("--train", action="append", default=[], metavar="CMD",
                         help="a command of your own, run without a shell, or a server's file (repeatable)")
@@ -52,14 +52,21 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def check(arguments):
-    """What can be said before anything is run."""
+def check_request(arguments):
+    """What can be said before anything is built."""
     objective.check_goal(arguments.goal)
     if not arguments.train and not arguments.trace:
         raise UserError("there is nothing to learn from: give a command, as in make learn TRAIN='myprogram arguments'")
     if not NAME.fullmatch(arguments.name):
         raise UserError(f"--name '{arguments.name}': a name has letters, digits, dots, dashes, and begins with none of "
                         "the last two")
+    workloads_of(arguments)
+    given_traces(arguments)
+
+
+def check(arguments):
+    """What can be said before anything is run."""
+    check_request(arguments)
     for path in (arguments.so, arguments.replay):
         if not path.exists():
             raise UserError(f"{path} is missing: build it first (`make learn` does)")
@@ -113,16 +120,21 @@ def workloads_of(arguments) -> list:
     return [own.workload(f"user{number}", command, 1, source) for number, command in enumerate(arguments.train, 1)]
 
 
-def traces_of(arguments, workloads, directory: Path) -> dict:
-    """Name -> path: given ones, and those of the commands."""
+def given_traces(arguments) -> dict:
+    """Name -> path of those that are given."""
     given = {}
     for number, word in enumerate(arguments.trace, 1):
         path = Path(arguments.here or os.getcwd(), word)
         if not path.is_file():
             raise UserError(f"--trace {word}: no such file")
         given[f"trace{number}"] = path
+    return given
+
+
+def traces_of(arguments, workloads, directory: Path) -> dict:
+    """Name -> path: given ones, and those of the commands."""
     made = record.recorded(workloads, arguments.so, arguments.trace_mb, directory, say) if workloads else {}
-    return {**made, **given}
+    return {**made, **given_traces(arguments)}
 
 
 def names_of(arguments, traces) -> dict:

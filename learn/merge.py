@@ -4,6 +4,7 @@ default. Amounts are averaged by their logarithms, as they differ by factors; wh
 values are words, the heavier side decides and the others do not count."""
 
 import math
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from common.paths import ROOT
 from learn.space import FEW
 from plan import policy
 
+MOST_WEIGHT = 1_000_000
 EXAMPLE = "example: python3 -m learn.merge -o policy/both.toml 3:policy/small.toml 1:policy/large.toml"
 
 
@@ -56,12 +58,13 @@ def merge(weighted, rows) -> policy.Policy:
 
 
 def weight_and_path(word: str) -> tuple:
-    """`3:FILE`, or FILE, which weighs 1."""
+    """`3:FILE`, or FILE, which weighs 1 and may have a colon in its name."""
     weight, colon, path = word.partition(":")
-    if not colon or not weight.isdigit():
+    if not colon or os.path.exists(word):
         return 1, word
-    if int(weight) < 1:
-        raise UserError(f"{word}: a weight must be at least 1")
+    if not weight.isascii() or not weight.isdigit() or not 1 <= len(weight) <= len(str(MOST_WEIGHT)) or \
+            not 1 <= int(weight) <= MOST_WEIGHT:
+        raise UserError(f"{word}: a weight must be a whole number from 1 to {MOST_WEIGHT}, as in 3:FILE")
     return int(weight), path
 
 

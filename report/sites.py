@@ -76,7 +76,7 @@ def name_of(obj: str, offset: int) -> str:
     return f"{found[0]} {line}" if not line.startswith("??") else f"{found[0]} {plain}"
 
 
-def read_page(text: str) -> list:
+def read_page(text: str, whence="the page") -> list:
     """The sites of a page, most bytes first."""
     try:
         rows = json.loads(text).get("sites", [])
@@ -84,8 +84,19 @@ def read_page(text: str) -> list:
                                      row["average"], row["most"], row["ended"], row["lifetime"], row["kept"],
                                      bool(row["sampled"]))) for row in rows]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"this is no page of hakmem_stats_print(fd, 1): {error!r}") from error
+        raise UserError(f"{whence} is no page of hakmem_stats_print(fd, 1): give the one object of JSON that it "
+                        "writes") from error
     return [site for _bytes, site in sorted(sites, key=lambda pair: -pair[0])]
+
+
+def read_named(name: str) -> list:
+    """The sites of a page by the name of its file; - is standard input."""
+    if name == "-":
+        return read_page(sys.stdin.read(), "standard input")
+    try:
+        return read_page(Path(name).read_text(errors="replace"), name)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror}") from None
 
 
 def table(sites) -> str:
@@ -168,7 +179,7 @@ def main(argv) -> int:
         found = measure(library, BENCH_PROGRAMS / "bench_sites")
         print(json.dumps(asdict(found)) if given.json else matrix(found), end="\n" if given.json else "")
         return 0
-    sites = read_page(sys.stdin.read() if given.page == "-" else Path(given.page).read_text(errors="replace"))
+    sites = read_named(given.page)
     print(json.dumps([asdict(site) for site in sites]) if given.json else table(sites), end="\n" if given.json else "")
     return 0
 

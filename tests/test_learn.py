@@ -566,5 +566,9 @@ def test_weights_decide(tmp_path, capsys):
     assert made.provenance["merged_from"] == ["3:small.toml", "1:large.toml"]
     assert merge.main(["-o", str(out), str(small), f"3:{large}"]) == 0
     assert policy.read(out, TABLE).values == {"thp": 2, "purge_delay_ms": 800, "thp_block_kb": 8192}
-    with pytest.raises(UserError, match="weight must be at least 1"):
-        merge.main(["-o", str(out), f"0:{small}"])
+    for weight in ("0", "-1", "1.5", "x", "", "1000001", "9" * 5000):
+        with pytest.raises(UserError, match="a weight must be a whole number from 1 to 1000000, as in 3:FILE"):
+            merge.main(["-o", str(out), "--", f"{weight}:{small}", str(large)])
+    named = tmp_path / "1:small.toml"
+    small.rename(named)
+    assert merge.main(["-o", str(out), str(named)]) == 0

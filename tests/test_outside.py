@@ -488,10 +488,17 @@ def test_a_tree_that_is_there(tmp_path):
     (["study", "STUDY_ARGS=--threads 0"], "at least 1"), (["bench", "BENCH_ARGS=--rounds 0"], "at least 1"),
     (["proof", "PROOF_ARGS=--budget x"], "--budget"), (["ab", "A=.", "B=.", "RULES=x"], "invalid choice: 'x'"),
     (["ablation", "ABLATION_ARGS=--seconds inf"], "--seconds"), (["variants", "TOOLCHAIN=x"], "invalid choice: 'x'"),
-    (["learn", "TRAIN=/bin/true", "BUDGET=x"], "--budget"), (["pgo", "TRAIN=a\nb"], "TRAIN: a command is one line"),
+    (["learn", "TRAIN=/bin/true", "BUDGET=x"], "--budget"), (["learn"], "there is nothing to learn from"),
+    (["learn", "TRAIN=no-such-program"], "no such program"), (["learn", "TRACE=gone"], "--trace gone: no such file"),
+    (["learn", "TRAIN=/bin/true", "GOAL=x"], "unknown goal 'x'"), (["proof", "PROOF_ARGS=--only x"], "program 'x'"),
+    (["ab", "A=.:x", "B=."], "'x' is no stage"), (["ab", "A=.", "B=gone.so"], "gone.so is missing"),
+    (["ab", "A=\"`touch {}`'", "B=."], "'\"`touch {}`'' is "), (["soak", "VARIANT=all"], "runs under one library"),
+    (["soak", "VARIANT=x"], "unknown variant 'x'"), (["soak", "SOAK_SECONDS=1x"], "SOAK_SECONDS must be"), (["pgo", "TRAIN=a\nb"], "TRAIN: a command is one line"),
 ])
 def test_make_complains_first(plain, tmp_path, words, sentence):
-    """Before anything is built."""
+    """Before anything is built. What is given is no shell's text."""
+    words, sentence = [word.replace("{}", f"{tmp_path}/touched") for word in words], \
+        sentence.replace("{}", f"{tmp_path}/touched")
     done = make(plain, *words, f"NINJA=touch {tmp_path}/built", check=False)
     assert done.returncode == 2 and sentence in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []

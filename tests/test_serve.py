@@ -147,7 +147,7 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
     ("start = ['/bin/ls']\nload = ['/bin/ls']\np50 = '('\n", "p50 is no regular expression"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\ncolour = 1\n", "unknown key 'colour'"),
     ("start = ['no-such-server', '{port}']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
-    ("= =", "is not valid TOML"), ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
+    ("= =", "is not valid TOML"), ("\udcd0", "is no text: byte 0 is not of UTF-8"), ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
     *((f"start = ['/bin/ls', '{{port}}']\nload = ['/bin/ls']\n{line}\n", words) for line, words in (
         ("p99 = 'p99'", "p99 must have a group"), ("count = '(?:x)'", "count must have a group"),
         ("stop = []", "stop is empty"),
@@ -161,8 +161,14 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
 ])
 def test_wrong_files(tmp_path, text, words):
     """Refused before anything runs."""
-    (tmp_path / "s.toml").write_text(text)
+    (tmp_path / "s.toml").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=words):
+        own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
+
+
+def test_a_directory_is_no_file(tmp_path):
+    (tmp_path / "s.toml").mkdir()
+    with pytest.raises(UserError, match="s.toml cannot be read: Is a directory"):
         own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
 
 

@@ -113,9 +113,15 @@ def test_the_page_is_one_object(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"sites": [{"object": 1}]}', '{"sites": 3}'])
-def test_what_is_no_page(text):
-    with pytest.raises(UserError, match="this is no page"):
-        sites.read_page(text)
+def test_what_is_no_page(text, tmp_path):
+    """One sentence with the file's name, and none of Python's words."""
+    page = tmp_path / "page"
+    page.write_text(text)
+    with pytest.raises(UserError, match=r"/page is no page of hakmem_stats_print\(fd, 1\): give the one object of JSON "
+                       "that it writes$"):
+        sites.main([str(page)])
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
+        sites.main([str(tmp_path)])
 
 
 def test_bad_calls():

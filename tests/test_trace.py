@@ -363,6 +363,17 @@ def test_csv_and_stat(program, tmp_path):
     assert str(program) in text and "lifetimes in calls" in text and re.search(r"below +8192 +\d{4}", text)
 
 
+@pytest.mark.parametrize("words", [(), ("--json",), ("--csv",), ("--stat",)])
+def test_figures_that_cannot_be_printed(program, tmp_path, words):
+    """A full disk behind stdout is no success."""
+    _done, path = traced(program, "kinds", tmp_path)
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([REPLAY, path, *words], env={}, stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (1, "bench_replay: the figures cannot be written to standard output: "
+                                              "No space left on device\n")
+
+
 def test_lost_contents_are_seen(program, tmp_path):
     """A malloc that hands a block out twice."""
     source = tmp_path / "twice.c"

@@ -522,6 +522,16 @@ static void print_text(const row_t *rows, size_t count)
     }
 }
 
+// What main returns: figures that nobody got are no success.
+static int printed(void)
+{
+    const bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (lost) {
+        fprintf(stderr, "bench_replay: the figures cannot be written to standard output: %s\n", strerror(errno));
+    }
+    return lost ? 1 : 0;
+}
+
 // --- arguments ---
 
 static void read_touch(const char *word)
@@ -583,7 +593,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer); // or stdio takes a block for it
     if (bench_flag(&argc, argv, "-h") || bench_flag(&argc, argv, "--help")) {
         fputs(HELP, stdout);
-        return 0;
+        return printed();
     }
     const bool json = bench_flag(&argc, argv, "--json"), csv = bench_flag(&argc, argv, "--csv");
     const bool stat = bench_flag(&argc, argv, "--stat");
@@ -605,7 +615,7 @@ int main(int argc, char **argv)
         if (stat) {
             stat_print(&trace);
         }
-        return 0;
+        return printed();
     }
     check_memory();
     cursor.released = trace_memory(trace.blocks_at_once * sizeof(uint32_t));
@@ -624,5 +634,5 @@ int main(int argc, char **argv)
         print_text(rows, count);
     }
     end_workers();
-    return 0;
+    return printed();
 }

@@ -493,7 +493,8 @@ def test_a_tree_that_is_there(tmp_path):
     (["learn", "TRAIN=/bin/true", "GOAL=x"], "unknown goal 'x'"), (["proof", "PROOF_ARGS=--only x"], "program 'x'"),
     (["ab", "A=.:x", "B=."], "'x' is no stage"), (["ab", "A=.", "B=gone.so"], "gone.so is missing"),
     (["ab", "A=\"`touch {}`'", "B=."], "'\"`touch {}`'' is "), (["soak", "VARIANT=all"], "runs under one library"),
-    (["soak", "VARIANT=x"], "unknown variant 'x'"), (["soak", "SOAK_SECONDS=1x"], "SOAK_SECONDS must be"), (["pgo", "TRAIN=a\nb"], "TRAIN: a command is one line"),
+    (["soak", "VARIANT=x"], "unknown variant 'x'"), (["soak", "SOAK_SECONDS=1x"], "SOAK_SECONDS must be"),
+    (["pgo", "TRAIN=a\nb"], "TRAIN: a command is one line"),
 ])
 def test_make_complains_first(plain, tmp_path, words, sentence):
     """Before anything is built. What is given is no shell's text."""

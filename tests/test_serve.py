@@ -147,7 +147,8 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
     ("start = ['/bin/ls']\nload = ['/bin/ls']\np50 = '('\n", "p50 is no regular expression"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\ncolour = 1\n", "unknown key 'colour'"),
     ("start = ['no-such-server', '{port}']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
-    ("= =", "is not valid TOML"), ("\udcd0", "is no text: byte 0 is not of UTF-8"), ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
+    ("= =", "is not valid TOML"), ("\udcd0", "is no text: byte 0 is not of UTF-8"),
+    ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
     *((f"start = ['/bin/ls', '{{port}}']\nload = ['/bin/ls']\n{line}\n", words) for line, words in (
         ("p99 = 'p99'", "p99 must have a group"), ("count = '(?:x)'", "count must have a group"),
         ("stop = []", "stop is empty"),

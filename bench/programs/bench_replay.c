@@ -527,7 +527,8 @@ static int printed(void)
 {
     const bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
     if (lost) {
-        fprintf(stderr, "bench_replay: the figures cannot be written to standard output: %s\n", strerror(errno));
+        fprintf(stderr, "bench_replay: the figures cannot be written to standard output: %s\n",
+                strerror(errno));
     }
     return lost ? 1 : 0;
 }

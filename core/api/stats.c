@@ -31,14 +31,25 @@ static void line(page_t *page, const char *name, uint64_t value, const char *uni
     hak_text_write(&text, page->fd);
 }
 
+/* As the environment would have it; in JSON a choice is the number of its word, and a text 1. */
+static void write_option(page_t *page, size_t index)
+{
+    hak_option_view_t view = hak_options_view(index);
+    hak_text_t room = {.length = 0}, text = {.length = 0};
+    const char *words = page->json ? NULL : hak_options_words(index, &room);
+    if (words == NULL) {
+        line(page, view.name, view.value, view.unit, hak_origin_names[view.origin]);
+        return;
+    }
+    hak_text_line(&text, "%s = %s  (%s)", view.name, words, hak_origin_names[view.origin]);
+    hak_text_write(&text, page->fd);
+}
+
 static void write_options(page_t *page)
 {
-    for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++) {
-        hak_option_view_t view = hak_options_view(i);
-        if (view.compiled_in)
-            line(page, view.name, view.value, view.words != NULL ? view.words : view.unit,
-                 hak_origin_names[view.origin]);
-    }
+    for (size_t i = 0; HAK_OPTIONS && i < hak_options_count(); i++)
+        if (hak_options_view(i).compiled_in)
+            write_option(page, i);
 }
 
 static void write_memory(page_t *page)

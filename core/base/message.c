@@ -129,8 +129,8 @@ void hak_text_write(const hak_text_t *text, int fd)
 #define SHOWN                                                                                                \
     150u /* bytes of a value or a name in a message that would be too long: what is wrong with it stands behind */
 
-/* The message itself. It is one line that changes nothing on a terminal, whatever the environment holds. */
-static void text_message(hak_text_t *text, const char *format, va_list arguments)
+/* What is to be one line that changes nothing on a terminal, whatever the environment holds. */
+static void text_line(hak_text_t *text, const char *format, va_list arguments)
 {
     size_t begin = text->length;
     va_list again;
@@ -146,11 +146,22 @@ static void text_message(hak_text_t *text, const char *format, va_list arguments
             text->bytes[i] = '?';
 }
 
+void hak_text_line(hak_text_t *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    text_line(text, format, arguments);
+    va_end(arguments);
+    if (text->length == sizeof text->bytes)
+        text->length--;
+    hak_text_string(text, "\n");
+}
+
 static void say(const char *kind, const char *format, va_list arguments)
 {
     hak_text_t text = {.length = 0};
     hak_text_format(&text, "hakmem: %s: ", kind);
-    text_message(&text, format, arguments);
+    text_line(&text, format, arguments);
     if (text.length == sizeof text.bytes)
         text.length--;
     hak_text_string(&text, "\n");

@@ -17,6 +17,8 @@ void hak_text_number(hak_text_t *text, uint64_t number);
 void hak_text_hex(hak_text_t *text, uint64_t number);
 /* Appends by a format that knows %s (string), %u (uint64_t), %x (uint64_t as 0x...) and nothing else. */
 void hak_text_format(hak_text_t *text, const char *format, ...);
+/* The same, and a line feed. Of what does not fit each long string keeps its two ends; control bytes become '?'. */
+void hak_text_line(hak_text_t *text, const char *format, ...);
 /* An error is ignored, and raises no signal: no SIGPIPE, no SIGXFSZ. */
 void hak_text_write(const hak_text_t *text, int fd);
 

@@ -311,6 +311,17 @@ void hak_options_read(const char *(*lookup)(const char *name))
     hak_policy_start(&first, origins);
 }
 
+const char *hak_options_words(size_t index, hak_text_t *room)
+{
+    const option_t option = option_at(index);
+    if (option.unit == NULL)
+        return *text_of(index) != NULL ? *text_of(index) : "none";
+    if (option.words == NULL)
+        return NULL;
+    append_word(room, option.words, (uint32_t)hak_options_view(index).value);
+    return room->bytes;
+}
+
 const char *hak_options_mode(void)
 {
     return mode_name;
@@ -326,8 +337,7 @@ hak_option_view_t hak_options_view(size_t index)
     const option_t option = option_at(index);
     hak_policy_t policy = *hak_policy();
     bool tuned = index < HAK_POLICIES, is_text = option.unit == NULL;
-    hak_option_view_t view = {.words = option.words,
-                              .unit = is_text ? "" : option.unit,
+    hak_option_view_t view = {.unit = is_text ? "" : option.unit,
                               .sentence = option.sentence,
                               .value = tuned     ? *hak_policy_value(&policy, index)
                                        : is_text ? *text_of(index) != NULL

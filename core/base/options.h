@@ -6,6 +6,7 @@
 #ifndef HAK_BASE_OPTIONS_H
 #define HAK_BASE_OPTIONS_H
 
+#include "base/message.h"
 #include "base/policy.h"
 
 typedef struct hak_options {
@@ -52,7 +53,6 @@ HAK_INLINE const hak_options_t *hak_options(void)
 /* One option as the statistics page shows it. */
 typedef struct hak_option_view {
     char name[HAK_OPTION_NAME];
-    const char *words; /* NULL for a number */
     const char *unit;
     const char *sentence;
     uint32_t value;   /* of a text: whether it is set */
@@ -67,5 +67,7 @@ void hak_options_read(const char *(*lookup)(const char *name));
 const char *hak_options_mode(void);
 size_t hak_options_count(void);
 hak_option_view_t hak_options_view(size_t index);
+/* The word or the text that an option is; NULL when it is a number. `room` may hold it. */
+const char *hak_options_words(size_t index, hak_text_t *room);
 
 #endif

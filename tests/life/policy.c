@@ -323,7 +323,12 @@ static void test_a_file_sets_values_and_the_environment_wins(void **state)
     put_file(
         "# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few\r\nretain_mb=7\n\n[provenance]\n"
         "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
-    RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options");
+    RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options", "HAKMEM_THP=on");
+    char line[128];
+    snprintf(line, sizeof line, "HAKMEM_POLICY = %s  (environment)\n", path);
+    assert_non_null(strstr(text, line));
+    assert_non_null(strstr(text, "HAKMEM_POLICY_OUT = none  (default)\n"));
+    assert_non_null(strstr(text, "HAKMEM_THP = on  (environment)\n"));
     assert_non_null(strstr(text, "HAKMEM_BORROW = 3 blocks  (file)\n"));
     assert_non_null(strstr(text, "HAKMEM_RETAIN_MB = 5 MiB  (environment)\n"));
     assert_non_null(strstr(text, "HAKMEM_BIN_GROWTH = 4 times  (default)\n"));

@@ -238,6 +238,18 @@ def test_page_shows_every_stage_by_workload():
     assert "<td>999,000<small>-0.1 %</small></td>" in page      # below the figure: a table of eleven columns fits
 
 
+def test_a_page_is_no_wider_than_a_window():
+    """The verdicts of a proof are sentences: they are wrapped, and a table that is still too wide scrolls by itself."""
+    pytest.importorskip("jinja2")
+    proof = records.newest(records.everything(), report.proof_table.KIND)
+    page = report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("bars.svg", "heat.svg")}, proof=proof)
+    learned = page[page.index("What learned policies bring"):]
+    assert learned.count("<table") == learned.count('<div class="wide"><table') > 2
+    (head,) = re.findall(r'<table class="prose">\n<tr>(.*)</tr>', learned)
+    assert head.endswith("<th>verdict</th>")
+    assert ".prose td:last-child { text-align: left; white-space: normal }" in page
+
+
 @pytest.mark.parametrize("value, before, text", [
     (None, 5, "-"), (5, None, "5"), (5, 5, "5"), (1100, 1000, "1,100 (+10.0 %)"), (5, 0, "5")])
 def test_effect(value, before, text):

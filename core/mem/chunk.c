@@ -375,8 +375,7 @@ static void set_slices(hak_slab_t *run, unsigned from, unsigned slices)
     run->slices = (uint8_t)slices;
 }
 
-/* True if such a run can always be had: in a new chunk at the latest. */
-static bool can_be_had(unsigned slices, unsigned align)
+bool hak_chunk_has_room(unsigned slices, unsigned align)
 {
     return hak_round_up(SURELY_FREE, align) + slices <= SURELY_FREE + HAK_RUN_MOST;
 }
@@ -411,7 +410,7 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
-    if (!can_be_had(slices, align))
+    if (!hak_chunk_has_room(slices, align))
         return NULL;
     hak_os_lock(&lock);
     while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {

@@ -17,6 +17,8 @@ hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align);
 /* The same for a run that is one block, which only its first byte leads to: the descriptors behind the first one, a cache line
  * each, are not written. */
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align);
+/* True if such a run can always be had: in a new chunk at the latest. */
+bool hak_chunk_has_room(unsigned slices, unsigned align);
 /* As hak_chunk_take_run, for a slab of the heap with that number, beside others of it where there is a place. */
 hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and

@@ -225,13 +225,13 @@ void *hak_malloc_aligned(size_t align, size_t size)
     }
     if (align <= HAK_SLICE)
         return malloc_oversize(padded);
-    void *p = hak_oversize_take_aligned(align, hak_max(size, 1));
+    void *p = hak_oversize_take_aligned(align, hak_max(size, 1), false);
     if (hak_sample_is_on())
         hak_sample_oversize(p);
     if (hak_likely(p != NULL))
         return p;
     bool again = may_be_met(align + size) && trim_everything();
-    return met_or_not(again ? hak_oversize_take_aligned(align, hak_max(size, 1)) : NULL,
+    return met_or_not(again ? hak_oversize_take_aligned(align, hak_max(size, 1), true) : NULL,
                       hak_max(size, align));
 }
 

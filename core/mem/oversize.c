@@ -209,7 +209,7 @@ void *hak_oversize_take(size_t size, bool zeroed, bool *zero)
     return hak_learner_is_watching() ? take_watched(size, zeroed, zero) : take_any(size, zeroed, zero);
 }
 
-void *hak_oversize_take_aligned(size_t align, size_t size)
+void *hak_oversize_take_aligned(size_t align, size_t size, bool anyhow)
 {
     bool zero;
     size_t slices = hak_oversize_slices(size);
@@ -219,9 +219,12 @@ void *hak_oversize_take_aligned(size_t align, size_t size)
     if (hak_thread.heap == NULL)
         hak_heap_attach_at_need();
     if (slices <= LARGE_SLICES && align <= HAK_LARGE_MAX) {
-        hak_slab_t *run = hak_chunk_take_block((unsigned)slices, (unsigned)(align >> HAK_SLICE_SHIFT));
+        unsigned every = (unsigned)(align >> HAK_SLICE_SHIFT);
+        hak_slab_t *run = hak_chunk_take_block((unsigned)slices, every);
         if (run != NULL)
             return large_block(run);
+        if (!anyhow && hak_chunk_has_room((unsigned)slices, every))
+            return NULL;
     }
     return hak_huge_take(size, align, false, &zero);
 }

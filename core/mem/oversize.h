@@ -12,8 +12,9 @@
  * out. */
 void *hak_oversize_take(size_t size, bool zeroed, bool *zero);
 /* A block of at least `size` bytes, aligned to `align`, a power of two above HAK_SLICE; of any size: what needs such an
- * alignment has slices of its own. NULL when memory is out. */
-void *hak_oversize_take_aligned(size_t align, size_t size);
+ * alignment has slices of its own. NULL when memory is out; of what the pool has room for in an empty chunk, first of all when
+ * there is none: only `anyhow` is it made a huge block, which takes more address space. */
+void *hak_oversize_take_aligned(size_t align, size_t size, bool anyhow);
 /* One of those that the calling thread keeps, of exactly so many slices; NULL if there is none. */
 void *hak_oversize_take_cached(size_t slices);
 /* Frees the block that p, whose map entry this is, begins; if it begins none, it goes to hak_free_not_ours. */

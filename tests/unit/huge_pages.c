@@ -8,8 +8,9 @@
 #include "os/os.h"
 
 enum {
-    SLICES = 4,
-    RUNS = 30, // in a chunk, about
+    SLICES = 2,
+    BUFFER_SLICES = 4, // of a block of 50,000 bytes
+    RUNS = 60,         // in a chunk, about
     CHUNKS = 100
 };
 
@@ -67,6 +68,16 @@ static void what_goes_back(void)
           discarded, used);
 }
 
+// Of a run that is a single block, or has blocks of more than a page, a program may touch little.
+static void nothing_for_buffers(void)
+{
+    asked = 0;
+    for (int i = 0; i < 10 * RUNS; i++) {
+        CHECK(hak_chunk_take_run(BUFFER_SLICES, 1) != NULL, "no run");
+    }
+    CHECK(asked == 0, "%d huge pages for runs of %d slices", asked, BUFFER_SLICES);
+}
+
 int main(void)
 {
     asked_in(8, 1000); // beyond 8 MiB
@@ -77,5 +88,6 @@ int main(void)
     const int again = asked_in(2 * CHUNKS, 300000); // at most 64 chunks later
     CHECK(again > CHUNKS && again < 2 * CHUNKS, "fast again: %d of some %d chunks", again, 2 * CHUNKS);
     what_goes_back();
+    nothing_for_buffers();
     return 0;
 }

@@ -21,7 +21,7 @@
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
 #define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
-#define CLOSED_MOST   1024u /* free ranges up to which hardened closes them: each may be two mappings more */
+#define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
 /* A free range. */
 typedef struct extent {
@@ -32,6 +32,7 @@ typedef struct extent {
     uint32_t index;             /* of this record */
     uint8_t bin;
     bool dirty;
+    bool open; /* in hardened: some of it may be accessible */
 } extent_t;
 
 static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
@@ -53,7 +54,7 @@ static hak_retain_t retain HAK_GUARDED_BY(lock);
 static uint32_t splits HAK_GUARDED_BY(lock);
 /* Free ranges that there are. */
 static uint32_t ranges HAK_GUARDED_BY(lock);
-/* They were too many, and some are left. relaxed: a hint to whoever is about to free one. */
+/* They were too many, and are not yet half as many. relaxed: a hint to whoever is about to free one. */
 static _Atomic bool too_many;
 /* `dirty` is retain.free. */
 static hak_extent_view_t totals HAK_GUARDED_BY(lock);
@@ -92,29 +93,45 @@ static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
 static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
 {
     ranges += change;
-    if (ranges >= CLOSED_MOST || ranges == 0)
-        atomic_store_explicit(&too_many, ranges != 0, memory_order_relaxed);
+    if (ranges >= CLOSED_MOST || ranges < CLOSED_MOST / 2)
+        atomic_store_explicit(&too_many, ranges >= CLOSED_MOST, memory_order_relaxed);
 }
 
 /* --- access ------------------------------------------------------------------------------------------------------- *
  *
  * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in
- * front of it. A range is closed before it is on a list, and opened when it was taken off. */
+ * front of it. A range is closed before it is on a list, and opened when it was taken off. While there are too many it is opened
+ * instead, since it may be closed since its block waited; when that fails it stays so. */
 
-/* After too many ranges it is opened instead: it may be closed since its block waited. When that fails it stays so. Not as soon as
- * they are fewer: a range that is joined of closed and open ones has a mapping for each. */
-static void close_range(char *base, size_t size)
+/* True if it is accessible afterwards. */
+static bool close_range(char *base, size_t size)
 {
-    if (HAK_HARDEN && !atomic_load_explicit(&too_many, memory_order_relaxed))
-        hak_os_forbid(base, size);
-    else if (HAK_HARDEN)
+    if (!HAK_HARDEN)
+        return false;
+    bool open = atomic_load_explicit(&too_many, memory_order_relaxed);
+    if (open)
         hak_os_make_writable(base, size);
+    else
+        hak_os_forbid(base, size);
+    return open;
 }
 
-/* False if the system refuses. Under RLIMIT_DATA what is accessible again counts like new memory. */
-HAK_INLINE bool open_range(char *base, size_t size)
+/* What was closed was joined with what may be open: each piece would be a mapping, so it is closed as a whole. */
+static void close_joined(extent_t *extent) HAK_REQUIRES(lock)
 {
-    return !HAK_HARDEN || hak_os_make_writable(base, size);
+    hak_os_forbid(extent->base, extent->size);
+    extent->open = false;
+}
+
+/* False if the system refuses. Under RLIMIT_DATA what is accessible again counts like new memory. What was written into an open
+ * range since its block was freed is not handed out. */
+HAK_INLINE bool open_range(char *base, size_t size, bool was_open)
+{
+    if (!HAK_HARDEN)
+        return true;
+    if (was_open)
+        hak_os_discard(base, size);
+    return hak_os_make_writable(base, size);
 }
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
@@ -197,7 +214,7 @@ static void set_end_entries(const extent_t *extent, uint32_t entry)
 }
 
 /* Makes a range free. False if there is no memory for its record. */
-static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
+static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(lock)
 {
     extent_t *extent = new_record();
     if (extent == NULL)
@@ -205,6 +222,7 @@ static bool add(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
     extent->base = base;
     extent->size = size;
     extent->dirty = dirty;
+    extent->open = open;
     extent->bin = (uint8_t)bin_of(size);
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
@@ -264,20 +282,25 @@ static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(lock)
 }
 
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
-HAK_INLINE bool add_joined(char *base, size_t size, bool dirty) HAK_REQUIRES(lock)
+HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(lock)
 {
     extent_t *below = neighbour(base - 1, base, dirty);
     extent_t *above = neighbour(base + size, base, dirty);
+    extent_t *joined = below != NULL ? below : above;
+    if (joined == NULL)
+        return add(base, size, dirty, open);
+    if (HAK_HARDEN)
+        joined->open |= open || (above != NULL && above->open);
     if (below != NULL && above != NULL) {
         size += above->size;
         take_away(above);
     }
     if (below != NULL)
         move_end(below, below->size + size);
-    else if (above != NULL)
-        move_begin(above, base);
     else
-        return add(base, size, dirty);
+        move_begin(above, base);
+    if (HAK_HARDEN && joined->open && !open)
+        close_joined(joined);
     return true;
 }
 
@@ -298,7 +321,7 @@ HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
     else
         move_end(extent, before);
     if (before != 0 && behind != 0)
-        add(at + size, behind, dirty); /* without a record it is lost to us, not to the system */
+        add(at + size, behind, dirty, extent->open); /* without a record it is lost to us, not to the system */
 }
 
 /* --- in front ----------------------------------------------------------------------------------------------------- *
@@ -316,7 +339,7 @@ static void put_front(char *at)
         return;
     hak_os_forbid(front, HAK_UNIT);
     hak_os_lock(&lock);
-    bool added = add_joined(front, HAK_UNIT, false);
+    bool added = add_joined(front, HAK_UNIT, false, false);
     hak_os_unlock(&lock);
     if (!added)
         hak_os_unmap(front, HAK_UNIT);
@@ -396,7 +419,7 @@ static extent_t *find_extent(bool dirty, size_t size, size_t align) HAK_REQUIRES
 }
 
 /* Out of what is free already; NULL if nothing fits. */
-static char *take_free(size_t size, size_t align, bool zeroed, bool *zero) HAK_REQUIRES(lock)
+static char *take_free(size_t size, size_t align, bool zeroed, bool *zero, bool *open) HAK_REQUIRES(lock)
 {
     bool clean_first = zeroed && size >= ZERO_BY_PAGE;
     extent_t *extent = find_extent(!clean_first, size, align);
@@ -406,6 +429,7 @@ static char *take_free(size_t size, size_t align, bool zeroed, bool *zero) HAK_R
         return NULL;
     char *at = place_in(extent, size, align);
     *zero = !extent->dirty;
+    *open = extent->open;
     totals.from_cache += extent->dirty;
     cut(extent, at, size);
     return at;
@@ -456,13 +480,12 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         return NULL;
     }
     advise(base, bytes, size);
-    if (bytes != size)
-        close_range(base + size, bytes - size);
+    bool open = bytes != size && close_range(base + size, bytes - size);
     hak_os_lock(&lock);
     count_split(-split_by(base, bytes));
     hak_retain_fresh(&retain, size);
     note_taken(size);
-    bool added = bytes == size || add_joined(base + size, bytes - size, false);
+    bool added = bytes == size || add_joined(base + size, bytes - size, false, open);
     hak_os_unlock(&lock);
     if (!added)
         hak_os_unmap(base + size, bytes - size);
@@ -472,13 +495,14 @@ static char *map_fresh(size_t size, size_t align, size_t live)
 
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
+    bool open = false;
     hak_os_lock(&lock);
-    char *at = take_free(size, align, zeroed, zero);
+    char *at = take_free(size, align, zeroed, zero, &open);
     size_t live = totals.live;
     if (at != NULL)
         note_taken(size);
     hak_os_unlock(&lock);
-    if (hak_likely(at != NULL && open_range(at, size)))
+    if (hak_likely(at != NULL && open_range(at, size, open)))
         return at;
     if (at != NULL) {
         hak_extent_release(at, size, !*zero);
@@ -494,12 +518,13 @@ bool hak_extent_take_at(char *at, size_t size)
     extent_t *extent = extent_at(at, at - 1);
     bool there = extent != NULL && extent->base == at && extent->size >= size;
     bool dirty = there && extent->dirty;
+    bool open = there && extent->open;
     if (there) {
         cut(extent, at, size);
         totals.live += size;
     }
     hak_os_unlock(&lock);
-    if (!there || open_range(at, size))
+    if (!there || open_range(at, size, open))
         return there;
     hak_extent_release(at, size, dirty);
     return false;
@@ -529,10 +554,10 @@ static uint64_t extent_floor(void) HAK_REQUIRES(lock)
 
 bool hak_extent_release(char *base, size_t size, bool dirty)
 {
-    close_range(base, size);
+    bool open = close_range(base, size);
     hak_os_lock(&lock);
     totals.live -= size;
-    bool added = add_joined(base, size, dirty);
+    bool added = add_joined(base, size, dirty, open);
     if (added && dirty)
         hak_retain_freed(&retain, size);
     bool due = hak_retain_is_due(&retain, extent_floor());
@@ -567,6 +592,7 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_RE
     hak_os_unlock(&lock);
     bool unmapped = unmap && hak_os_release(from, size + (size_t)(base - from));
     bool emptied = unmapped || !dirty || hak_os_discard(base, size);
+    bool open = !unmapped && close_range(base, size);
     if (unmapped && !all && is_ours(base + size))
         put_front(base + size);
     hak_trace("extent given back", base, size);
@@ -574,8 +600,8 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_RE
     if (unmapped)
         count_split(change);
     else if (from != base)
-        add_joined(from, HAK_UNIT, false);
-    if (!unmapped && !add_joined(base, size, !emptied))
+        add_joined(from, HAK_UNIT, false, false);
+    if (!unmapped && !add_joined(base, size, !emptied, open))
         return false; /* lost, for want of a record */
     if (emptied && dirty)
         hak_retain_released(&retain, size);

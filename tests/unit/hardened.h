@@ -38,5 +38,6 @@ void test_nothing_of_others_right_in_front(void **state);
 void test_what_is_mapped_ahead_is_closed(void **state);
 void test_huge_blocks_stay_closed(void **state);
 void test_mappings_of_free_ranges_stay_few(void **state);
+void test_closed_again_after_many_free_ranges(void **state);
 
 #endif

@@ -399,3 +399,39 @@ void test_mappings_of_free_ranges_stay_few(void **state)
     hakmem_trim();
     assert_in_range(mappings() - before, 0, 4000);
 }
+
+// The system has so many mappings: beside too many free ranges, what is freed can be touched. It is not handed out then as it is;
+// and once they are fewer, it is closed, and so is what it is joined with.
+void test_closed_again_after_many_free_ranges(void **state)
+{
+    (void)state;
+    enum {
+        SIZE = 600000,
+        MANY = 9000
+    };
+    static char *blocks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(SIZE);
+        assert_non_null(blocks[i]);
+    }
+    for (int i = 0; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    char *open = blocks[MANY - 1];
+    hakmem_free(open);
+    hak_quarantine_flush_oversize(true);
+    assert_int_equal(end_of(write_byte, open, 0), 0);
+    memset(escape(open), 0xee, SIZE);
+    for (int i = 0; i < 100; i++) {
+        char *next = hakmem_alloc_zeroed(1, SIZE);
+        assert_true(is_zero(next, SIZE));
+    }
+    for (int i = 1; i < MANY - 1; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    for (int i = 0; i < MANY - 1000; i += 70) {
+        assert_int_equal(end_of(write_byte, blocks[i], 0), SIGSEGV);
+    }
+}

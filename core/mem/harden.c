@@ -58,6 +58,14 @@ void hak_harden_part(uint64_t process)
 
 /* --- what is wrong ------------------------------------------------------------------------------------------------ */
 
+/* The function that was called with a block, for messages. */
+typedef struct caller {
+    const char *name;
+    const void *site;
+} caller_t;
+
+static const char looked_at[] = "malloc_usable_size";
+
 static uint64_t number(const void *p)
 {
     return (uintptr_t)p;
@@ -90,36 +98,41 @@ void hak_harden_corrupted(const void *block)
         number(block), class_of(entry), (uint64_t)(at * sizeof *word));
 }
 
-static _Noreturn void refuse(const void *p, uint32_t entry, const void *site)
+static _Noreturn void refuse(const void *p, uint32_t entry, caller_t caller)
 {
+    uint64_t site = number(caller.site);
     if (entry == 0)
-        hak_fatal("free of %x: not a block of this allocator, or freed before; called from %x", number(p),
-                  number(site));
+        hak_fatal("%s of %x: not a block of this allocator, or freed before; called from %x", caller.name,
+                  number(p), site);
     bool in_slab = hak_entry_in_slab(entry);
     size_t at = (uintptr_t)p & (HAK_ALIGN - 1);
     if (in_slab)
         at = (size_t)((const char *)p - hak_slab_base(hak_slab_of(p))) % hak_slab_of(p)->size;
     else if (!hak_is_zero_entry(entry) && hak_entry_kind(entry) != HAK_ENTRY_LARGE - HAK_ENTRY_CACHED)
         at = hak_oversize_size(p, entry) == 0;
-    if (at == 0 && (!in_slab || *hak_harden_state(p) != HAK_BLOCK_NONE))
-        hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), number(site));
+    bool free = at == 0 && (!in_slab || *hak_harden_state(p) != HAK_BLOCK_NONE);
+    if (free && caller.name == looked_at)
+        hak_fatal("%s of %x (class %u), which is free; called from %x", caller.name, number(p),
+                  class_of(entry), site);
+    if (free)
+        hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), site);
     if (!in_slab)
-        hak_fatal("free of %x: not the start of a block (above %u bytes), or freed before; called from %x",
-                  number(p), (uint64_t)HAK_CLASS_MAX, number(site));
-    hak_fatal("free of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
+        hak_fatal("%s of %x: not the start of a block (above %u bytes), or freed before; called from %x",
+                  caller.name, number(p), (uint64_t)HAK_CLASS_MAX, site);
+    hak_fatal("%s of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
               "called from %x",
-              number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, number(site));
+              caller.name, number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, site);
 }
 
-static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, const void *site)
+static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, caller_t caller)
 {
     uint64_t canary = hak_harden_canary(p, 0);
     const char *end = (const char *)p + usable;
     uint64_t at = 0;
     while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
         at++;
-    hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; freed from %x", number(p),
-              class_of(entry), (uint64_t)usable, at, number(site));
+    hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; %s called from %x",
+              number(p), class_of(entry), (uint64_t)usable, at, caller.name, number(caller.site));
 }
 
 /* --- what is known of a block ------------------------------------------------------------------------------------- */
@@ -209,19 +222,19 @@ static bool is_kind(unsigned kind)
 }
 
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
-static size_t check(const void *p, uint32_t entry, const void *site)
+static size_t check(const void *p, uint32_t entry, caller_t caller)
 {
     if (entry == 0 || !is_in_use(p, entry))
-        refuse(p, entry, site);
+        refuse(p, entry, caller);
     size_t usable = usable_of(p, entry);
     if (hak_is_zero_entry(entry))
         return usable;
     unsigned kind = kind_of(p, entry, usable);
     if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
-        overrun(p, entry, usable, site);
+        overrun(p, entry, usable, caller);
     if (!is_huge(entry) && hak_guard_is_underrun(p))
-        hak_fatal("underrun of %x (class %u), or overrun of the block before it; freed from %x", number(p),
-                  class_of(entry), number(site));
+        hak_fatal("underrun of %x (class %u), or overrun of the block before it; %s called from %x",
+                  number(p), class_of(entry), caller.name, number(caller.site));
     return usable;
 }
 
@@ -438,7 +451,7 @@ void hak_harden_free_slow(void *p, size_t asked, unsigned kind, const void *site
     uint32_t entry = hak_map_find(p);
     if (entry == 0 && hak_unknown_free(p))
         return;
-    size_t usable = check(p, entry, site);
+    size_t usable = check(p, entry, (caller_t){"free", site});
     check_kind(p, entry, kind_of(p, entry, usable), kind, site);
     if (asked != HAK_ANY_SIZE && asked != usable)
         hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number(p),
@@ -523,7 +536,7 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
     size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size(p) : 0;
     if (theirs != 0)
         return realloc_from_libc(p, size, theirs);
-    size_t before = check(p, entry, site);
+    size_t before = check(p, entry, (caller_t){"realloc", site});
     unsigned kind = kind_of(p, entry, before);
     check_kind(p, entry, kind, HAK_KIND_MALLOC, site);
     /* With HAK_CHECKS every realloc moves, so that stale pointers show. */
@@ -542,5 +555,7 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
 size_t hak_harden_usable(const void *p, const void *site)
 {
     uint32_t entry = hak_map_find(p);
-    return hak_likely(entry != 0) ? check(p, entry, site) : hak_unknown_size((void *)(uintptr_t)p);
+    if (hak_unlikely(entry == 0))
+        return hak_unknown_size((void *)(uintptr_t)p);
+    return check(p, entry, (caller_t){looked_at, site});
 }

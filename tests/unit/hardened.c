@@ -76,6 +76,53 @@ static void write_freed(char *block, size_t at)
     write_at((char *)escape(block), at);
 }
 
+static void look_at_freed(char *block, size_t unused)
+{
+    (void)unused;
+    hakmem_free(block);
+    hakmem_usable_size(escape(block));
+}
+
+static void look_inside(char *block, size_t at)
+{
+    hakmem_usable_size(block + at);
+}
+
+static void resize_inside(char *block, size_t at)
+{
+    hakmem_resize(block + at, 5);
+}
+
+static void expect_said(const char *text)
+{
+    if (strstr(said, text) == NULL) {
+        fail_msg("not \"%s\": %s", text, said);
+    }
+}
+
+// Who reads that a block was freed looks for a call of free.
+static void test_what_is_said_names_the_call(void **state)
+{
+    (void)state;
+    for (size_t size = 40; size <= 4000000; size *= 10) {
+        char *block = hakmem_alloc(size);
+        assert_int_equal(end_of(look_at_freed, block, 0), SIGABRT);
+        expect_said("malloc_usable_size of 0x");
+        expect_said("which is free; called from 0x");
+        assert_int_equal(end_of(look_inside, block, 16), SIGABRT);
+        expect_said("malloc_usable_size of 0x");
+        assert_int_equal(end_of(resize_inside, block, 16), SIGABRT);
+        expect_said("realloc of 0x");
+        block[size]++;
+        assert_int_equal(end_of(look_inside, block, 0), SIGABRT);
+        expect_said("malloc_usable_size called from 0x");
+        assert_int_equal(end_of(free_it, block, 0), SIGABRT);
+        expect_said("free called from 0x");
+        block[size]--;
+        hakmem_free(block);
+    }
+}
+
 // --- canaries -----------------------------------------------------------------------------------------------------
 
 static uint64_t word_at(const void *p)
@@ -570,6 +617,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_chunks_are_unmapped), // first: no other has left chunks
+        cmocka_unit_test(test_what_is_said_names_the_call),
         cmocka_unit_test(test_a_canary_tells_nothing),
         cmocka_unit_test(test_realloc_grants_nothing_but_zeroes),
         cmocka_unit_test(test_memory_is_zero_when_handed_out),

@@ -81,11 +81,15 @@ HAK_INLINE unsigned hak_kind_aligned(unsigned kind, size_t align)
 
 #define HAK_KIND_AT 48 /* the bit of a canary with which the kind begins: its last byte but one */
 
-/* Its first byte is odd: the zero that ends a string is not it. Its last byte is zero. */
+#define HAK_CANARY_ONES  0x83u /* bits of its first byte that are one, */
+#define HAK_CANARY_ZEROS 0x02u /* but for these */
+
+/* What a program writes there most, the end of a string, a character or a byte of ones, is never its first byte: by luck it would go
+ * unseen once in 128. Its last byte is zero. */
 HAK_INLINE uint64_t hak_harden_canary(const void *p, unsigned kind)
 {
     uint64_t secret = hak_mix((uintptr_t)p ^ hak_harden_keys.canary, hak_harden_keys.canary_factor);
-    return (secret >> 8 | 1) ^ (uint64_t)kind << HAK_KIND_AT;
+    return (secret >> 8 | HAK_CANARY_ONES) ^ (HAK_CANARY_ZEROS | (uint64_t)kind << HAK_KIND_AT);
 }
 
 /* Its last byte is zero. */

@@ -116,11 +116,13 @@ static bool close_range(char *base, size_t size)
     return open;
 }
 
-/* What was closed was joined with what may be open: each piece would be a mapping, so it is closed as a whole. */
-static void close_joined(extent_t *extent) HAK_REQUIRES(lock)
+/* To a range was added what is open, or not. What is closed, joined with what may be open, is closed as a whole: each piece would
+ * be a mapping. */
+static void note_joined(extent_t *extent, bool open) HAK_REQUIRES(lock)
 {
-    hak_os_forbid(extent->base, extent->size);
-    extent->open = false;
+    if (extent->open && !open)
+        hak_os_forbid(extent->base, extent->size);
+    extent->open = open;
 }
 
 /* False if the system refuses. Under RLIMIT_DATA what is accessible again counts like new memory. What was written into an open
@@ -222,7 +224,8 @@ static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(loc
     extent->base = base;
     extent->size = size;
     extent->dirty = dirty;
-    extent->open = open;
+    if (HAK_HARDEN)
+        extent->open = open;
     extent->bin = (uint8_t)bin_of(size);
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
@@ -286,21 +289,20 @@ HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_R
 {
     extent_t *below = neighbour(base - 1, base, dirty);
     extent_t *above = neighbour(base + size, base, dirty);
-    extent_t *joined = below != NULL ? below : above;
-    if (joined == NULL)
-        return add(base, size, dirty, open);
-    if (HAK_HARDEN)
-        joined->open |= open || (above != NULL && above->open);
+    if (HAK_HARDEN && below != NULL)
+        below->open |= above != NULL && above->open;
     if (below != NULL && above != NULL) {
         size += above->size;
         take_away(above);
     }
     if (below != NULL)
         move_end(below, below->size + size);
-    else
+    else if (above != NULL)
         move_begin(above, base);
-    if (HAK_HARDEN && joined->open && !open)
-        close_joined(joined);
+    else
+        return add(base, size, dirty, open);
+    if (HAK_HARDEN)
+        note_joined(below != NULL ? below : above, open);
     return true;
 }
 
@@ -321,7 +323,8 @@ HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
     else
         move_end(extent, before);
     if (before != 0 && behind != 0)
-        add(at + size, behind, dirty, extent->open); /* without a record it is lost to us, not to the system */
+        add(at + size, behind, dirty,
+            extent->open); /* without a record it is lost to us, not to the system */
 }
 
 /* --- in front ----------------------------------------------------------------------------------------------------- *
@@ -429,7 +432,8 @@ static char *take_free(size_t size, size_t align, bool zeroed, bool *zero, bool 
         return NULL;
     char *at = place_in(extent, size, align);
     *zero = !extent->dirty;
-    *open = extent->open;
+    if (HAK_HARDEN)
+        *open = extent->open;
     totals.from_cache += extent->dirty;
     cut(extent, at, size);
     return at;

@@ -84,8 +84,8 @@ HAK_INLINE unsigned hak_kind_aligned(unsigned kind, size_t align)
 #define HAK_CANARY_ONES  0x83u /* bits of its first byte that are one, */
 #define HAK_CANARY_ZEROS 0x02u /* but for these */
 
-/* What a program writes there most, the end of a string, a character or a byte of ones, is never its first byte: by luck it would go
- * unseen once in 128. Its last byte is zero. */
+/* What a program writes there most, the end of a string, a character or a byte of ones, is never its first byte: by luck it would
+ * go unseen once in 128. Its last byte is zero. */
 HAK_INLINE uint64_t hak_harden_canary(const void *p, unsigned kind)
 {
     uint64_t secret = hak_mix((uintptr_t)p ^ hak_harden_keys.canary, hak_harden_keys.canary_factor);

@@ -197,8 +197,32 @@ size_t hak_huge_count(void)
     return atomic_load_explicit(&blocks, memory_order_relaxed);
 }
 
+typedef long long line_t __attribute__((vector_size(16), may_alias));
+
+/* `size` is a multiple of four lines. */
+static bool is_zero(const void *p, size_t size)
+{
+    const line_t *end = (const line_t *)p + size / sizeof(line_t);
+    for (const line_t *line = p; line < end; line += 4) {
+        line_t any = line[0] | line[1] | line[2] | line[3];
+        if ((any[0] | any[1]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Pages that are zero are only read. One that no program has touched stays without memory of its own; one that holds something
+ * shows it in its first lines, mostly. */
+static void clear_pages(char *p, size_t size)
+{
+    for (; size >= HAK_OS_PAGE; p += HAK_OS_PAGE, size -= HAK_OS_PAGE)
+        if (!is_zero(p, HAK_OS_PAGE))
+            memset(p, 0, HAK_OS_PAGE);
+    memset(p, 0, size);
+}
+
 void hak_huge_clear(void *p, size_t size)
 {
     if (size < CLEAR_BY_PAGE || !hak_os_discard(p, hak_round_up(size, HAK_OS_PAGE)))
-        memset(p, 0, size);
+        clear_pages(p, size);
 }

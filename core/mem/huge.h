@@ -19,7 +19,7 @@ void hak_huge_release(void *p, uint32_t entry);
 void *hak_huge_resize(void *p, uint32_t entry, size_t size);
 /* Blocks in use, those that heaps keep included. */
 size_t hak_huge_count(void);
-/* Makes all of a block zero that is in use. */
+/* Makes `size` bytes of a block zero that is in use and begins a slice. Pages that are zero already are not written to. */
 void hak_huge_clear(void *p, size_t size);
 
 #define HAK_HUGE_PART_BITS 20u

@@ -163,6 +163,15 @@ static HAK_NOINLINE void *calloc_oversize(size_t size)
     return hak_sample_is_on() ? hak_sample_oversize(p) : p;
 }
 
+/* Zeroes a block of a class above HAK_TINY_CLASSES. One that is a run by itself begins a page, and may be sparse. */
+static void *clear_mid(void *block, size_t size)
+{
+    if (size <= HAK_MID_MAX)
+        return memset(block, 0, size);
+    hak_huge_clear(block, size);
+    return block;
+}
+
 /* No block of this class is in the bin: one that is new may be zero, and need not be touched. */
 static HAK_NOINLINE void *calloc_new(size_t size)
 {
@@ -171,9 +180,7 @@ static HAK_NOINLINE void *calloc_new(size_t size)
     void *block = hak_bin_refill_zero(c, &zero);
     if (hak_unlikely(block == NULL))
         block = refill_again(c);
-    if (block != NULL && !zero)
-        memset(block, 0, size);
-    return block;
+    return block != NULL && !zero ? clear_mid(block, size) : block;
 }
 
 static HAK_NOINLINE void *calloc_mid(size_t size)
@@ -184,7 +191,7 @@ static HAK_NOINLINE void *calloc_mid(size_t size)
     void *block = bin->head;
     if (hak_unlikely(block == NULL))
         return calloc_new(size);
-    return memset(hak_bin_pop(bin, block), 0, size);
+    return clear_mid(hak_bin_pop(bin, block), size);
 }
 
 void *hak_malloc_zeroed(size_t size)

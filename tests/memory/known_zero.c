@@ -68,13 +68,36 @@ static void given_back(size_t size, long most_kib_each)
     malloc_trim(0);
 }
 
+// Bursts of sparse blocks: those of an earlier one are dirty, and have a page each.
+static void sparse_bursts(size_t size, long most_kib_each)
+{
+    const size_t count = 100 * MIB / size;
+    char **blocks = calloc(count, sizeof *blocks);
+    const long before = resident_kib();
+    for (int burst = 0; burst < 4; burst++) {
+        for (size_t i = 0; i < count; i++) {
+            blocks[i] = sparse(size, 5000);
+        }
+        const long each = (resident_kib() - before) / (long)count;
+        CHECK(each <= most_kib_each, "burst %d of sparse calloc(%zu): %ld KiB each", burst, size, each);
+        for (size_t i = 0; i < count; i++) {
+            free(blocks[i]);
+        }
+    }
+    free(blocks);
+    malloc_trim(0);
+}
+
 static void written_before(size_t size)
 {
     for (int round = 0; round < 6; round++) {
         unsigned char *block = round % 2 ? calloc(1, size) : malloc(size);
         CHECK(block != NULL, "no block of %zu bytes", size);
         CHECK(round % 2 == 0 || is_zero(block, size), "calloc(%zu) of what was written is not zero", size);
-        memset(block, 0xee, size);
+        memset(block, round < 3 ? 0xee : 0, size);
+        for (size_t at = 3000; at < size; at += 4096 + 64) { // of a page, this byte alone
+            block[at] = 1;
+        }
         free(block);
     }
 }
@@ -85,6 +108,12 @@ static void resident_stays_small(void)
     new_blocks(200000, 40);
     new_blocks(400000, 40);
     new_blocks(3 * MIB, 80);
+    if (!is_variant("hardened")) { // which writes zeroes over what is freed, of up to 64 KiB
+        sparse_bursts(50000, 24);
+    }
+    sparse_bursts(200000, 40);
+    sparse_bursts(400000, 40);
+    sparse_bursts(3 * MIB, 80);
     given_back(20000, 12);
     given_back(32768, 12);
     char *live = malloc(100 * MIB);

@@ -73,7 +73,7 @@ static void *zero_worker(void *seed)
 {
     uint64_t random = (uintptr_t)seed;
     char *kept[64] = {NULL};
-    for (int step = 0; step < 40000; step++) {
+    for (int step = 0; step < 15000; step++) {
         const size_t i = next_random(&random) % 64;
         free(kept[i]);
         const size_t size = step % 400 == 0 ? next_random(&random) % 4000000 : random_size(&random, 40000);

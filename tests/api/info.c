@@ -13,7 +13,7 @@
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 enum {
-    BLOCKS = 1000,
+    BLOCKS = 400,
     SIZE = 10000,
     THREADS = 8
 };
@@ -218,7 +218,7 @@ static void test_in_a_forked_child(void **state)
     int stop = 0;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, churn, &stop), 0);
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 50; round++) {
         const pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {

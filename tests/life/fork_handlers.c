@@ -6,7 +6,8 @@
 #include "threads.h"
 
 enum {
-    FORKS = 30
+    FORKS = 30,
+    THREADS = 2
 };
 
 static atomic_int done;
@@ -58,8 +59,8 @@ static void *churn(void *index)
 int main(void)
 {
     alarm(55);
-    pthread_t threads[3];
-    for (intptr_t i = 0; i < 3; i++) {
+    pthread_t threads[THREADS];
+    for (intptr_t i = 0; i < THREADS; i++) {
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");
     }
     for (int round = 0; round < FORKS; round++) {
@@ -71,7 +72,7 @@ int main(void)
         expect_child_succeeds(child, "child");
     }
     atomic_store(&done, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     CHECK(atomic_load(&handled) == 2 * FORKS, "%d handlers ran", atomic_load(&handled));

@@ -3,6 +3,11 @@
 #include <stdatomic.h>
 #include "threads.h"
 
+// More threads than the machine has processors would be in the middle of something no more often: they would wait.
+enum {
+    THREADS = 2
+};
+
 static atomic_int done;
 
 static void *churn(void *index)
@@ -30,8 +35,8 @@ static void *in_child(void *index)
 int main(void)
 {
     alarm(55);
-    pthread_t threads[4];
-    for (intptr_t i = 0; i < 4; i++) {
+    pthread_t threads[THREADS];
+    for (intptr_t i = 0; i < THREADS; i++) {
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");
     }
     void *inherited[40];
@@ -63,7 +68,7 @@ int main(void)
         }
     }
     atomic_store(&done, 1);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     return 0;

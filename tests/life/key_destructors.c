@@ -38,14 +38,14 @@ int main(void)
     for (int i = 0; i < 3; i++) {
         CHECK(pthread_key_create(&keys[i], destructor) == 0, "pthread_key_create");
     }
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 5; round++) {
         CHECK(run_threads(8, work) == 0, "first %d", round);
     }
     const long before = resident_kib();
-    for (int round = 0; round < fewer_in_debug(40); round++) {
+    for (int round = 0; round < fewer_in_debug(20); round++) {
         CHECK(run_threads(8, work) == 0, "round %d", round);
     }
     const long grown = resident_kib() - before;
-    CHECK(grown < 32 * 1024, "320 threads left %ld KiB behind", grown);
+    CHECK(grown < 16 * 1024, "160 threads left %ld KiB behind", grown);
     return 0;
 }

@@ -23,7 +23,8 @@ typedef struct clocks {
 
 static run_t *run;
 static place_t path[STEPS_MOST];
-static clocks_t after_step[STEPS_MOST]; // what comes before a step, and itself
+static clocks_t after_step[STEPS_MOST];  // what comes before a step, and itself
+static unsigned turn_begins[STEPS_MOST]; // the first of those up to a moment in which one thread went on
 static unsigned long schedules, redundant;
 
 static const step_t *made(unsigned at)
@@ -67,12 +68,21 @@ static void try_at(unsigned at, uint8_t thread)
 static void find_conflicts(void)
 {
     clocks_t thread_clocks[THREADS_MOST] = {0};
-    for (unsigned i = 0; i < run->moments; i++) {
+    const unsigned known = run->given == 0 ? 0 : run->given - 1; // the schedule before this one began like it
+    for (unsigned i = 0; i < known; i++) {
+        thread_clocks[run->at[i].chosen] = after_step[i];
+    }
+    for (unsigned i = known; i < run->moments; i++) {
         const uint8_t thread = run->at[i].chosen;
         clocks_t clocks = thread_clocks[thread];
         bool found = false;
-        for (unsigned j = i; j-- != 0;) {
-            if (run->at[j].chosen == thread || !conflict(made(j), made(i))) {
+        turn_begins[i] = i != 0 && run->at[i - 1].chosen == thread ? turn_begins[i - 1] : i;
+        for (unsigned j = turn_begins[i]; j-- != 0;) {
+            if (run->at[j].chosen == thread) {
+                j = turn_begins[j];
+                continue;
+            }
+            if (!conflict(made(j), made(i))) {
                 continue;
             }
             if (!found && !comes_before(j, &thread_clocks[thread])) {

@@ -2,6 +2,8 @@
 """The marks that tests carry: what each asks of tests/parallel.py. The clones that two files of tests share each. And
 hypothesis: always the same examples, and no judgement by the clock, since the machine may be busy."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -16,7 +18,9 @@ settings.load_profile("tests")
 
 
 def pytest_configure(config):
-    """Registered, so that a misspelt one is a warning."""
+    """Marks are registered, so that a misspelt one is a warning. What tests start can be interrupted."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:     # as a shell has it for what it starts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, sentence in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {sentence}")
 

@@ -11,7 +11,7 @@
 
 enum {
     SLOTS = 50,
-    FORKS = 30
+    FORKS = 20
 };
 
 static volatile int in_child, forks;

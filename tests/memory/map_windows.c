@@ -9,7 +9,7 @@
 
 enum {
     SLOTS = 40,
-    STEPS = 1000
+    STEPS = 600
 };
 
 static const size_t GIB = (size_t)1 << 30;

@@ -2,15 +2,13 @@
 """One real run of the user's own command under a policy: what a replay leaves out (the program's own memory, its start
 and end, what the library does before the first event) is in it. Figures by the kind of run that shows them."""
 
-import re
-import shutil
 from pathlib import Path
 
-from common import idle, proc, tools
-from common.errors import Failure, UserError
+from common import idle, proc
+from common.errors import Failure
 from common.launch import launch
 from common.paths import BENCH_PROGRAMS, IDLE
-from common.tree import LIBRARY
+from measure import counting
 from plan import policy
 
 # What a run is made under, and how many times as long as the recorded one it is thought to take.
@@ -18,37 +16,9 @@ PLAIN, CALLS, INSTRUCTIONS = "plain", "calls", "instructions"
 KINDS = {PLAIN: 2.0, CALLS: 5.0, INSTRUCTIONS: 30.0}
 SHOWS = {PLAIN: "time, memory and page faults", CALLS: "system calls", INSTRUCTIONS: "instructions of the library"}
 LEAST_SECONDS = 0.2         # of a run: its directory, its process
-USAGE, TRACE, OUTPUT = "usage", "syscalls", "callgrind.out"
+USAGE = "usage"
 NAMES = {"cpu": "CPU time", "peak": "peak memory", "after": "memory behind the work", "faults": "page faults",
          "calls": "system calls", "instructions": "instructions of the library"}
-_TOTAL = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+(?:\d+\s+)?(\d+)\s+(?:\d+\s+)?total\s*$", re.MULTILINE)
-_OBJECT = re.compile(r"(c?)ob=(\(\d+\))(?: (.*))?")
-
-
-def parse_calls(text: str) -> int:
-    """How many system calls `strace -c` counted."""
-    match = _TOTAL.search(text)
-    if not match:
-        raise Failure("strace -c wrote no total")
-    return int(match[1])
-
-
-def parse_instructions(text: str, library: str = LIBRARY) -> int:
-    """Instructions of one object's own code in callgrind's output, of one process or of several."""
-    found, names, inside, skip = 0, {}, False, False
-    for line in text.splitlines():
-        if line.startswith("# callgrind format"):
-            names = {}
-        elif match := _OBJECT.match(line):
-            callee, number, path = match.groups()
-            names.setdefault(number, path or "")
-            inside = inside if callee else names[number].rpartition("/")[2] == library
-        elif line.startswith("calls="):
-            skip = True         # the line behind it is of what was called
-        elif line[:1] in "0123456789+-*" and line:
-            found += int(line.split()[1]) if inside and not skip else 0
-            skip = False
-    return found
 
 
 class Real:
@@ -93,45 +63,20 @@ class Real:
 
     def calls(self, workload, environment) -> dict:
         """Calls of the system, of all processes."""
-        kept = {}
-        words = [word for key, value in environment.items() for word in ("-E", f"{key}={value}")]
-        launch(workload, self.so, timeout=self.timeout,
-               wrapper=["strace", "-f", "-c", "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}", *words],
-               keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()))
-        return {"calls": parse_calls(kept["text"])}
+        return {"calls": sum(counting.system_calls(workload, self.so, self.timeout, environment).values())}
 
     def instructions(self, workload, environment) -> dict:
-        """Of the library, by callgrind without its caches."""
-        kept = []
-        launch(workload, self.stripped(), extra_env=environment, timeout=self.timeout, steady=True,
-               wrapper=[valgrind(), "-q", "--vgdb=no", "--tool=callgrind", "--trace-children=yes",
-                        f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"],
-               keep=lambda scratch: kept.extend(path.read_text(errors="replace")
-                                                for path in sorted(scratch.glob(f"{OUTPUT}.*"))))
-        return {"instructions": sum(map(parse_instructions, kept))}
-
-    def stripped(self) -> Path:
-        """The library without DWARF, at which valgrind stops."""
-        path = self.scratch / "stripped" / LIBRARY
-        if not path.exists():
-            path.parent.mkdir()
-            proc.run([tools.require("llvm-strip"), "--strip-debug", str(self.so), "-o", str(path)])
-        return path
+        """Of the library."""
+        return {"instructions": counting.instructions(workload, self.so, self.timeout, environment)}
 
 
-def valgrind() -> str:
-    """The program itself: Debian's `valgrind` is a shell script, which would be preloaded."""
-    return next(filter(None, map(shutil.which, ("valgrind.bin", "valgrind"))), "valgrind")
+def why_not(name: str, *words: str) -> str:
+    """"" where a program does its work; else a sentence."""
+    allowed = words[0] and proc.run([*words, "/bin/true"], check=False).returncode == 0
+    return "" if allowed else f"{name} does not run here"
 
 
 def kinds() -> dict:
     """Kind -> "" where the machine can do it, else why not."""
-    found = {PLAIN: ""}
-    for kind, words in ((CALLS, ["strace", "-c", "-o", "/dev/null"]),
-                        (INSTRUCTIONS, [valgrind(), "-q", "--tool=none"])):
-        try:
-            allowed = proc.run([*words, "/bin/true"], check=False).returncode == 0
-        except UserError:
-            allowed = False
-        found[kind] = "" if allowed else f"{Path(words[0]).name} does not run here"
-    return found
+    return {PLAIN: "", CALLS: why_not("strace", counting.strace(), "-c", "-o", "/dev/null"),
+            INSTRUCTIONS: why_not("valgrind", counting.valgrind(), "-q", "--tool=none")}

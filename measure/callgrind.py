@@ -30,8 +30,9 @@ from common.tree import LIBRARY
 # instruction cache is fully associative: with 8 ways, the misses of the same text at another place differed by up to
 # 14 % over six programs, and by a factor of two in one, by conflicts with the program's own lines; with one set the
 # count is equal at every place.
-FLAGS = ("--tool=callgrind", "--trace-children=yes", "--fair-sched=yes", "--dump-instr=yes", "--collect-jumps=yes",
-         "--cache-sim=yes", "--branch-sim=yes", "--I1=32768,512,64", "--D1=32768,8,64", "--LL=33554432,16,64")
+INSTRUCTIONS = ("--tool=callgrind", "--trace-children=yes", "--fair-sched=yes", "--dump-instr=yes")
+FLAGS = (*INSTRUCTIONS, "--collect-jumps=yes", "--cache-sim=yes", "--branch-sim=yes",
+         "--I1=32768,512,64", "--D1=32768,8,64", "--LL=33554432,16,64")
 _START = re.compile(r"^# callgrind format$", re.MULTILINE)
 _COMPRESSED = re.compile(r"\((\d+)\)(?: (.*))?$")
 _POSITION = frozenset("0123456789+-*")

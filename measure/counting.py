@@ -93,13 +93,21 @@ def outputs(scratch: Path, subject) -> list:
     return [text for text in texts if re.search(rf"^c?ob=\(\d+\) .*/?{re.escape(LIBRARY)}$", text, re.M)]
 
 
-def under_callgrind(workload, library, keep, timeout=None):
+def under_callgrind(workload, library, keep, timeout=None, flags=callgrind.FLAGS, extra_env=None):
     """One run; `keep(scratch, subject)` takes callgrind's outputs, OUTPUT.<pid>, of the library that was run."""
     # without the pipe for a debugger, which is named by the process's number: one that a killed run left is in the way
-    wrapper = [valgrind(), "-q", "--vgdb=no", *callgrind.FLAGS, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
+    wrapper = [valgrind(), "-q", "--vgdb=no", *flags, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
     with readable_copy(library) as subject:
         launch(workload, subject, wrapper=wrapper, keep=lambda scratch: keep(scratch, subject), timeout=timeout,
-               steady=True)
+               steady=True, extra_env=extra_env)
+
+
+def instructions(workload, library, timeout=None, extra_env=None) -> int:
+    """Of the library's own code, in all processes of one run; without the caches it takes half the time."""
+    kept = []
+    under_callgrind(workload, library, lambda scratch, subject: kept.extend(outputs(scratch, subject)), timeout,
+                    callgrind.INSTRUCTIONS, extra_env)
+    return callgrind.parse("".join(kept)).event("Ir") if kept else 0
 
 
 def callgrind_output(workload, library, timeout=None) -> str:
@@ -205,21 +213,31 @@ def parse_strace(text: str) -> dict:
             if match and match[2] != "total"}
 
 
-def syscall_metrics(workload, library) -> dict:
-    """System calls of the whole program, and those about memory; None where strace is missing or not permitted."""
-    nothing = {"syscalls": None, "memory_syscalls": None}
-    program = shutil.which("strace", path="/usr/bin:/bin")
-    if not program:
-        return nothing
+def strace() -> str:
+    """The program, or "" where there is none."""
+    return shutil.which("strace", path="/usr/bin:/bin") or ""
+
+
+def system_calls(workload, library, timeout=None, environment=None) -> dict:
+    """Name -> times, of the whole program in one run, with these variables for the program alone."""
     kept, flags = {}, ["-f", "-c"]
     if workload.server:
         flags.append("-D")      # a server is asked to end by a signal, which is to reach it and not the tracer
+    words = [word for name, value in (environment or {}).items() for word in ("-E", f"{name}={value}")]
+    launch(workload, library, wrapper=[strace(), *flags, "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}", *words],
+           keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()), timeout=timeout)
+    return parse_strace(kept["text"])
+
+
+def syscall_metrics(workload, library) -> dict:
+    """System calls of the whole program, and those about memory; None where strace is missing or not permitted."""
+    nothing = {"syscalls": None, "memory_syscalls": None}
+    if not strace():
+        return nothing
     try:
-        launch(workload, library, wrapper=[program, *flags, "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}"],
-               keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()))
+        calls = system_calls(workload, library)
     except Failure:
         return nothing      # ptrace is often forbidden in containers; the plain run has shown that the program works
-    calls = parse_strace(kept["text"])
     return {"syscalls": sum(calls.values()),
             "memory_syscalls": sum(times for name, times in calls.items() if name in MEMORY_CALLS)}
 

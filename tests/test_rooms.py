@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support import ROOT
 
 # In the order in which a profile flows; docs/design.md says why.
-ORDER = ("common", "plan", "pgo", "learn", "measure", "layout", "gate", "bench", "report", "ship")
+ORDER = ("common", "plan", "pgo", "measure", "learn", "layout", "gate", "bench", "report", "ship")
 
 
 def modules(root: Path) -> dict:

@@ -13,7 +13,8 @@ enum {
     SMALL = 1000, // bytes; such blocks go to their thread in parcels
     MID = 6000,   // bytes; such blocks go alone
     MANY = 20000,
-    FEW = 1020, // small ones: too few batches for the inbox to be emptied, and the last one is left for the end
+    FEW =
+        1020, // small ones: too few batches for the inbox to be emptied, and the last one is left for the end
     RING = 4096,
     PASSES = 4096 * 100,
 };

@@ -11,6 +11,7 @@
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "mem/slices.h"
+#include "mem/thp.h"
 #include "mem/tick.h"
 #include "obs/trace.h"
 #include "os/times.h"
@@ -25,14 +26,8 @@
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
-#define THP_SLOW_NS      700000u /* of the first touch of a huge page; 512 small ones take some 770000 */
-#define THP_PAUSE_MOST   64u     /* chunks */
-#define ALIGNED_SCAN     16u     /* chunks that are looked at for a run that is aligned and fits exactly */
-#define GROUP            16u     /* slices whose entries fill a cache line of the map */
-#define BESIDE_SCAN      8u      /* chunks that are looked at for a run beside others of the heap */
-
-/* A number for each group of a chunk; as long as a set of its slices. */
-typedef uint16_t groups_t __attribute__((vector_size(sizeof(hak_slices_t))));
+#define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
+#define BESIDE_SCAN      8u  /* chunks that are looked at for a run beside others of the heap */
 
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
@@ -45,11 +40,11 @@ typedef struct chunk {
     uint32_t longest;             /* slices in the longest free run */
     bool thp;                     /* the system has been told to back it by a huge page */
     uint8_t backed;               /* slices in front that got pages ahead of their use (populate_kb) */
-    groups_t taker; /* the heap that took each group when it was vacant, by its number's low bits; 0: none */
+    hak_groups_t
+        taker; /* the heap that took each group when it was vacant, by its number's low bits; 0: none */
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
-static_assert(sizeof(groups_t) / sizeof(uint16_t) * GROUP == HAK_CHUNK_SLICES, "each slice is in a group");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
@@ -64,8 +59,7 @@ static chunk_t *all HAK_GUARDED_BY(lock);
 static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
 /* The system has been told to back it by huge pages. */
 static bool region_thp HAK_GUARDED_BY(lock);
-/* Chunks that get no huge page before the next one may, and how many that were when it began. */
-static uint32_t thp_wait HAK_GUARDED_BY(lock), thp_pause HAK_GUARDED_BY(lock);
+static hak_thp_t thp_cost HAK_GUARDED_BY(lock);
 /* Its `free` are the slices that are free and dirty, in bytes. */
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 static uint64_t used_slices HAK_GUARDED_BY(lock);
@@ -168,15 +162,9 @@ static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQU
     return false;
 }
 
-/* The slices of the groups for which both are the same. */
-static hak_slices_t where_equal(groups_t a, groups_t b)
-{
-    return (hak_slices_t)(a == b);
-}
-
 static hak_slices_t vacant_groups(const chunk_t *chunk)
 {
-    return where_equal((groups_t)chunk->free, (groups_t)chunk->whole);
+    return hak_groups_equal((hak_groups_t)chunk->free, (hak_groups_t)chunk->whole);
 }
 
 /* As find_run, but beside other runs of the heap with that number; false if another place is as good.
@@ -194,7 +182,7 @@ static bool find_beside(unsigned slices, uint16_t owner, chunk_t **chunk, unsign
     for (hak_slices_t rest = lists >> slices << slices; rest != 0 && left != 0; rest &= rest - 1) {
         for (chunk_t *at = by_longest[hak_set_first(rest)]; at != NULL && left != 0; at = at->next, left--) {
             hak_slices_t runs = hak_slices_runs(at->free, slices);
-            hak_slices_t own = runs & where_equal(at->taker, (groups_t){0} + owner);
+            hak_slices_t own = runs & hak_groups_equal(at->taker, (hak_groups_t){0} + owner);
             if (own != 0) {
                 *chunk = at;
                 *first = hak_set_first(own);
@@ -284,36 +272,6 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-/* Whether a new chunk, for a run of so many slices, is to be backed by a huge page: 512 faults less. A small heap would pay for it
- * with memory that it never touches; so would a program with large buffers of which it touches little. */
-static bool wants_thp(unsigned slices) HAK_REQUIRES(lock)
-{
-    const hak_policy_t *policy = hak_policy();
-    if (policy->thp != HAK_THP_AUTO)
-        return policy->thp == HAK_THP_ON;
-    return !HAK_HARDEN && slices * HAK_SLICE <= (size_t)policy->thp_run_kb << 10 &&
-           policy->thp_from_kb != 0 && used_slices * HAK_SLICE >= (size_t)policy->thp_from_kb << 10;
-}
-
-/* The same, unless the last one was slow: memory that a hypervisor has yet to back, or that the kernel has to make room for, costs
- * less in small pages, which are often warm. Every second, fourth, ... chunk finds out whether that is over. */
-static bool gets_thp(unsigned slices) HAK_REQUIRES(lock)
-{
-    if (!wants_thp(slices))
-        return false;
-    if (thp_wait == 0 || hak_policy()->thp == HAK_THP_ON)
-        return true;
-    thp_wait--;
-    return false;
-}
-
-/* The first touch of a huge page took so long. */
-static void judge_thp(uint64_t ns) HAK_REQUIRES(lock)
-{
-    thp_pause = ns < THP_SLOW_NS ? 0 : (uint32_t)hak_min(hak_max(2 * thp_pause, 1), THP_PAUSE_MOST);
-    thp_wait = thp_pause;
-}
-
 /* A chunk for a run of so many slices, and others. The system must know of the huge page before the first byte is touched. */
 static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
 {
@@ -321,14 +279,14 @@ static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    bool thp = gets_thp(slices);
+    bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, used_slices * HAK_SLICE);
     if (thp != region_thp)
         hak_os_thp(chunk, HAK_CHUNK, thp);
     hak_slices_t whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
     uint64_t before = thp ? hak_os_now_ns() : 0;
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
-        judge_thp(hak_os_now_ns() - before);
+        hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
     chunk->free = whole;
     chunk->thp = thp;
     list_in_all(chunk);
@@ -446,7 +404,7 @@ hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap)
         }
     }
     if ((vacant_groups(chunk) >> first & 1) != 0)
-        chunk->taker[first / GROUP] = owner;
+        chunk->taker[first / HAK_GROUP] = owner;
     bool clean = take_slices(chunk, hak_slices_mask(first, slices), slices);
     hak_os_unlock(&lock);
     hak_slab_t *run = begin_run(chunk, first, slices, clean);

@@ -64,4 +64,18 @@ static inline hak_slices_t hak_slices_every(unsigned align)
     return (hak_slices_t)word << 64 | word;
 }
 
+#define HAK_GROUP 16u /* slices whose entries fill a cache line of the map */
+
+/* A number for each group of a chunk; as long as a set of its slices. */
+typedef uint16_t hak_groups_t __attribute__((vector_size(sizeof(hak_slices_t))));
+
+static_assert(sizeof(hak_groups_t) / sizeof(uint16_t) * HAK_GROUP == HAK_CHUNK_SLICES,
+              "each slice is in a group");
+
+/* The slices of the groups for which both are the same. */
+static inline hak_slices_t hak_groups_equal(hak_groups_t a, hak_groups_t b)
+{
+    return (hak_slices_t)(a == b);
+}
+
 #endif

@@ -13,6 +13,8 @@ import signal
 import time
 from pathlib import Path
 
+from common.proc import interrupts_wait
+
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 2.0     # between asking a process to end and ending it
 _LIBC = ctypes.CDLL(None)
@@ -100,7 +102,8 @@ class Guardian:
 
     def __enter__(self):
         wait, self._hold = os.pipe()
-        self.pid = os.fork()
+        with interrupts_wait():
+            self.pid = os.fork()
         if self.pid:
             os.close(wait)
             return self

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The one process runner: an argv list, a timeout, a log file, and the log's tail when it fails."""
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -81,11 +82,29 @@ def _await(process, timeout) -> bool:
 def confine(file_limit):
     """In the child: the kernel kills it when we die, even by SIGKILL, since a workload has no one else to end it; and
     no file of its own grows without end."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})     # see interrupts_wait
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if file_limit is not None:
         _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         limit = file_limit if hard == resource.RLIM_INFINITY else min(file_limit, hard)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+@contextlib.contextmanager
+def interrupts_wait():
+    """Ctrl-C is heard at the end: Python runs hooks when it forks, and of a KeyboardInterrupt in one of them only says
+    that it was ignored."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start(argv, confined, **more) -> subprocess.Popen:
+    """The process, in a session of its own, with `confined` called in it, which calls confine."""
+    with interrupts_wait():
+        return subprocess.Popen(argv, start_new_session=True, preexec_fn=confined, **more)
 
 
 def _signal_group(process, number):
@@ -128,8 +147,8 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     name = name or argv[0]
     with open(stdin or os.devnull, "rb") as source, _sink(stdout) as out, tempfile.TemporaryFile() as err:
         try:
-            process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=source, start_new_session=True,
-                                       preexec_fn=functools.partial(confine, file_limit), stdout=out, stderr=err)
+            process = start(argv, functools.partial(confine, file_limit), cwd=cwd, env=env, stdin=source, stdout=out,
+                            stderr=err)
             begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
         except OSError as error:
             raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool"

@@ -283,9 +283,8 @@ class Session:
         """One of the file's commands to its end; its output."""
         words = self.words(words)
         with open(source, "rb") as stdin, open(self.scratch / f"{what}.log", "w+b") as output:
-            process = subprocess.Popen(words, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
-                                       stderr=subprocess.STDOUT, start_new_session=True,
-                                       preexec_fn=confine, **more)
+            process = proc.start(words, confine, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
+                                 stderr=subprocess.STDOUT, **more)
             try:
                 process.wait(max(1.0, self.deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -311,9 +310,8 @@ class Session:
         if not place.is_dir():
             raise UserError(f"{self.workload.server}: directory: {place} is no directory")
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                words, cwd=place, env={**self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True, preexec_fn=confine, **self.as_user)
+            self.process = proc.start(words, confine, cwd=place, env={**self.environment(), **environment},
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
         return self.process.pid
 
     def ready(self) -> bool:

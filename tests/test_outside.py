@@ -331,6 +331,18 @@ def test_what_is_ignored_stays_so():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.mark.parametrize("call", ["proc.run(['/bin/sleep', '614'])", "Guardian('/nonexistent').__enter__()"])
+def test_an_interrupt_while_the_interpreter_forks(call):
+    """It comes in a hook of fork, where Python would only report what it raises."""
+    source = ("import os, signal, time; from common import proc; from common.household import Guardian; "
+              "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT)); "
+              f"{call}; time.sleep(30)")
+    runner = child(source)
+    error = runner.communicate(timeout=25)[1]
+    assert "KeyboardInterrupt" in error and "ignored" not in error and runner.returncode == -signal.SIGINT
+    assert not sleepers("614")
+
+
 @pytest.mark.parametrize("how", ["interrupt", "timeout"])
 def test_a_build_that_a_tool_started_ends_with_it(tmp_path, how):
     """ninja's jobs have process groups of their own."""

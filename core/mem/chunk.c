@@ -148,7 +148,7 @@ static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t *
 
 /* A free run of so many slices, the first by address in the fullest chunk that has one; false if no chunk has. A chunk's
  * `longest` is not lowered when a run is taken: it is corrected here, when a chunk turns out not to have what it says. */
-static bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+HAK_INLINE bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
     while ((lists >> slices) != 0) {
         *chunk = by_longest[slices + hak_set_first(lists >> slices)];
@@ -272,14 +272,15 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-/* A chunk for a run of so many slices, and others. The system must know of the huge page before the first byte is touched. */
-static bool add_chunk(unsigned slices) HAK_REQUIRES(lock)
+/* A chunk for a run of so many slices, a single block or a slab, and others. The system must know of the huge page before the first
+ * byte is touched. */
+static bool add_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
 {
     if (region == region_end && !reserve_region())
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, used_slices * HAK_SLICE);
+    bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, single, used_slices * HAK_SLICE);
     if (thp != region_thp)
         hak_os_thp(chunk, HAK_CHUNK, thp);
     hak_slices_t whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;
@@ -312,7 +313,7 @@ static unsigned dirty_of(const chunk_t *chunk, hak_slices_t mask, unsigned slice
 }
 
 /* Takes free slices, so many. True if they are known to be zero. */
-static bool take_slices(chunk_t *chunk, hak_slices_t mask, unsigned slices) HAK_REQUIRES(lock)
+HAK_INLINE bool take_slices(chunk_t *chunk, hak_slices_t mask, unsigned slices) HAK_REQUIRES(lock)
 {
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     chunk->free &= ~mask;
@@ -364,7 +365,8 @@ HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices
     return run;
 }
 
-hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
+/* Only the first descriptor is written. */
+HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, bool single)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
@@ -372,7 +374,7 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
         return NULL;
     hak_os_lock(&lock);
     while (!(align == 1 ? find_run(slices, &chunk, &first) : find_aligned(slices, align, &chunk, &first))) {
-        if (!add_chunk(slices)) {
+        if (!add_chunk(slices, single)) {
             hak_os_unlock(&lock);
             return NULL;
         }
@@ -382,23 +384,28 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
     return begin_run(chunk, first, slices, clean);
 }
 
-hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align)
+hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
-    hak_slab_t *run = hak_chunk_take_block(slices, align);
+    return place_run(slices, align, true);
+}
+
+hak_slab_t *hak_chunk_take_run(unsigned slices, bool single)
+{
+    hak_slab_t *run = place_run(slices, 1, single);
     if (run != NULL)
         set_slices(run, 1, slices);
     return run;
 }
 
 /* By itself: with one inline function for this and hak_chunk_take_block a pair of random2m takes 3.5 instructions more. */
-hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap)
+hak_slab_t *hak_chunk_take_beside(unsigned slices, bool single, uint32_t heap)
 {
     uint16_t owner = (uint16_t)heap;
     chunk_t *chunk = NULL;
     unsigned first = 0;
     hak_os_lock(&lock);
     while (!find_beside(slices, owner, &chunk, &first) && !find_aligned(slices, 1, &chunk, &first)) {
-        if (!add_chunk(slices)) {
+        if (!add_chunk(slices, single)) {
             hak_os_unlock(&lock);
             return NULL;
         }

@@ -10,17 +10,16 @@
 
 #include "mem/slab.h"
 
-/* Takes a run of 1..HAK_RUN_MOST slices that begins at a multiple of `align` of them, a power of two; `slices`, `back` and
- * `clean` are set, the rest is the caller's to fill in. NULL when the system has no more memory, or no chunk can hold such a
- * run. Any thread. */
-hak_slab_t *hak_chunk_take_run(unsigned slices, unsigned align);
-/* The same for a run that is one block, which only its first byte leads to: the descriptors behind the first one, a cache line
- * each, are not written. */
+/* Takes a run of 1..HAK_RUN_MOST slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. `single`: it is
+ * one block, of which a program may touch little. NULL when the system has no more memory. Any thread. */
+hak_slab_t *hak_chunk_take_run(unsigned slices, bool single);
+/* The same for one block, which begins at a multiple of `align` slices, a power of two, and which only its first byte leads to: the
+ * descriptors behind the first one, a cache line each, are not written. NULL, too, when no chunk can hold such a run. */
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align);
 /* True if such a run can always be had: in a new chunk at the latest. */
 bool hak_chunk_has_room(unsigned slices, unsigned align);
 /* As hak_chunk_take_run, for a slab of the heap with that number, beside others of it where there is a place. */
-hak_slab_t *hak_chunk_take_beside(unsigned slices, uint32_t heap);
+hak_slab_t *hak_chunk_take_beside(unsigned slices, bool single, uint32_t heap);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and
  * a heap's lock may be held: what is due to go back to the system by then goes at the thread's next hak_tick. */
 void hak_chunk_release_run(hak_slab_t *run, unsigned touched);

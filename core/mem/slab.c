@@ -53,7 +53,7 @@ static uint8_t touched_slices(const hak_slab_t *slab)
 }
 
 /* Empty slabs stay with the heap, for any class that needs one of their length. */
-static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap->lock)
+static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, bool single) HAK_REQUIRES(heap->lock)
 {
     for (uint32_t i = heap->empty_count; i-- != 0;) {
         hak_slab_t *slab = heap->empty_slabs[i];
@@ -64,7 +64,8 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices) HAK_REQUIRES(heap
         return slab;
     }
     bool many = hak_unlikely(heap->runs_taken++ >= FEW_RUNS) && hak_heap_count() > 1;
-    hak_slab_t *slab = many ? hak_chunk_take_beside(slices, heap->owner) : hak_chunk_take_run(slices, 1);
+    hak_slab_t *slab =
+        many ? hak_chunk_take_beside(slices, single, heap->owner) : hak_chunk_take_run(slices, single);
     if (slab != NULL)
         slab->touched = 0;
     return slab;
@@ -97,7 +98,7 @@ static unsigned new_slices(unsigned c)
 
 static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t *slab = take_run(heap, new_slices(c));
+    hak_slab_t *slab = take_run(heap, new_slices(c), c > HAK_MID_CLASSES);
     if (slab == NULL)
         return NULL;
     slab->free = NULL;

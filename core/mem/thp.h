@@ -17,20 +17,20 @@ typedef struct hak_thp {
     uint32_t pause; /* how many that were when it began */
 } hak_thp_t;
 
-/* By the policy, for a chunk that is added for a run of so many bytes while so many are in use. */
-HAK_INLINE bool hak_thp_is_wanted(size_t run, uint64_t used)
+/* By the policy, for a chunk that is added for a run of so many bytes, a single block or a slab, while so many are in use. */
+HAK_INLINE bool hak_thp_is_wanted(size_t run, bool single, uint64_t used)
 {
     const hak_policy_t *policy = hak_policy();
     if (policy->thp != HAK_THP_AUTO)
         return policy->thp == HAK_THP_ON;
-    return !HAK_HARDEN && run <= (size_t)policy->thp_run_kb << 10 && policy->thp_from_kb != 0 &&
-           used >= (uint64_t)policy->thp_from_kb << 10;
+    return !HAK_HARDEN && (single ? 2 * run : run) <= (size_t)policy->thp_run_kb << 10 &&
+           policy->thp_from_kb != 0 && used >= (uint64_t)policy->thp_from_kb << 10;
 }
 
 /* The same, unless the last one was slow. Every second, fourth, ... chunk finds out whether that is over. */
-HAK_INLINE bool hak_thp_is_due(hak_thp_t *thp, size_t run, uint64_t used)
+HAK_INLINE bool hak_thp_is_due(hak_thp_t *thp, size_t run, bool single, uint64_t used)
 {
-    if (!hak_thp_is_wanted(run, used))
+    if (!hak_thp_is_wanted(run, single, used))
         return false;
     if (thp->wait == 0 || hak_policy()->thp == HAK_THP_ON)
         return true;

@@ -184,7 +184,7 @@ const scenario_t fork_raw_big = {
 // The pool's lock; one slice each.
 static void take_run(void)
 {
-    hak_slab_t *run = hak_chunk_take_run(1, 1);
+    hak_slab_t *run = hak_chunk_take_run(1, false);
     CHECK(run != NULL, "no memory");
     taken[acting()] = run;
     hak_chunk_release_run(run, 1);

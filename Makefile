@@ -65,7 +65,7 @@ $(foreach name,TRAIN TRAIN2 TRAIN3 HOLDOUT,$(if $(findstring $(newline),$(value 
 
 .DEFAULT_GOAL := help
 .PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench proof sites golden fuzz mutants soak kill-test \
-	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools python
+	reliability wall ablation variants history study format lint clean configured build-tools test-tools all-tools peers python
 
 help: ## Show this list
 	@echo 'example: make pgo                          train, build, measure, gate and ship: dist/libhakmem.so'
@@ -161,8 +161,12 @@ report: build-tools ## build/report/index.html: tables, charts, heatmaps
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
 	@$(MODULE) common.doctor $(if $(filter 1,$(INSTALL)),--install --optional)
 
+# Not everybody may install them, and who is not there is left out.
+peers: build-tools
+	@test "$$(id -u)" != 0 || $(MODULE) common.doctor --install --optional --group peers
+
 # What a tool is asked for is looked at before anything is built for it.
-bench: build-tools ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
+bench: peers ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
 	@$(MODULE) bench.bench --no-run $(BENCH_ARGS) && \
 	    $(ALONE) $(CONFIGURE) && $(NINJA) bench build/clang-learning/base/libhakmem.so && $(MODULE) bench.bench $(BENCH_ARGS)
 
@@ -171,7 +175,7 @@ proof: build-tools ## What learned policies bring on inputs they were not learne
 	    $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
 	    $(MODULE) bench.proof $(PROOF_ARGS)
 
-study: build-tools ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
+study: peers ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
 	@$(MODULE) bench.study --no-run $(call quote,$(STUDY)) $(STUDY_ARGS) && $(ALONE) $(CONFIGURE) && \
 	    $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so) && \
 	    $(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)

@@ -9,7 +9,6 @@ from such rows (--from reads them back).
 import dataclasses
 import itertools
 import json
-import platform
 import shutil
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import files, paths, records, tables
+from common import files, paths, records, tables, tools
 from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
 from common.launch import launch
@@ -67,42 +66,20 @@ class Contender:
     points_only: bool = False   # runs the scenarios of the points ranking alone
 
 
-@dataclass(frozen=True)
-class Peer:
-    """An allocator that users can install: its library and the package that has it."""
-    name: str
-    library: str
-    package: str
-
-
-PEERS = (
-    Peer("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
-    Peer("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
-    Peer("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
-)
-
-
-def library_directories() -> tuple:
-    """Where distributions put shared libraries."""
-    multiarch = f"{platform.machine()}-linux-gnu"
-    return tuple(Path(name) for name in (f"/usr/lib/{multiarch}", f"/lib/{multiarch}", "/usr/local/lib", "/usr/lib64",
-                                         "/usr/lib"))
-
-
-def find_library(name: str):
-    """The installed library, or None."""
-    return next((path / name for path in library_directories() if (path / name).exists()), None)
+def peers() -> dict:
+    """name -> row of common/tools.toml, of the allocators that users can install, in the order of the tables."""
+    return {name: row for name, row in tools.load_tools().items() if row.group == tools.PEERS}
 
 
 def installed_peers(notice) -> tuple:
     """The peers that are there; the others are named with the command that installs them."""
-    found = []
-    for peer in PEERS:
-        library = find_library(peer.library)
-        if library is None:
-            notice(f"{peer.name} is left out: not installed (apt-get install {peer.package})")
+    found, table = [], peers()
+    for name, row in table.items():
+        library = tools.find(name, table)
+        if library:
+            found.append(Contender(name, Path(library)))
         else:
-            found.append(Contender(peer.name, library))
+            notice(f"{name} is left out: not installed (apt-get install {row.package})")
     return tuple(found)
 
 

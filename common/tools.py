@@ -12,7 +12,8 @@ from common.errors import UserError
 from common.paths import ROOT
 
 TABLE = ROOT / "common" / "tools.toml"
-GROUPS = ("build", "test", "programs")
+PEERS = "peers"
+GROUPS = ("build", "test", "programs", PEERS)
 
 
 @dataclass(frozen=True)

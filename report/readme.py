@@ -180,7 +180,7 @@ def ranking_block(source: str) -> str:
 def memory_block(source: str) -> str:
     """Resident memory over time: what is left of bursts."""
     figures = named(over_time.KIND, source)["figures"]
-    peers = [peer.name for peer in bench.PEERS]
+    peers = list(bench.peers())
     there = sorted(over_time.contenders(figures), key=lambda name: peers.index(name) if name in peers else len(peers))
     others = [name for name in there if name not in (over_time.OURS, over_time.REFERENCE)]
     table = over_time.short_table(figures, [over_time.OURS, *others, over_time.REFERENCE])

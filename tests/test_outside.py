@@ -63,8 +63,8 @@ def built(place, **more):
 
 def make(place, *words, check=True, **more):
     """A goal of the Makefile. The packages are there."""
-    return proc.run(["make", "-s", "-o", "build-tools", "-o", "test-tools", "-o", "all-tools", *words], cwd=place,
-                    check=check, **more)
+    there = [word for name in ("build-tools", "test-tools", "all-tools", "peers") for word in ("-o", name)]
+    return proc.run(["make", "-s", *there, *words], cwd=place, check=check, **more)
 
 
 def child(source: str, **more):

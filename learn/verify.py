@@ -113,8 +113,8 @@ class Verifier:
         except Failure as error:
             made.unseen.append(f"a run fails that was recorded: {str(error).splitlines()[0]}")
         else:
-            made.seen = [f"{real.SHOWS[kind]} of {workload}, by {ROUNDS[kind]} real runs with and without"
-                         for workload, kind in places]
+            made.seen = [f"{real.SHOWS[kind]} of {workload}, by {ROUNDS[kind]} real run{'s' * (ROUNDS[kind] > 1)} "
+                         "with the policy and without" for workload, kind in places]
         return made
 
     def lost(self, policy: dict, places) -> dict:

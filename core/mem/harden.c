@@ -344,11 +344,22 @@ static bool open_end(void *p, uint32_t entry, size_t asked)
     return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
 }
 
+/* Nothing of it shows afterwards. Where the system takes no pages back, those that were never touched are only read. */
+static void empty_oversize(void *p, uint32_t entry, size_t size)
+{
+    if (hak_os_discard(p, size))
+        return;
+    size_t bytes = hak_min(size, needed(usable_of(p, entry)));
+    if (HAK_FILL_BYTE == 0)
+        hak_huge_clear_pages(p, bytes);
+    else
+        memset(p, HAK_FILL_BYTE, bytes);
+}
+
 static void free_oversize(void *p, uint32_t entry)
 {
     size_t size = hak_oversize_size(p, entry);
-    if (!hak_os_discard(p, size))
-        memset(p, HAK_FILL_BYTE, hak_min(size, needed(usable_of(p, entry))));
+    empty_oversize(p, entry, size);
     if (is_huge(entry)) {
         set_huge_asked(p, entry, size);
     } else {

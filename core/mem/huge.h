@@ -21,6 +21,8 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size);
 size_t hak_huge_count(void);
 /* Makes `size` bytes of a block zero that is in use and begins a slice. Pages that are zero already are not written to. */
 void hak_huge_clear(void *p, size_t size);
+/* The same, of what begins a page, without asking the system. */
+void hak_huge_clear_pages(char *p, size_t size);
 
 #define HAK_HUGE_PART_BITS 20u
 

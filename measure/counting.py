@@ -104,17 +104,15 @@ def under_callgrind(workload, library, keep, timeout=None, flags=callgrind.FLAGS
 
 def instructions(workload, library, timeout=None, extra_env=None) -> int:
     """Of the library's own code, in all processes of one run; without the caches it takes half the time."""
-    kept = []
-    under_callgrind(workload, library, lambda scratch, subject: kept.extend(outputs(scratch, subject)), timeout,
-                    callgrind.INSTRUCTIONS, extra_env)
-    return callgrind.parse("".join(kept)).event("Ir") if kept else 0
+    return callgrind.parse(callgrind_output(workload, library, timeout, callgrind.INSTRUCTIONS, extra_env)).event("Ir")
 
 
-def callgrind_output(workload, library, timeout=None) -> str:
+def callgrind_output(workload, library, timeout=None, flags=callgrind.FLAGS, extra_env=None) -> str:
     """Callgrind's outputs of all processes of one run, without their ids and with the scratch directory as '.'."""
     kept = []
     try:
-        under_callgrind(workload, library, lambda scratch, subject: kept.extend(outputs(scratch, subject)), timeout)
+        under_callgrind(workload, library, lambda scratch, subject: kept.extend(outputs(scratch, subject)), timeout,
+                        flags, extra_env)
     except Failure as error:
         if NOT_WRITTEN in str(error):
             raise Failure(f"workload '{workload.name}': {workload.command[0]} became another user, and valgrind could "

@@ -40,8 +40,8 @@ typedef struct chunk {
     uint32_t longest;             /* slices in the longest free run */
     bool thp;                     /* the system has been told to back it by a huge page */
     uint8_t backed;               /* slices in front that got pages ahead of their use (populate_kb) */
-    hak_groups_t
-        taker; /* the heap that took each group when it was vacant, by its number's low bits; 0: none */
+    /* The heap that took each group when it was vacant, by its number's low bits; 0: none. */
+    hak_groups_t taker;
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");

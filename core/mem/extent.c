@@ -322,9 +322,8 @@ HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
         move_begin(extent, at + size);
     else
         move_end(extent, before);
-    if (before != 0 && behind != 0)
-        add(at + size, behind, dirty,
-            extent->open); /* without a record it is lost to us, not to the system */
+    if (before != 0 && behind != 0) /* without a record what is behind is lost to us, not to the system */
+        add(at + size, behind, dirty, extent->open);
 }
 
 /* --- in front ----------------------------------------------------------------------------------------------------- *

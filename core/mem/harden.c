@@ -379,7 +379,7 @@ static void clear_large(void *p)
         return;
     const hak_slab_t *slab = hak_slab_of(p);
     if (!slab->clean && !hak_os_discard(p, slab->size))
-        memset(p, 0, slab->size);
+        hak_huge_clear_pages(p, slab->size);
 }
 
 /* An oversize block that was just taken: what the caller gets for a request of `size`. */

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import files, paths, records, tables, tools
+from common import files, paths, records, tables, tools, usage
 from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
 from common.launch import launch
@@ -30,7 +30,6 @@ from bench.ranking import Sample, Study
 TABLE = Path("bench/benchmarks.toml")
 RESULTS = Path("results/bench.jsonl")
 REFERENCE = "glibc"
-USAGE = "usage"         # bench_run's report, in the scratch directory
 TIMEOUT = 120
 # The scenarios last a fifth of a second: a learner that looks once a second would see none of it.
 MODES = (("hakmem-baseline", {"HAKMEM_MODE": "minimal"}),
@@ -162,20 +161,14 @@ def select(benchmarks, names) -> tuple:
     return tuple(row for row in benchmarks if not names or row.name in names)
 
 
-def parse_usage(text: str) -> dict:
-    """The fields of bench_run's line."""
-    return dict(word.split("=", 1) for word in text.split())
-
-
 def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
-    """One run through bench_run, which alone sees the program's own time and memory."""
+    """One run."""
     kept = {}
     # Redis is linked with jemalloc: preloading the C library puts glibc's malloc in front of it.
     preload = "{preload}" if contender.library else "LD_PRELOAD=libc.so.6"
-    wrapper = [str(paths.BENCH_PROGRAMS / "bench_run"), f"{{scratch}}/{USAGE}", preload]
     try:
-        launch(row.workload, contender.library, wrapper=wrapper, timeout=TIMEOUT, extra_env=dict(contender.env),
-               keep=lambda scratch: kept.update(parse_usage((scratch / USAGE).read_text())))
+        launch(row.workload, contender.library, wrapper=usage.wrapper(preload), timeout=TIMEOUT,
+               extra_env=dict(contender.env), keep=lambda scratch: kept.update(usage.read(scratch)))
     except Failure as error:
         reason = str(error).splitlines()[0].rpartition(" failed with ")[2]
         return Sample(row.name, contender.name, turn, failure=reason)

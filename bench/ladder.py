@@ -11,7 +11,7 @@ import itertools
 import statistics
 from dataclasses import dataclass
 
-from common import paths, workloads
+from common import paths, usage, workloads
 from common.errors import UserError
 from common.launch import launch
 from common.tree import Tree
@@ -72,10 +72,9 @@ def throughput(study) -> list:
 def cpu_seconds(row, one) -> float:
     """User and system time of a run, all threads."""
     kept = {}
-    launch(row.workload, one.library, wrapper=[str(paths.BENCH_PROGRAMS / "bench_run"), bench.USAGE, "{preload}"],
-           extra_env=dict(one.env), timeout=bench.TIMEOUT,
-           keep=lambda scratch: kept.update(bench.parse_usage((scratch / bench.USAGE).read_text())))
-    return float(kept["user"]) + float(kept["system"])
+    launch(row.workload, one.library, wrapper=usage.wrapper(), extra_env=dict(one.env), timeout=bench.TIMEOUT,
+           keep=lambda scratch: kept.update(usage.read(scratch)))
+    return usage.cpu_seconds(kept)
 
 
 def library(variant: str):

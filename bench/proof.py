@@ -16,19 +16,19 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, idle, proc, records, tables
+from common import files, idle, proc, records, tables, usage
 from common.arguments import Parser, at_least, seconds
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
-from common.paths import BENCH_PROGRAMS, BUILD, IDLE, PYTHON, ROOT
+from common.paths import BUILD, IDLE, PYTHON, ROOT
 from common.scratch import Scratch
 from common.tree import GIVEN, Tree
 from learn import judge, learn, objective
 from measure import counting, wall
 from plan import own, policy
 from gate import ab
-from bench import bench, proof_table
+from bench import proof_table
 from bench.proof_table import AGAIN, GENERIC, OFF, TAILORED
 
 EXAMPLE = "example: python3 -m bench.proof --only perl,git --budget 20 --seconds 5"
@@ -39,7 +39,6 @@ BUDGET, SECONDS, IDLE_SECONDS = 50.0, 10.0, 2.0
 LEAST_ROUNDS, IDLE_RUNS = 5, 3
 CALL_RUNS = 5           # of lua equal ones make 335 to 389 calls: its hashes begin with addresses
 TIMEOUT = 600
-USAGE = "usage"
 
 
 @dataclass(frozen=True)
@@ -121,16 +120,14 @@ def learned(row: Program, options: Options, say) -> Path:
 
 # a run
 
-def usage(workload, library: Path) -> dict:
+def taken(workload, library: Path) -> dict:
     """CPU time (of a request, where a server is loaded), peak memory and page faults of one run."""
     if workload.server:
         found = launch(workload, library).server
         return {"cpu": found.cpu_us, "peak": found.peak_kib, "faults": found.faults}
     kept = {}
-    launch(workload, library, wrapper=[str(BENCH_PROGRAMS / "bench_run"), f"{{scratch}}/{USAGE}", "{preload}"],
-           keep=lambda scratch: kept.update(bench.parse_usage((scratch / USAGE).read_text())))
-    return {"cpu": (float(kept["user"]) + float(kept["system"])) * 1e6, "peak": int(kept["peak_rss_kib"]),
-            "faults": int(kept["faults"])}
+    launch(workload, library, wrapper=usage.wrapper(), keep=lambda scratch: kept.update(usage.read(scratch)))
+    return {"cpu": usage.cpu_seconds(kept) * 1e6, "peak": int(kept["peak_rss_kib"]), "faults": int(kept["faults"])}
 
 
 def idle_memory(workload, library: Path, seconds: float):
@@ -143,7 +140,7 @@ def idle_memory(workload, library: Path, seconds: float):
     return max(found).later_kib if found else None
 
 
-def rounds(workload, libraries: dict, seconds: float, clock=time.monotonic, run=usage) -> dict:
+def rounds(workload, libraries: dict, seconds: float, clock=time.monotonic, run=taken) -> dict:
     """subject -> metric -> a figure a round; interleaved, another subject begins each round."""
     run(workload, libraries[GENERIC])
     begun, done = clock(), 0

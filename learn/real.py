@@ -4,10 +4,10 @@ and end, what the library does before the first event) is in it. Figures by the 
 
 from pathlib import Path
 
-from common import idle, proc
+from common import idle, proc, usage
 from common.errors import Failure
 from common.launch import launch
-from common.paths import BENCH_PROGRAMS, IDLE
+from common.paths import IDLE
 from measure import counting
 from plan import policy
 
@@ -16,7 +16,6 @@ PLAIN, CALLS, INSTRUCTIONS = "plain", "calls", "instructions"
 KINDS = {PLAIN: 2.0, CALLS: 5.0, INSTRUCTIONS: 30.0}
 SHOWS = {PLAIN: "time, memory and page faults", CALLS: "system calls", INSTRUCTIONS: "instructions of the library"}
 LEAST_SECONDS = 0.2         # of a run: its directory, its process
-USAGE = "usage"
 NAMES = {"cpu": "CPU time", "peak": "peak memory", "after": "memory behind the work", "faults": "page faults",
          "calls": "system calls", "instructions": "instructions of the library"}
 
@@ -51,14 +50,12 @@ class Real:
         kept, shown = {}, []
 
         def keep(scratch):
-            kept.update(word.split("=", 1) for word in (scratch / USAGE).read_text().split())
+            kept.update(usage.read(scratch))
             shown.extend(idle.read(scratch))
 
         launch(workload, self.so, keep=keep, companion=IDLE, extra_env=idle.environment(0), timeout=self.timeout,
-               wrapper=[str(BENCH_PROGRAMS / "bench_run"), f"{{scratch}}/{USAGE}", "{preload}",
-                        *(f"{key}={value}" for key, value in environment.items())])
-        found = {"cpu": float(kept["user"]) + float(kept["system"]), "peak": int(kept["peak_rss_kib"]),
-                 "faults": int(kept["faults"])}
+               wrapper=usage.wrapper("{preload}", *(f"{key}={value}" for key, value in environment.items())))
+        found = {"cpu": usage.cpu_seconds(kept), "peak": int(kept["peak_rss_kib"]), "faults": int(kept["faults"])}
         return {**found, "after": max(shown).now_kib} if shown else found
 
     def calls(self, workload, environment) -> dict:

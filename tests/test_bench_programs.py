@@ -9,6 +9,7 @@ import pytest
 from common import paths, tables, workloads
 from common.errors import UserError
 from common.proc import run
+from common.usage import parse
 from bench import bench, inputs, ladder, over_time, ranking
 from bench.ranking import Sample, Study
 from tests.support import ROOT, Preloaded, label, libraries, main_library, needs
@@ -153,7 +154,7 @@ def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
     out = tmp_path / "usage"
     result = run([programs(LAUNCHER), out, "GREETING=hello", "/bin/sh", "-c", "echo $GREETING; exit 7"], check=False)
     assert (result.returncode, result.stdout) == (7, "hello\n")
-    usage = bench.parse_usage(out.read_text())
+    usage = parse(out.read_text())
     assert sorted(usage) == ["faults", "peak_rss_kib", "seconds", "system", "user"]
     assert 200 < int(usage["peak_rss_kib"]) < 10000
 

@@ -180,7 +180,7 @@ def test_a_run_of_an_own_command_is_measured():
     """The command runs in a directory apart from the tools' files; each figure is found all the same."""
     row = proof.Program("own", "/usr/bin/touch made", "a small program", held="/usr/bin/touch others")
     library, held = BENCH_PROGRAMS / FORGET, row.workload("holdout")
-    found = proof.usage(held, library)
+    found = proof.taken(held, library)
     assert found["cpu"] >= 0 and found["peak"] > 500 and found["faults"] > 50
     assert proof.idle_memory(held, library, 0.1) > 500
 

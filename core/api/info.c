@@ -6,6 +6,7 @@
 #if HAK_OVERRIDE
 
 #include "mem/view.h"
+#include "obs/trace.h"
 
 #include <limits.h>
 #include <malloc.h>
@@ -172,6 +173,7 @@ static void retain(int bytes)
     hak_policy_t next = *hak_policy();
     next.retain_mb = mb;
     hak_policy_publish_from(&next, HAK_FROM_PROGRAM);
+    hak_trace("policy published", hak_policy(), hak_policy()->version);
 }
 
 int mallopt(int parameter, int value)

@@ -8,6 +8,7 @@
 #include "mem/sample.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
+#include "obs/trace.h"
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
@@ -444,6 +445,7 @@ HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, b
     heap->class[c].put_back = 0;
     begin_uncounted(heap, c);
     hak_os_unlock(&heap->lock);
+    hak_trace_frequent("bin refilled", block != NULL ? block : bin->head, hak_class_size(c));
     return block;
 }
 

@@ -10,6 +10,7 @@
 #include "learn/tune.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
+#include "obs/trace.h"
 #include "os/futex.h"
 
 #include <errno.h>
@@ -202,8 +203,10 @@ static bool publish_values(void)
     changed |= set_value(&next, &next.bin_mid_kb, wanted.mid_kb);
     changed |= set_value(&next, &next.heap_cache_kb, wanted.large_kb);
     changed |= set_value(&next, &next.carve_bytes, first.carve_bytes * wanted.bundle);
-    if (changed)
+    if (changed) {
         hak_policy_publish(&next);
+        hak_trace("policy published", hak_policy(), hak_policy()->version);
+    }
     return changed;
 }
 

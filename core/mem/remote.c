@@ -11,6 +11,7 @@
 #include "mem/sample.h"
 #include "mem/slab.h"
 #include "mem/tick.h"
+#include "obs/trace.h"
 
 #define OWNERS       8u     /* whose batches are made up at a time */
 #define FLUSHES      64u    /* times that one thread empties an inbox into which others push meanwhile */
@@ -76,6 +77,7 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
 {
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_remote_batches, 1);
+    hak_trace_frequent("batch sent", batch->first, batch->blocks);
     void *inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     void *with;
     do

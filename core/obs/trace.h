@@ -20,4 +20,11 @@ HAK_INLINE void hak_trace(const char *event, const void *address, uint64_t numbe
         hak_trace_add(event, address, number);
 }
 
+/* The same for what happens thousands of times a second: only if all of it is asked for. */
+HAK_INLINE void hak_trace_frequent(const char *event, const void *address, uint64_t number)
+{
+    if (HAK_TRACE && hak_options()->mem_trace > 1)
+        hak_trace_add(event, address, number);
+}
+
 #endif

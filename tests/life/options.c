@@ -119,6 +119,17 @@ static void scenario_events(void)
     raise(SIGUSR2);
 }
 
+static void scenario_frequent(void)
+{
+    static void *blocks[SIZED];
+    pthread_t thread;
+    take(blocks, SIZED, 200);
+    CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    raise(SIGUSR2);
+}
+
 static void scenario_fatal(void)
 {
     free(malloc(opaque(BIG)));
@@ -152,10 +163,10 @@ static void scenario_calls(void)
 static void scenario_nothing(void) {}
 
 static const scenario_t scenarios[] = {
-    {"pool", scenario_pool},         {"big", scenario_big},       {"pages", scenario_pages},
-    {"counts", scenario_counts},     {"events", scenario_events}, {"fatal", scenario_fatal},
-    {"interior", scenario_interior}, {"moves", scenario_moves},   {"calls", scenario_calls},
-    {"nothing", scenario_nothing},   {"page", print_page},
+    {"pool", scenario_pool},     {"big", scenario_big},           {"pages", scenario_pages},
+    {"counts", scenario_counts}, {"events", scenario_events},     {"frequent", scenario_frequent},
+    {"fatal", scenario_fatal},   {"interior", scenario_interior}, {"moves", scenario_moves},
+    {"calls", scenario_calls},   {"nothing", scenario_nothing},   {"page", print_page},
 };
 
 // --- the judge ---
@@ -318,6 +329,20 @@ static void test_the_ring_of_events(void **state)
     }
 }
 
+static void test_frequent_events_if_all_are_asked_for(void **state)
+{
+    (void)state;
+    NEEDS(has_trace());
+    RUN("frequent", "HAKMEM_MEM_TRACE=2");
+    assert_non_null(strstr(text, "hakmem: trace: bin refilled 0x"));
+    assert_non_null(strstr(text, "hakmem: trace: batch sent 0x"));
+    assert_non_null(strstr(text, "hakmem: trace: policy published 0x"));
+    RUN("frequent", "HAKMEM_MEM_TRACE=1");
+    assert_non_null(strstr(text, "hakmem: trace: policy published 0x"));
+    assert_null(strstr(text, "hakmem: trace: bin refilled"));
+    assert_null(strstr(text, "hakmem: trace: batch sent"));
+}
+
 static void test_a_fatal_error_tells_the_last_events(void **state)
 {
     (void)state;
@@ -433,6 +458,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_page_at_exit),
         cmocka_unit_test(test_the_histogram),
         cmocka_unit_test(test_the_ring_of_events),
+        cmocka_unit_test(test_frequent_events_if_all_are_asked_for),
         cmocka_unit_test(test_a_fatal_error_tells_the_last_events),
         cmocka_unit_test(test_the_recording),
         cmocka_unit_test(test_safe_free),

@@ -367,8 +367,8 @@ HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices
 
 /* A free run of so many slices that begins at a multiple of `align` of them; beside others of the heap with that number, unless it
  * is 0. */
-HAK_INLINE bool find_place(unsigned slices, unsigned align, uint16_t owner, chunk_t **chunk, unsigned *first)
-    HAK_REQUIRES(lock)
+HAK_INLINE bool find_place_for(unsigned slices, unsigned align, uint16_t owner, chunk_t **chunk,
+                               unsigned *first) HAK_REQUIRES(lock)
 {
     if (owner != 0 && find_beside(slices, owner, chunk, first))
         return true;
@@ -385,7 +385,7 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, bool single, u
     if (!hak_chunk_has_room(slices, align))
         return NULL;
     hak_os_lock(&lock);
-    while (!find_place(slices, align, owner, &chunk, &first)) {
+    while (!find_place_for(slices, align, owner, &chunk, &first)) {
         if (!add_chunk(slices, single)) {
             hak_os_unlock(&lock);
             return NULL;
@@ -398,6 +398,15 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, bool single, u
     return begin_run(chunk, first, slices, clean);
 }
 
+/* With all of its descriptors. */
+HAK_INLINE hak_slab_t *place_whole_run(unsigned slices, bool single, uint16_t owner)
+{
+    hak_slab_t *run = place_run(slices, 1, single, owner);
+    if (run != NULL)
+        set_slices(run, 1, slices);
+    return run;
+}
+
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
     return place_run(slices, align, true, 0);
@@ -405,18 +414,12 @@ hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 
 hak_slab_t *hak_chunk_take_run(unsigned slices, bool single)
 {
-    hak_slab_t *run = place_run(slices, 1, single, 0);
-    if (run != NULL)
-        set_slices(run, 1, slices);
-    return run;
+    return place_whole_run(slices, single, 0);
 }
 
 hak_slab_t *hak_chunk_take_beside(unsigned slices, bool single, uint32_t heap)
 {
-    hak_slab_t *run = place_run(slices, 1, single, (uint16_t)heap);
-    if (run != NULL)
-        set_slices(run, 1, slices);
-    return run;
+    return place_whole_run(slices, single, (uint16_t)heap);
 }
 
 bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)

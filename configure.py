@@ -11,6 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from common import early  # noqa: E402
+
+if __name__ == "__main__":
+    early.begin()
+
 from common import files, serve, tools, workloads  # noqa: E402
 from common.arguments import Parser, seconds  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402

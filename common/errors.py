@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 
-INTERRUPTED = 130       # as a shell reports a program that SIGINT ended
-UNREAD = 141            # and one that SIGPIPE ended
+from common import early
+from common.early import program_name
+
+UNREAD = 141            # as a shell reports a program that SIGPIPE ended
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -18,12 +20,6 @@ class UserError(Exception):
 
 class Failure(Exception):
     """The request was right and the work failed. Exit 1."""
-
-
-def program_name() -> str:
-    """`pgo.train` for `python -m pgo.train`, else the script's file name."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return spec.name if spec is not None else os.path.basename(sys.argv[0]) or "hakmem"
 
 
 def describe(error: OSError) -> str:
@@ -41,14 +37,15 @@ def endings_interrupt():
         raise KeyboardInterrupt
 
     own = threading.current_thread() is threading.main_thread()
-    changed = [number for number in ENDINGS if own and signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDINGS) if own}
+    changed = [number for number, handler in before.items() if handler in (signal.SIG_DFL, early.leave)]
     for number in changed:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
         for number in changed:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 def _flush():
@@ -87,7 +84,7 @@ def guard(main, argv, *, name="", usage=2, failure=1) -> int:
     except OSError as error:
         status, message = failure, f"{describe(error)}; put that right and run the same command again"
     except KeyboardInterrupt:
-        status, message = INTERRUPTED, "interrupted; the same command goes on from here"
+        status, message = early.INTERRUPTED, early.SENTENCE
     _drop_unprinted()
     print(f"{name or program_name()}: {message}", file=sys.stderr)
     return status

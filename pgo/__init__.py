@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: MIT
 """The training of profiles, their weighted merge and their checks."""
+
+import common  # noqa: F401

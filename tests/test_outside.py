@@ -371,6 +371,31 @@ def test_several_runs_end_together():
     assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130 and not sleepers("613")
 
 
+# A module that is sought, named by AT, brings a Ctrl-C: in Python's own words before any line of a tool runs.
+STRIKES = """\
+import os, signal, sys
+class Strike:
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Strike)
+"""
+TOOLS = [".".join(path.with_suffix("").parts) for path in map(Path, clone.names()) if path.suffix == ".py"
+         and "\nif __name__ == \"__main__\":\n    sys.exit(guard(" in (ROOT / path).read_text()]
+
+
+def test_an_interrupt_while_modules_are_read(tmp_path):
+    """Each tool, before anything is begun: one sentence, as later."""
+    (tmp_path / "sitecustomize.py").write_text(STRIKES)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "AT": "common.errors"}
+    assert len(TOOLS) > 40
+    for name in TOOLS:
+        words = ["configure.py"] if name == "configure" else ["-m", name]
+        done = subprocess.run([PYTHON, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+                              check=False)
+        one_sentence(done, 130, f"{words[-1]}: interrupted")
+
+
 def test_output_that_nobody_takes():
     """A full disk behind standard output is a sentence; a reader who has enough is not even that."""
     words = [PYTHON, "-E", "-m", "plan.pipeline"]       # -E: buffered, as usual

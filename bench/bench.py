@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import files, paths, records, tables, tools, usage
-from common.arguments import Parser, at_least
-from common.errors import Failure, UserError, guard
+from common.arguments import Parser, at_least, shared_library
+from common.errors import Failure, UserError, given, guard
 from common.launch import launch
 from common.machine import machine
 from common.tree import LIBRARY, Tree
@@ -87,9 +87,7 @@ def named_library(text: str) -> Contender:
     name, equals, library = text.partition("=")
     if not equals or not name:
         raise UserError(f"'{text}' is not NAME=LIB.so")
-    if not Path(library).is_file():
-        raise UserError(f"{library} is missing: {name} needs a shared library")
-    return Contender(name, Path(library))
+    return Contender(name, shared_library(library))
 
 
 def own_library() -> Path:
@@ -117,9 +115,7 @@ def modes(notice) -> tuple:
 
 def contenders(options, notice) -> tuple:
     """The C library, ours, the installed peers and those of the command line; names must differ."""
-    ours = Contender("hakmem", Path(options.library) if options.library else own_library())
-    if not ours.library.is_file():
-        raise UserError(f"{ours.library} is missing: --library needs a shared library")
+    ours = Contender("hakmem", options.library or own_library())
     everyone = (Contender(REFERENCE), ours, *installed_peers(notice), *map(named_library, options.peer),
                 *modes(notice))
     names = [contender.name for contender in everyone]
@@ -225,9 +221,8 @@ def last_full_study(path: Path) -> str:
     """When the last study began that ran the whole set, but for programs of others that may be missing."""
     wanted = {row.name for row in tables.load(paths.ROOT / TABLE, "benchmark", Benchmark) if not row.package}
     present = {}
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        present.setdefault(row["started"], set()).add(row["benchmark"])
+    for began, benchmark in records.rows(path, lambda row: (row["started"], row["benchmark"])):
+        present.setdefault(began, set()).add(benchmark)
     found = [started for started, names in present.items() if wanted <= names]
     if not found:
         raise UserError(f"{path} holds no study of the whole benchmark set: run `make bench` first")
@@ -241,20 +236,18 @@ def read_last(path: Path) -> tuple:
 
 def read_study(path: Path, started: str) -> tuple:
     """The samples of the study that began then; of the last one without a time."""
+    names = [each.name for each in dataclasses.fields(Sample)]
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        if not rows:
-            raise UserError(f"{path} is empty: run `make bench` first")
-        names = [each.name for each in dataclasses.fields(Sample)]
-        wanted = started or rows[-1]["started"]
-        samples = tuple(Sample(**{name: row[name] for name in names}) for row in rows if row["started"] == wanted)
-        if not samples:
-            raise UserError(f"{path} holds no study that began at {started}")
-        return samples
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{path} holds a line that is not a result ({error})") from None
+        rows = records.rows(path, lambda row: (row["started"], Sample(**{name: row[name] for name in names})))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `make bench` first") from None
+    if not rows:
+        raise UserError(f"{path} is empty: run `make bench` first")
+    wanted = started or rows[-1][0]
+    samples = tuple(sample for began, sample in rows if began == wanted)
+    if not samples:
+        raise UserError(f"{path} holds no study that began at {started}")
+    return samples
 
 
 def study_of(benchmarks, samples) -> Study:
@@ -272,7 +265,8 @@ def parse_arguments(argv):
         prog="bench.bench",
         description="example: python3 -m bench.bench --rounds 3 --only larson,xmalloc --peer new=./libnew.so\n\n"
                     "Runs the benchmark set under hakmem, glibc and the installed peers, and ranks them.")
-    parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one in dist/)")
+    parser.add_argument("--library", type=shared_library, metavar="PATH",
+                        help="the hakmem library (default: the one in dist/)")
     parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")
     parser.add_argument("--only", metavar="NAMES", default="", help="benchmarks, separated by commas")
     parser.add_argument("--rounds", "--runs", type=at_least(1), default=7, help="interleaved rounds (default 7)")
@@ -290,7 +284,9 @@ def parse_arguments(argv):
 
 def show_last(options, chosen):
     """The tables of the last study of a file, and of the newest record of memory over time beside it."""
-    print(ranking.summary(study_of(chosen, read_last(options.source))), end="")
+    with given(options.source):
+        samples = read_last(options.source)
+    print(ranking.summary(study_of(chosen, samples)), end="")
     kept = over_time.newest(records.everything(options.source.parent))
     if kept and not options.only:
         print(f"\n{over_time.summary(kept['figures'])}", end="")

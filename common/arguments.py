@@ -3,9 +3,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, given
 
+ELF_MAGIC = b"\x7fELF"
 LONGEST_WAIT = 2_000_000        # seconds, 23 days: the system waits for 2^31 milliseconds at most
 
 
@@ -46,6 +48,20 @@ def at_least(least, kind=int, most=sys.float_info.max):
         return value
 
     return convert
+
+
+def shared_library(word: str) -> Path:
+    """The type of an option that is a shared library. ld.so leaves out what is none with a warning, and a run would
+    measure the C library's malloc under its name."""
+    with given(word):
+        try:
+            with open(word, "rb") as stream:
+                magic = stream.read(len(ELF_MAGIC))
+        except FileNotFoundError:
+            raise UserError(f"{word} is missing: build it first, or give another library") from None
+    if magic != ELF_MAGIC:
+        raise UserError(f"{word} is no shared library: give a .so")
+    return Path(word)
 
 
 def seconds(least=1, kind=float):

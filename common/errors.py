@@ -30,6 +30,20 @@ def describe(error: OSError) -> str:
 
 
 @contextlib.contextmanager
+def given(path):
+    """Context manager for reading a file that the user named: one that cannot be read, or is none of its kind, is a
+    wrong request, whatever a reader makes of the build's own files."""
+    try:
+        yield
+    except Failure as error:
+        raise UserError(error) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text: byte {error.start} is not of UTF-8") from None
+    except OSError as error:
+        raise UserError(describe(error)) from None
+
+
+@contextlib.contextmanager
 def endings_interrupt():
     """Who ends a tool by SIGTERM, or closes its terminal, is answered as Ctrl-C is: what the tool has started ends with
     it, and its directories go. What was ignored (nohup) stays so."""

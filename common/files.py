@@ -100,8 +100,9 @@ def read_json(path):
     """The object in a JSON file."""
     try:
         return json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise Failure(f"{path} is not JSON ({error}): delete it and build again") from None
+    except (ValueError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise Failure(f"{path} is not JSON{why}: delete it and build again") from None
 
 
 def read_fields(path, *names) -> dict:

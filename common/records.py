@@ -110,22 +110,31 @@ def verify(directory: Path) -> list:
     return list(dict.fromkeys(wrong))
 
 
+def rows(path: Path, accept) -> list:
+    """`accept(object)` of each line's JSON. Failure names a line that is none, or which it refuses by a ValueError,
+    KeyError or TypeError."""
+    found = []
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            found.append(accept(json.loads(line)))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            why = "no JSON" if isinstance(error, json.JSONDecodeError) else error
+            raise Failure(f"{path} line {number} is not a result ({why})") from None
+    return found
+
+
+def _accept(record: dict) -> dict:
+    if record["schema"] not in SCHEMAS:
+        raise ValueError(f"schema {record['schema']}")
+    return record
+
+
 def read(path: Path) -> list:
     """Every record of a file. Failure names a line that is not one."""
-    found = []
     try:
-        lines = _lines(path)
+        return rows(path, _accept)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: nothing was recorded yet") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            if record["schema"] not in SCHEMAS:
-                raise ValueError(f"schema {record['schema']}")
-        except (ValueError, KeyError, TypeError) as error:
-            raise Failure(f"{path} line {number} is not a result ({error})") from None
-        found.append(record)
-    return found
 
 
 def year_file(now: float) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import files, tables, workloads
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import Failure, UserError, given, guard
 from common.paths import ROOT
 from common.tree import AGAIN, GIVEN, Tree, build_tree
 from measure import stats
@@ -358,7 +358,8 @@ def main(argv) -> int:
         after = dataclasses.replace(evidence_of(tree, arguments.stage, names), twice=twice_of(tree, names))
     elif arguments.before and arguments.after:
         before_stage = "before"
-        before, after = evidence_from(arguments.before), evidence_from(arguments.after)
+        with given("a file of --before or --after"):
+            before, after = evidence_from(arguments.before), evidence_from(arguments.after)
     else:
         raise UserError("give --build B, or --before and --after; see --help")
     judgement = judge(arguments.stage, before, after, gates)

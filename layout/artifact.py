@@ -10,7 +10,7 @@ from elftools.elf.constants import P_FLAGS
 from elftools.elf.enums import ENUM_DT_FLAGS, ENUM_DT_FLAGS_1
 
 from common import files
-from common.arguments import Parser
+from common.arguments import Parser, shared_library
 from common.errors import Failure, UserError, guard
 from measure import elf
 
@@ -112,7 +112,7 @@ def main(argv) -> int:
         prog="layout.artifact",
         description="example: python -m layout.artifact --so dist/libhakmem.so --map core/api/hakmem.map\n\n"
                     "Check what a finished library exports, and how it was linked. Exit 1 when something is wrong.")
-    parser.add_argument("--so", type=Path, required=True)
+    parser.add_argument("--so", type=shared_library, required=True)
     parser.add_argument("--map", type=Path, help="version script: the exports must be its global list")
     parser.add_argument("--order", type=Path, help="order file: the functions must stand in its order")
     parser.add_argument("--stamp", type=Path, help="file to write when all is right")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from common import files, lock
-from common.arguments import Parser, at_least, seconds
+from common.arguments import Parser, at_least, seconds, shared_library
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
@@ -46,7 +46,8 @@ def parse(argv):
                         help="when a command is killed (600)")
     parser.add_argument("--trace-mb", type=at_least(1), default=record.MEGABYTES, metavar="N",
                         help="of a recording, at most")
-    parser.add_argument("--so", type=Path, default=LIBRARY, help="the library that records and reads policies")
+    parser.add_argument("--so", type=shared_library, default=LIBRARY,
+                        help="the library that records and reads policies")
     parser.add_argument("--replay", type=Path, default=BENCH_PROGRAMS / replay.PROGRAM, help="what replays")
     parser.add_argument("-o", dest="out", type=Path, help="the policy file (policy/NAME.toml)")
     return parser.parse_args(argv)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import Failure, UserError, given, guard
 from common.tree import LIBRARY
 
 # --fair-sched repeats the order in which threads run; the cache sizes are fixed so that machines compare. The
@@ -119,8 +119,8 @@ class _Reader:
         for number, line in enumerate(lines, 1):
             try:
                 self.line(line)
-            except (ValueError, KeyError, IndexError) as error:
-                raise Failure(f"line {number}: '{line[:80]}' is not callgrind output ({error})") from None
+            except (ValueError, KeyError, IndexError):
+                raise Failure(f"line {number}: {ascii(line[:60])} is not callgrind output") from None
 
     def line(self, line):
         """One of a position, `key=value`, `key: value`, or nothing that counts."""
@@ -347,7 +347,8 @@ def main(argv) -> int:
     parser.add_argument("output", help="callgrind output, gzipped or not")
     parser.add_argument("--object", default=LIBRARY, help="file name of the object (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    run = load(arguments.output, arguments.object)
+    with given(arguments.output):
+        run = load(arguments.output, arguments.object)
     for name, total, whole in zip(run.events, run.totals, run.program):
         print(f"{name:6} {total:14,} of {whole:14,}")
     for name, row in sorted(run.functions.items(), key=lambda item: -item[1][0]):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, provenance, tools, workloads
-from common.arguments import Parser
+from common.arguments import Parser, shared_library
 from common.errors import Failure, UserError, guard
 from common.launch import launch, tell
 from common.machine import machine
@@ -287,7 +287,7 @@ def main(argv) -> int:
         description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)
-    parser.add_argument("--so", type=Path, required=True)
+    parser.add_argument("--so", type=shared_library, required=True)
     parser.add_argument("--stage", default="base")
     parser.add_argument("--toolchain", default="")
     parser.add_argument("--variant", default="")

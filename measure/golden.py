@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, tables
-from common.arguments import Parser
+from common.arguments import Parser, shared_library
 from common.errors import Failure, UserError, guard
 from common.launch import STDOUT
 from common.paths import ROOT
@@ -224,7 +224,7 @@ def main(argv) -> int:
         prog="measure.golden",
         description="example: python -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
                     "Count the instructions of malloc and free. `together` includes two calls and two PLT stubs.")
-    parser.add_argument("--so", type=Path, help="library (default: none, that is the C library's own malloc)")
+    parser.add_argument("--so", type=shared_library, help="library (default: none, that is the C library's own malloc)")
     parser.add_argument("--stage", default="base")
     parser.add_argument("--toolchain", default="clang")
     parser.add_argument("--variant", default="bench_minimal")
@@ -240,8 +240,6 @@ def main(argv) -> int:
     if arguments.build:
         print("\n\n".join(stages_table(Tree(path)) for path in arguments.build))
         return judge_trees([Tree(path) for path in arguments.build], arguments.check, arguments.update)
-    if arguments.so and not arguments.so.exists():
-        raise UserError(f"{arguments.so} is missing: build it first")
     patterns = count(arguments.so, arguments.pattern or PATTERNS, arguments.verify)
     where = (arguments.toolchain, arguments.variant, arguments.stage)
     if arguments.output:

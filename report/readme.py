@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import files, records, tables
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import Failure, UserError, given, guard
 from common.paths import ROOT
 from plan import model
 from measure import golden, wall
@@ -313,10 +313,12 @@ def main(argv) -> int:
     arguments = parser.parse_args(argv)
     wrong = []
     for page in arguments.page or PAGES:
+        with given(page):
+            text = page.read_text()
         if arguments.update:
-            files.write_atomic(page, updated(page.read_text(), arguments.keep))
+            files.write_atomic(page, updated(text, arguments.keep))
         else:
-            wrong += check(page.read_text())
+            wrong += check(text)
     if wrong:
         raise Failure("; ".join(wrong) + "; python3 -m report.readme --update writes them")
     return 0

@@ -16,7 +16,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from common.arguments import Parser
+from common.arguments import Parser, shared_library
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, BUILD
@@ -83,7 +83,7 @@ def read_page(text: str, whence="the page") -> list:
         sites = [(row["bytes"], Site(name_of(row["object"], row["offset"]), row["policy"], row["calls"],
                                      row["average"], row["most"], row["ended"], row["lifetime"], row["kept"],
                                      bool(row["sampled"]))) for row in rows]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(f"{whence} is no page of hakmem_stats_print(fd, 1): give the one object of JSON that it "
                         "writes") from error
     return [site for _bytes, site in sorted(sites, key=lambda pair: -pair[0])]
@@ -169,7 +169,7 @@ def main(argv) -> int:
     parser = Parser(prog="python3 -m report.sites", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("page", nargs="?", help="what hakmem_stats_print(fd, 1) wrote; - is standard input")
     parser.add_argument("--confusion", action="store_true", help="how often the inference is right")
-    parser.add_argument("--library", type=Path, help="of the variant learning or research")
+    parser.add_argument("--library", type=shared_library, help="of the variant learning or research")
     parser.add_argument("--json", action="store_true", help="as JSON")
     given = parser.parse_args(argv)
     if given.confusion == (given.page is not None):

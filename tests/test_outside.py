@@ -4,6 +4,7 @@ make at the same time, an end in the middle, and requests that cannot be. Nothin
 cannot work is one sentence before anything is done."""
 
 import fcntl
+import importlib
 import json
 import os
 import re
@@ -394,6 +395,29 @@ def test_an_interrupt_while_modules_are_read(tmp_path):
         done = subprocess.run([PYTHON, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
                               check=False)
         one_sentence(done, 130, f"{words[-1]}: interrupted")
+
+
+NONE_OF_ITS_KIND = {"binary": bytes(range(256)) * 9, "empty": b"", "deep": b"[" * 100_000, "directory": None}
+
+
+@pytest.mark.parametrize("kind", NONE_OF_ITS_KIND)
+@pytest.mark.parametrize("words", [
+    "measure.callgrind @", "measure.golden --so @", "measure.counting --so @ --workload xz -o @.json",
+    "bench.bench --from @", "bench.bench --library @ --only larson", "bench.bench --peer x=@ --only larson",
+    "bench.study operation --peer x=@", "gate.gate --stage pgo --before @ --after @", "layout.artifact --so @",
+    "report.readme --page @ --update", "report.sites @", "learn.learn --trace @ --name none --so @",
+    "learn.judge --policy @ -o @.json", "learn.merge -o @.toml @", "ship.verify_repro --dist @"])
+def test_files_that_are_none_of_their_kind(tmp_path, capsys, words, kind):
+    """Whatever tool is given one: a wrong request, of one sentence, at once; nothing is written."""
+    path, content = tmp_path / "given", NONE_OF_ITS_KIND[kind]
+    path.mkdir() if content is None else path.write_bytes(content)
+    name, *more = words.replace("@", str(path)).split()
+    status, said = guard(importlib.import_module(name).main, more), capsys.readouterr().err.removesuffix("\n")
+    if name == "report.readme" and kind in ("empty", "deep"):
+        assert status == 0 and path.read_bytes() == content     # a page without figures
+    else:
+        assert status == 2 and said and said.isprintable() and len(said) < 400, said
+    assert [child.name for child in tmp_path.iterdir()] == ["given"]
 
 
 def test_output_that_nobody_takes():

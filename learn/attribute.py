@@ -2,6 +2,7 @@
 """What each parameter alone brings: the policy without it. One that brings nothing goes back to its default, so that a
 policy stays as small as what it gains, and reads as a list of reasons."""
 
+import math
 from dataclasses import dataclass
 
 from learn.objective import WORST, Objective, Score
@@ -30,6 +31,13 @@ class Attribution:
     score: Score
     parts: tuple
     dropped: tuple      # names of those that brought nothing
+    untold: tuple = ()  # and of those that there was no time to look at
+
+    @property
+    def by_promise(self) -> dict:
+        """The policy, what is worth most first, what is not known last."""
+        order = [part.name for part in self.parts] + list(self.untold)
+        return {name: self.policy[name] for name in order}
 
 
 def without(policy: dict, name: str) -> dict:
@@ -38,10 +46,19 @@ def without(policy: dict, name: str) -> dict:
 
 
 class Judge:
-    """Figures and scores of policies over all jobs."""
+    """Figures and scores of policies over all jobs. `limit` is of seconds of replaying, as `runs` counts them."""
 
-    def __init__(self, objective: Objective, runs, jobs):
-        self.objective, self.runs, self.jobs = objective, runs, tuple(jobs)
+    def __init__(self, objective: Objective, runs, jobs, limit: float = math.inf):
+        self.objective, self.runs, self.jobs, self.limit = objective, runs, tuple(jobs), limit
+
+    def in_time(self, policy: dict) -> list:
+        """The names of its parameters, the first ones, that there is time to look at."""
+        names = list(policy)
+        while names and not self.runs.afford([(values, job) for values in
+                                              (policy, *(without(policy, name) for name in names))
+                                              for job in self.jobs], self.limit):
+            names.pop()
+        return names
 
     def prepare(self, policies):
         """Replay what is not known, side by side."""
@@ -68,11 +85,12 @@ def is_worth(judge: Judge, policy: dict, name: str) -> bool:
 
 def prune(judge: Judge, policy: dict) -> tuple:
     """(what is left, names that went): all that bring nothing, if they may go together; else the least worth, and the
-    others are looked at again."""
+    others are looked at again. What there is no time to look at stays."""
     gone = []
     while policy:
-        judge.prepare([policy, *(without(policy, name) for name in policy)])
-        idle = [name for name in policy if not is_worth(judge, policy, name)]
+        names = judge.in_time(policy)
+        judge.prepare([policy, *(without(policy, name) for name in names)])
+        idle = [name for name in names if not is_worth(judge, policy, name)]
         if not idle:
             break
         rest = {name: value for name, value in policy.items() if name not in idle}
@@ -96,16 +114,19 @@ def part(judge: Judge, policy: dict, name: str) -> Part:
 def attribute(judge: Judge, policy: dict) -> Attribution:
     """All of it."""
     kept, dropped = prune(judge, policy)
-    parts = sorted((part(judge, kept, name) for name in kept), key=lambda row: (-row.worth, row.name))
-    return Attribution(kept, judge.figures(kept), judge.score(kept), tuple(parts), dropped)
+    known = judge.in_time(kept)
+    parts = sorted((part(judge, kept, name) for name in known), key=lambda row: (-row.worth, row.name))
+    untold = tuple(name for name in kept if name not in known)
+    return Attribution(kept, judge.figures(kept), judge.score(kept), tuple(parts), dropped, untold)
 
 
 def proven(judge: Judge, policy: dict, verify) -> tuple:
     """(Attribution, what `verify(policy)` said, parameters that it dropped -> why) of what is left when real runs have
-    judged too. Each looks at what the other leaves: parameters that are left alone may be worth less together."""
+    judged too, those of what is worth most first. Each looks at what the other leaves: parameters that are left alone
+    may be worth less together."""
     found, dropped = attribute(judge, policy), {}
     while True:
-        made = verify(found.policy)
+        made = verify(found.by_promise)
         dropped |= made.dropped
         if made.policy == found.policy:
             return found, made, dropped

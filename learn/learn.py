@@ -2,6 +2,7 @@
 """Learn a policy from your own program: record it, search by replay, say what each parameter brings, write it down."""
 
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ GOAL, BUDGET, SEED = "balanced", 180.0, 0
 FIRST_SECONDS = 30.0    # a real run may take, at least
 WORKERS = 2                     # replays side by side, at most
 LARGER_SHARE = 0.25             # of the machine's memory, at most
+LOOK_SHARE = 0.3                # of the budget goes to looks at the default, at most
 PROGRESS_SECONDS = 10.0         # between lines, where nobody sits in front of it
 
 
@@ -150,14 +152,22 @@ def names_of(arguments, traces) -> dict:
     return found
 
 
-def look(runs, names: dict) -> tuple:
+def look(runs, names: dict, budget: float) -> tuple:
     """What replay.look says of what was recorded, and of what stands for larger inputs, as far as the machine has the
-    memory. These get their names."""
+    memory and the budget the time. These get their names."""
     recorded = replay.look(runs, list(names))
     check_events(recorded[0], names)
     most = os.sysconf("SC_PHYS_PAGES") * objective.PAGE * LARGER_SHARE
-    larger = {objective.larger(name, copies): f"{names[name]}, {words}" for copies, words in objective.LARGER.items()
-              for name, figures in recorded[0].items() if copies * figures["peak_bytes"] <= most}
+    larger, each = {}, runs.each
+    for copies, words in objective.LARGER.items():
+        rows = {objective.larger(name, copies): f"{names[name]}, {words}"
+                for name, figures in recorded[0].items() if copies * figures["peak_bytes"] <= most}
+        missing = len(runs.missing([({}, (name, number)) for name in rows for number in range(replay.LOOKS)]))
+        if missing and runs.spent + each * copies * missing > budget * LOOK_SHARE:
+            say(f"{budget:g} s are too few to look at {words}, which stands for larger inputs; give more BUDGET")
+            break
+        larger |= rows
+        replay.look(runs, list(rows))
     names.update(larger)
     beyond = replay.look(runs, list(larger))
     return tuple(old | new for old, new in zip(recorded, beyond))
@@ -195,13 +205,17 @@ def weights_of(before: dict) -> dict:
     return {name: shares[objective.recorded(name)] / objective.copies_of(name) for name in before}
 
 
-def judge_of(values: dict, aim, runs, repetitions: dict) -> attribute.Judge:
-    """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated."""
+def judge_of(values: dict, aim, runs, repetitions: dict, limit: float = math.inf) -> attribute.Judge:
+    """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated, if
+    there is time for that."""
+    looks = [(values, (name, number)) for number in range(replay.LOOKS) for name in aim.before]
+    if not runs.afford(looks, limit):
+        return attribute.Judge(aim, runs, search.jobs_of(aim.weights, repetitions), limit)
     _figures, noise, again = replay.look(runs, list(aim.before), values)
     larger = {name: {figure: max(aim.noise[name].get(figure, 0.0), share) for figure, share in row.items()}
               for name, row in noise.items()}
     jobs = search.jobs_of(aim.weights, {name: max(repetitions[name], again[name]) for name in again})
-    return attribute.Judge(dataclasses.replace(aim, noise=larger), runs, jobs)
+    return attribute.Judge(dataclasses.replace(aim, noise=larger), runs, jobs, limit)
 
 
 def verifier_of(arguments, workloads, beside, scratch: Path, path: Path, of) -> verify.Verifier:
@@ -214,13 +228,14 @@ def verifier_of(arguments, workloads, beside, scratch: Path, path: Path, of) -> 
     return verify.Verifier(runs, seconds_of, budget, real.kinds() if rows else {})
 
 
-def notes_of(workloads, made: verify.Verified, dropped: dict) -> tuple:
-    """What real runs have shown, in sentences."""
+def notes_of(workloads, made: verify.Verified, dropped: dict, untold=()) -> tuple:
+    """What real runs have shown, and what nothing has, in sentences."""
     unseen = [f"a server is not run again: {row.name}" for row in workloads if row.server]
     if not workloads:
         unseen = ["only a trace was given, so that no program could be run"]
     return (*(f"verified: {note}" for note in made.seen), *(f"not verified: {note}" for note in made.unseen + unseen),
-            *(f"dropped: {name}: {why}" for name, why in dropped.items()))
+            *(f"not attributed: {name}: the time was up before it was replayed without it; give more BUDGET"
+              for name in untold), *(f"dropped: {name}: {why}" for name, why in dropped.items()))
 
 
 def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
@@ -259,7 +274,7 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     runs = Runs(replayer, directory / f"state-{arguments.goal}.json", of, min(WORKERS, os.cpu_count() or 1))
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
-    before, noise, repetitions = look(runs, names)
+    before, noise, repetitions = look(runs, names, arguments.budget)
     for name in sorted(replayer.cut):
         say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
     warn_of_few(runs, arguments.budget, len(rows))
@@ -267,12 +282,15 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     aim = objective.Objective(arguments.goal, before, weights_of(before), noise)
     progress = Progress(arguments.budget)
     verifier = verifier_of(arguments, workloads, beside, scratch, directory / f"real-{arguments.goal}.json", of)
-    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions),
-                        arguments.budget * (1 - verify.SHARE if verifier.seconds else 1), arguments.seed, progress)
+    limit = arguments.budget * (1 - verify.SHARE if verifier.seconds else 1)
+    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions), limit, arguments.seed,
+                        progress)
     best = one.run()
     progress.end()
-    found, made, dropped = attribute.proven(judge_of(best.policy, aim, runs, repetitions), best.policy, verifier.verify)
-    notes = notes_of(workloads, made, dropped)
+    judge = judge_of(best.policy, aim, runs, repetitions, limit)
+    verifier.budget = max(verifier.budget, arguments.budget - runs.spent)
+    found, made, dropped = attribute.proven(judge, best.policy, verifier.verify)
+    notes = notes_of(workloads, made, dropped, found.untold)
     out = arguments.out or POLICIES / f"{arguments.name}.toml"
     policy.write(out, dataclasses.replace(result(arguments, traces, before, found, rows, runs), notes=notes))
     shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out

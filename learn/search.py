@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from learn import moves
 from learn.bandit import Elo, Ucb1
 from learn.objective import WORST, Objective, Score, copies_of, median_figures
+from learn.replay import LOOKS
 from learn.runs import Runs
 from learn.space import Space, first, key_of, last, middle
 
@@ -34,7 +35,8 @@ PROBES = 5              # of a parameter, at most
 RELIEF = 0.002          # by how much a change betters a figure to be one
 REPAIRS = 3             # the last of the places that they have in a round
 NEAR = 0.5              # by how much figures may exceed the guard, together, for a policy to be worth a repair
-SHARE = 0.8             # of the budget; the rest shows what each parameter alone brings
+SHARE = 0.8             # of the budget, at most; the rest shows what each parameter alone brings
+LEAST_SHARE = 0.5       # of it, at least
 ASKED = 4               # strategies that are asked before a place in the round stays empty
 IMPROVED, ALLOWED, CHANGED = 1.0, 0.5, 0.2      # rewards of a parameter: a gain, a better score than none, any change
 
@@ -80,7 +82,7 @@ class Search:
 
     def __init__(self, space: Space, objective: Objective, runs: Runs, jobs, budget: float, seed=0, report=None):
         self.space, self.objective, self.runs, self.jobs = space, objective, runs, tuple(jobs)
-        self.limit, self.report = budget * SHARE, report
+        self.budget, self.report = budget, report
         self.generator = random.Random(seed)
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
@@ -98,6 +100,12 @@ class Search:
     @property
     def best(self) -> Candidate:
         return self.elite[0]
+
+    @property
+    def limit(self) -> float:
+        """Seconds of replaying: what is left has to do for a look at each parameter of the best policy."""
+        looks = (len(self.best.policy) + LOOKS) * len(self.jobs) * self.runs.each
+        return min(self.budget * SHARE, max(self.budget * LEAST_SHARE, self.budget - looks))
 
     def view(self) -> moves.View:
         """What strategies may know."""

@@ -54,26 +54,32 @@ class Verifier:
         self.took: dict = {}        # (workload, kind) -> seconds of a run
 
     def needs(self, policies, workload: str, kind: str) -> float:
-        """Seconds for the runs of these policies that are not known yet."""
+        """Seconds for the runs of these policies that are not known yet; at first, of one of each, which tells what the
+        others take."""
         missing = self.runs.missing([(policy, job) for policy in policies for job in jobs_of(workload, kind)])
         guess = real.LEAST_SECONDS + self.seconds[workload] * real.KINDS[kind]
-        return len(missing) * self.took.get((workload, kind), guess)
+        took = self.took.get((workload, kind))
+        return len(missing) * took if took else min(len(missing), len(policies)) * guess
 
     def can(self, policies, workload: str, kind: str) -> bool:
         """Whether there is time for them."""
         needs = self.needs(policies, workload, kind)
         return needs == 0 or self.runs.spent + needs <= self.budget
 
-    def worse(self, policy: dict, workload: str, kind: str) -> dict:
-        """Figure -> ratio, of those that the policy makes worse by more than the guard."""
+    def pair(self, policy: dict, workload: str, kind: str, job) -> list:
+        """Figures of one run without the policy and one with it. What that takes says what the next ones will."""
         if not self.can([{}, policy], workload, kind):
             raise Late
-        jobs = jobs_of(workload, kind)
-        requests = [(values, job) for job in jobs for values in ({}, policy)]
+        requests = [({}, job), (policy, job)]
         begun, missing = self.runs.spent, len(self.runs.missing(requests))
         shown = self.runs.figures(requests)
         if missing:
             self.took[workload, kind] = (self.runs.spent - begun) / missing
+        return shown
+
+    def worse(self, policy: dict, workload: str, kind: str) -> dict:
+        """Figure -> ratio, of those that the policy makes worse by more than the guard."""
+        shown = [figures for job in jobs_of(workload, kind) for figures in self.pair(policy, workload, kind, job)]
         before, after = shown[::2], shown[1::2]
         if None in after:
             return {"failure": math.inf}
@@ -89,27 +95,30 @@ class Verifier:
             workload, kind = place
             if self.unable.get(kind):
                 made.unseen.append(f"{real.SHOWS[kind]} of {workload}: {self.unable[kind]}")
-            elif not self.can([{}, made.policy], *place):
+                continue
+            try:
+                found |= self.lost(made.policy, [place])
+                places.append(place)
+            except Late:
                 made.unseen.append(f"{real.SHOWS[kind]} of {workload}: a run takes {self.seconds[workload]:.1f} s, "
                                    f"and {real.KINDS[kind]:.0f} times that where it is counted; give more BUDGET")
-            else:
-                places.append(place)
-                found |= self.lost(made.policy, [place])
         return places, found
 
     def verify(self, policy: dict) -> Verified:
-        """All of it."""
+        """All of it. `policy` has first what is worth most."""
         made = Verified(dict(policy))
         if not policy:
             return made
+        places = []
         try:
             places, lost = self.look(made)
+            dear = set(lost)
             while made.policy and lost:
-                self.drop_worst(made, lost)
+                self.build_up(made, [place for place in places if place in dear])
                 lost = self.lost(made.policy, places) if made.policy else {}
+                dear |= set(lost)
         except Late:
-            for name in list(made.policy):
-                made.drop(name, "the time was up before it was clear which parameter costs so much; give more BUDGET")
+            made.unseen.append("what is left of the policy as a whole: the time was up; give more BUDGET")
         except Failure as error:
             made.unseen.append(f"a run fails that was recorded: {str(error).splitlines()[0]}")
         else:
@@ -122,21 +131,20 @@ class Verifier:
         found = {place: self.worse(policy, *place) for place in places}
         return {place: ratios for place, ratios in found.items() if ratios}
 
-    def drop_worst(self, made: Verified, lost: dict):
-        """Each parameter that is too dear by itself; where none is, the one without which the worst figure is least."""
-        alone = {name: self.lost({name: value}, lost) for name, value in made.policy.items()}
-        for name in [name for name, ratios in alone.items() if ratios]:
-            made.drop(name, sentence_of(alone[name]))
-        if any(alone.values()):
-            return
-        rests = {name: {other: value for other, value in made.policy.items() if other != name} for name in made.policy}
-        left = {name: sum(excess(ratios) for ratios in self.lost(rest, lost).values()) for name, rest in rests.items()}
-        made.drop(min(left, key=lambda name: (left[name], name)), f"with the others: {sentence_of(lost)}")
-
-
-def excess(ratios: dict) -> float:
-    """By how much figures exceed the guard."""
-    return sum(value - GUARD for value in ratios.values())
+    def build_up(self, made: Verified, places):
+        """From none, one parameter after the other: one with which nothing is worse there stays. So the time goes to
+        what is worth most, and what it does not suffice for is left out, rather than all."""
+        kept = {}
+        for name, value in list(made.policy.items()):
+            try:
+                lost = self.lost({**kept, name: value}, places)
+            except Late:
+                made.drop(name, "the time was up before a real run showed what it costs; give more BUDGET")
+                continue
+            if lost:
+                made.drop(name, f"{'with the others: ' if kept else ''}{sentence_of(lost)}")
+            else:
+                kept[name] = value
 
 
 def sentence_of(lost: dict) -> str:

@@ -222,7 +222,7 @@ def test_what_is_too_dear_is_repaired():
 def test_halving_spares_replays():
     """Of eight candidates one sees all of eight jobs."""
     workloads = tuple("abcdefgh")
-    one, clock = searched(budget=30, workloads=workloads)
+    one, clock = searched(budget=40, workloads=workloads)
     assert one.rounds == 1 and clock.now == 8 * 1 + 4 * (2 - 1) + 2 * (4 - 2) + 1 * (8 - 4)
     assert search.rungs_of(range(8)) == [1, 2, 4, 8] and search.rungs_of(range(5)) == [1, 2, 4, 5]
     assert search.jobs_of({"a": 1, "b": 2}, {"a": 2, "b": 1}) == (("b", 0), ("a", 0), ("a", 1))
@@ -237,11 +237,24 @@ def test_noise_is_no_gain():
 
 # what each parameter brings
 
-def judged(values, function=formula):
+def judged(values, function=formula, limit=math.inf):
     clock = Clock(function)
     known = runs.Runs(clock.replay, clock=clock)
     aim = objective.Objective("time", {"w": function({}, "w")}, {"w": 1}, {})
-    return attribute.attribute(attribute.Judge(aim, known, (("w", 0),)), values)
+    known.figures([({}, ("w", 0))])
+    return attribute.attribute(attribute.Judge(aim, known, (("w", 0),), limit), values)
+
+
+def test_attribution_ends_in_time():
+    """Replays take a second each. What there is no time to look at stays, is named, and comes last."""
+    values = {"idle0": 1, **BEST}
+    found = judged(values, limit=7)
+    assert found.dropped == ("idle0",) and len(found.parts) == 1 and len(found.untold) == len(BEST) - 1
+    assert set(found.policy) == set(BEST) and list(found.by_promise)[1:] == list(found.untold)
+    assert found.by_promise == found.policy
+    nothing = judged(values, limit=1)
+    assert nothing.untold == tuple(values) == tuple(nothing.by_promise) and nothing.parts == nothing.dropped == ()
+    assert judged(values).untold == ()
 
 
 def test_what_brings_nothing_goes_back():
@@ -305,9 +318,24 @@ def test_larger_inputs_fit_the_machine(monkeypatch):
     def shown(_values, workload):
         return {"events": 1, "peak_bytes": peaks[objective.recorded(workload)]}
 
-    before, _noise, _repetitions = learn.look(runs.Runs(shown), names)
+    before, _noise, _repetitions = learn.look(runs.Runs(shown), names, math.inf)
     assert list(before) == list(names) == ["a", "b", "c", "a*2", "b*2", "a*3"]
     assert names["a*3"] == "A, each block three times"
+
+
+def test_larger_inputs_fit_the_budget(capsys):
+    """A replay takes a second for each size: of 100 s 30 may be used, for three looks at two traces at two sizes, and
+    not at the third. What is known already is free."""
+    def take(values, workload):
+        clock.now += objective.copies_of(workload) * (not values)
+        return {"events": 1, "peak_bytes": 1}
+
+    clock = Clock(formula)
+    known = runs.Runs(take, clock=clock)
+    for _again in range(2):
+        before, _noise, _repetitions = learn.look(known, {"a": "A", "b": "B"}, 100)
+        assert list(before) == ["a", "b", "a*2", "b*2"] and clock.now == 18
+    assert "100 s are too few to look at each block three times" in capsys.readouterr().err
 
 
 def test_nothing_at_all():

@@ -68,6 +68,18 @@ def test_the_time_is_kept():
     assert [sentence.partition(":")[0] for sentence in made.unseen] == ["instructions of the library of user1"]
 
 
+def test_what_is_worth_most_comes_first():
+    """A second for each run: ten for the policy as a whole, five for each parameter that is added. What there is no
+    time for is left out, not all three."""
+    dear = {"two": {"peak": 1.1}}
+    none = dict.fromkeys((real.CALLS, real.INSTRUCTIONS), "not here")
+    for budget, left in ((12, []), (17, ["one"]), (22, ["one"]), (27, ["one", "three"])):
+        one = verifier(dear, budget, none)
+        made = one.verify({"one": 1, "two": 1, "three": 1})
+        assert list(made.policy) == left and one.runs.spent <= budget, budget
+        assert [name for name, why in made.dropped.items() if "time was up" not in why] == ["two"] * (budget > 17)
+
+
 def test_what_cannot_be_run(monkeypatch):
     """Without strace its figure is left out; a program that fails under the policy loses it, one that fails without
     is said to."""

@@ -127,7 +127,9 @@ def given_policy(arguments, repeat: str) -> str:
     path = Path(arguments.here or ROOT, arguments.policy).absolute()
     found = policy.read(path, policy.load_rows(ROOT))
     if not found.values:
-        raise UserError(f"{arguments.policy}: it sets nothing: the library is built as it is without --policy")
+        print(f"configure.py: {arguments.policy} sets nothing, as the defaults are best: there is no stage policy",
+              file=sys.stderr)
+        return ""
     learned_from = found.provenance.get("source", "")
     if learned_from and learned_from != files.source_hash(ROOT):
         print(f"configure.py: {arguments.policy} was learned with another source of the library; `make learn` learns "

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What can be tuned (core/base/policy.def), and policy files: how much of it is set, where from, and what it brought.
 
-A policy file is TOML. `format` and [values] are what the library reads itself (core/base/policy.h); the rest is for
-people and for the tools. Whatever is wrong with one is a sentence with the line.
+A policy file is TOML. `format` and [values] are what the library reads itself (core/base/policy_file.c), in lines
+`name = number`; what it refuses is refused here, and other sections are passed over by both: they are for people and
+for tools. Whatever is wrong with one is a sentence with the line.
 """
 
 import json
@@ -17,7 +18,6 @@ from common.errors import UserError
 
 TABLE = "core/base/policy.def"
 FORMAT = 1
-SECTIONS = ("format", "values", "provenance", "figures", "parameter")
 HEAD = """\
 # What a workload asks of the allocator: HAKMEM_POLICY=FILE for a run, configure.py --policy=FILE for a build.
 # docs/policy-search.md tells how to read it.
@@ -25,6 +25,8 @@ HEAD = """\
 _ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 6 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
 _DEFAULT = re.compile(r'^(POLICY\((\w+),\s*"[^"]*",\s*\w+,\s*\w+,\s*)(\w+)', re.MULTILINE)
 _STRING = re.compile(r'"([^"]*)"')
+_VALUES = re.compile(r"\s*\[\s*values\s*\]\s*(#.*)?")
+_ASSIGNMENT = re.compile(r"\s*([a-z0-9_-]+\s*=\s*[0-9]+\s*)?(#.*)?")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
 
@@ -101,6 +103,23 @@ def _document(path, text: str) -> dict:
         raise UserError(f"{path}:{line}: not valid TOML: {_LINE.sub('', str(error)).strip()}") from None
 
 
+def check_form(document, text: str, complain):
+    """What is TOML, but not of the form that the library reads. `complain(section, key, sentence)`."""
+    for name, content in document.items():
+        rows = content if isinstance(content, list) else [content]
+        if name != "format" and not all(isinstance(row, dict) for row in rows):
+            complain("", name, f"only format stands before the sections, not {name}")
+    lines = text.splitlines()
+    head = next((number for number, line in enumerate(lines) if _VALUES.fullmatch(line)), None)
+    if head is None:
+        complain("values", "", "no section holds values, which is written [values]")
+    for line in lines[head + 1:]:
+        if re.match(r"\s*\[", line):
+            break
+        if not _ASSIGNMENT.fullmatch(line):
+            complain("values", line.partition("=")[0].strip(), f"not of the form name = number: {line.strip()}")
+
+
 def check_values(values, rows, complain):
     """`complain(key, sentence)` for the first value that cannot be."""
     known = {row.name: row for row in rows}
@@ -125,9 +144,6 @@ def parse(text: str, path, rows) -> Policy:
         raise UserError(f"{path}:1: no format: it is not a policy file; `make learn` writes one")
     if document["format"] != FORMAT or isinstance(document["format"], bool):
         complain("", "format", f"format {document['format']} is not known here, only {FORMAT}")
-    for name in document:
-        if name not in SECTIONS:
-            complain(name, "", f"unknown section '{name}'; valid sections: {', '.join(SECTIONS[1:])}")
     for name in ("values", "provenance", "figures"):
         if not isinstance(document.get(name, {}), dict):
             complain("", name, f"'{name}' must be a section, written [{name}]")
@@ -136,6 +152,7 @@ def parse(text: str, path, rows) -> Policy:
         complain("parameter", "", "'parameter' must be rows, written [[parameter]]")
     values = document.get("values", {})
     check_values(values, rows, lambda key, sentence: complain("values", key, sentence))
+    check_form(document, text, complain)
     return Policy(values, document.get("provenance", {}), document.get("figures", {}), tuple(parameters))
 
 

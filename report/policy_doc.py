@@ -28,7 +28,7 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
   policy file, single variable.
 - `HAKMEM_POLICY=FILE` reads a policy file when the program starts: `format = 1`, then a section `[values]` with a line
   `name = number` a parameter; other sections are for people and tools. A file that is bad in any line is named once on
-  stderr, with the line, and none of its values is used. One that asks for another value of scope `build` than was
+  stderr, with the line, and none of its values is used; configure.py refuses it, too. One that asks for another value of scope `build` than was
   compiled in is such a file.
 - `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever
   it gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it

@@ -152,7 +152,7 @@ def test_a_policy_that_was_taken_away_is_gone(clone):
 @pytest.mark.parametrize("text, sentence", [
     ("format = 1\n[values]\nretain_mb = -1\n", "p.toml:3: retain_mb = -1 is not within 0 to 1048576"),
     ("format = 1\n[values]\nretain = 1\n", "p.toml:3: unknown parameter 'retain'; valid parameters: purge_delay_ms"),
-    ("format = 1\n", "it sets nothing: the library is built as it is without --policy"),
+    ("format = 1\n", "p.toml:1: no section holds values, which is written [values]"),
 ])
 def test_bad_policies(clone, text, sentence):
     """One sentence with the line, exit 2, and the graph is what it was."""
@@ -162,6 +162,14 @@ def test_bad_policies(clone, text, sentence):
     assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.splitlines()) == 1
     assert (clone / "build.ninja").read_bytes() == before
     assert configure(clone, "--variant=bench_minimal", "--policy", "gone.toml").returncode == 2
+
+
+def test_a_policy_that_sets_nothing(clone):
+    """As `make learn` writes where the defaults are best: the next command, `make pgo`, goes on without one."""
+    (clone / "p.toml").write_text("format = 1\n[values]\n[mine]\nnote = 'x'\n")
+    done = configure(clone, "--variant=bench_minimal", "--policy=p.toml")
+    assert done.returncode == 0 and "p.toml sets nothing" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "/policy/libhakmem.so" not in (clone / "build.ninja").read_text()
 
 
 def test_no_output_is_made_twice():

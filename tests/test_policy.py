@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The table of what can be tuned: its page, and libraries with other constants than the default ones."""
 
+import contextlib
 import itertools
 import os
 
 import pytest
 
 from common import tools
+from common.errors import UserError
 from common.proc import run
 from plan import model, policy
 from report import policy_doc
@@ -55,6 +57,28 @@ def test_lines():
 def test_every_constant_of_a_build_is_tried():
     tried = set(itertools.chain.from_iterable(GEOMETRIES))
     assert {row.name for row in policy.load_rows(ROOT) if row.scope == "build"} == tried
+
+
+FILES = {
+    "": True, "[mine]\nx = 'y'\n[[mine2]]\n": True, "# only words\n  thp =  1 # and more\n": True, "thq = 1\n": False,
+    "thp = 9\n": False, "thp = 0x1\n": False, "thp = 1_0\n": False, "thp = +1\n": False, "thp = '1'\n": False,
+    "'thp' = 1\n": False, "thp.x = 1\n": False, "thp = 1\nthp = 1\n": False, "[values]\n": False,
+}
+WHOLE = {"format = 1\nthp = 1\n[values]\n": False, "format = 1\nvalues = {thp = 1}\n": False, "format = 1\n": False,
+         "format = 1\n[[values]]\nthp = 1\n": False, "format = 1\n[mine]\nthp = 1\n": False, "[values]\n": False,
+         "format = 1\n[ values ]\nthp = 1\n": True, "format = 1\n[mine]\nx = 1\n[values]\nthp = 1\n": True,
+         "format = 2\n[values]\n": False, **{f"format = 1\n[values]\n{text}": fine for text, fine in FILES.items()}}
+
+
+def test_the_library_and_the_build_read_the_same(tmp_path):
+    """A file is a policy for both or for neither."""
+    path, rows = tmp_path / "p.toml", policy.load_rows(ROOT)
+    for text, fine in WHOLE.items():
+        path.write_text(text)
+        warned = run(["/bin/true"], env={"LD_PRELOAD": str(BALANCED), "HAKMEM_POLICY": str(path)}).stderr
+        assert ("no value of the file is used" in warned) != fine, text + warned
+        with contextlib.nullcontext() if fine else pytest.raises(UserError):
+            policy.read(path, rows)
 
 
 def compiler_words(values, tmp_path, *features) -> list:

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
 PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
 GOAL, BUDGET, SEED = "balanced", 180.0, 0
+NAME_LENGTH = 60        # of a command in a sentence
 FIRST_SECONDS = 30.0    # a real run may take, at least
 WORKERS = 2                     # replays side by side, at most
 LARGER_SHARE = 0.25             # of the machine's memory, at most
@@ -225,12 +227,14 @@ def verifier_of(arguments, workloads, beside, scratch: Path, path: Path, of) -> 
     budget = arguments.budget * verify.SHARE
     seconds_of = {row.name: beside[f"{row.name}.1"]["seconds"] for row in rows}
     runs = Runs(real.Real(arguments.so, rows, scratch, max(FIRST_SECONDS, budget)), path, of, 1)
-    return verify.Verifier(runs, seconds_of, budget, real.kinds() if rows else {})
+    names = {row.name: textwrap.shorten(command, NAME_LENGTH, placeholder=" ...")
+             for row, command in zip(workloads, arguments.train)}
+    return verify.Verifier(runs, seconds_of, budget, real.kinds() if rows else {}, names)
 
 
 def notes_of(workloads, made: verify.Verified, dropped: dict, untold=()) -> tuple:
     """What real runs have shown, and what nothing has, in sentences."""
-    unseen = [f"a server is not run again: {row.name}" for row in workloads if row.server]
+    unseen = [f"a server is not run again: {row.sentence.partition(': ')[2]}" for row in workloads if row.server]
     if not workloads:
         unseen = ["only a trace was given, so that no program could be run"]
     return (*(f"verified: {note}" for note in made.seen), *(f"not verified: {note}" for note in made.unseen + unseen),
@@ -252,14 +256,23 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
     return policy.Policy(found.policy, provenance, figures, parameters)
 
 
-def next_step(arguments, found, out: Path) -> str:
+def next_step(arguments, found, out: Path, tried: int, parameters: int) -> str:
     """One sentence on what to run now."""
+    if not found.policy and tried < parameters:
+        return f"next: the same with more BUDGET; {tried} policies say little about {parameters} parameters"
     if not found.policy:
         return "next: nothing; this program runs best under the library as it is"
     words = f"TRAIN='{arguments.train[0]}' HOLDOUT='the same on another input'" if arguments.train else "TRAIN='...'"
     words += "" if out == (POLICIES / "learned.toml").relative_to(ROOT) else f" POLICY='{out}'"
-    return (f"next: `make pgo {words}` judges {out} on what it has not seen, and compiles it in if it pays; "
-            f"`HAKMEM_POLICY={out}` tries it at run time")
+    program = arguments.train[0] if arguments.train and not arguments.train[0].endswith(".toml") else "your program"
+    return (f"next: `make pgo {words}` judges {out} on what it has not seen, and compiles it in if it pays\n"
+            f"try:  HAKMEM_POLICY={in_shell(out)} LD_PRELOAD={in_shell(arguments.so)} {program}")
+
+
+def in_shell(path: Path) -> str:
+    """A file, as a command names it that may run anywhere."""
+    path = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return f"{path}" if path.is_absolute() else f"$PWD/{path}"
 
 
 def learn(arguments, directory: Path, scratch: Path) -> int:
@@ -295,11 +308,11 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     policy.write(out, dataclasses.replace(result(arguments, traces, before, found, rows, runs), notes=notes))
     shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     print(table.table(f"learned for {arguments.goal}: {len(runs.known)} replays, {runs.spent:.0f} s; {one.ended}",
-                      names, before, found, rows))
+                      names, before, found, rows, runs.tried))
     for sentence in replayer.failures[:1]:
         print(f"{len(replayer.failures)} replays failed, and their policies were not taken: {sentence}")
     print("", *notes, sep="\n")
-    print(f"\nwritten: {shown}\n{next_step(arguments, found, shown)}")
+    print(f"\nwritten: {shown}\n{next_step(arguments, found, shown, runs.tried, len(rows))}")
     return 0
 
 

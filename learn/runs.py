@@ -79,6 +79,11 @@ class Runs:
         return [self.known[key_of(policy), workload, repetition] for policy, (workload, repetition) in requests]
 
     @property
+    def tried(self) -> int:
+        """How many policies, beside the default."""
+        return len({key for key, _workload, _repetition in self.known} - {()})
+
+    @property
     def each(self) -> float:
         """Seconds that a replay takes, side by side with others."""
         return self.spent / len(self.known) if self.known else 0.0

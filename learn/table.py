@@ -78,13 +78,19 @@ def parameter_lines(parts, rows) -> list:
     return columns(body, indent="  ")
 
 
-def table(head: str, names: dict, before: dict, found, rows) -> str:
-    """All of it. `names` are workload -> what people call it."""
+def none_found(tried: int) -> str:
+    """A search that ended with the default: what that says."""
+    return f"no parameter brings anything: the defaults are as good for this as any of {tried:,} policies that were " \
+        "tried" if tried else "the time was up before any policy was tried: nothing is known; give more BUDGET"
+
+
+def table(head: str, names: dict, before: dict, found, rows, tried: int) -> str:
+    """All of it. `names` are workload -> what people call it, `tried` is the number of policies."""
     sections = [(name, weighed_rows(before[workload], found.figures[workload])) for workload, name in names.items()]
     lines = [head, "", *figure_lines([*sections, ("what the time is made of", parts_rows(before, found.figures))]), ""]
     if found.parts:
         lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
                   f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]
-    else:
-        lines.append("no parameter brings anything: the defaults are as good for this as any policy that was tried")
+    elif not found.policy:
+        lines.append(none_found(tried))
     return "\n".join(lines)

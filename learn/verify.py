@@ -47,10 +47,11 @@ def ratio(name: str, before, after) -> float:
 
 class Verifier:
     """`runs` (learn/runs.py) makes or knows the runs, `seconds` is workload -> what a plain one takes, `budget` is of
-    seconds, `unable` kind -> why it cannot be."""
+    seconds, `unable` kind -> why it cannot be, `names` workload -> what people call it."""
 
-    def __init__(self, runs, seconds: dict, budget: float, unable: dict):
+    def __init__(self, runs, seconds: dict, budget: float, unable: dict, names=None):
         self.runs, self.seconds, self.budget, self.unable = runs, seconds, budget, unable
+        self.names = names or {name: name for name in seconds}
         self.took: dict = {}        # (workload, kind) -> seconds of a run
 
     def needs(self, policies, workload: str, kind: str) -> float:
@@ -79,13 +80,25 @@ class Verifier:
 
     def worse(self, policy: dict, workload: str, kind: str) -> dict:
         """Figure -> ratio, of those that the policy makes worse by more than the guard."""
-        shown = [figures for job in jobs_of(workload, kind) for figures in self.pair(policy, workload, kind, job)]
-        before, after = shown[::2], shown[1::2]
-        if None in after:
+        shown = self.pairs(policy, workload, kind)
+        if any(after is None for _before, after in shown):
             return {"failure": math.inf}
-        ratios = {name: ratio(name, [row[name] for row in before], [row[name] for row in after])
-                  for name in before[0] if all(name in row for row in shown)}
+        ratios = {name: ratio(name, *sides) for name, sides in by_figure(shown).items()}
         return {name: value for name, value in ratios.items() if value > GUARD}
+
+    def pairs(self, policy: dict, workload: str, kind: str) -> list:
+        """(without, with) of each round."""
+        return [self.pair(policy, workload, kind, job) for job in jobs_of(workload, kind)]
+
+    def said(self, policy: dict, workload: str, kind: str) -> str:
+        """What was looked at, and what it showed."""
+        rounds = ROUNDS[kind]
+        text = f"{real.SHOWS[kind]} of {self.names[workload]}, by {rounds} real run{'s' * (rounds > 1)} with the " \
+            "policy and without"
+        if not policy:
+            return text
+        sides = by_figure(self.pairs(policy, workload, kind))
+        return f"{text}: {', '.join(f'{real.NAMES[name]} {change(*both)}' for name, both in sides.items())}"
 
     def look(self, made: Verified) -> tuple:
         """The (workload, kind)s that there is time for, and what is worse there; `made.unseen` says of the others why
@@ -94,14 +107,15 @@ class Verifier:
         for place in ((workload, kind) for workload in self.seconds for kind in real.KINDS):
             workload, kind = place
             if self.unable.get(kind):
-                made.unseen.append(f"{real.SHOWS[kind]} of {workload}: {self.unable[kind]}")
+                made.unseen.append(f"{real.SHOWS[kind]} of {self.names[workload]}: {self.unable[kind]}")
                 continue
             try:
                 found |= self.lost(made.policy, [place])
                 places.append(place)
             except Late:
-                made.unseen.append(f"{real.SHOWS[kind]} of {workload}: a run takes {self.seconds[workload]:.1f} s, "
-                                   f"and {real.KINDS[kind]:.0f} times that where it is counted; give more BUDGET")
+                made.unseen.append(f"{real.SHOWS[kind]} of {self.names[workload]}: a run takes "
+                                   f"{self.seconds[workload]:.1f} s, and {real.KINDS[kind]:.0f} times that where it is "
+                                   "counted; give more BUDGET")
         return places, found
 
     def verify(self, policy: dict) -> Verified:
@@ -122,8 +136,7 @@ class Verifier:
         except Failure as error:
             made.unseen.append(f"a run fails that was recorded: {str(error).splitlines()[0]}")
         else:
-            made.seen = [f"{real.SHOWS[kind]} of {workload}, by {ROUNDS[kind]} real run{'s' * (ROUNDS[kind] > 1)} "
-                         "with the policy and without" for workload, kind in places]
+            made.seen = [self.said(made.policy, *place) for place in places]
         return made
 
     def lost(self, policy: dict, places) -> dict:
@@ -142,18 +155,34 @@ class Verifier:
                 made.drop(name, "the time was up before a real run showed what it costs; give more BUDGET")
                 continue
             if lost:
-                made.drop(name, f"{'with the others: ' if kept else ''}{sentence_of(lost)}")
+                made.drop(name, f"{'with the others: ' if kept else ''}{sentence_of(lost, self.names)}")
             else:
                 kept[name] = value
 
 
-def sentence_of(lost: dict) -> str:
+def by_figure(shown) -> dict:
+    """Figure -> ([without], [with]), of those that all runs show."""
+    rows = [row for pair in shown for row in pair]
+    return {name: ([before[name] for before, _after in shown], [after[name] for _before, after in shown])
+            for name in rows[0] if all(name in row for row in rows)}
+
+
+def change(before, after) -> str:
+    """Of medians, in percent; ~ where some run with the policy lies among those without, which may be noise."""
+    old, new = statistics.median(before), statistics.median(after)
+    among = min(after) <= max(before) and min(before) <= max(after)
+    if old == new or old <= 0:
+        return "0" if old == new else f"{old:g} > {new:g}"
+    return f"{'~' * (among and len(before) > 1)}{(new / old - 1) * 100:+.1f} %"
+
+
+def sentence_of(lost: dict, names: dict) -> str:
     """The worst figure, in words."""
     value, name, workload = max((value, name, workload) for (workload, _kind), ratios in lost.items()
                                 for name, value in ratios.items())
     if name == "failure":
-        return f"{workload} fails under it"
-    return f"{real.NAMES[name]} of {workload} {(value - 1) * 100:+.1f} %"
+        return f"{names[workload]} fails under it"
+    return f"{real.NAMES[name]} of {names[workload]} {(value - 1) * 100:+.1f} %"
 
 
 def jobs_of(workload: str, kind: str) -> list:

@@ -15,7 +15,7 @@ from common import files
 from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
 from common.tree import Tree
-from learn import attribute, learn, objective, record, replay, show
+from learn import attribute, learn, objective, record, replay, show, table
 from learn.runs import Runs
 from plan import policy
 from tests.programs import wait_until
@@ -36,9 +36,9 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def counted(*arguments):
+def counted(*arguments, each=0.02):
     """Runs that take a fiftieth of a second each, however busy the machine is."""
-    made = Runs(*arguments, clock=lambda: len(made.known) / 50)
+    made = Runs(*arguments, clock=lambda: len(made.known) * each)
     return made
 
 
@@ -96,7 +96,19 @@ def test_the_default_may_be_best(place, capsys):
     assert learn.main(arguments(place, "--goal", "memory", *trace(place, "x 10"))) == 0
     assert learned(place).values.get("retain_mb") is None
     nothing = type("", (), {"policy": {}})
-    assert learn.next_step(learn.parse(["--trace", "x"]), nothing, place).startswith("next: nothing")
+    asked = learn.parse(["--trace", "x"])
+    assert learn.next_step(asked, nothing, place, 25, 25).startswith("next: nothing")
+    assert learn.next_step(asked, nothing, place, 24, 25).startswith("next: the same with more BUDGET; 24 policies")
+    assert "as good for this as any of 1,200 policies" in table.none_found(1200)
+
+
+def test_no_time_for_any_policy(place, capsys, monkeypatch):
+    """It does not say that the defaults are best: nothing was tried, as three looks take all the time."""
+    monkeypatch.setattr(learn, "Runs", lambda *words: counted(*words, each=0.5))
+    assert learn.main(arguments(place, *trace(place, "x 10"), "--budget", "1")) == 0
+    shown = capsys.readouterr().out
+    assert learned(place).values == {} and "nothing is known; give more BUDGET" in shown
+    assert "\nnext: the same with more BUDGET; 0 policies" in shown and "as good" not in shown
 
 
 @pytest.mark.parametrize("words, sentence", [

@@ -43,6 +43,19 @@ def test_what_is_dear_is_dropped():
         assert len(made.seen) == 3 and made.unseen == []
 
 
+def test_what_was_seen_is_shown():
+    """The changes of real runs, of the policy that is left; by the name that people know."""
+    one = verifier({"good": {"after": 0.8, "calls": 1.01}, "bad": {"after": 0.5, "cpu": 2}})
+    one.names = {"user1": "app"}
+    made = one.verify({"good": 1, "bad": 1})
+    assert made.seen == [
+        "time, memory and page faults of app, by 5 real runs with the policy and without: CPU time 0, peak memory 0, "
+        "page faults 0, memory behind the work -20.0 %",
+        "system calls of app, by 3 real runs with the policy and without: system calls +1.0 %",
+        "instructions of the library of app, by 1 real run with the policy and without: instructions of the library 0"]
+    assert verify.change([10, 11, 12], [11, 12, 13]) == "~+9.1 %" and verify.change([0], [3]) == "0 > 3"
+
+
 def test_what_is_dear_together():
     """None alone is: the one without which least is lost goes, and what is left is allowed."""
     dear = {"one": {"peak": 1.008}, "three": {"peak": 1.008}, "two": {"peak": 1.016}}

@@ -36,10 +36,10 @@ K ?=
 CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
 	$(origin HOLDOUT) $(origin TIMEOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
 OPTIONS    = --variant=$(call quote,$(VARIANT)) --toolchain=$(call quote,$(TOOLCHAIN)) \
-             $(if $(value TRAIN),--train $(call quote,$(value TRAIN))) \
-             $(if $(value HOLDOUT),--holdout $(call quote,$(value HOLDOUT))) \
-             $(if $(value TIMEOUT),--timeout $(call quote,$(value TIMEOUT))) \
-             $(if $(POLICY),--policy $(call quote,$(POLICY)))
+             $(if $(value TRAIN),--train=$(call quote,$(value TRAIN))) \
+             $(if $(value HOLDOUT),--holdout=$(call quote,$(value HOLDOUT))) \
+             $(if $(value TIMEOUT),--timeout=$(call quote,$(value TIMEOUT))) \
+             $(if $(POLICY),--policy=$(call quote,$(POLICY)))
 # Neither the environment of the user nor the locale changes what the tools do.
 RUN        = $(PYTHON) -E -Xutf8
 MODULE     = $(RUN) -m
@@ -102,9 +102,9 @@ pgo: build-tools ## The whole cycle: base, train, pgo, layout, bolt, measure, ga
 	@$(ALONE) $(CONFIGURE) && $(NINJA) pgo && $(MODULE) bench.own $(TREES) && $(MODULE) learn.show $(TREES) && \
 	    $(MODULE) report.report $(TREES) --table && $(MODULE) report.results $(TREES)
 
-LEARN = $(MODULE) learn.learn --name $(call quote,$(value NAME)) --goal $(call quote,$(value GOAL)) \
-	--budget $(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train \
-	$(call quote,$(value $(name))))) $(if $(value TRACE),--trace $(call quote,$(value TRACE)))
+LEARN = $(MODULE) learn.learn --name=$(call quote,$(value NAME)) --goal=$(call quote,$(value GOAL)) \
+	--budget=$(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train=$(call \
+	quote,$(value $(name))))) $(if $(value TRACE),--trace=$(call quote,$(value TRACE)))
 
 learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, TRACE, GOAL=memory, BUDGET=seconds, NAME)
 	@$(LEARN) --no-run && $(ALONE) { test -f build.ninja || $(RUN) configure.py --variant=$(call quote,$(VARIANT)) \
@@ -141,8 +141,8 @@ gate: build-tools ## Judge each stage against the one before
 	@$(ALONE) $(CONFIGURE) && $(NINJA) gate && $(MODULE) report.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
-AB = $(MODULE) gate.ab --a $(call quote,$(value A)) --b $(call quote,$(value B)) --toolchain $(call quote,$(TOOLCHAIN)) \
-	--variant $(call quote,$(VARIANT)) --rules $(call quote,$(RULES))
+AB = $(MODULE) gate.ab --a=$(call quote,$(value A)) --b=$(call quote,$(value B)) --toolchain=$(call quote,$(TOOLCHAIN)) \
+	--variant=$(call quote,$(VARIANT)) --rules=$(call quote,$(RULES))
 
 ab: build-tools ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
 	@test -n $(call quote,$(value A)) -a -n $(call quote,$(value B)) || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
@@ -152,8 +152,8 @@ ship: build-tools ## dist/: library, debug file, archive, header, license, profi
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
-	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain $(call quote,$(TOOLCHAIN)) \
-	    --variant $(call quote,$(VARIANT)))
+	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain=$(call quote,$(TOOLCHAIN)) \
+	    --variant=$(call quote,$(VARIANT)))
 
 report: build-tools ## build/report/index.html: tables, charts, heatmaps
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet report && echo build/report/index.html
@@ -188,8 +188,8 @@ golden: build-tools ## Instructions per call of each pattern, stage by stage
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet golden && $(MODULE) measure.golden $(TREES)
 
 fuzz: test-tools ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
-	@$(MODULE) tests.fuzz.drive --no-run --seconds $(call quote,$(FUZZ_SECONDS)) && $(ALONE) $(ONCE) && $(NINJA) tests
-	@$(MODULE) tests.fuzz.drive --seconds $(call quote,$(FUZZ_SECONDS))
+	@$(MODULE) tests.fuzz.drive --no-run --seconds=$(call quote,$(FUZZ_SECONDS)) && $(ALONE) $(ONCE) && $(NINJA) tests
+	@$(MODULE) tests.fuzz.drive --seconds=$(call quote,$(FUZZ_SECONDS))
 
 soak: test-tools ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
 	@case $(call quote,$(value SOAK_SECONDS)) in ''|*[!0-9]*|0*|????????*) \
@@ -205,7 +205,7 @@ mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and 
 reliability: test-tools ## Write the table of misuses in docs/reliability.md as it is measured
 	@$(ALONE) $(ONCE) && $(NINJA) --quiet tests matrix && $(MODULE) tests.misuse.table
 
-ABLATION = $(MODULE) gate.ablation --toolchain $(call quote,$(TOOLCHAIN)) $(ABLATION_ARGS)
+ABLATION = $(MODULE) gate.ablation --toolchain=$(call quote,$(TOOLCHAIN)) $(ABLATION_ARGS)
 
 ablation: build-tools ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
 	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION)
@@ -214,8 +214,8 @@ variants: build-tools ## The variants side by side: instructions, memory, time (
 	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION) --variants
 
 history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
-	@$(MODULE) report.results --history $(call quote,$(METRIC)) --stage $(call quote,$(STAGE)) \
-	    --workload $(call quote,$(WORKLOAD))
+	@$(MODULE) report.results --history=$(call quote,$(METRIC)) --stage=$(call quote,$(STAGE)) \
+	    --workload=$(call quote,$(WORKLOAD))
 
 wall: build-tools ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(CONFIGURE) && $(NINJA) wall && $(MODULE) measure.wall --show $(TREES)

@@ -260,9 +260,17 @@ def study_of(benchmarks, samples) -> Study:
                  extras)
 
 
+def chosen_of(options) -> tuple:
+    """The benchmarks that are asked for; what can be said of the options before anything is built."""
+    for peer in options.peer:
+        named_library(peer)
+    return select(tables.load(paths.ROOT / TABLE, "benchmark", Benchmark),
+                  [name for name in options.only.split(",") if name])
+
+
 def parse_arguments(argv):
     parser = Parser(
-        prog="bench.bench",
+        prog="bench.bench", check=chosen_of,
         description="example: python3 -m bench.bench --rounds 3 --only larson,xmalloc --peer new=./libnew.so\n\n"
                     "Runs the benchmark set under hakmem, glibc and the installed peers, and ranks them.")
     parser.add_argument("--library", type=shared_library, metavar="PATH",
@@ -304,8 +312,7 @@ def show_new(study: Study, figures: dict) -> int:
 def main(argv) -> int:
     """Command line."""
     options = parse_arguments(argv)
-    everything = tables.load(paths.ROOT / TABLE, "benchmark", Benchmark)
-    chosen = select(everything, [name for name in options.only.split(",") if name])
+    chosen = chosen_of(options)
     if options.list:
         print("\n".join(f"{row.name:18} {row.threads}  {row.sentence}" for row in chosen))
         return 0

@@ -25,6 +25,7 @@ LIBRARY = BUILD / "clang-learning" / "base" / "libhakmem.so"
 PLACE = BUILD / "learn"         # recordings and states
 POLICIES = ROOT / "policy"      # what was learned: yours, not the build's, so that `make clean` leaves it
 GOAL, BUDGET, SEED = "balanced", 180.0, 0
+LONGEST_NAME = 100      # of a policy: files are named by it
 NAME_LENGTH = 60        # of a command in a sentence
 FIRST_SECONDS = 30.0    # a real run may take, at least
 WORKERS = 2                     # replays side by side, at most
@@ -62,9 +63,9 @@ def check_request(arguments):
     objective.check_goal(arguments.goal)
     if not arguments.train and not arguments.trace:
         raise UserError("there is nothing to learn from: give a command, as in make learn TRAIN='myprogram arguments'")
-    if not NAME.fullmatch(arguments.name):
-        raise UserError(f"--name '{arguments.name}': a name has letters, digits, dots, dashes, and begins with none of "
-                        "the last two")
+    if not NAME.fullmatch(arguments.name) or len(arguments.name) > LONGEST_NAME:
+        raise UserError(f"--name '{arguments.name[:LONGEST_NAME]}': a name has letters, digits, dots, dashes, begins "
+                        f"with none of the last two, and has at most {LONGEST_NAME} characters")
     workloads_of(arguments)
     given_traces(arguments)
 

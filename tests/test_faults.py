@@ -340,7 +340,7 @@ def test_commands_pass_through_make(tmp_path):
     done = subprocess.run(["make", "-n", "configured", f"TRAIN={typed}"], cwd=ROOT, capture_output=True, text=True,
                           check=True)
     line = next(line for line in done.stdout.splitlines() if "--train" in line)
-    given = line.partition("--train ")[2].rpartition("; }")[0]
+    given = line.partition("--train=")[2].rpartition("; }")[0]
     shown = subprocess.run(["/bin/sh", "-c", f"set -- {given}; printf %s \"$1\""], capture_output=True, text=True,
                            check=True)
     assert shown.stdout == typed and list(tmp_path.iterdir()) == []

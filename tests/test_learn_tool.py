@@ -125,6 +125,7 @@ def test_no_time_for_any_policy(place, capsys, monkeypatch):
     (["--trace", "x", "--goal", "speed"], "unknown goal 'speed'; valid goals: time, memory, balanced"),
     (["--trace", "x", "--budget", "0"], "--budget: must be a number of at least 1 and at most 2000000, not '0'"),
     (["--trace", "x", "--name", "../x"], "--name '../x': a name has letters"),
+    (["--trace", "x", "--name", "x" * 101], "at most 100 characters"),
     (["--trace", "x", "--so", "gone.so"], "gone.so is missing: build it first"),
 ])
 def test_bad_input(place, words, sentence):

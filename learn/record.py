@@ -20,6 +20,7 @@ MEGABYTES = 16          # of a trace: some four million events, which a replay g
 SCHEMA = 3
 KEPT = 4                # traces of a command at most
 ENDLESS = " (one that ends by a signal alone needs a server's file, or a TRACE that was recorded where it runs)"
+BARE = " (it runs without a terminal, with no input, and with a small environment of its own)"
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
 
@@ -58,8 +59,10 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
         done = launch(workload, so, wrapper=wrapper(megabytes), keep=keep, beside=(make_place,), companion=IDLE,
                       extra_env=idle.environment(0))
     except Failure as error:
-        advice = ENDLESS if "did not end within" in str(error) else ""
-        raise UserError(f"{error}{advice}; nothing was learned, and what was learned before is as it was") from None
+        what, *tail = str(error).split("\n", 1)
+        advice = ENDLESS if "did not end within" in what else BARE if "failed with exit" in what else ""
+        raise UserError("\n".join([f"{what}{advice}; nothing was learned, and what was learned before is as it was",
+                                   *tail])) from None
     if not kept:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
                         "program, or runs with another user's rights; there is nothing to learn from")

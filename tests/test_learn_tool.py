@@ -114,7 +114,8 @@ def test_no_time_for_any_policy(place, capsys, monkeypatch):
 @pytest.mark.parametrize("words, sentence", [
     ([], "there is nothing to learn from: give a command"),
     (["--train", "no_such_program"], "no such program"),
-    (["--train", "/bin/false"], "failed with exit 1"),
+    (["--train", "/bin/false"], r"failed with exit 1 \(it runs without a terminal, with no input, .*; nothing was"),
+    (["--train", "/bin/sh -c 'echo why >&2; exit 3'"], r"failed with exit 3 \(.*; nothing was learned, .*\n    why$"),
     (["--train", "/bin/sh -c 'kill -SEGV $$'"], "failed with signal SIGSEGV"),
     (["--train", "/bin/sleep 60", "--timeout", "1"], "did not end within 1 s"),
     (["--train", "/bin/true"], "'/bin/true' left no trace: it makes no malloc call"),

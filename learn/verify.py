@@ -161,10 +161,10 @@ class Verifier:
 
 
 def by_figure(shown) -> dict:
-    """Figure -> ([without], [with]), of those that all runs show."""
+    """Figure -> ([without], [with]), of those that all runs show; in one order, whether they ran or were known."""
     rows = [row for pair in shown for row in pair]
     return {name: ([before[name] for before, _after in shown], [after[name] for _before, after in shown])
-            for name in rows[0] if all(name in row for row in rows)}
+            for name in real.NAMES if all(name in row for row in rows)}
 
 
 def change(before, after) -> str:

@@ -50,7 +50,7 @@ def test_what_was_seen_is_shown():
     made = one.verify({"good": 1, "bad": 1})
     assert made.seen == [
         "time, memory and page faults of app, by 5 real runs with the policy and without: CPU time 0, peak memory 0, "
-        "page faults 0, memory behind the work -20.0 %",
+        "memory behind the work -20.0 %, page faults 0",
         "system calls of app, by 3 real runs with the policy and without: system calls +1.0 %",
         "instructions of the library of app, by 1 real run with the policy and without: instructions of the library 0"]
     assert verify.change([10, 11, 12], [11, 12, 13]) == "~+9.1 %" and verify.change([0], [3]) == "0 > 3"

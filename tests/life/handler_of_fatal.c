@@ -12,7 +12,8 @@
 
 enum {
     MANY = 3000,
-    REPORTED = 42
+    REPORTED = 42,
+    WRITTEN = 0x5A // hardened leaves zeroes in what is free: zeroes over them would be no change
 };
 
 static void write_report(int number)
@@ -47,7 +48,7 @@ static _Noreturn void spoil(size_t size, size_t which)
     for (size_t i = 0; i < MANY; i++) {
         free(blocks[i]);
         if (i == which + 1) {
-            memset(escape(blocks[which]), 0, 16);
+            memset(escape(blocks[which]), WRITTEN, 16);
         }
     }
     malloc_trim(0);

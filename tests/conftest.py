@@ -10,7 +10,7 @@ from hypothesis import settings
 from common import proc
 from tests import kill
 from tests.parallel import MARKS
-from tests.shop import open_shop
+from tests.shop import open_shop, take_built
 from tests.support import needs
 
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
@@ -27,11 +27,13 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A clone after an undisturbed run of the shortest pipeline. What another test changes in it, it puts back."""
+    """A clone after an undisturbed run of the shortest pipeline, from what this tree has compiled. What another test
+    changes in it, it puts back."""
     for program, package in (("ninja", "ninja-build"), ("clang-22", "clang-22"), ("llvm-bolt-22", "bolt-22"),
                              ("valgrind", "valgrind"), ("make", "make")):
         needs(program, package)
     place = kill.small_project(tmp_path_factory.mktemp("finished") / "calm")
+    take_built(place, "clang")
     proc.run(kill.COMMAND, cwd=place, timeout=kill.MINUTES)
     return place
 

@@ -56,8 +56,8 @@ def bad_table() -> str:
 
 def tool(place, *words, **more):
     """Run one of the project's modules in a clone."""
-    return subprocess.run([PYTHON, "-m", *map(str, words)], cwd=place, capture_output=True, text=True, timeout=120,
-                          check=False, **more)
+    return subprocess.run([PYTHON, "-m", *map(str, words)], cwd=place, capture_output=True, text=True,
+                          timeout=kill.MINUTES, check=False, **more)
 
 
 def one_sentence(done, status: int, *words):

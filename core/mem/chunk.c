@@ -146,15 +146,21 @@ static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t *
     return false;
 }
 
-/* A free run of so many slices, the first by address in the fullest chunk that has one; false if no chunk has. A chunk's
- * `longest` is not lowered when a run is taken: it is corrected here, when a chunk turns out not to have what it says. */
-HAK_INLINE bool find_run(unsigned slices, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+/* Where a run begins, of the places that are free for it. */
+HAK_INLINE unsigned choose(hak_slices_t runs, unsigned slices, hak_run_t what)
+{
+    return what == HAK_RUN_BACK ? hak_slices_behind(runs, slices) : hak_set_first(runs);
+}
+
+/* A free run of so many slices, in the fullest chunk that has one; false if no chunk has. A chunk's `longest` is not lowered when a
+ * run is taken: it is corrected here, when a chunk turns out not to have what it says. */
+HAK_INLINE bool find_run(unsigned slices, hak_run_t what, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
     while ((lists >> slices) != 0) {
         *chunk = by_longest[slices + hak_set_first(lists >> slices)];
         hak_slices_t runs = hak_slices_runs((*chunk)->free, slices);
         if (runs != 0) {
-            *first = hak_set_first(runs);
+            *first = choose(runs, slices, what);
             return true;
         }
         relink_chunk(*chunk, hak_slices_longest_run((*chunk)->free));
@@ -174,7 +180,8 @@ static hak_slices_t vacant_groups(const chunk_t *chunk)
  * other's core all the time. So a heap's runs are in groups that were vacant when it had the first of them there. But before
  * another group is begun, what was used before is used again, whoever used it: hardly more memory is touched. Looks at a few
  * chunks, the fullest first. */
-static bool find_beside(unsigned slices, uint16_t owner, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+static bool find_beside(unsigned slices, hak_run_t what, uint16_t owner, chunk_t **chunk, unsigned *first)
+    HAK_REQUIRES(lock)
 {
     hak_slices_t vacant = 0;
     bool used = false;
@@ -185,7 +192,7 @@ static bool find_beside(unsigned slices, uint16_t owner, chunk_t **chunk, unsign
             hak_slices_t own = runs & hak_groups_equal(at->taker, (hak_groups_t){0} + owner);
             if (own != 0) {
                 *chunk = at;
-                *first = hak_set_first(own);
+                *first = choose(own, slices, what);
                 return true;
             }
             used |= (runs & at->dirty) != 0;
@@ -195,7 +202,7 @@ static bool find_beside(unsigned slices, uint16_t owner, chunk_t **chunk, unsign
     }
     if (vacant == 0 || used)
         return false;
-    *first = hak_set_first(vacant);
+    *first = choose(vacant, slices, what);
     return true;
 }
 
@@ -367,26 +374,26 @@ HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices
 
 /* A free run of so many slices that begins at a multiple of `align` of them; beside others of the heap with that number, unless it
  * is 0. */
-HAK_INLINE bool find_place_for(unsigned slices, unsigned align, uint16_t owner, chunk_t **chunk,
-                               unsigned *first) HAK_REQUIRES(lock)
+HAK_INLINE bool find_place_for(unsigned slices, unsigned align, hak_run_t what, uint16_t owner,
+                               chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
-    if (owner != 0 && find_beside(slices, owner, chunk, first))
+    if (owner != 0 && find_beside(slices, what, owner, chunk, first))
         return true;
     if (owner == 0 && align == 1)
-        return find_run(slices, chunk, first);
+        return find_run(slices, what, chunk, first);
     return find_aligned(slices, align, chunk, first);
 }
 
 /* Only the first descriptor is written. */
-HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, bool single, uint16_t owner)
+HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, hak_run_t what, uint16_t owner)
 {
     chunk_t *chunk = NULL;
     unsigned first = 0;
     if (!hak_chunk_has_room(slices, align))
         return NULL;
     hak_os_lock(&lock);
-    while (!find_place_for(slices, align, owner, &chunk, &first)) {
-        if (!add_chunk(slices, single)) {
+    while (!find_place_for(slices, align, what, owner, &chunk, &first)) {
+        if (!add_chunk(slices, what == HAK_RUN_SINGLE)) {
             hak_os_unlock(&lock);
             return NULL;
         }
@@ -399,9 +406,9 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, bool single, u
 }
 
 /* With all of its descriptors. */
-HAK_INLINE hak_slab_t *place_whole_run(unsigned slices, bool single, uint16_t owner)
+HAK_INLINE hak_slab_t *place_whole_run(unsigned slices, hak_run_t what, uint16_t owner)
 {
-    hak_slab_t *run = place_run(slices, 1, single, owner);
+    hak_slab_t *run = place_run(slices, 1, what, owner);
     if (run != NULL)
         set_slices(run, 1, slices);
     return run;
@@ -409,17 +416,17 @@ HAK_INLINE hak_slab_t *place_whole_run(unsigned slices, bool single, uint16_t ow
 
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align)
 {
-    return place_run(slices, align, true, 0);
+    return place_run(slices, align, HAK_RUN_SINGLE, 0);
 }
 
-hak_slab_t *hak_chunk_take_run(unsigned slices, bool single)
+hak_slab_t *hak_chunk_take_run(unsigned slices, hak_run_t what)
 {
-    return place_whole_run(slices, single, 0);
+    return place_whole_run(slices, what, 0);
 }
 
-hak_slab_t *hak_chunk_take_beside(unsigned slices, bool single, uint32_t heap)
+hak_slab_t *hak_chunk_take_beside(unsigned slices, hak_run_t what, uint32_t heap)
 {
-    return place_whole_run(slices, single, (uint16_t)heap);
+    return place_whole_run(slices, what, (uint16_t)heap);
 }
 
 bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)

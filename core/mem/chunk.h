@@ -10,16 +10,24 @@
 
 #include "mem/slab.h"
 
-/* Takes a run of 1..HAK_RUN_MOST slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. `single`: it is
- * one block, of which a program may touch little. NULL when the system has no more memory. Any thread. */
-hak_slab_t *hak_chunk_take_run(unsigned slices, bool single);
+/* What a run is for. Slabs that touch few pages of each slice and those that touch many lie at two ends: or in time each slice
+ * would have as many pages as the slabs that need most. A chunk's first half comes first: its descriptors are one page. */
+typedef enum hak_run {
+    HAK_RUN_SINGLE, /* one block, of which a program may touch little; as far in front as it can be */
+    HAK_RUN_FRONT,  /* a slab that lies as far in front */
+    HAK_RUN_BACK    /* one that lies as far behind, in the first half if it can */
+} hak_run_t;
+
+/* Takes a run of 1..HAK_RUN_MOST slices; `slices`, `back` and `clean` are set, the rest is the caller's to fill in. NULL when the
+ * system has no more memory. Any thread. */
+hak_slab_t *hak_chunk_take_run(unsigned slices, hak_run_t what);
 /* The same for one block, which begins at a multiple of `align` slices, a power of two, and which only its first byte leads to: the
  * descriptors behind the first one, a cache line each, are not written. NULL, too, when no chunk can hold such a run. */
 hak_slab_t *hak_chunk_take_block(unsigned slices, unsigned align);
 /* True if such a run can always be had: in a new chunk at the latest. */
 bool hak_chunk_has_room(unsigned slices, unsigned align);
 /* As hak_chunk_take_run, for a slab of the heap with that number, beside others of it where there is a place. */
-hak_slab_t *hak_chunk_take_beside(unsigned slices, bool single, uint32_t heap);
+hak_slab_t *hak_chunk_take_beside(unsigned slices, hak_run_t what, uint32_t heap);
 /* Gives a run back of which the first `touched` slices were used. Its map entries are the caller's to clear. Any thread, and
  * a heap's lock may be held: what is due to go back to the system by then goes at the thread's next hak_tick. */
 void hak_chunk_release_run(hak_slab_t *run, unsigned touched);

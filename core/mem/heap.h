@@ -59,7 +59,7 @@ struct hak_heap {
     /* Freed oversize blocks (oversize.c); 0 in an empty place; anybody may empty one. release in put_in_cache, pairs with
      * acquire in take_place: the block's entry. */
     _Atomic(uintptr_t) cached[HAK_CACHED];
-    hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class */
+    hak_slab_t *empty_slabs[HAK_EMPTY_SLABS] HAK_BESIDE(lock); /* for any class of the same end */
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
     uint32_t runs_taken HAK_BESIDE(lock);   /* from the pool, since it was emptied */

@@ -52,12 +52,21 @@ static uint8_t touched_slices(const hak_slab_t *slab)
     return (uint8_t)hak_max(slab->touched, carved);
 }
 
-/* Empty slabs stay with the heap, for any class that needs one of their length. */
-static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, bool single) HAK_REQUIRES(heap->lock)
+/* Slabs of mid classes touch up to all pages of a slice, many of tiny ones one alone. Pages that come ahead of their use come from
+ * a chunk's front on. */
+static hak_run_t run_of(unsigned c)
+{
+    if (c > HAK_MID_CLASSES)
+        return HAK_RUN_SINGLE;
+    return c > HAK_TINY_CLASSES && hak_policy()->populate_kb == 0 ? HAK_RUN_BACK : HAK_RUN_FRONT;
+}
+
+/* Empty slabs stay with the heap, for any class that needs one of their length, at their end. */
+static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, hak_run_t what) HAK_REQUIRES(heap->lock)
 {
     for (uint32_t i = heap->empty_count; i-- != 0;) {
         hak_slab_t *slab = heap->empty_slabs[i];
-        if (slab->slices != slices)
+        if (slab->slices != slices || run_of(slab->class) != what)
             continue;
         heap->empty_slabs[i] = heap->empty_slabs[--heap->empty_count];
         heap->empty_slices -= slices;
@@ -65,7 +74,7 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, bool single) HAK_
     }
     bool many = hak_unlikely(heap->runs_taken++ >= FEW_RUNS) && hak_heap_count() > 1;
     hak_slab_t *slab =
-        many ? hak_chunk_take_beside(slices, single, heap->owner) : hak_chunk_take_run(slices, single);
+        many ? hak_chunk_take_beside(slices, what, heap->owner) : hak_chunk_take_run(slices, what);
     if (slab != NULL)
         slab->touched = 0;
     return slab;
@@ -98,7 +107,7 @@ static unsigned new_slices(unsigned c)
 
 static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t *slab = take_run(heap, new_slices(c), c > HAK_MID_CLASSES);
+    hak_slab_t *slab = take_run(heap, new_slices(c), run_of(c));
     if (slab == NULL)
         return NULL;
     slab->free = NULL;

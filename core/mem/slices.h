@@ -64,6 +64,14 @@ static inline hak_slices_t hak_slices_every(unsigned align)
     return (hak_slices_t)word << 64 | word;
 }
 
+/* Of places where runs of n slices may begin, the last one: of a run within the first half, if there is any. `set` is not empty, n
+ * at most 64. */
+HAK_INLINE unsigned hak_slices_behind(hak_slices_t set, unsigned n)
+{
+    uint64_t first_half = (uint64_t)set & ~(uint64_t)0 >> (n - 1);
+    return first_half != 0 ? 63u - (unsigned)__builtin_clzll(first_half) : hak_set_last(set);
+}
+
 #define HAK_GROUP 16u /* slices whose entries fill a cache line of the map */
 
 /* A number for each group of a chunk; as long as a set of its slices. */

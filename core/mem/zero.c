@@ -36,7 +36,7 @@ static void *take_from(char *run, unsigned kind)
 /* Another run in place i, unless somebody is faster. False when memory is out. */
 static bool add_run(unsigned i)
 {
-    hak_slab_t *slab = hak_chunk_take_run(RUN_SLICES, true);
+    hak_slab_t *slab = hak_chunk_take_run(RUN_SLICES, HAK_RUN_SINGLE);
     if (slab == NULL)
         return false;
     char *run = hak_slab_base(slab);

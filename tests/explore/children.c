@@ -184,7 +184,7 @@ const scenario_t fork_raw_big = {
 // The pool's lock; one slice each.
 static void take_run(void)
 {
-    hak_slab_t *run = hak_chunk_take_run(1, false);
+    hak_slab_t *run = hak_chunk_take_run(1, HAK_RUN_FRONT);
     CHECK(run != NULL, "no memory");
     taken[acting()] = run;
     hak_chunk_release_run(run, 1);

@@ -33,17 +33,17 @@ static void test_what_was_used_comes_first(void **state)
     (void)state;
     hak_slab_t *runs[GROUP];
     for (unsigned i = 0; i < GROUP; i++) {
-        runs[i] = hak_chunk_take_beside(1, false, HEAP);
+        runs[i] = hak_chunk_take_beside(1, HAK_RUN_FRONT, HEAP);
         assert_non_null(runs[i]);
         assert_int_equal(slice_of(runs[i]), HAK_CHUNK_HEAD + i);
     }
     hak_chunk_release_run(runs[3], 1);
-    assert_ptr_equal(hak_chunk_take_beside(1, false, OTHER), runs[3]);
-    assert_int_equal(slice_of(hak_chunk_take_beside(1, false, OTHER)), 2 * GROUP);
-    assert_int_equal(slice_of(hak_chunk_take_beside(1, false, HEAP)), HAK_CHUNK_HEAD + GROUP);
+    assert_ptr_equal(hak_chunk_take_beside(1, HAK_RUN_FRONT, OTHER), runs[3]);
+    assert_int_equal(slice_of(hak_chunk_take_beside(1, HAK_RUN_FRONT, OTHER)), 2 * GROUP);
+    assert_int_equal(slice_of(hak_chunk_take_beside(1, HAK_RUN_FRONT, HEAP)), HAK_CHUNK_HEAD + GROUP);
     hak_chunk_release_run(runs[5], 1);
-    assert_int_equal(slice_of(hak_chunk_take_beside(1, false, OTHER)), 2 * GROUP + 1);
-    assert_ptr_equal(hak_chunk_take_beside(1, false, HEAP), runs[5]);
+    assert_int_equal(slice_of(hak_chunk_take_beside(1, HAK_RUN_FRONT, OTHER)), 2 * GROUP + 1);
+    assert_ptr_equal(hak_chunk_take_beside(1, HAK_RUN_FRONT, HEAP), runs[5]);
 }
 
 static void *take_in_turns(void *mine)

@@ -46,7 +46,7 @@ static int asked_in(int chunks, uint64_t ns)
     asked = 0;
     touch_ns = ns;
     for (int i = 0; i < chunks * RUNS; i++) {
-        CHECK(hak_chunk_take_run(SLICES, false) != NULL, "no run");
+        CHECK(hak_chunk_take_run(SLICES, HAK_RUN_FRONT) != NULL, "no run");
     }
     return asked;
 }
@@ -56,9 +56,9 @@ static void what_goes_back(void)
 {
     asked = 0;
     for (int i = 0; asked == 0; i++) {
-        CHECK(i < 2 * RUNS && hak_chunk_take_run(SLICES, false) != NULL, "no chunk with a huge page");
+        CHECK(i < 2 * RUNS && hak_chunk_take_run(SLICES, HAK_RUN_FRONT) != NULL, "no chunk with a huge page");
     }
-    hak_slab_t *run = hak_chunk_take_run(SLICES, false);
+    hak_slab_t *run = hak_chunk_take_run(SLICES, HAK_RUN_FRONT);
     CHECK(run != NULL, "no run");
     hak_chunk_release_run(run, 1);
     hak_chunk_trim();
@@ -72,7 +72,7 @@ static void nothing_for_buffers(void)
 {
     asked = 0;
     for (int i = 0; i < 10 * RUNS; i++) {
-        CHECK(hak_chunk_take_run(SLICES, true) != NULL, "no run");
+        CHECK(hak_chunk_take_run(SLICES, HAK_RUN_SINGLE) != NULL, "no run");
     }
     CHECK(asked == 0, "%d huge pages for runs of %d slices", asked, SLICES);
 }

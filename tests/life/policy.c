@@ -5,6 +5,7 @@
 #include "scenarios.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -149,6 +150,16 @@ static void scenario_ahead(void)
     dprintf(1, "resident = %ld\n", resident_kib() - before);
 }
 
+// Whether there are pages behind a small block, though a larger one came first.
+static void scenario_behind(void)
+{
+    take(1, 20000);
+    char *block = malloc(1000);
+    unsigned char is_there;
+    CHECK(mincore(block - (uintptr_t)block % 4096 + 32768, 4096, &is_there) == 0, "mincore");
+    dprintf(1, "there = %d\n", is_there & 1);
+}
+
 // Whether the system was asked for huge pages where the block lies.
 static bool asked_for_huge(const char *block)
 {
@@ -221,6 +232,7 @@ static const scenario_t scenarios[] = {
     {"nothing", scenario_nothing},   {"page", print_page},
     {"pages", scenario_pages},       {"beside", scenario_beside},
     {"link", scenario_link},         {"stack", scenario_stack},
+    {"behind", scenario_behind},
 };
 
 // --- the judge ---
@@ -252,6 +264,7 @@ static const effect_t effects[] = {
     {"HAKMEM_REALLOC_SPARE=31", NULL, "growth", "moves = ", 1},
     {"HAKMEM_BIGCACHE_PART=0", NULL, "beside", "big_cached = ", -1},
     {"HAKMEM_POPULATE_KB=1024", NULL, "ahead", "resident = ", 1},
+    {"HAKMEM_POPULATE_KB=1024", NULL, "behind", "there = ", 1},
 };
 
 static void test_each_row_changes_what_it_promises(void **state)

@@ -19,6 +19,8 @@
 #define CLEAR_BY_PAGE ((size_t)32 << 20)
 /* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
 #define COPY_MOST ((size_t)4 << 20)
+/* Pages of a block that are looked at, evenly spread, before it is copied. */
+#define SAMPLES 8u
 /* Slices in front of a pointer that are looked at: 64 MiB. */
 #define LOOK_BACK   4096u
 #define PART_MASK   (((size_t)1 << HAK_HUGE_PART_BITS) - 1)
@@ -123,11 +125,40 @@ static void publish_moved(char *target, size_t size, size_t asked)
         hak_huge_set_asked(target, asked);
 }
 
+/* Moves as much of a block as the system does at once, of what it refuses half, and so on; 0 if not even a unit. */
+static size_t move_piece(char *base, size_t size, char *target)
+{
+    while (!hak_os_move(base, size, target, size)) {
+        if (size == HAK_UNIT)
+            return 0;
+        size = hak_round_up(size / 2, HAK_UNIT);
+    }
+    return size;
+}
+
+/* A block that has grown into what was behind it may be several mappings. No kernel moves these and makes them longer, and few move
+ * them at all. False if nothing was moved; after that, what is refused is copied. */
+static bool move_pieces(char *base, size_t size, char *target)
+{
+    for (size_t at = 0, moved; at < size; at += moved) {
+        moved = move_piece(base + at, size - at, target + at);
+        if (moved != 0)
+            continue;
+        if (at == 0)
+            return false;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
+        memcpy(target + at, base + at, HAK_UNIT);
+        hak_os_release(base + at, HAK_UNIT);
+        moved = HAK_UNIT;
+    }
+    return true;
+}
+
 /* The pages at another place; false when the system refuses (all is as it was, without `target`). */
 static bool move_pages(char *base, size_t before, char *target, size_t size, size_t asked)
 {
     forget(base, before);
-    if (!hak_os_move(base, before, target, size)) {
+    if (!hak_os_move(base, before, target, size) && !move_pieces(base, before, target)) {
         publish_moved(base, before, asked);
         return false;
     }
@@ -146,6 +177,29 @@ static void copy(char *base, size_t before, char *target, size_t size, size_t as
     release_range(base, before, true);
 }
 
+typedef long long line_t __attribute__((vector_size(16), may_alias));
+
+/* `size` is a multiple of four lines. */
+static bool is_zero(const void *p, size_t size)
+{
+    const line_t *end = (const line_t *)p + size / sizeof(line_t);
+    for (const line_t *line = p; line < end; line += 4) {
+        line_t any = line[0] | line[1] | line[2] | line[3];
+        if ((any[0] | any[1]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* True if most pages of a block are zero, of some that are looked at: the program has touched few. */
+static bool is_sparse(const char *base, size_t size)
+{
+    unsigned zero = 0;
+    for (unsigned i = 0; i < SAMPLES; i++)
+        zero += is_zero(base + (2 * i + 1) * (size / (2 * SAMPLES) & ~(HAK_OS_PAGE - 1)), HAK_OS_PAGE);
+    return zero > SAMPLES / 2;
+}
+
 /* The block at another place, longer; NULL when there is none, or the system refuses. */
 static void *move(char *base, size_t before, size_t size)
 {
@@ -154,7 +208,8 @@ static void *move(char *base, size_t before, size_t size)
     if (target == NULL)
         return NULL;
     size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
-    if (!HAK_HARDEN && !zero && before <= COPY_MOST) { /* hardened leaves nothing where a block was */
+    /* hardened leaves nothing where a block was; and to copy pages that were never touched would touch them */
+    if (!HAK_HARDEN && !zero && before <= COPY_MOST && !is_sparse(base, before)) {
         copy(base, before, target, size, asked);
         return target;
     }
@@ -195,20 +250,6 @@ bool hak_huge_holds(const void *p)
 size_t hak_huge_count(void)
 {
     return atomic_load_explicit(&blocks, memory_order_relaxed);
-}
-
-typedef long long line_t __attribute__((vector_size(16), may_alias));
-
-/* `size` is a multiple of four lines. */
-static bool is_zero(const void *p, size_t size)
-{
-    const line_t *end = (const line_t *)p + size / sizeof(line_t);
-    for (const line_t *line = p; line < end; line += 4) {
-        line_t any = line[0] | line[1] | line[2] | line[3];
-        if ((any[0] | any[1]) != 0)
-            return false;
-    }
-    return true;
 }
 
 #define ALIKE_MOST 16u /* pages that are taken to be like the first of them */

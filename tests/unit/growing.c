@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A huge block that grows and cannot where it is: where another one has left memory it is copied there, since moving its pages
-// would throw away those that are there; a block that is too large for that, or finds no such memory, is moved page by page.
+// would throw away those that are there; a block that is too large for that, or finds no such memory, or of which the program has
+// touched little, is moved page by page. Where the system refuses to move it at once, since it is several mappings, it is moved in
+// pieces, and what cannot be is copied.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -15,6 +18,9 @@ enum {
 };
 
 static int moves;
+static size_t moved_most =
+    SIZE_MAX; // bytes: more at once is refused, as by a system that finds two mappings there
+static const unsigned char *not_moved; // what contains this byte is refused
 
 void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...);
 
@@ -24,15 +30,27 @@ void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, 
     va_start(list, flags);
     void *target = va_arg(list, void *);
     va_end(list);
-    moves += (flags & MREMAP_FIXED) != 0;
+    if ((flags & MREMAP_FIXED) != 0) {
+        moves++;
+        if (old_size > moved_most || (size_t)(not_moved - (unsigned char *)address) < old_size) {
+            errno = EFAULT;
+            return MAP_FAILED;
+        }
+    }
     return (void *)syscall(SYS_mremap, address, old_size, new_size, flags, target); // NOLINT
 }
 
-static unsigned char *taken(size_t size)
+static unsigned char *untouched(size_t size)
 {
     bool zero;
     unsigned char *block = hak_huge_take(size, HAK_UNIT, false, &zero);
     CHECK(block != NULL, "no block of %zu bytes", size);
+    return block;
+}
+
+static unsigned char *taken(size_t size)
+{
+    unsigned char *block = untouched(size);
     fill(block, size, size);
     return block;
 }
@@ -65,10 +83,68 @@ static void grows(size_t size, bool copied)
     hak_extent_trim(true);
 }
 
+static void moves_what_is_sparse(void)
+{
+    const size_t size = 3 * MIB;
+    const size_t larger = 4 * MIB;
+    unsigned char *above = taken(size);
+    unsigned char *block = untouched(size);
+    unsigned char *below = taken(size);
+    unsigned char *left = taken(larger);
+    unsigned char *last = taken(size);
+    block[0] = 1;
+    block[size - 1] = 2;
+    released(left);
+    moves = 0;
+    const long before = resident_kib();
+    unsigned char *grown = hak_huge_resize(block, hak_map_get(block), larger);
+    CHECK(grown != NULL && grown != block && moves == 1, "a sparse block was moved %d times", moves);
+    CHECK(grown[0] == 1 && grown[size - 1] == 2, "a sparse block lost something");
+    CHECK(resident_kib() - before < 1024, "a sparse block that grows: %ld KiB more", resident_kib() - before);
+    released(grown);
+    released(above);
+    released(below);
+    released(last);
+    hak_extent_trim(true);
+}
+
+static void moves_in_pieces(size_t most, size_t not_at, bool done)
+{
+    const size_t size = 6 * MIB + 5 * HAK_UNIT;
+    unsigned char *above = taken(size);
+    unsigned char *block = taken(size);
+    unsigned char *below = taken(size);
+    moved_most = most;
+    not_moved = not_at != SIZE_MAX ? block + not_at : NULL;
+    unsigned char *grown = hak_huge_resize(block, hak_map_get(block), 9 * MIB);
+    moved_most = SIZE_MAX;
+    not_moved = NULL;
+    CHECK((grown != NULL) == done, "moved by at most %zu bytes, not at %zu: %p", most, not_at, (void *)grown);
+    const bool mapped = msync(block + (not_at < size ? not_at : 0), HAK_OS_PAGE, MS_ASYNC) == 0;
+    CHECK(mapped == !done, "moved by at most %zu bytes, not at %zu: what was copied is mapped", most, not_at);
+    if (grown == NULL) {
+        grown = block;
+    }
+    CHECK(is_filled(grown, size, size), "moved by at most %zu bytes, not at %zu: lost something", most,
+          not_at);
+    released(grown);
+    released(above);
+    released(below);
+    hak_extent_trim(true);
+}
+
 int main(void)
 {
     grows(1 * MIB, true);
     grows(4 * MIB, true);
     grows(6 * MIB, false);
+    moves_what_is_sparse();
+    moves_in_pieces(6 * MIB, SIZE_MAX, true);
+    moves_in_pieces(MIB, SIZE_MAX, true);
+    moves_in_pieces(HAK_UNIT, SIZE_MAX, true);
+    moves_in_pieces(SIZE_MAX, 3 * MIB, true);
+    moves_in_pieces(SIZE_MAX, 6 * MIB + 4 * HAK_UNIT, true);
+    moves_in_pieces(SIZE_MAX, 0, false);
+    moves_in_pieces(0, SIZE_MAX, false);
     return 0;
 }

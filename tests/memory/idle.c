@@ -8,6 +8,7 @@
 
 enum {
     THREADS = 16,
+    MANY_THREADS = 60,
     TO_AND_FRO = 1,    // in place of a size
     RUNS = 2,          // the same
     SLABS = 3,         // the same
@@ -130,22 +131,38 @@ static void go_on(double seconds)
     } while ((double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) / 1e9 < seconds);
 }
 
+static pthread_t threads[MANY_THREADS];
+
+// Begins so many, which free blocks of a size and wait.
+static void begin(int count, size_t size)
+{
+    pthread_barrier_init(&freed, NULL, (unsigned)count + 1);
+    pthread_barrier_init(&done, NULL, (unsigned)count + 1);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 65536);
+    for (int i = 0; i < count; i++) {
+        CHECK(pthread_create(&threads[i], &attributes, use_and_wait, (void *)size) == 0, "pthread_create");
+    }
+    pthread_attr_destroy(&attributes);
+    pthread_barrier_wait(&freed);
+}
+
+static void end(int count)
+{
+    pthread_barrier_wait(&done);
+    for (int i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
 // Threads free blocks of a size, and wait; then malloc_trim, or time, has left no more than that in KiB of each: what counts as
 // used since nobody can reach it, and what is resident.
 static void idle(size_t size, double seconds, long most_used, long most_resident)
 {
-    pthread_barrier_init(&freed, NULL, THREADS + 1);
-    pthread_barrier_init(&done, NULL, THREADS + 1);
-    pthread_t threads[THREADS];
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 65536);
     malloc_trim(0);
     const long before = resident_kib();
-    for (int i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], &attributes, use_and_wait, (void *)size) == 0, "pthread_create");
-    }
-    pthread_barrier_wait(&freed);
+    begin(THREADS, size);
     if (seconds > 0) {
         go_on(seconds);
     } else {
@@ -156,11 +173,19 @@ static void idle(size_t size, double seconds, long most_used, long most_resident
     CHECK(used <= most_used && resident <= most_resident,
           "of what each idle thread freed (%zu bytes; %.1f s) %ld KiB are used, %ld resident", size, seconds,
           used, resident);
-    pthread_barrier_wait(&done);
-    for (int i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    pthread_attr_destroy(&attributes);
+    end(THREADS);
+}
+
+// Many threads share what they may keep in empty slabs, though nobody allocates after them.
+static void many_at_once(long most_resident)
+{
+    malloc_trim(0);
+    const long before = resident_kib();
+    begin(MANY_THREADS, SLABS);
+    const long resident = (resident_kib() - before) / MANY_THREADS;
+    CHECK(resident <= most_resident, "of what each of many idle threads freed %ld KiB are resident at once",
+          resident);
+    end(MANY_THREADS);
 }
 
 int main(void)
@@ -177,6 +202,7 @@ int main(void)
         idle(0, 2.5, 1200, is_variant("debug") ? 6400 : 2800);   // there pages of free blocks stay
         idle(RUNS, 2.5, 500 + waits, 600 + waits);
         idle(SLABS, 2.5, 400, 500);
+        many_at_once(560 + waits);
     }
     return 0;
 }

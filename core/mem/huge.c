@@ -101,15 +101,15 @@ static void *shrink(char *base, size_t before, size_t size)
     return base;
 }
 
-/* The block in place, longer; NULL if what is behind it is taken. */
-static void *grow_in_place(char *base, size_t before, size_t size)
+/* The block in place, longer; NULL if that cannot be: *movable tells that the system would move it. */
+static void *grow_in_place(char *base, size_t before, size_t size, bool *movable)
 {
     if (hak_extent_take_at(base + before, size - before)) {
         hak_map_set(base + before - HAK_SLICE, 0);
         publish(base, size);
         return base;
     }
-    if (!hak_map_cover(base, size) || !hak_os_resize(base, before, size))
+    if (!hak_map_cover(base, size) || !hak_os_resize(base, before, size, movable))
         return NULL;
     hak_extent_moved(before, size);
     hak_map_set(base + before - HAK_SLICE, 0);
@@ -125,40 +125,51 @@ static void publish_moved(char *target, size_t size, size_t asked)
         hak_huge_set_asked(target, asked);
 }
 
-/* Moves as much of a block as the system does at once, of what it refuses half, and so on; 0 if not even a unit. */
-static size_t move_piece(char *base, size_t size, char *target)
+/* Moves a mapping. What is gone at the target when the system refuses (os.h) is mapped again. */
+static bool move_mapping(char *base, size_t before, char *target, size_t size)
 {
-    while (!hak_os_move(base, size, target, size)) {
-        if (size == HAK_UNIT)
-            return 0;
-        size = hak_round_up(size / 2, HAK_UNIT);
+    bool moved = hak_os_move(base, before, target, size);
+    if (!moved)
+        hak_os_map_at(target, size, true);
+    return moved;
+}
+
+/* How much from here on is one mapping, about: 0 if not even a unit, or the system does not tell. It is asked to make all but the
+ * last page longer, where that page is: it has no room for that, or says that this is more than one mapping. */
+static size_t one_mapping(char *base, size_t size)
+{
+    bool no_room;
+    for (;; size = hak_round_up(size / 2, HAK_UNIT)) {
+        hak_os_resize(base, size - HAK_OS_PAGE, size, &no_room);
+        if (no_room || size == HAK_UNIT)
+            return no_room ? size : 0;
     }
-    return size;
 }
 
 /* A block that has grown into what was behind it may be several mappings. No kernel moves these and makes them longer, and few move
  * them at all. False if nothing was moved; after that, what is refused is copied. */
 static bool move_pieces(char *base, size_t size, char *target)
 {
-    for (size_t at = 0, moved; at < size; at += moved) {
-        moved = move_piece(base + at, size - at, target + at);
-        if (moved != 0)
+    for (size_t at = 0, piece; at < size; at += piece) {
+        piece = one_mapping(base + at, size - at);
+        if (piece != 0 && move_mapping(base + at, piece, target + at, piece))
             continue;
         if (at == 0)
             return false;
+        piece = HAK_UNIT;
         /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
-        memcpy(target + at, base + at, HAK_UNIT);
-        hak_os_release(base + at, HAK_UNIT);
-        moved = HAK_UNIT;
+        memcpy(target + at, base + at, piece);
+        hak_os_release(base + at, piece);
     }
     return true;
 }
 
-/* The pages at another place; false when the system refuses (all is as it was, without `target`). */
-static bool move_pages(char *base, size_t before, char *target, size_t size, size_t asked)
+/* The pages at another place; false when the system refuses (all is as it was). */
+static bool move_pages(char *base, size_t before, char *target, size_t size, bool movable)
 {
+    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
     forget(base, before);
-    if (!hak_os_move(base, before, target, size) && !move_pieces(base, before, target)) {
+    if (!(movable ? move_mapping(base, before, target, size) : move_pieces(base, before, target))) {
         publish_moved(base, before, asked);
         return false;
     }
@@ -168,11 +179,11 @@ static bool move_pages(char *base, size_t before, char *target, size_t size, siz
     return true;
 }
 
-static void copy(char *base, size_t before, char *target, size_t size, size_t asked)
+static void copy(char *base, size_t before, char *target, size_t size)
 {
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
     memcpy(target, base, before);
-    publish_moved(target, size, asked);
+    publish(target, size);
     forget(base, before);
     release_range(base, before, true);
 }
@@ -200,20 +211,20 @@ static bool is_sparse(const char *base, size_t size)
     return zero > SAMPLES / 2;
 }
 
-/* The block at another place, longer; NULL when there is none, or the system refuses. */
-static void *move(char *base, size_t before, size_t size)
+/* The block at another place, longer; NULL when there is none, or the system refuses. It is asked to move at once only what it said
+ * that it could: another thread may have got the place of a target that was gone before we have it back. */
+static void *move(char *base, size_t before, size_t size, bool movable)
 {
     bool zero;
     char *target = hak_extent_take(size, HAK_UNIT, false, &zero);
     if (target == NULL)
         return NULL;
-    size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
     /* hardened leaves nothing where a block was; and to copy pages that were never touched would touch them */
     if (!HAK_HARDEN && !zero && before <= COPY_MOST && !is_sparse(base, before)) {
-        copy(base, before, target, size, asked);
+        copy(base, before, target, size);
         return target;
     }
-    if (move_pages(base, before, target, size, asked))
+    if (move_pages(base, before, target, size, movable))
         return target;
     release_range(target, size, !zero);
     return NULL;
@@ -227,8 +238,9 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size)
         return p;
     if (size < before)
         return shrink(p, before, size);
-    void *grown = grow_in_place(p, before, size);
-    return grown != NULL ? grown : move(p, before, size);
+    bool movable = false;
+    void *grown = grow_in_place(p, before, size, &movable);
+    return grown != NULL ? grown : move(p, before, size, movable);
 }
 
 /* Entries are in the first few slices and in the last one of a block, and in both ends of a free range. */

@@ -40,9 +40,11 @@ void hak_os_program_runs(void);
 bool hak_os_release(void *address, size_t size);
 /* Gives the pages back; they read as zero afterwards. False when the system refuses: the bytes are as they were. */
 bool hak_os_discard(void *address, size_t size);
-/* Grows or shrinks a mapping where it is. */
-bool hak_os_resize(void *address, size_t old_size, size_t new_size);
-/* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. */
+/* Grows or shrinks a mapping where it is. False when the system refuses: *no_room tells that it lacks room there, and not, say,
+ * that this is more than one mapping. */
+bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room);
+/* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. False when the system refuses: `target` may be gone
+ * then. Linux takes it away before it asks whether it can move the other one (before 6.17 in each case, later in some). */
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 /* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
 void hak_os_thp(void *address, size_t size, bool on);

@@ -226,15 +226,23 @@ bool hak_os_discard(void *address, size_t size)
     return done;
 }
 
-bool hak_os_resize(void *address, size_t old_size, size_t new_size)
+/* One mremap in place; an error's number negated when it fails. */
+static long resize(void *address, size_t old_size, size_t new_size)
 {
     int saved;
     count_memory_call();
     if (!watch(&saved))
-        return !hak_call_failed(hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0, 0, 0));
-    bool done = mremap(address, old_size, new_size, 0) != MAP_FAILED;
+        return hak_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0, 0, 0);
+    long answer = mremap(address, old_size, new_size, 0) == MAP_FAILED ? -errno : 0;
     unwatch(saved);
-    return done;
+    return answer;
+}
+
+bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room)
+{
+    long answer = resize(address, old_size, new_size);
+    *no_room = answer == -ENOMEM;
+    return !hak_call_failed(answer);
 }
 
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)

@@ -10,7 +10,7 @@ void *__real_hak_os_map_seen(size_t size, size_t align);
 void *__real_hak_os_map_at(void *address, size_t size, bool writable);
 bool __real_hak_os_make_writable(void *address, size_t size);
 bool __real_hak_os_discard(void *address, size_t size);
-bool __real_hak_os_resize(void *address, size_t old_size, size_t new_size);
+bool __real_hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room);
 bool __real_hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
 
 static unsigned to_refuse;  // calls from now on
@@ -53,14 +53,19 @@ bool __wrap_hak_os_discard(void *address, size_t size)
     return !refuses() && __real_hak_os_discard(address, size);
 }
 
-bool __wrap_hak_os_resize(void *address, size_t old_size, size_t new_size)
+bool __wrap_hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room)
 {
-    return !refuses() && __real_hak_os_resize(address, old_size, new_size);
+    *no_room = true;
+    return !refuses() && __real_hak_os_resize(address, old_size, new_size, no_room);
 }
 
 bool __wrap_hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 {
-    return !refuses() && __real_hak_os_move(address, old_size, target, new_size);
+    if (refuses()) { // with the target gone, as most kernels do it
+        hak_os_unmap(target, new_size);
+        return false;
+    }
+    return __real_hak_os_move(address, old_size, target, new_size);
 }
 
 uint64_t __wrap_hak_os_now_ms(void)

@@ -246,10 +246,11 @@ static void use_memory(void)
 {
     char *area = hak_os_map_seen(8 * HAK_OS_PAGE, HAK_OS_PAGE);
     char *target = hak_os_map(8 * HAK_OS_PAGE, HAK_OS_PAGE);
+    bool no_room;
     assert_non_null(area);
     assert_non_null(target);
     assert_true(hak_os_discard(area, HAK_OS_PAGE));
-    assert_true(hak_os_resize(area, 8 * HAK_OS_PAGE, 4 * HAK_OS_PAGE));
+    assert_true(hak_os_resize(area, 8 * HAK_OS_PAGE, 4 * HAK_OS_PAGE, &no_room));
     assert_true(hak_os_move(area, 4 * HAK_OS_PAGE, target, 8 * HAK_OS_PAGE));
     assert_true(hak_os_release(target, 8 * HAK_OS_PAGE));
     hak_os_unmap(hak_os_map(HAK_OS_PAGE, HAK_OS_PAGE), HAK_OS_PAGE);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// mremap as kernels before Linux 6.17 do it: what lies at the target goes first, and only then is it looked whether the block can be
-// moved. A refusal leaves a hole in the heap, where another thread's memory may come to lie at once, or nobody's. Neither is taken
-// for a block; contents stay, and what is handed out can be written.
+// mremap as kernels before Linux 6.17 do it: what lies at the target goes first, and only then is it looked whether the block can
+// be moved. A refusal leaves a hole in the heap, where another thread's memory may come to lie at once, or nobody's. Neither is
+// taken for a block; contents stay, and what is handed out can be written.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>

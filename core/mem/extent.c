@@ -56,6 +56,8 @@ static uint32_t splits HAK_GUARDED_BY(lock);
 static uint32_t ranges HAK_GUARDED_BY(lock);
 /* They were too many, and are not yet half as many. relaxed: a hint to whoever is about to free one. */
 static _Atomic bool too_many;
+/* They were, and what was left open then is not yet closed. */
+static bool left_open HAK_GUARDED_BY(lock);
 /* `dirty` is retain.free. */
 static hak_extent_view_t totals HAK_GUARDED_BY(lock);
 
@@ -93,15 +95,17 @@ static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
 static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
 {
     ranges += change;
-    if (ranges >= CLOSED_MOST || ranges < CLOSED_MOST / 2)
-        atomic_store_explicit(&too_many, ranges >= CLOSED_MOST, memory_order_relaxed);
+    if (ranges < CLOSED_MOST && ranges >= CLOSED_MOST / 2)
+        return;
+    left_open |= ranges >= CLOSED_MOST;
+    atomic_store_explicit(&too_many, ranges >= CLOSED_MOST, memory_order_relaxed);
 }
 
 /* --- access ------------------------------------------------------------------------------------------------------- *
  *
  * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in
  * front of it. A range is closed before it is on a list, and opened when it was taken off. While there are too many it is opened
- * instead, since it may be closed since its block waited; when that fails it stays so. */
+ * instead, since it may be closed since its block waited; when that fails it stays so. Once they are few, all are closed. */
 
 /* True if it is accessible afterwards. */
 static bool close_range(char *base, size_t size)
@@ -123,6 +127,19 @@ static void note_joined(extent_t *extent, bool open) HAK_REQUIRES(lock)
     if (extent->open && !open)
         hak_os_forbid(extent->base, extent->size);
     extent->open = open;
+}
+
+/* What was left open while ranges were too many. */
+static HAK_NOINLINE void close_all(void) HAK_REQUIRES(lock)
+{
+    left_open = false;
+    for (unsigned list = 0; list < 2 * BINS; list++) {
+        for (extent_t *extent = bins[list / BINS][list % BINS]; extent != NULL; extent = extent->next) {
+            if (extent->open)
+                hak_os_forbid(extent->base, extent->size);
+            extent->open = false;
+        }
+    }
 }
 
 /* False if the system refuses. Under RLIMIT_DATA what is accessible again counts like new memory. What was written into an open
@@ -564,6 +581,8 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
     if (added && dirty)
         hak_retain_freed(&retain, size);
     bool due = hak_retain_is_due(&retain, extent_floor());
+    if (HAK_HARDEN && left_open && !atomic_load_explicit(&too_many, memory_order_relaxed))
+        close_all();
     hak_os_unlock(&lock);
     if (!added)
         hak_os_release(base, size);

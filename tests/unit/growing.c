@@ -18,9 +18,9 @@ enum {
 };
 
 static int moves;
-static size_t moved_most =
-    SIZE_MAX; // bytes: more at once is refused, as by a system that finds two mappings there
-static const unsigned char *not_moved; // what contains this byte is refused
+static size_t moved_most = SIZE_MAX;   // bytes: more is several mappings
+static const unsigned char *not_moved; // and so is what contains this byte
+static int refused;                    // the how manieth move is refused all the same; 0: none
 
 void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...);
 
@@ -30,12 +30,14 @@ void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, 
     va_start(list, flags);
     void *target = va_arg(list, void *);
     va_end(list);
-    if ((flags & MREMAP_FIXED) != 0) {
-        moves++;
-        if (old_size > moved_most || (size_t)(not_moved - (unsigned char *)address) < old_size) {
-            errno = EFAULT;
-            return MAP_FAILED;
-        }
+    if (new_size > moved_most || (size_t)(not_moved - (unsigned char *)address) < new_size) {
+        errno = EFAULT;
+        return MAP_FAILED;
+    }
+    if ((flags & MREMAP_FIXED) != 0 && ++moves == refused) {
+        munmap(target, new_size); // as kernels before Linux 6.17 do first
+        errno = ENOMEM;
+        return MAP_FAILED;
     }
     return (void *)syscall(SYS_mremap, address, old_size, new_size, flags, target); // NOLINT
 }
@@ -108,7 +110,7 @@ static void moves_what_is_sparse(void)
     hak_extent_trim(true);
 }
 
-static void moves_in_pieces(size_t most, size_t not_at, bool done)
+static void moves_in_pieces(size_t most, size_t not_at, int refused_move, bool done)
 {
     const size_t size = 6 * MIB + 5 * HAK_UNIT;
     unsigned char *above = taken(size);
@@ -116,9 +118,12 @@ static void moves_in_pieces(size_t most, size_t not_at, bool done)
     unsigned char *below = taken(size);
     moved_most = most;
     not_moved = not_at != SIZE_MAX ? block + not_at : NULL;
+    refused = refused_move;
+    moves = 0;
     unsigned char *grown = hak_huge_resize(block, hak_map_get(block), 9 * MIB);
     moved_most = SIZE_MAX;
     not_moved = NULL;
+    refused = 0;
     CHECK((grown != NULL) == done, "moved by at most %zu bytes, not at %zu: %p", most, not_at, (void *)grown);
     const bool mapped = msync(block + (not_at < size ? not_at : 0), HAK_OS_PAGE, MS_ASYNC) == 0;
     CHECK(mapped == !done, "moved by at most %zu bytes, not at %zu: what was copied is mapped", most, not_at);
@@ -139,12 +144,14 @@ int main(void)
     grows(4 * MIB, true);
     grows(6 * MIB, false);
     moves_what_is_sparse();
-    moves_in_pieces(6 * MIB, SIZE_MAX, true);
-    moves_in_pieces(MIB, SIZE_MAX, true);
-    moves_in_pieces(HAK_UNIT, SIZE_MAX, true);
-    moves_in_pieces(SIZE_MAX, 3 * MIB, true);
-    moves_in_pieces(SIZE_MAX, 6 * MIB + 4 * HAK_UNIT, true);
-    moves_in_pieces(SIZE_MAX, 0, false);
-    moves_in_pieces(0, SIZE_MAX, false);
+    moves_in_pieces(6 * MIB, SIZE_MAX, 0, true);
+    moves_in_pieces(MIB, SIZE_MAX, 0, true);
+    moves_in_pieces(HAK_UNIT, SIZE_MAX, 0, true);
+    moves_in_pieces(SIZE_MAX, 3 * MIB, 0, true);
+    moves_in_pieces(SIZE_MAX, 6 * MIB + 4 * HAK_UNIT, 0, true);
+    moves_in_pieces(SIZE_MAX, 0, 0, false);
+    moves_in_pieces(0, SIZE_MAX, 0, false);
+    moves_in_pieces(MIB, SIZE_MAX, 3, true);
+    moves_in_pieces(MIB, SIZE_MAX, 1, false);
     return 0;
 }

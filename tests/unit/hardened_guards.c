@@ -407,7 +407,8 @@ void test_closed_again_after_many_free_ranges(void **state)
     (void)state;
     enum {
         SIZE = 600000,
-        MANY = 9000
+        MANY = 9000,
+        APART = 900
     };
     static char *blocks[MANY];
     for (int i = 0; i < MANY; i++) {
@@ -428,10 +429,15 @@ void test_closed_again_after_many_free_ranges(void **state)
         assert_true(is_zero(next, SIZE));
     }
     for (int i = 1; i < MANY; i += 2) {
-        hakmem_free(blocks[i]);
+        if (i % APART != 1) { // nothing is ever joined with the first ranges once there are few
+            hakmem_free(blocks[i]);
+        }
     }
     hak_quarantine_flush_oversize(true);
     for (int i = 0; i < MANY - 1000; i += 70) {
         assert_int_equal(end_of(write_byte, blocks[i], 0), SIGSEGV);
+    }
+    for (int i = 1; i < MANY; i += APART) {
+        hakmem_free(blocks[i]);
     }
 }

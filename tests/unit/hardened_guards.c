@@ -436,6 +436,7 @@ void test_closed_again_after_many_free_ranges(void **state)
     hak_quarantine_flush_oversize(true);
     for (int i = 0; i < MANY - 1000; i += 70) {
         assert_int_equal(end_of(write_byte, blocks[i], 0), SIGSEGV);
+        assert_int_equal(end_of(write_byte, blocks[i + 3], 0), SIGSEGV); // freed while there were too many
     }
     for (int i = 1; i < MANY; i += APART) {
         hakmem_free(blocks[i]);

@@ -150,8 +150,8 @@ static size_t one_mapping(char *base, size_t size)
  * them at all. False if nothing was moved; after that, what is refused is copied. */
 static bool move_pieces(char *base, size_t size, char *target)
 {
-    for (size_t at = 0, piece; at < size; at += piece) {
-        piece = one_mapping(base + at, size - at);
+    for (size_t at = 0, piece = size; at < size; at += piece) {
+        piece = one_mapping(base + at, hak_min(2 * piece, size - at)); /* they are about as long, mostly */
         if (piece != 0 && move_mapping(base + at, piece, target + at, piece))
             continue;
         if (at == 0)

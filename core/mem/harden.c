@@ -500,7 +500,7 @@ static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
     bool oversize = !hak_entry_in_slab(entry);
     if (oversize && !open_end(p, entry, before))
         return NULL;
-    if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_LARGE_MAX : HAK_CLASS_MAX))
+    if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_STAYS_HUGE : HAK_CLASS_MAX))
         fill_range((char *)p + size,
                    before + HAK_CANARY_BYTES - size); /* it cannot fail, and others may get the rest */
     void *resized = hak_realloc_in_place(p, with_guard(size));

@@ -6,6 +6,7 @@
  * (freed, moved away from, unmapped): the moment the system has it back, another thread may get it. */
 #include "mem/huge.h"
 
+#include "base/message.h"
 #include "mem/extent.h"
 #include "mem/tick.h"
 #include "obs/trace.h"
@@ -125,13 +126,11 @@ static void publish_moved(char *target, size_t size, size_t asked)
         hak_huge_set_asked(target, asked);
 }
 
-/* Moves a mapping. What is gone at the target when the system refuses (os.h) is mapped again. */
-static bool move_mapping(char *base, size_t before, char *target, size_t size)
+/* After the system refused to move something there: what was taken for it is there still, or again (os.h). If not, it is lost to
+ * us: another thread may have got the place. */
+static bool is_there(char *target, size_t size)
 {
-    bool moved = hak_os_move(base, before, target, size);
-    if (!moved)
-        hak_os_map_at(target, size, true);
-    return moved;
+    return hak_os_is_mapped(target, size) || hak_os_map_at(target, size, true) != NULL;
 }
 
 /* How much from here on is one mapping, about: 0 if not even a unit, or the system does not tell. It is asked to make all but the
@@ -147,15 +146,19 @@ static size_t one_mapping(char *base, size_t size)
 }
 
 /* A block that has grown into what was behind it may be several mappings. No kernel moves these and makes them longer, and few move
- * them at all. False if nothing was moved; after that, what is refused is copied. */
+ * them at all. False if nothing was moved; after that, what is refused is copied. Only a kernel without memory for its own tables
+ * can refuse what is one mapping and stays as long. */
 static bool move_pieces(char *base, size_t size, char *target)
 {
     for (size_t at = 0, piece = size; at < size; at += piece) {
         piece = one_mapping(base + at, hak_min(2 * piece, size - at)); /* they are about as long, mostly */
-        if (piece != 0 && move_mapping(base + at, piece, target + at, piece))
+        if (piece != 0 && hak_os_move(base + at, piece, target + at, piece))
             continue;
+        bool there = piece == 0 || is_there(target + at, piece);
         if (at == 0)
             return false;
+        if (!there)
+            hak_fatal("the system has moved a half of %x alone", (uint64_t)(uintptr_t)base);
         piece = HAK_UNIT;
         /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
         memcpy(target + at, base + at, piece);
@@ -169,7 +172,7 @@ static bool move_pages(char *base, size_t before, char *target, size_t size, boo
 {
     size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
     forget(base, before);
-    if (!(movable ? move_mapping(base, before, target, size) : move_pieces(base, before, target))) {
+    if (!(movable ? hak_os_move(base, before, target, size) : move_pieces(base, before, target))) {
         publish_moved(base, before, asked);
         return false;
     }
@@ -226,7 +229,10 @@ static void *move(char *base, size_t before, size_t size, bool movable)
     }
     if (move_pages(base, before, target, size, movable))
         return target;
-    release_range(target, size, !zero);
+    if (is_there(target, size))
+        release_range(target, size, !zero);
+    else
+        hak_extent_moved(size, 0);
     return NULL;
 }
 

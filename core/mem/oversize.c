@@ -253,6 +253,6 @@ void *hak_oversize_resize(void *p, uint32_t entry, size_t size)
     if (size > HAK_REQUEST_MAX)
         return NULL;
     if (hak_entry_kind(entry) == HAK_ENTRY_HUGE)
-        return size > HAK_LARGE_MAX ? hak_huge_resize(p, entry, size) : NULL;
+        return size > HAK_STAYS_HUGE ? hak_huge_resize(p, entry, size) : NULL;
     return size > HAK_LARGE_MAX ? NULL : resize_run(p, (unsigned)hak_oversize_slices(size));
 }

@@ -8,6 +8,10 @@
 #include "mem/heap.h"
 #include "mem/huge.h"
 
+/* Bytes: a huge block that shrinks no further stays one. Where a program asks for a bit more and a bit less than HAK_LARGE_MAX in
+ * turns, each step would copy it. What it keeps too much, a half of this at most, lies behind what is used. */
+#define HAK_STAYS_HUGE (HAK_LARGE_MAX / 4 * 3)
+
 /* A block of at least `size` bytes. `zeroed`: it is going to be zeroed; *zero says whether it is known to be. NULL when memory is
  * out. */
 void *hak_oversize_take(size_t size, bool zeroed, bool *zero);

@@ -43,6 +43,8 @@ bool hak_os_discard(void *address, size_t size);
 /* Grows or shrinks a mapping where it is. False when the system refuses: *no_room tells that it lacks room there, and not, say,
  * that this is more than one mapping. */
 bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room);
+/* All pages there belong to some mapping. */
+bool hak_os_is_mapped(const void *address, size_t size);
 /* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. False when the system refuses: `target` may be gone
  * then. Linux takes it away before it asks whether it can move the other one (before 6.17 in each case, later in some). */
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);

@@ -245,6 +245,12 @@ bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_roo
     return !hak_call_failed(answer);
 }
 
+bool hak_os_is_mapped(const void *address, size_t size)
+{
+    count_memory_call();
+    return hak_call(SYS_msync, (long)address, (long)size, MS_ASYNC, 0, 0, 0) == 0;
+}
+
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 {
     int saved, how = MREMAP_MAYMOVE | MREMAP_FIXED;

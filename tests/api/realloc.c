@@ -136,6 +136,27 @@ static void test_aligned_blocks_can_be_resized(void **state)
     }
 }
 
+// Between sizes a bit below and above the largest block that is no mapping (512 KiB) nothing is copied.
+static void test_around_the_largest_large_block_stays(void **state)
+{
+    (void)state;
+    char *block = malloc(540000);
+    assert_non_null(block);
+    fill(block, 500000, 1);
+    const uintptr_t place = (uintptr_t)block;
+    for (int i = 0; i < 20; i++) {
+        block = realloc(block, i % 2 == 0 ? 500000 : 540000);
+        assert_non_null(block);
+        assert_true((uintptr_t)block == place || is_variant("debug")); // there it always moves
+    }
+    assert_true(is_filled(block, 500000, 1));
+    block = realloc(block, 300000); // which would keep as much again
+    assert_non_null(block);
+    assert_true(malloc_usable_size(block) < 400000);
+    assert_true(is_filled(block, 300000, 1));
+    free(block);
+}
+
 static void test_shrinking_gives_memory_back(void **state)
 {
     (void)state;
@@ -230,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_random_walks_keep_contents),
         cmocka_unit_test(test_to_large_and_back),
         cmocka_unit_test(test_aligned_blocks_can_be_resized),
+        cmocka_unit_test(test_around_the_largest_large_block_stays),
         cmocka_unit_test(test_shrinking_gives_memory_back),
         cmocka_unit_test(test_too_large_keeps_the_block),
         cmocka_unit_test(test_reallocarray),

@@ -61,8 +61,10 @@ bool __wrap_hak_os_resize(void *address, size_t old_size, size_t new_size, bool 
 
 bool __wrap_hak_os_move(void *address, size_t old_size, void *target, size_t new_size)
 {
-    if (refuses()) { // with the target gone, as most kernels do it
-        hak_os_unmap(target, new_size);
+    if (refuses()) { // where it would get longer with the target gone, as most kernels do it
+        if (old_size != new_size) {
+            hak_os_unmap(target, new_size);
+        }
         return false;
     }
     return __real_hak_os_move(address, old_size, target, new_size);

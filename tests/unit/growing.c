@@ -14,13 +14,16 @@
 #include "mem/huge.h"
 
 enum {
-    MIB = 1 << 20
+    MIB = 1 << 20,
+    SETTLED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
 };
 
 static int moves;
 static size_t moved_most = SIZE_MAX;   // bytes: more is several mappings
 static const unsigned char *not_moved; // and so is what contains this byte
 static int refused;                    // the how manieth move is refused all the same; 0: none
+static bool settles;                   // somebody else maps a page in the hole that this leaves
+static unsigned char *settled;         // which is here
 
 void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...);
 
@@ -28,7 +31,7 @@ void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, 
 {
     va_list list;
     va_start(list, flags);
-    void *target = va_arg(list, void *);
+    unsigned char *target = va_arg(list, unsigned char *);
     va_end(list);
     if (new_size > moved_most || (size_t)(not_moved - (unsigned char *)address) < new_size) {
         errno = EFAULT;
@@ -36,6 +39,9 @@ void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, 
     }
     if ((flags & MREMAP_FIXED) != 0 && ++moves == refused) {
         munmap(target, new_size); // as kernels before Linux 6.17 do first
+        if (settles) {            // another thread, say
+            settled = mmap(target + MIB, HAK_OS_PAGE, PROT_READ | PROT_WRITE, SETTLED, -1, 0);
+        }
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -138,6 +144,32 @@ static void moves_in_pieces(size_t most, size_t not_at, int refused_move, bool d
     hak_extent_trim(true);
 }
 
+static void leaves_what_is_lost(void)
+{
+    const size_t size = 6 * MIB;
+    const size_t larger = 9 * MIB;
+    unsigned char *above = taken(size);
+    unsigned char *block = taken(size);
+    unsigned char *below = taken(size);
+    moves = 0;
+    refused = 1;
+    settles = true;
+    CHECK(hak_huge_resize(block, hak_map_get(block), larger) == NULL && moves == 1, "moves: %d", moves);
+    refused = 0;
+    CHECK(settled != MAP_FAILED, "nobody settled");
+    settled[0] = 0xee;
+    CHECK(is_filled(block, size, size), "a block that stays lost something");
+    unsigned char *next = taken(larger);
+    CHECK(settled < next || settled >= next + larger, "another's page is taken for memory");
+    CHECK(settled[0] == 0xee, "another's page was written");
+    munmap(settled, HAK_OS_PAGE);
+    released(next);
+    released(block);
+    released(above);
+    released(below);
+    hak_extent_trim(true);
+}
+
 int main(void)
 {
     grows(1 * MIB, true);
@@ -153,5 +185,6 @@ int main(void)
     moves_in_pieces(0, SIZE_MAX, 0, false);
     moves_in_pieces(MIB, SIZE_MAX, 3, true);
     moves_in_pieces(MIB, SIZE_MAX, 1, false);
+    leaves_what_is_lost();
     return 0;
 }

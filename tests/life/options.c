@@ -98,13 +98,18 @@ static void *free_all(void *blocks)
     return NULL;
 }
 
-static void scenario_counts(void)
+static void take_and_free_elsewhere(void **blocks)
 {
-    static void *blocks[SIZED];
     pthread_t thread;
     take(blocks, SIZED, 200);
     CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0, "pthread_create");
     pthread_join(thread, NULL);
+}
+
+static void scenario_counts(void)
+{
+    static void *blocks[SIZED];
+    take_and_free_elsewhere(blocks);
     take(blocks, SIZED, 3000);
     give(blocks, SIZED);
     void *large[100];
@@ -122,10 +127,7 @@ static void scenario_events(void)
 static void scenario_frequent(void)
 {
     static void *blocks[SIZED];
-    pthread_t thread;
-    take(blocks, SIZED, 200);
-    CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0, "pthread_create");
-    pthread_join(thread, NULL);
+    take_and_free_elsewhere(blocks);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
     raise(SIGUSR2);
 }

@@ -18,7 +18,7 @@ enum {
     MOST_BLOCKS = 8000 // in it
 };
 
-static pthread_barrier_t freed, done;
+static pthread_barrier_t ready, freed, done;
 
 static char *take(size_t size)
 {
@@ -97,6 +97,7 @@ static void *use_and_wait(void *kind)
 {
     const size_t size = (size_t)kind;
     get_heap();
+    pthread_barrier_wait(&ready);
     if (size == TO_AND_FRO) {
         go_to_and_fro();
     } else if (size == RUNS) {
@@ -133,9 +134,10 @@ static void go_on(double seconds)
 
 static pthread_t threads[MANY_THREADS];
 
-// Begins so many, which free blocks of a size and wait.
-static void begin(int count, size_t size)
+// Begins so many, which free blocks of a size, as soon as `heaps` of them have heaps, and wait.
+static void begin(int count, size_t size, unsigned heaps)
 {
+    pthread_barrier_init(&ready, NULL, heaps);
     pthread_barrier_init(&freed, NULL, (unsigned)count + 1);
     pthread_barrier_init(&done, NULL, (unsigned)count + 1);
     pthread_attr_t attributes;
@@ -162,7 +164,7 @@ static void idle(size_t size, double seconds, long most_used, long most_resident
 {
     malloc_trim(0);
     const long before = resident_kib();
-    begin(THREADS, size);
+    begin(THREADS, size, 1);
     if (seconds > 0) {
         go_on(seconds);
     } else {
@@ -181,7 +183,7 @@ static void many_at_once(long most_resident)
 {
     malloc_trim(0);
     const long before = resident_kib();
-    begin(MANY_THREADS, SLABS);
+    begin(MANY_THREADS, SLABS, MANY_THREADS); // what a thread may keep depends on how many heaps there are
     const long resident = (resident_kib() - before) / MANY_THREADS;
     CHECK(resident <= most_resident, "of what each of many idle threads freed %ld KiB are resident at once",
           resident);

@@ -14,7 +14,6 @@
 #define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
 #define SWEEP_FIRST   9u /* blocks of 144 bytes */
 #define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
-#define SHARES        8u /* heaps for which bins may grow to their full size */
 #define PUT_BACK_MOST 15u
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
@@ -35,12 +34,6 @@ static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 
-/* Heaps among which is shared what bins may hold; up to SHARES, each may have all. */
-static uint32_t sharing_heaps(void)
-{
-    return (uint32_t)hak_max(hak_heap_count(), SHARES);
-}
-
 /* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
  * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
  * less when many threads share that. The figures are those of the default policy. */
@@ -51,9 +44,9 @@ static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
                  : size <= HAK_MID_MAX ? policy->bin_mid_kb
                                        : policy->bin_run_kb;
     size_t bytes = kib << 10;
-    uint32_t heaps = sharing_heaps();
-    if (hak_unlikely(heaps > SHARES))
-        bytes = hak_max(bytes * SHARES / heaps, (size_t)policy->bin_first_kb << 10);
+    uint32_t heaps = hak_heaps_sharing();
+    if (hak_unlikely(heaps > HAK_SHARES))
+        bytes = hak_max(bytes * HAK_SHARES / heaps, (size_t)policy->bin_first_kb << 10);
     return cap_of(policy, c, bytes);
 }
 
@@ -94,7 +87,7 @@ HAK_INLINE uint32_t frees_of_empty(hak_heap_t *heap, const hak_bin_t *bin, unsig
 static void learn_first_caps(hak_heap_t *heap)
 {
     const hak_policy_t *policy = hak_policy();
-    uint32_t heaps = sharing_heaps();
+    uint32_t heaps = hak_heaps_sharing();
     if (heap->first_caps[1] != 0 && heap->caps_version == policy->version && heap->caps_heaps == heaps)
         return;
     for (unsigned c = 1; c < HAK_CLASSES; c++)

@@ -154,6 +154,15 @@ void hak_heaps_find_lost(void);
 bool hak_heaps_after_fork(void);
 /* Every heap ever made, by owner 1..n. The heap of an owner that stands in the map is always there. */
 uint32_t hak_heap_count(void);
+
+#define HAK_SHARES 8u /* heaps of which each may keep as much as one alone; more of them share that */
+
+/* Heaps among which is shared what threads may keep, at least HAK_SHARES. */
+HAK_INLINE uint32_t hak_heaps_sharing(void)
+{
+    return (uint32_t)hak_max(hak_heap_count(), HAK_SHARES);
+}
+
 hak_heap_t *hak_heap_by_owner(uint32_t owner);
 
 /* The list of its slabs of a class that have free or never carved blocks; the first is in use. */

@@ -14,7 +14,6 @@
 #define EMPTY_SLICES 4u  /* in the longest slab that a heap keeps when it is empty */
 #define EMPTY_RUN    16u /* the same of one that is a single block: of such the thread's bin may hold none */
 #define EMPTY_MOST   64u /* slices in all of them */
-#define EMPTY_SHARES 8u  /* heaps of which each may keep as many; more of them share that */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
@@ -84,8 +83,8 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, hak_run_t what) H
 /* Slices that the heap may still keep. What it has already stays, should its share have become less. */
 static unsigned empty_left(const hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
-    size_t heaps = hak_max(hak_heap_count(), EMPTY_SHARES);
-    size_t most = hak_max(EMPTY_MOST * EMPTY_SHARES / heaps, EMPTY_SLICES);
+    size_t heaps = hak_heaps_sharing();
+    size_t most = hak_max(EMPTY_MOST * HAK_SHARES / heaps, EMPTY_SLICES);
     return (unsigned)(most - hak_min(most, heap->empty_slices));
 }
 

@@ -95,16 +95,22 @@ def ranking_table(study: Study) -> str:
                    *((str(place), name, *map(number, values)) for place, (name, values) in enumerate(placed, 1))])
 
 
+def is_faster(study: Study, benchmark: str, name: str, other: str) -> bool:
+    """Whether the first takes less time than the other beyond the noise of both."""
+    estimate = study.ratio(benchmark, name, other, "seconds")
+    return estimate is not None and estimate.decided and estimate.ratio < 1
+
+
 def points_table(study: Study) -> str:
-    """Points over the scenario rows: the fastest of n gets n, the next n - 1, ..., a failure none."""
+    """Points over the scenario rows: of n contenders one gets n less one for each that is faster, a failure none. Who
+    cannot be told apart shares a place: by medians alone, a place in a row of equals would be luck."""
     rows = [row for row in study.benchmarks if row.points]
     everyone = study.contenders + study.extras
     points = dict.fromkeys(everyone, 0)
     for row in rows:
-        times = {name: study.ratio(row.name, name, study.reference, "seconds") for name in everyone}
-        finished = sorted((name for name in times if times[name] is not None), key=lambda name: times[name].ratio)
-        for place, name in enumerate(finished):
-            points[name] += len(everyone) - place
+        for name in everyone:
+            if study.values(row.name, name, "seconds"):
+                points[name] += len(everyone) - sum(is_faster(study, row.name, other, name) for other in everyone)
     best = sorted(points, key=lambda name: -points[name])
     return render([("points", ", ".join(row.name for row in rows)), *((name, str(points[name])) for name in best)])
 

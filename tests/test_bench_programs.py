@@ -329,6 +329,16 @@ A peer is ahead of hakmem by more than 5 % on: one (other, 1.25).
 """
 
 
+def test_those_that_cannot_be_told_apart_share_a_place():
+    """Three rounds, won in turns: by medians alone one of them would be last."""
+    rows = (bench.Benchmark("one", "p", "s", points=True),)
+    study = Study(rows, ("glibc", "hakmem", "other"), "hakmem", "glibc", (
+        *samples("one", "glibc", (1.0, 1), (1.1, 1), (0.9, 1)), *samples("one", "hakmem", (1.1, 1), (1.0, 1), (1.0, 1)),
+        *samples("one", "other", (1.3, 1), (1.3, 1), (1.3, 1))))
+    assert [line.split() for line in ranking.points_table(study).splitlines()[1:]] == [
+        ["glibc", "3"], ["hakmem", "3"], ["other", "1"]]
+
+
 def test_a_failure_leaves_no_mean():
     text = ranking.summary(small_study(Sample("two", "other", 0, failure="signal SIGSEGV")))
     assert "two              1.00    0.25   fail  0.250 [0.250, 0.250] glibc" in text

@@ -132,8 +132,7 @@ def scenarios(kept: dict) -> list:
 def allocator_instructions(row, settings) -> int:
     """What the library executes in a program."""
     subject = effects.Subject("learning", library("learning"), settings)
-    of = counting.Subject(subject.library, "base", "clang", "learning")
-    return counting.measure(of, effects.under(row, subject), counts_only=True)[0]["metrics"]["ir_alloc"]
+    return counting.instructions(effects.under(row, subject), subject.library)
 
 
 def learning() -> Rung:

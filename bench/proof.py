@@ -155,9 +155,8 @@ def rounds(workload, libraries: dict, seconds: float, clock=time.monotonic, run=
 
 def counted(workload, library: Path) -> dict:
     """System calls of the program, and the instructions of the library in it."""
-    made = counting.measure(counting.Subject(library, "base", "clang", "bench_minimal"), workload, counts_only=True)[0]
     calls = [counting.syscall_metrics(workload, library)["syscalls"] for _run in range(CALL_RUNS)]
-    return {"instructions": [made["metrics"]["ir_alloc"]], "syscalls": calls}
+    return {"instructions": [counting.instructions(workload, library)], "syscalls": calls}
 
 
 def figures(workload, libraries: dict, options: Options, say) -> dict:

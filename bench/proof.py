@@ -185,7 +185,8 @@ def replayed(row: Program, given: policy.Policy) -> dict:
 def prove(row: Program, fixed: dict, options: Options, say) -> dict:
     """All figures of one program."""
     made = learned(row, options, say)
-    given = policy.read(made, policy.load_rows(ROOT))
+    table = policy.load_rows(ROOT)
+    given = policy.read(made, table)
     libraries = {GENERIC: fixed[GENERIC], OFF: fixed[OFF]}
     by_replay = judge.NOTHING
     if given.values:
@@ -193,6 +194,7 @@ def prove(row: Program, fixed: dict, options: Options, say) -> dict:
         libraries[TAILORED] = build(BUILD / "ab" / "proof", PLACE / row.name / "tailored.so", made)
         by_replay = replayed(row, given)
     return {"policy": dict(given.values), "parameters": list(given.parameters), "replay": by_replay, "train": row.train,
+            "defaults": {part.name: part.default for part in table if part.name in given.values},
             "held": row.held or "held-out load of the same file", "sentence": row.sentence,
             "figures": figures(row.workload("holdout"), libraries, options, say)}
 

@@ -66,7 +66,7 @@ def of_counts(after, before, floor: float) -> stats.Estimate:
 
 def floor_of(measured: dict, key: str) -> float:
     """By how much the generic library differs from itself."""
-    if key not in measured.get(AGAIN, {}):
+    if not all(key in measured.get(side, {}) for side in (AGAIN, GENERIC)):
         return 0.0
     pair = measured[AGAIN][key], measured[GENERIC][key]
     return stats.noise_floor(_paired(*map(tuple, pair), 0.0) if key == CPU.key else of_counts(*pair, 0.0))
@@ -153,9 +153,11 @@ def measured(record: dict) -> dict:
 
 
 def gain_rows(record: dict) -> list:
-    """Head and a row a program: the tailored library against the generic one."""
-    return [("program", *(metric.title for metric in METRICS), "verdict"),
-            *((name, *(percent(ratio(found, metric.key)) for metric in METRICS), verdict(found))
+    """Head and a row a program: the tailored library against the generic one, and how far the time of equal runs lies
+    apart."""
+    return [("program", *(metric.title for metric in METRICS), "noise of time", "verdict"),
+            *((name, *(percent(ratio(found, metric.key)) for metric in METRICS),
+               f"{floor_of(found['figures'], CPU.key) * 100:.1f} %", verdict(found))
               for name, found in measured(record).items())]
 
 
@@ -180,7 +182,7 @@ def part_rows(record: dict) -> list:
     """Head and a row a parameter: what it alone changes in the replay of the held-out run."""
     rows = [("program", "parameter", "default", "learned", *(title for _key, title in REPLAY))]
     for name, found in measured(record).items():
-        defaults = {row["name"]: row.get("default") for row in found["parameters"]}
+        defaults = {row["name"]: row.get("default") for row in found["parameters"]} | found.get("defaults", {})
         for part in sorted(found["replay"]["parts"], key=lambda row: (-row["worth"], row["name"])):
             rows.append((name, part["name"], str(defaults.get(part["name"], NOT_MEASURED)), str(part["value"]), *(
                 f"{part[key] * 100:+.1f} %" if key in part else "fails" for key, _title in REPLAY)))

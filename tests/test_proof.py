@@ -89,6 +89,11 @@ def test_the_tables():
     assert [len(rows) for _title, rows in proof_table.tables(RECORD)] == [6, 6, 5, 6]
     rows = dict(proof_table.tables(RECORD))[proof_table.PART_TITLE]
     assert rows[1] == ("quick", "thp", "1", "2", "-10.0 %", "+1.0 %", "+0.0 %", "+0.0 %")
+    untold = {**program(), "parameters": [], "defaults": {"thp": 3}}    # the time was up before it was attributed
+    assert proof_table.part_rows(record(x=untold))[1][:4] == ("x", "thp", "3", "2")
+    noisy = program()
+    noisy["figures"]["again"] = {**PLAIN, "cpu": [120.0, 90.0, 100.0]}
+    assert [proof_table.gain_rows(record(x=one))[1][-2] for one in (program(), noisy)] == ["0.0 %", "20.0 %"]
     bare = record(x=program(policy={}))
     del bare["programs"]["x"]["figures"]["generic"], bare["programs"]["x"]["figures"]["small_pages"]
     assert "-" in proof_table.gain_rows(bare)[1]

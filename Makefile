@@ -170,7 +170,7 @@ bench: peers ## Run the benchmark set and memory over time against glibc and the
 	@$(MODULE) bench.bench --no-run $(BENCH_ARGS) && \
 	    $(ALONE) $(CONFIGURE) && $(NINJA) bench build/clang-learning/base/libhakmem.so && $(MODULE) bench.bench $(BENCH_ARGS)
 
-proof: build-tools ## What learned policies bring on inputs they were not learned from, 25 minutes (PROOF_ARGS='--only git --budget 20')
+proof: build-tools ## What learned policies bring on inputs they were not learned from, 40 minutes (PROOF_ARGS='--only git --budget 20')
 	@$(MODULE) bench.proof --no-run $(PROOF_ARGS) && \
 	    $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
 	    $(MODULE) bench.proof $(PROOF_ARGS)

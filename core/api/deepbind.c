@@ -190,6 +190,4 @@ HAK_JUMPS void *dlopen(const char *file, int mode)
     HAK_JUMP return next(file, mode);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

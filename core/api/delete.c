@@ -84,6 +84,4 @@ DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ONE_ALIGNED,
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ARRAY_ALIGNED,
        GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

@@ -192,6 +192,4 @@ int __libc_mallopt(int parameter, int value)
     return mallopt(parameter, value);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

@@ -167,6 +167,4 @@ bool hak_kinds_are_known(bool c)
            !(c && atomic_load_explicit(&other_runtime, memory_order_relaxed));
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

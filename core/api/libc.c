@@ -48,6 +48,4 @@ void *__libc_pvalloc(size_t size)
     return hak_family_pages(size);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

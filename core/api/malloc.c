@@ -123,6 +123,4 @@ extern __typeof__(malloc) hak_own_malloc __attribute__((alias("malloc"))) HAK_HI
 extern __typeof__(free) hak_own_free __attribute__((alias("free"))) HAK_HIDDEN;
 #endif
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

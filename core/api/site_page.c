@@ -111,6 +111,4 @@ void hak_site_page_write(int fd, bool json)
     }
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

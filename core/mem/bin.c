@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bin.c: see bin.h. Nothing static. */
+/* bin.c: see bin.h. No state. */
 #include "mem/bin.h"
 
 #include "base/policy.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* free_slow.c: see free_slow.h. Nothing static. */
+/* free_slow.c: see free_slow.h. No state. */
 #include "mem/free_slow.h"
 
 #include "base/message.h"

@@ -398,6 +398,4 @@ void hak_learner_refill_ended(uint64_t since_ns)
                           memory_order_relaxed);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* link.c: what is said of a link that is not as it was, and of a block that cannot be linked. Nothing static. */
+/* link.c: what is said of a link that is not as it was, and of a block that cannot be linked. No state. */
 #include "mem/link.h"
 
 #include "base/message.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* malloc_slow.c: see malloc_slow.h. Nothing static. */
+/* malloc_slow.c: see malloc_slow.h. No state. */
 #include "mem/malloc_slow.h"
 
 #include "base/message.h"

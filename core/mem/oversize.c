@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* oversize.c: see oversize.h. Nothing static: what is in a cache belongs to its heap's thread, but anybody may take it away to
+/* oversize.c: see oversize.h. No state: what is in a cache belongs to its heap's thread, but anybody may take it away to
  * free it, when memory is out or the thread sleeps. */
 #include "mem/oversize.h"
 

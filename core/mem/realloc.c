@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* realloc.c: see realloc.h. Nothing static. */
+/* realloc.c: see realloc.h. No state. */
 #include "mem/realloc.h"
 
 #include "mem/fast.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* remote.c: see remote.h. Nothing static. An inbox is a stack: anybody pushes, whoever has the heap takes all of it. */
+/* remote.c: see remote.h. No state. An inbox is a stack: anybody pushes, whoever has the heap takes all of it. */
 #include "mem/remote.h"
 
 #include "base/message.h"

@@ -341,6 +341,4 @@ void hak_sample_resized(const void *before, uint32_t stack, void *p)
     hak_sample_oversize(p);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

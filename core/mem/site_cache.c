@@ -149,6 +149,4 @@ size_t hak_site_cache_bytes(void)
     return atomic_load_explicit(&kept_bytes, memory_order_relaxed);
 }
 
-#else
-typedef int hak_nothing_here; /* a translation unit is not empty in C */
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* slab.c: see slab.h. Nothing static. */
+/* slab.c: see slab.h. No state. */
 #include "mem/slab.h"
 
 #include "base/message.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* view.c: see view.h. Nothing static. */
+/* view.c: see view.h. No state. */
 #include "mem/view.h"
 
 #include "mem/bin.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* blocks.c: see blocks.h. Nothing static. */
+/* blocks.c: see blocks.h. No state. */
 #include "obs/blocks.h"
 
 #include "os/os.h"

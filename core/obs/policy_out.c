@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* policy_out.c: see policy_out.h. Nothing static but the output's name, which is set before there are threads. */
+/* policy_out.c: see policy_out.h. No state but the output's name, which is set before there are threads. */
 #include "obs/policy_out.h"
 
 #include "base/policy_file.h"

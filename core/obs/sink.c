@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sink.c: see sink.h. Nothing static.
+/* sink.c: see sink.h. No state.
  *
  * A file is in use while the process that its header names lives, as the program that began it. Whoever begins a file holds its
  * lock (flock) from the look at the header until its own is written; nobody holds it after that. */

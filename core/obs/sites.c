@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sites.c: see sites.h. Nothing static. */
+/* sites.c: see sites.h. No state. */
 #include "obs/sites.h"
 
 #include "os/os.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.c: the slow sides of a lock. Nothing static. */
+/* lock.c: the slow sides of a lock. No state. */
 #include "os/lock.h"
 
 #include "os/futex.h"

@@ -173,7 +173,7 @@ static void retain(int bytes)
     hak_policy_t next = *hak_policy();
     next.retain_mb = mb;
     hak_policy_publish_from(&next, HAK_FROM_PROGRAM);
-    hak_trace("policy published", hak_policy(), hak_policy()->version);
+    hak_trace_policy();
 }
 
 int mallopt(int parameter, int value)

@@ -641,7 +641,7 @@ void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
     chunk_t *chunk = chunk_of(run);
     unsigned first = run_index(run);
     unsigned slices = run->slices;
-    hak_trace("run given", hak_slab_base(run), slices);
+    hak_trace("run released", hak_slab_base(run), slices);
     hak_slices_t mask = hak_slices_mask(first, slices);
     hak_os_lock(&lock);
     release_slices(chunk, mask, slices,

@@ -88,7 +88,7 @@ void hak_huge_release(void *p, uint32_t entry)
 {
     size_t size = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
     atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
-    hak_trace("huge given", p, size);
+    hak_trace("huge released", p, size);
     forget(p, size);
     release_range(p, size, true);
 }

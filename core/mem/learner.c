@@ -205,7 +205,7 @@ static bool publish_values(void)
     changed |= set_value(&next, &next.carve_bytes, first.carve_bytes * wanted.bundle);
     if (changed) {
         hak_policy_publish(&next);
-        hak_trace("policy published", hak_policy(), hak_policy()->version);
+        hak_trace_policy();
     }
     return changed;
 }

@@ -27,4 +27,10 @@ HAK_INLINE void hak_trace_frequent(const char *event, const void *address, uint6
         hak_trace_add(event, address, number);
 }
 
+/* Records that the policy in force has just been published. */
+HAK_INLINE void hak_trace_policy(void)
+{
+    hak_trace("policy published", hak_policy(), hak_policy()->version);
+}
+
 #endif

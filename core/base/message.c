@@ -126,10 +126,10 @@ void hak_text_write(const hak_text_t *text, int fd)
     }
 }
 
-#define SHOWN                                                                                                \
-    150u /* bytes of a value or a name in a message that would be too long: what is wrong with it stands behind */
+/* Bytes of a value or a name in a message that would be too long: what is wrong with it stands behind. */
+#define SHOWN 150u
 
-/* What is to be one line that changes nothing on a terminal, whatever the environment holds. */
+/* One line that changes nothing on a terminal, whatever the environment holds. */
 static void text_line(hak_text_t *text, const char *format, va_list arguments)
 {
     size_t begin = text->length;
@@ -144,6 +144,9 @@ static void text_line(hak_text_t *text, const char *format, va_list arguments)
     for (size_t i = begin; i < text->length; i++)
         if ((unsigned char)text->bytes[i] < ' ' || text->bytes[i] == 127)
             text->bytes[i] = '?';
+    if (text->length == sizeof text->bytes)
+        text->length--;
+    hak_text_string(text, "\n");
 }
 
 void hak_text_line(hak_text_t *text, const char *format, ...)
@@ -152,9 +155,6 @@ void hak_text_line(hak_text_t *text, const char *format, ...)
     va_start(arguments, format);
     text_line(text, format, arguments);
     va_end(arguments);
-    if (text->length == sizeof text->bytes)
-        text->length--;
-    hak_text_string(text, "\n");
 }
 
 static void say(const char *kind, const char *format, va_list arguments)
@@ -162,9 +162,6 @@ static void say(const char *kind, const char *format, va_list arguments)
     hak_text_t text = {.length = 0};
     hak_text_format(&text, "hakmem: %s: ", kind);
     text_line(&text, format, arguments);
-    if (text.length == sizeof text.bytes)
-        text.length--;
-    hak_text_string(&text, "\n");
     hak_text_write(&text, STDERR_FILENO);
 }
 

@@ -2,12 +2,8 @@
 /* profile_file.c: see profile_file.h. */
 #include "obs/profile_file.h"
 
-#include "base/call.h"
 #include "os/file.h"
 #include "os/output.h"
-
-#include <fcntl.h>
-#include <sys/syscall.h>
 
 static char output[HAK_OS_OUTPUT_PATH]; /* empty: none */
 static uint64_t mean_interval;          /* bytes */
@@ -74,16 +70,16 @@ static void put_maps(hak_os_output_t *out)
     hak_text_t title = {.length = 0};
     hak_text_string(&title, "\nMAPPED_LIBRARIES:\n");
     hak_os_output_text(out, &title);
-    long maps = hak_call(SYS_openat, AT_FDCWD, (long)"/proc/self/maps", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (hak_call_failed(maps))
+    int maps = hak_os_file_open_to_read("/proc/self/maps");
+    if (maps < 0)
         return;
     uint64_t at = 0;
     for (long n = 1; n > 0 && out->good; at += (uint64_t)n) {
-        n = hak_os_file_read((int)maps, bytes, sizeof bytes, at);
+        n = hak_os_file_read(maps, bytes, sizeof bytes, at);
         if (n > 0)
             hak_os_output_bytes(out, bytes, (size_t)n);
     }
-    hak_os_file_close((int)maps);
+    hak_os_file_close(maps);
 }
 
 static void put_profile(hak_os_output_t *out)

@@ -116,10 +116,10 @@ static void make_header(hak_sink_t *sink)
 /* --- which file --------------------------------------------------------------------------------------------------- */
 
 typedef enum state {
-    BEGUN,   /* it is ours, with our header */
-    IN_USE,  /* a process writes it: *by */
-    FOREIGN, /* it is not empty, and no trace */
-    NO_FILE  /* it cannot be opened or written, or is no file */
+    BEGUN,    /* it is ours, with our header */
+    IN_USE,   /* a process writes it: *by */
+    NO_TRACE, /* it is not empty, and no trace */
+    NO_FILE   /* it cannot be opened or written, or is no file */
 } state_t;
 
 static bool is_alive(const header_t *header)
@@ -144,7 +144,7 @@ static state_t take_file(hak_sink_t *sink, int file, uint32_t *by)
         return NO_FILE;
     if (now.size != 0) {
         if (!read_header(file, &before))
-            return FOREIGN;
+            return NO_TRACE;
         *by = before.process;
         if (is_alive(&before))
             return IN_USE;
@@ -198,7 +198,7 @@ static bool begin_own(hak_sink_t *sink)
     uint32_t by;
     for (unsigned number = 0; number < NAMES_MOST && name_own(sink, number); number++) {
         state_t state = try_file(sink, &by);
-        if (state != IN_USE && state != FOREIGN)
+        if (state != IN_USE && state != NO_TRACE)
             return sink->open = state == BEGUN;
     }
     return false;
@@ -231,7 +231,7 @@ static bool begin_beside(hak_sink_t *sink, uint32_t by)
 bool hak_sink_begin(hak_sink_t *sink, const char *name, uint64_t limit)
 {
     static const char *const reasons[] = {
-        [FOREIGN] = "is no trace, and is not written over", [NO_FILE] = "is no file that can be written"};
+        [NO_TRACE] = "is no trace, and is not written over", [NO_FILE] = "is no file that can be written"};
     uint32_t by;
     sink->limit = limit;
     if (!hak_os_path_absolute(sink->base, name) || !get_buffer(sink)) {

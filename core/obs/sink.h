@@ -4,7 +4,7 @@
  *
  * No descriptor is kept: a program may close all it finds and use the number for a file of its own. Each time the buffer goes
  * out, the file is opened by its name and must be the same one as before. What is in the buffer is lost when the process ends
- * by _exit, exec or a signal, so at first little is gathered: a fifth of what went out before, at most HAK_SINK_BUFFER. */
+ * by _exit, exec or a signal, so at first little is gathered: a quarter of what went out before, at most HAK_SINK_BUFFER. */
 #ifndef HAK_OBS_SINK_H
 #define HAK_OBS_SINK_H
 

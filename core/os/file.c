@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "base/message.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -21,7 +22,7 @@ int hak_os_file_open(const char *path, bool create)
     return (int)hak_call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
 }
 
-static int open_to_read(const char *path)
+int hak_os_file_open_to_read(const char *path)
 {
     return (int)hak_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
 }
@@ -116,7 +117,7 @@ uint32_t hak_os_process_parent(void)
 
 bool hak_os_process_exists(uint32_t process)
 {
-    return hak_call(SYS_tgkill, process, process, 0, 0, 0, 0) != -3; /* ESRCH */
+    return hak_call(SYS_tgkill, process, process, 0, 0, 0, 0) != -ESRCH;
 }
 
 static uint64_t number_at(const char *text)
@@ -138,7 +139,7 @@ static uint64_t stat_field(uint32_t process, int wanted)
     hak_text_format(&path, "/proc/%u/stat", (uint64_t)process);
     path.bytes[path.length] = 0;
     char line[512];
-    int file = open_to_read(path.bytes);
+    int file = hak_os_file_open_to_read(path.bytes);
     if (file < 0)
         return 0;
     long n = hak_os_file_read(file, line, sizeof line - 1, 0);
@@ -221,7 +222,7 @@ bool hak_os_object_at(uintptr_t address, hak_os_object_t *out)
     char text[1024]; /* a longer line is passed over */
     size_t kept = 0;
     bool found = false;
-    int file = open_to_read("/proc/self/maps");
+    int file = hak_os_file_open_to_read("/proc/self/maps");
     for (uint64_t at = 0; file >= 0 && !found;) {
         long n = hak_os_file_read(file, text + kept, sizeof text - kept, at);
         if (n <= 0)

@@ -25,6 +25,8 @@ typedef struct hak_os_object {
 
 /* Opens for reading and writing; an error's number negated when that fails. */
 int hak_os_file_open(const char *path, bool create);
+/* The same for reading alone. */
+int hak_os_file_open_to_read(const char *path);
 void hak_os_file_close(int file);
 bool hak_os_file_look(int file, hak_os_file_t *out);
 /* True if nobody else has it locked; until it is closed. */

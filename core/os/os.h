@@ -27,6 +27,12 @@ void hak_os_forbid(void *address, size_t size);
 /* Takes a mapping away that no block ever lay in; may be called with a lock held. False when the system refuses (it has to
  * split a mapping and has no more): the memory is as it was. */
 bool hak_os_unmap(void *address, size_t size);
+/* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
+void hak_os_thp(void *address, size_t size, bool on);
+/* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
+void hak_os_populate(void *address, size_t size);
+/* All pages there belong to some mapping. */
+bool hak_os_is_mapped(const void *address, size_t size);
 
 /* What blocks lay in goes back to the system, or moves, by libc's own names, so that whoever watches these sees it
  * (registered memory of MPI and RDMA, tracers): the watcher may allocate, so no lock may be held here, and the caller's
@@ -43,21 +49,22 @@ bool hak_os_discard(void *address, size_t size);
 /* Grows or shrinks a mapping where it is. False when the system refuses: *no_room tells that it lacks room there, and not, say,
  * that this is more than one mapping. */
 bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room);
-/* All pages there belong to some mapping. */
-bool hak_os_is_mapped(const void *address, size_t size);
 /* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. False when the system refuses: `target` may be gone
  * then. Linux takes it away before it asks whether it can move the other one (before 6.17 in each case, later in some). */
 bool hak_os_move(void *address, size_t old_size, void *target, size_t new_size);
-/* Transparent huge pages: never (false) or wherever they fit (true). Advice; failure is ignored. */
-void hak_os_thp(void *address, size_t size, bool on);
-/* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
-void hak_os_populate(void *address, size_t size);
+
 /* How many system calls all of these have made so far; 0 without HAK_STATS. */
 uint64_t hak_os_memory_calls(void);
+
+/* --- clock -------------------------------------------------------------------------------------------------------- */
+
 /* Milliseconds since some start, monotonic, a few milliseconds coarse. No function of libc: may be read under a lock. */
 uint64_t hak_os_now_ms(void);
 /* The same in nanoseconds, and as fine as the machine has it. */
 uint64_t hak_os_now_ns(void);
+
+/* --- the process -------------------------------------------------------------------------------------------------- */
+
 /* Bytes of address space that the process may have; SIZE_MAX without a limit. */
 size_t hak_os_space_limit(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. Always NULL in a program that

@@ -416,8 +416,9 @@ const void *hak_os_libraries(void)
 const void *hak_os_libraries_end(void)
 {
     uintptr_t loader = getauxval(AT_BASE);
-    return loader != 0 ? (const void *)(loader + LOADER_MOST)
-                       : hak_os_libraries(); /* NOLINT(performance-no-int-to-ptr) */
+    if (loader == 0)
+        return hak_os_libraries();
+    return (const void *)(loader + LOADER_MOST); /* NOLINT(performance-no-int-to-ptr) */
 }
 
 const void *hak_os_program(void)

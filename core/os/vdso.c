@@ -61,8 +61,7 @@ static uint32_t count_by_gnu_hash(const uint32_t *table)
 static bool read_dynamic(image_t *image)
 {
     const Elf64_Dyn *entry = find_dynamic(image);
-    for (; entry != NULL && entry->d_tag != DT_NULL;
-         entry++) { /* ends with DT_NULL, as each ELF image does */
+    for (; entry != NULL && entry->d_tag != DT_NULL; entry++) { /* ends: each ELF image has a DT_NULL */
         const void *where = at(image, entry->d_un.d_ptr);
         if (entry->d_tag == DT_SYMTAB)
             image->symbols = where;
@@ -84,8 +83,7 @@ hak_clock_t hak_vdso_clock(const void *base)
     for (uint32_t i = 0; i < image.count; i++) {
         const Elf64_Sym *symbol = &image.symbols[i];
         if (symbol->st_shndx != SHN_UNDEF && strcmp(image.names + symbol->st_name, CLOCK_NAME) == 0)
-            return (hak_clock_t)(uintptr_t)at(&image,
-                                              symbol->st_value); /* NOLINT(performance-no-int-to-ptr) */
+            return (hak_clock_t)(uintptr_t)at(&image, symbol->st_value);
     }
     return NULL;
 }

@@ -14,7 +14,8 @@ from tests.support import ROOT, Preloaded, label, libraries, needs
 
 NEEDS = ("matrix",)
 HEADER = (ROOT / "include" / "hakmem.h").read_text()
-DECLARED = re.findall(r"^[a-z][\w *]*?\*?(\w+)\([^()]*\);", HEADER, re.MULTILINE)
+PROTOTYPES = dict(re.findall(r"^[a-z][\w *]*?\*?(\w+)\(([^()]*)\);", HEADER, re.MULTILINE))
+DECLARED = list(PROTOTYPES)
 LIBRARIES = [pytest.param(so, id=label(so)) for so in libraries()]
 FLAGS = ("-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{ROOT}/include", "-S", "-o", "/dev/null")
 LANGUAGES = {"c99": ("c", "-std=c99"), "c17": ("c", "-std=c17"), "c++11": ("c++", "-std=c++11"),
@@ -40,6 +41,31 @@ def test_a_lost_block_is_a_warning():
     lost = "#include <hakmem.h>\nint main(void) { hakmem_alloc(5); return 0; }\n"
     assert "-Werror=unused-result" in compiled(lost, "gcc", "c").stderr
     assert compiled("#define HAKMEM_NO_ATTRIBUTES\n" + lost, "gcc", "c").returncode == 0
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang-22"])
+def test_a_program_may_have_macros_of_other_names(compiler):
+    """One that is moved to hakmem by macros has them in front of the header; the attributes' words are nobody's."""
+    macros = {"malloc": "hakmem_alloc", "calloc": "hakmem_alloc_zeroed", "free": "hakmem_free"}
+    words = set(re.findall("[a-z_]+", "".join(re.findall(r"^HAKMEM_ATTRIBUTES\((.*)\)", HEADER, re.MULTILINE))))
+    assert "__malloc__" in words and all(re.fullmatch("__[a-z_]+__", word) for word in words)
+    done = compiled("#include <hakmem.h>\nint main(void) { free(malloc(5)); return 0; }\n", compiler, "c",
+                    *(f"-D{name}={own}" for name, own in macros.items()))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang-22"])
+def test_none_throws(compiler):
+    """C++ knows it of each function."""
+    arguments = {"size_t": "1", "int": "1", "void *": "nullptr", "void": ""}
+    text = "#include <hakmem.h>\n"
+    for name, parameters in PROTOTYPES.items():
+        types = [re.sub(r"^const |\w+$", "", one).strip() if one != "void" else one for one in parameters.split(", ")]
+        text += f"static_assert(noexcept({name}({', '.join(arguments[one] for one in types)})), \"\");\n"
+    assert text.count("static_assert") == len(DECLARED)
+    done = compiled(text, compiler, "c++", "-std=c++11")
+    assert done.returncode == 0, done.stderr
+    assert compiled("#define HAKMEM_NO_ATTRIBUTES\n" + text, compiler, "c++", "-std=c++11").returncode != 0
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -59,29 +59,29 @@ void _ZdlPvSt11align_val_t(void *p, size_t align)
         HAK_IN_FORCE(simpler) arguments;                                                                     \
     }
 
-#define GIVE(size, kind)         hak_family_free_kind(p, size, kind, HAK_SITE)
-#define GIVE_ALIGNED(size, kind) delete_aligned(p, size, align, kind, HAK_SITE)
-#define ONE                      (void *p)
-#define SIZED                    (void *p, size_t size UNUSED)
-#define QUIET                    (void *p, const void *nothrow UNUSED)
-#define ALIGNED                  (void *p, size_t align)
-#define SIZED_ALIGNED            (void *p, size_t size UNUSED, size_t align)
-#define QUIET_ALIGNED            (void *p, size_t align, const void *nothrow UNUSED)
+#define RELEASE(size, kind)         hak_family_free_kind(p, size, kind, HAK_SITE)
+#define RELEASE_ALIGNED(size, kind) delete_aligned(p, size, align, kind, HAK_SITE)
+#define ONE                         (void *p)
+#define SIZED                       (void *p, size_t size UNUSED)
+#define QUIET                       (void *p, const void *nothrow UNUSED)
+#define ALIGNED                     (void *p, size_t align)
+#define SIZED_ALIGNED               (void *p, size_t size UNUSED, size_t align)
+#define QUIET_ALIGNED               (void *p, size_t align, const void *nothrow UNUSED)
 
-DELETE(_ZdaPv, ONE, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdlPv, (p))
-DELETE(_ZdlPvm, SIZED, OWN_ONE, GIVE(hak_family_said(size), HAK_KIND_NEW), _ZdlPv, (p))
-DELETE(_ZdaPvm, SIZED, OWN_ARRAY, GIVE(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPv, (p))
-DELETE(_ZdlPvRKSt9nothrow_t, QUIET, OWN_ONE, GIVE(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPv, (p))
-DELETE(_ZdaPvRKSt9nothrow_t, QUIET, OWN_ARRAY, GIVE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPv, (p))
-DELETE(_ZdaPvSt11align_val_t, ALIGNED, OWN_ONE_ALIGNED, GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY),
+DELETE(_ZdaPv, ONE, OWN_ONE, RELEASE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdlPv, (p))
+DELETE(_ZdlPvm, SIZED, OWN_ONE, RELEASE(hak_family_said(size), HAK_KIND_NEW), _ZdlPv, (p))
+DELETE(_ZdaPvm, SIZED, OWN_ARRAY, RELEASE(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPv, (p))
+DELETE(_ZdlPvRKSt9nothrow_t, QUIET, OWN_ONE, RELEASE(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPv, (p))
+DELETE(_ZdaPvRKSt9nothrow_t, QUIET, OWN_ARRAY, RELEASE(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPv, (p))
+DELETE(_ZdaPvSt11align_val_t, ALIGNED, OWN_ONE_ALIGNED, RELEASE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY),
        _ZdlPvSt11align_val_t, (p, align))
 DELETE(_ZdlPvmSt11align_val_t, SIZED_ALIGNED, OWN_ONE_ALIGNED,
-       GIVE_ALIGNED(hak_family_said(size), HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
+       RELEASE_ALIGNED(hak_family_said(size), HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
 DELETE(_ZdaPvmSt11align_val_t, SIZED_ALIGNED, OWN_ARRAY_ALIGNED,
-       GIVE_ALIGNED(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
+       RELEASE_ALIGNED(hak_family_said(size), HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
 DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ONE_ALIGNED,
-       GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
+       RELEASE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_NEW), _ZdlPvSt11align_val_t, (p, align))
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, QUIET_ALIGNED, OWN_ARRAY_ALIGNED,
-       GIVE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
+       RELEASE_ALIGNED(HAK_ANY_SIZE, HAK_KIND_ARRAY), _ZdaPvSt11align_val_t, (p, align))
 
 #endif

@@ -38,8 +38,8 @@ void *hak_bin_refill_zero(unsigned c, bool *zero);
 /* The bin at this offset is full: its frees_left is 0. */
 void hak_bin_full(size_t offset);
 /* Puts a free block into the bin at this offset, as the fast path of free does. That one does not call this: free would be an
- * instruction longer with clang 22. Nor is there one function for taking a block: calloc would be two longer with gcc 12, operator
- * new two with clang. */
+ * instruction longer with clang 22. Nor do the fast paths of taking a block share one function that finds the bin as well: calloc
+ * would be two longer with gcc 12, operator new two with clang. */
 static inline void hak_bin_push(void *p, size_t offset)
 {
     hak_bin_t *bin = &hak_thread.bins[offset / HAK_BIN_BYTES];

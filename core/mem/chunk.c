@@ -100,8 +100,8 @@ static void set_free(chunk_t *chunk, hak_slices_t mask) HAK_REQUIRES(lock)
 {
     chunk->free |= mask;
     unsigned first = hak_set_first(mask);
-    hak_slices_t taken_below =
-        ~chunk->free & (hak_set_bit(first) - 1); /* not empty: those in front are never free */
+    /* Not empty: those in front are never free. */
+    hak_slices_t taken_below = ~chunk->free & (hak_set_bit(first) - 1);
     hak_slices_t taken_above = ~chunk->free >> first;
     unsigned begin = hak_set_last(taken_below) + 1;
     unsigned end = taken_above == 0 ? HAK_CHUNK_SLICES : first + hak_set_first(taken_above);
@@ -254,7 +254,7 @@ static void list_in_all(chunk_t *chunk) HAK_REQUIRES(lock)
     all = chunk;
 }
 
-static void unlist_from_all(chunk_t *chunk)
+static void unlist_from_all(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     if (chunk->before != NULL)
         chunk->before->after = chunk->after;

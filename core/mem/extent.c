@@ -163,7 +163,7 @@ static unsigned bin_of(size_t size)
     return 4 * (shift - 1) + (unsigned)(slices >> shift);
 }
 
-static void list_extent(extent_t *extent)
+static void list_extent(extent_t *extent) HAK_REQUIRES(lock)
 {
     extent_t **list = &bins[extent->dirty][extent->bin];
     extent->prev = NULL;

@@ -11,11 +11,11 @@
 #define CHUNKS_THEN   64u        /* of those that follow one in so many has one, */
 #define CHUNKS_LAST   (1u << 18) /* up to this one: 7,936 more */
 
-static _Atomic uint32_t guard_chunks; /* so far; relaxed: a count */
+static _Atomic uint32_t chunks_so_far; /* relaxed: a count */
 
 hak_guard_extent_t hak_guard_next_chunk(void)
 {
-    uint32_t n = atomic_fetch_add_explicit(&guard_chunks, 1, memory_order_relaxed);
+    uint32_t n = atomic_fetch_add_explicit(&chunks_so_far, 1, memory_order_relaxed);
     if (n < CHUNKS_BARRED)
         return HAK_GUARD_BARS;
     if (n < CHUNKS_FIRST || (n % CHUNKS_THEN == 0 && n < CHUNKS_LAST))
@@ -23,15 +23,16 @@ hak_guard_extent_t hak_guard_next_chunk(void)
     return HAK_GUARD_NOTHING;
 }
 
-unsigned __int128 hak_guard_bars(void)
+hak_set_t hak_guard_bars(void)
 {
     const unsigned first = HAK_CHUNK_HEAD;
     const unsigned last = HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST - 1;
     const unsigned third = (last - first) / 3;
-    const unsigned __int128 one = 1;
-    unsigned __int128 bars = one << first | one << last;
-    for (unsigned i = 0; i < 2; i++) /* each in a third of its own, at least four slices from the next */
-        bars |= one << (first + 4 + i * (third + 4) + hak_thread_random() % (third - 4));
+    hak_set_t bars = hak_set_bit(first) | hak_set_bit(last);
+    for (unsigned i = 0; i < 2; i++) { /* each in a third of its own, at least four slices from the next */
+        unsigned within = (unsigned)(hak_thread_random() % (third - 4));
+        bars |= hak_set_bit(first + 4 + i * (third + 4) + within);
+    }
     return bars;
 }
 

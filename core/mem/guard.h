@@ -3,7 +3,7 @@
 #ifndef HAK_MEM_GUARD_H
 #define HAK_MEM_GUARD_H
 
-#include "base/types.h"
+#include "base/bits.h"
 
 /* Makes memory inaccessible that is in no slab, unless another thread is looking at it this moment. Any thread, with any lock. */
 void hak_guard_forbid(void *address, size_t size);
@@ -18,7 +18,7 @@ typedef enum hak_guard_extent {
 hak_guard_extent_t hak_guard_next_chunk(void);
 /* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
  * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
-unsigned __int128 hak_guard_bars(void);
+hak_set_t hak_guard_bars(void);
 /* True if the byte in front of a block is not as the allocator left it. */
 bool hak_guard_is_underrun(const void *p);
 

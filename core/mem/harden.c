@@ -501,8 +501,8 @@ static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
     if (oversize && !open_end(p, entry, before))
         return NULL;
     if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_STAYS_HUGE : HAK_CLASS_MAX))
-        fill_range((char *)p + size,
-                   before + HAK_CANARY_BYTES - size); /* it cannot fail, and others may get the rest */
+        /* It cannot fail, and others may get the rest. */
+        fill_range((char *)p + size, before + HAK_CANARY_BYTES - size);
     void *resized = hak_realloc_in_place(p, with_guard(size));
     if (resized == NULL) {
         if (oversize)

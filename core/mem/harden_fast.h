@@ -40,8 +40,8 @@ HAK_INLINE void hak_harden_free(void *p, size_t asked, unsigned kind, const void
         hak_harden_free_slow(p, asked, kind, site);
         return;
     }
-    size_t bytes =
-        hak_map_get(p) ^ hak_thread_self(); /* the bin's offset, which of a tiny class is the size, too */
+    /* The bin's offset, which of a tiny class is the size, too. */
+    size_t bytes = hak_map_get(p) ^ hak_thread_self();
     if (hak_unlikely(bytes > HAK_TINY_MAX)) {
         hak_harden_free_slow(p, asked, kind, site);
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* retain.h: how much free memory stays for reuse, and how much goes back to the system. Arithmetic only: the time comes in,
- * and the caller holds the lock of what it is about. The pool has one of these, and so has the cache of huge blocks.
+ * and the caller holds the lock of what it is about. The pool has one of these, and so have the free ranges of huge blocks.
  *
  * The rule has two numbers.
  *   window  Memory that was free all through a window of time (HAKMEM_PURGE_DELAY_MS) goes back when it ends. That is `low`,

@@ -225,8 +225,8 @@ static hak_heap_t *heap_of_nobody(void)
  * heap is lost: so the wait is one that looks around. False if a handler has come in between, or the heap is lost. */
 static bool lock_heap(hak_heap_t *heap) HAK_TRIES(heap->lock)
 {
-    for (unsigned i = 1; !hak_os_lock_is_mine(&heap->lock);
-         i++) { /* ends: the holder is quick, or the heap is lost */
+    /* Ends: the holder is quick, or the heap is lost. */
+    for (unsigned i = 1; !hak_os_lock_is_mine(&heap->lock); i++) {
         if (hak_os_try_lock(&heap->lock))
             return true;
         if (is_lost(heap))
@@ -261,8 +261,7 @@ static void tell(const void *p, size_t size)
         return;
     hak_profile_enter(p, size, &frames);
     if (HAK_CALL_SITES)
-        hak_site_sampled((const void *)frames.at[0], size,
-                         weight_of(size)); /* NOLINT(performance-no-int-to-ptr) */
+        hak_site_sampled((const void *)frames.at[0], size, weight_of(size)); /* NOLINT(*-no-int-to-ptr) */
 }
 
 static void *take_sampled(unsigned c)

@@ -91,8 +91,8 @@ static unsigned empty_left(const hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     slab->touched = touched_slices(slab);
-    bool own =
-        hak_thread.heap == heap; /* and not somebody's that frees what the heap's thread does not come for */
+    /* And not somebody's that frees what the heap's thread does not come for. */
+    bool own = hak_thread.heap == heap;
     unsigned longest = slab->class > HAK_MID_CLASSES ? EMPTY_RUN : EMPTY_SLICES;
     if (!own || slab->slices > hak_min(longest, empty_left(heap)) ||
         heap->empty_count >= hak_policy()->empty_slabs) {
@@ -385,8 +385,8 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c)
 
 void *hak_slab_take_zero(hak_heap_t *heap, unsigned c, bool *zero)
 {
-    hak_slab_t *slab =
-        slab_with_blocks(heap, c); /* from which the blocks will come: it is the first of its list */
+    /* From which the blocks will come: it is the first of its list. */
+    hak_slab_t *slab = slab_with_blocks(heap, c);
     *zero = slab != NULL && carves_zero(slab);
     return slab != NULL ? hak_slab_take_blocks(heap, c) : NULL;
 }

@@ -39,13 +39,18 @@ static_assert(HAK_STATES <= HAK_SLICE, "the first slice holds all of them");
 static_assert(!HAK_HARDEN || (HAK_CHUNK_HEAD * HAK_SLICE >> 4) >= HAK_STATES,
               "states begin behind the descriptors");
 
-/* The descriptor of the run that p lies in. p is inside a chunk, behind its slices in front. */
-HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
+/* The descriptor of the slice that p lies in. p is inside a chunk, behind its slices in front. */
+HAK_INLINE hak_slab_t *hak_slab_descriptor(const void *p)
 {
     uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
     uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
-    hak_slab_t *slab =
-        (hak_slab_t *)(chunk + index * sizeof(hak_slab_t)); /* NOLINT(performance-no-int-to-ptr) */
+    return (hak_slab_t *)(chunk + index * sizeof(hak_slab_t)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* That of the run: of its first slice. */
+HAK_INLINE hak_slab_t *hak_slab_of(const void *p)
+{
+    hak_slab_t *slab = hak_slab_descriptor(p);
     return slab - slab->back;
 }
 
@@ -78,14 +83,11 @@ HAK_INLINE void hak_slab_set_inverse(hak_slab_t *slab)
     (void)slab;
 }
 
-/* Where p is in its slab. */
+/* Bytes between the first one of its slab and p. */
 HAK_INLINE size_t hak_slab_place(const void *p)
 {
-    uintptr_t chunk = (uintptr_t)p & ~(HAK_CHUNK - 1);
-    uintptr_t index = ((uintptr_t)p >> HAK_SLICE_SHIFT) & (HAK_CHUNK_SLICES - 1);
-    const hak_slab_t *run =
-        (const hak_slab_t *)(chunk + index * sizeof *run); /* NOLINT(performance-no-int-to-ptr) */
-    return ((uintptr_t)p & (HAK_SLICE - 1)) + ((size_t)run->back << HAK_SLICE_SHIFT);
+    size_t slices = hak_slab_descriptor(p)->back;
+    return ((uintptr_t)p & (HAK_SLICE - 1)) + (slices << HAK_SLICE_SHIFT);
 }
 
 /* A list of at least one block of the class, or NULL when memory is out. */

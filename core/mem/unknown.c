@@ -167,7 +167,7 @@ static bool is_block(const void *p)
 }
 
 /* True if p is a block of libc's and libc's functions are known. */
-static bool is_foreign(const void *p)
+static bool is_of_libc(const void *p)
 {
     if (!is_block(p))
         return false;
@@ -178,7 +178,7 @@ static bool is_foreign(const void *p)
 bool hak_unknown_free(void *p)
 {
     int saved = errno;
-    bool found = is_foreign(p);
+    bool found = is_of_libc(p);
     if (found) {
         void (*release_theirs)(void *);
         *(void **)&release_theirs = atomic_load_explicit(&libc_free, memory_order_relaxed);
@@ -192,7 +192,7 @@ size_t hak_unknown_size(void *p)
 {
     int saved = errno;
     size_t size = 0;
-    if (is_foreign(p)) {
+    if (is_of_libc(p)) {
         size_t (*usable)(void *);
         *(void **)&usable = atomic_load_explicit(&libc_usable_size, memory_order_relaxed);
         size = usable != NULL ? usable(p) : 0;

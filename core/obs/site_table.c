@@ -198,8 +198,8 @@ unsigned hak_site_ended(const void *p)
     uint64_t word = figure(birth);
     if (word == 0 || word >> (HAK_SITE_SLOT_BITS + AGE_BITS) != (uint64_t)(uintptr_t)p >> 4)
         return HAK_SITE_SLOTS;
-    atomic_store_explicit(
-        birth, 0, memory_order_relaxed); /* another block's birth may be lost; its end is not seen then */
+    /* Another block's birth may be lost; its end is not seen then. */
+    atomic_store_explicit(birth, 0, memory_order_relaxed);
     unsigned at = (unsigned)(word >> AGE_BITS) & (HAK_SITE_SLOTS - 1);
     count_up(&slots[at].ended, 1);
     count_up(&slots[at].lifetime, (figure(&clock_now) - word) & (AGES - 1));

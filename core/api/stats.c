@@ -35,8 +35,8 @@ static void line(page_t *page, const char *name, uint64_t value, const char *uni
 static void write_option(page_t *page, size_t index)
 {
     hak_option_view_t view = hak_options_view(index);
-    hak_text_t room = {.length = 0}, text = {.length = 0};
-    const char *words = page->json ? NULL : hak_options_words(index, &room);
+    hak_text_t word = {.length = 0}, text = {.length = 0};
+    const char *words = page->json ? NULL : hak_options_words(index, &word);
     if (words == NULL) {
         line(page, view.name, view.value, view.unit, hak_origin_names[view.origin]);
         return;

@@ -97,7 +97,7 @@ static option_t option_at(size_t index)
 }
 
 /* What a mode changes, and which variant has what it asks for. */
-typedef struct mode {
+typedef struct policy_mode {
     const char *name;
     bool compiled_in;
     const char *variant; /* that has it */
@@ -311,15 +311,15 @@ void hak_options_read(const char *(*lookup)(const char *name))
     hak_policy_start(&first, origins);
 }
 
-const char *hak_options_words(size_t index, hak_text_t *room)
+const char *hak_options_words(size_t index, hak_text_t *text)
 {
     const option_t option = option_at(index);
     if (option.unit == NULL)
         return *text_of(index) != NULL ? *text_of(index) : "none";
     if (option.words == NULL)
         return NULL;
-    append_word(room, option.words, (uint32_t)hak_options_view(index).value);
-    return room->bytes;
+    append_word(text, option.words, (uint32_t)hak_options_view(index).value);
+    return text->bytes;
 }
 
 const char *hak_options_mode(void)

@@ -19,10 +19,22 @@ typedef struct hak_options {
 #undef TEXT
 } hak_options_t;
 
+/* The words of the choices, by number: of HAKMEM_STATS, HAKMEM_SITE_RULES, HAKMEM_EVO_POLICY. */
 enum {
     HAK_STATS_OFF,
     HAK_STATS_COUNTERS,
     HAK_STATS_OPTIONS
+};
+
+enum {
+    HAK_SITES_OFF,
+    HAK_SITES_SERVED,
+    HAK_SITES_COUNTED
+};
+
+enum {
+    HAK_EVO_LEARN,
+    HAK_EVO_FROZEN
 };
 
 static const hak_options_t hak_options_default = {
@@ -33,12 +45,6 @@ static const hak_options_t hak_options_default = {
 #undef OPTION
 #undef CHOICE
 #undef TEXT
-};
-
-enum {
-    HAK_SITES_OFF,
-    HAK_SITES_SERVED,
-    HAK_SITES_COUNTED
 };
 
 extern hak_options_t hak_options_live HAK_HIDDEN;
@@ -67,7 +73,8 @@ void hak_options_read(const char *(*lookup)(const char *name));
 const char *hak_options_mode(void);
 size_t hak_options_count(void);
 hak_option_view_t hak_options_view(size_t index);
-/* The word or the text that an option is; NULL when it is a number. `room` may hold it. */
-const char *hak_options_words(size_t index, hak_text_t *room);
+/* The word or the text that an option is; NULL when it is a number. It lies in `text` or is the environment's
+ * own. */
+const char *hak_options_words(size_t index, hak_text_t *text);
 
 #endif

@@ -90,14 +90,14 @@ HAK_INLINE uint32_t *hak_policy_value(hak_policy_t *policy, size_t row)
 }
 
 /* The policy that the process begins with, and where each value is from. Single thread, before the first block. */
-void hak_policy_start(const struct hak_policy *first, const hak_origin_t *from);
+void hak_policy_start(const hak_policy_t *first, const hak_origin_t *from);
 /* The number of the row with this name, which is not terminated; HAK_POLICIES if there is none. */
 size_t hak_policy_find(const char *name, size_t length);
 /* Puts a learner's policy in force; *next is copied. Values out of their range, and those of scope build, stay as they are. Any
  * thread, at any time; without HAK_OPTIONS it changes nothing. */
-void hak_policy_publish(const struct hak_policy *next);
+void hak_policy_publish(const hak_policy_t *next);
 /* The same for whoever else changes something: the rows that change get this origin. */
-void hak_policy_publish_from(const struct hak_policy *next, hak_origin_t origin);
+void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin);
 /* Where the value of a row comes from. */
 hak_origin_t hak_policy_origin(size_t row);
 

@@ -8,7 +8,6 @@
 #define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - HAK_WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
 #define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
-#define LIBRARIES       1u           /* their range in `readable` */
 
 #define PLENTY ((size_t)1 << 30) /* bytes of address space; with less, windows that few need are left out */
 
@@ -41,17 +40,26 @@ static bool bit(const _Atomic uint64_t *set, size_t i)
     return (atomic_load_explicit(&set[i / 64], memory_order_acquire) >> (i % 64) & 1) != 0;
 }
 
-/* The windows that were mapped for reading; written when the map is set up, and then under the lock. A few ranges: of NULL, the
- * libraries, the stack, the program. */
+/* What is mapped for reading: where a program's pointers lead that are no blocks of ours. */
+enum {
+    LOWEST, /* NULL and other small numbers */
+    LIBRARIES,
+    STACK, /* the first thread's */
+    PROGRAM,
+    BRK, /* libc's own heap */
+    RANGES
+};
+
+/* The windows of each; written when the map is set up, and then under the lock. */
 static struct {
     size_t first, windows;
-} readable[5];
+} readable[RANGES];
 /* Windows in front of those of the libraries that few programs need. */
-static size_t spare;
+static size_t optional_windows;
 
 static bool is_readable(size_t window)
 {
-    for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+    for (size_t i = 0; i < RANGES; i++)
         if (window - readable[i].first < readable[i].windows)
             return true;
     return false;
@@ -105,7 +113,8 @@ size_t hak_map_give_up(void)
     if (hak_os_space_limit() >= PLENTY)
         return 0;
     hak_os_lock(&lock);
-    for (; spare != 0; spare--, readable[LIBRARIES].first++, readable[LIBRARIES].windows--)
+    for (; optional_windows != 0;
+         optional_windows--, readable[LIBRARIES].first++, readable[LIBRARIES].windows--)
         if (!bit(covered, readable[LIBRARIES].first) &&
             hak_os_unmap(window_of(readable[LIBRARIES].first), WINDOW_BYTES))
             bytes += WINDOW_BYTES;
@@ -133,12 +142,12 @@ void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owne
 }
 
 /* Maps the windows from `first` on for reading. False if there is something already, or no room. */
-static bool make_readable(size_t place, size_t first, size_t windows)
+static bool make_readable(size_t range, size_t first, size_t windows)
 {
     if (hak_os_map_at(window_of(first), windows * WINDOW_BYTES, false) == NULL)
         return false;
-    readable[place].first = first;
-    readable[place].windows = windows;
+    readable[range].first = first;
+    readable[range].windows = windows;
     return true;
 }
 
@@ -150,7 +159,7 @@ static bool find_place(range_t range)
         hak_os_random(&random, 1);
         uintptr_t at = range.first + (random % (range.last - range.first) & ~(PLACE - 1));
         hak_map = (_Atomic uint32_t *)at; /* NOLINT(performance-no-int-to-ptr) */
-        if (make_readable(0, 0, 1))
+        if (make_readable(LOWEST, 0, 1))
             return true;
     }
     hak_map = nothing;
@@ -165,7 +174,7 @@ static void read_libraries(bool plenty)
     size_t behind = last - first <= LIBRARY_WINDOWS ? last - first : 0;
     size_t below = plenty ? hak_min(LIBRARY_WINDOWS, first) : 0;
     if (make_readable(LIBRARIES, first - below, below + 1 + behind))
-        spare = below;
+        optional_windows = below;
 }
 
 bool hak_map_init(void)
@@ -176,12 +185,12 @@ bool hak_map_init(void)
     bool plenty = hak_os_space_limit() >= PLENTY;
     /* Whatever fails here is there already, or is not needed to run. */
     read_libraries(plenty);
-    make_readable(2, (uintptr_t)__builtin_frame_address(0) >> HAK_WINDOW_SHIFT, 1);
-    make_readable(3, (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT, 1);
+    make_readable(STACK, (uintptr_t)__builtin_frame_address(0) >> HAK_WINDOW_SHIFT, 1);
+    make_readable(PROGRAM, (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT, 1);
     /* The heap of brk, where libc's own malloc may have blocks, begins at most 1 GiB behind the program: perhaps in the next
      * window. */
     size_t brk = ((uintptr_t)hak_os_program_end() + ((size_t)1 << 30)) >> HAK_WINDOW_SHIFT;
     if (plenty && brk != (uintptr_t)hak_os_program() >> HAK_WINDOW_SHIFT)
-        make_readable(4, brk, 1);
+        make_readable(BRK, brk, 1);
     return true;
 }

@@ -19,12 +19,11 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#define STACK      ((size_t)1 << 20) /* bytes: if it is the last thread, the program's exit handlers run on it */
-#define TIMES      64u               /* timed refills that wait for the learner */
-#define IDLE_MOST  16u /* windows in a row without enough samples, after which the thread ends */
-#define CAP_MOST   4u  /* times that a cap may be what it was at first */
-#define MID_STEP   64u /* KiB; HAKMEM_CAP_STEP_MID counts them */
-#define EVO_FROZEN 1u  /* of HAKMEM_EVO_POLICY */
+#define STACK     ((size_t)1 << 20) /* bytes: if it is the last thread, the program's exit handlers run on it */
+#define TIMES     64u               /* timed refills that wait for the learner */
+#define IDLE_MOST 16u /* windows in a row without enough samples, after which the thread ends */
+#define CAP_MOST  4u  /* times that a cap may be what it was at first */
+#define MID_STEP  64u /* KiB; HAKMEM_CAP_STEP_MID counts them */
 
 enum {
     OFF,
@@ -83,7 +82,7 @@ void hak_learner_load(void)
         hak_warn("HAKMEM_LEARN=1 changes nothing with HAKMEM_STATS=off: what it learns from is not counted");
         return;
     }
-    if (options->evo_policy == EVO_FROZEN)
+    if (options->evo_policy == HAK_EVO_FROZEN)
         atomic_store_explicit(&values[HAK_LEARNED_state], HAK_CYCLE_FROZEN + 1, memory_order_relaxed);
     else
         want();

@@ -44,8 +44,8 @@ HAK_COLD bool hak_os_try_lock_slow(hak_os_lock_t *lock);
 HAK_COLD void hak_os_unlock_slow(hak_os_lock_t *lock);
 
 #if HAK_CHECKS
-/* Where hak_os_thread.held counts the locks of a rank: four bits each, the first rank in all that are left, at the top, since a
- * thread may have the locks of several heaps. */
+/* Where hak_os_thread.held counts the locks of a rank: in four bits, the last rank in the lowest. The first, of which a thread may
+ * have several, has all bits above the others'. */
 #define HAK_OS_RANK_SHIFT(rank) (4u * (HAK_OS_RANKS - 1 - (rank)))
 static_assert(HAK_OS_RANK_SHIFT(0) + 8 <= 32, "enough bits for the first rank");
 

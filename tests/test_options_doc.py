@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: MIT
 """docs/options.md says what core/base/options.def says."""
 
+import re
+
 import pytest
 
 from common.errors import UserError
+from plan import model
 from report import options_doc
+from tests.support import ROOT
 
 
 def test_page_is_up_to_date():
     assert options_doc.main(["--check"]) == 0
+
+
+def test_modes_are_the_same_everywhere():
+    """The table of core/base/options.c, its warning, the page, and what variants begin with: any but evolving."""
+    text = (ROOT / "core" / "base" / "options.c").read_text()
+    table = text[text.index("policy_mode_t modes[]"):text.index("#define MODES")]
+    modes = re.findall(r'^    \{"(\w+)"', table, re.MULTILINE)
+    assert len(modes) > 4
+    assert re.search(r"HAKMEM_MODE=%s: not one of ([\w, ]+);", text)[1].split(", ") == modes
+    assert re.sub(r" \(.*?\)", "", options_doc.MODES).split(", ") == modes
+    assert [mode for mode in modes if mode != "evolving"] == list(model.MODES)
 
 
 def test_rows():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The allocator's files: one includes only files of its own layer and of those beneath it; what a header declares is in
-the .c of its name; and no two static functions have one name."""
+the .c of its name; a function is found by its prefix; and no two static functions have one name."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,8 @@ DECLARED = re.compile(r"^(?!static|HAK_INLINE|typedef|extern)[A-Za-z_][\w *]*?\b
 LOCKS = r"(?:\s+HAK_[A-Z_]+(?:\([^;{()]*\))?)*"  # what a function asks of locks (base/guarded.h)
 DEFINED = re.compile(rf"^[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
 STATIC = re.compile(rf"^(?:static|HAK_INLINE)\b[\w *]*?\b(\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
+ROW = re.compile(r"^\| prefixes that are no file's, and single names \| (.*) \|$", re.MULTILINE)
+LISTED = re.compile(r"((?:`hak_\w+` )+)(\w+)\.[ch]\b")
 # What a header declares and another file than the .c of its name defines, with the reason.
 ELSEWHERE = {
     "core/os/os.h": "core/os/os_linux.c",  # the seam: one header, a file for each system
@@ -64,6 +66,27 @@ def misplaced(core: Path, elsewhere: dict[str, str]) -> list[str]:
         there = {function for place in places if place.is_file() for function in DEFINED.findall(place.read_text())}
         found += [f"{name} declares {function}, which {places[0].name} does not define"
                   for function in DECLARED.findall(header.read_text()) if function not in there]
+    return found
+
+
+def listed(page: str) -> dict[str, str]:
+    """A prefix, or a name that is whole, of docs/develop.md -> the file where it is, without its ending."""
+    return {prefix: file for names, file in LISTED.findall(ROW.search(page)[1]) for prefix in re.findall(r"\w+", names)}
+
+
+def hidden(core: Path, table: dict[str, str]) -> list[str]:
+    """One sentence for each function that is not where the longest prefix leads, of a file or of the table."""
+    paths = sorted(core.rglob("*.[ch]"))
+    files = {f"hak_{path.stem}_": path.stem for path in paths}
+    files |= {f"hak_os_{path.stem}_": path.stem for path in paths if path.parent.name == "os"}
+    files |= table
+    found = []
+    for path in paths:
+        for function in dict.fromkeys(DEFINED.findall(path.read_text())):
+            fitting = [prefix for prefix in files
+                       if prefix == function or (prefix.endswith("_") and f"{function}_".startswith(prefix))]
+            if not fitting or files[max(fitting, key=len)] != path.stem:
+                found.append(f"{function} is in {path.relative_to(core)}")
     return found
 
 
@@ -120,6 +143,26 @@ def test_a_misplaced_function_is_seen(tmp_path):
     (core / "slab.c").write_text("void *hak_heap_take(int n)\n{\n    return 0;\n}\n")
     assert misplaced(core, {}) == ["core/heap.h declares hak_heap_take, which heap.c does not define",
                                    "core/heap.h declares hak_heap_lost, which heap.c does not define"]
+
+
+def test_a_function_is_found_by_its_prefix():
+    """As docs/develop.md says; and what it lists is needed."""
+    table = listed((ROOT / "docs" / "develop.md").read_text())
+    assert hidden(ROOT / "core", table) == []
+    assert [prefix for prefix in table
+            if not hidden(ROOT / "core", {one: file for one, file in table.items() if one != prefix})] == []
+
+
+def test_a_hidden_function_is_seen(tmp_path):
+    """The check itself: a name of its own, a longer prefix elsewhere, a file of os/; one that the table has."""
+    for name, text in {"mem/site.c": "int hak_site_cache_take(int n)\n{\n}\n\nvoid hak_site_free(void)\n{\n}\n",
+                       "mem/site_cache.h": "HAK_INLINE bool hak_is_kept(void)\n{\n}\n\nint hak_round(int n)\n{\n}\n",
+                       "os/file.c": "int hak_os_file_read(int file)\n{\n}\n"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    row = "| prefixes that are no file's, and single names | mem: `hak_no` `hak_round` site_cache.h |\n"
+    assert hidden(tmp_path, listed(row)) == ["hak_site_cache_take is in mem/site.c",
+                                             "hak_is_kept is in mem/site_cache.h"]
 
 
 def test_static_functions_have_names_of_their_own():

@@ -169,11 +169,15 @@ def test_named_functions_exist(page, name):
     assert re.search(rf"\b{name}" + ("" if name.endswith("_") else r"\b"), CORE), f"{page}: core/ has no {name}"
 
 
-def planned_files() -> set:
-    """What the build makes for both compilers, as the walk names it: below the tree, <workload> and <stage> open."""
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory) -> set:
+    """What the build makes for both compilers of a tree with a policy, as the walk names it: below the tree."""
+    policy = tmp_path_factory.mktemp("policy") / "p.toml"
+    policy.write_text("format = 1\n[values]\nretain_mb = 8\n")
     made = set()
     for toolchain in ("clang", "gcc"):
-        arguments = configure.parse(["--variant=bench_minimal", f"--toolchain={toolchain}", "--train", "/bin/true"])
+        arguments = configure.parse(["--variant=bench_minimal", f"--toolchain={toolchain}", "--train", "/bin/true",
+                                     f"--policy={policy}"])
         project, _rows = configure.load(arguments)
         for edge in plan.plan(project):
             made.update(name.removeprefix(f"build/{toolchain}-bench_minimal/")
@@ -182,14 +186,26 @@ def planned_files() -> set:
     return made
 
 
-def test_named_files_are_made():
+def pattern(name) -> str:
+    """Of the files that a row of the walk is about."""
+    return re.escape(name).replace("<workload>", "[^/]+").replace("<stage>", "[a-z]+").replace("<source>", ".+")
+
+
+def test_named_files_are_made(planned):
     """Each file of the life of a profile is an output of the build plan."""
-    made = planned_files()
     rows = ROW.findall(PROFILE)
     assert len(rows) > 20
     for name, _writer, _reader in rows:
-        pattern = re.escape(name).replace("<workload>", "[^/]+").replace("<stage>", "[a-z]+")
-        assert any(re.fullmatch(pattern, path) for path in made), f"no edge makes {name}"
+        assert any(re.fullmatch(pattern(name), path) for path in planned), f"no edge makes {name}"
+
+
+def test_every_file_of_a_tree_is_named(planned):
+    """And the other way round: who looks for the writer of a file finds its row. Other trees and common files are below
+    build/, aliases have neither directory nor ending."""
+    rows = [pattern(name) for name, _writer, _reader in ROW.findall(PROFILE)]
+    files = {path for path in planned if not path.startswith("build/") and re.search("[/.]", path)}
+    assert len(files) > 100
+    assert {path for path in files if not any(re.fullmatch(row, path) for row in rows)} == {"compile_commands.json"}
 
 
 def test_named_writers_and_readers_exist():

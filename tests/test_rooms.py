@@ -3,6 +3,7 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 from tests.support import ROOT
@@ -51,6 +52,15 @@ def test_imports_point_backwards():
     """The rule, over all rooms."""
     assert len(modules(ROOT)) > 50
     assert violations(ROOT) == []
+
+
+def test_the_order_is_the_one_that_is_written():
+    """docs/design.md lists the rooms in it; README.md too, but for common/, which stands behind them."""
+    text = (ROOT / "docs" / "design.md").read_text()
+    part = text[text.index("## The rooms of the tools"):]
+    assert re.findall(r"^    ([a-z]+)/ ", part, re.MULTILINE) == list(ORDER)
+    rooms = re.findall(r"^\| \[([a-z]+)/\]", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [room for room in rooms if room in ORDER] == [*ORDER[1:], ORDER[0]]
 
 
 def test_every_python_file_has_a_room():

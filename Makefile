@@ -73,7 +73,8 @@ help: ## Show this list
 	@echo '                                           the same, trained on your own program as well and judged by the other'
 	@echo '         make learn TRAIN="myprogram args"  what it asks of the allocator: policy/learned.toml'
 	@echo
-	@LC_ALL=C sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@LC_ALL=C awk '/^[a-z-]+:.*## / { name = $$0; sub(/:.*/, "", name); sub(/^[^#]*## /, ""); \
+	    printf "  make %-13s %s\n", name, $$0 }' Makefile
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
 	@echo '           TIMEOUT=seconds: when a run of such a command is killed (600); valgrind makes it fifty times longer'

@@ -21,7 +21,7 @@ from common.paths import ROOT
 from common.tree import Tree, build_tree
 from measure import callgrind, counting, stats, wall
 
-EXAMPLE = "example: python -m bench.own --build build/clang-bench_minimal"
+EXAMPLE = "example: python3 -m bench.own --build build/clang-bench_minimal"
 GENERIC, TAILORED = "generic", "tailored"
 BUDGET_SECONDS = 10.0       # of a command's rounds
 USAGE_RUNS = 3

@@ -291,7 +291,7 @@ def parse(argv) -> tuple:
     """(Options, results file)"""
     parser = Parser(
         prog="bench.study",
-        description=f"example: python -m bench.study scaling --threads 4\n\n{__doc__}")
+        description=f"example: python3 -m bench.study scaling --threads 4\n\n{__doc__}")
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--library", metavar="PATH", help="the hakmem library (default: the one that ships)")
     parser.add_argument("--peer", metavar="NAME=LIB.so", action="append", default=[], help="one more contender")

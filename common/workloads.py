@@ -49,7 +49,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Input:
-    """One generated file or directory of build/inputs: `python -m bench.inputs GENERATOR OUT`."""
+    """One generated file or directory of build/inputs: `python3 -m bench.inputs GENERATOR OUT`."""
     name: str
     generator: str
 

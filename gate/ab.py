@@ -245,7 +245,7 @@ def compare(sides, rules, toolchain, variant, budget=wall.BUDGET_SECONDS):
 def main(argv) -> int:
     parser = Parser(
         prog="gate.ab", check=check,
-        description="example: python -m gate.ab --a HEAD~1 --b .\n\n"
+        description="example: python3 -m gate.ab --a HEAD~1 --b .\n\n"
                     "Compare two versions of the allocator by exact instruction counts.\n"
                     "Exit 0 GO, 1 NEUTRAL, 2 NO-GO; 64 wrong request, 70 failure.")
     parser.add_argument("--a", required=True, metavar="REV[:STAGE]|STAGE|SO|.", help="what was")

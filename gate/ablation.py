@@ -175,8 +175,8 @@ def parse(argv):
     """Command line."""
     parser = Parser(
         prog="gate.ablation",
-        description="example: python -m gate.ablation --feature stats --seconds 0\n"
-                    "         python -m gate.ablation --variants\n\n"
+        description="example: python3 -m gate.ablation --feature stats --seconds 0\n"
+                    "         python3 -m gate.ablation --variants\n\n"
                     "What each feature costs and brings, or each variant.")
     parser.add_argument("--variants", action="store_true", help="compare the variants instead of the features")
     parser.add_argument("--feature", action="append", default=[], help="only this one; repeatable")

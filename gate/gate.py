@@ -337,7 +337,7 @@ def table(judgement: Judgement) -> str:
 def main(argv) -> int:
     parser = Parser(
         prog="gate.gate",
-        description="example: python -m gate.gate --stage pgo --build build/clang-bench_minimal\n\n"
+        description="example: python3 -m gate.gate --stage pgo --build build/clang-bench_minimal\n\n"
                     "Judge a stage against the one before it. Exit 0 when a verdict was reached; with --strict\n"
                     "0 GO, 1 NEUTRAL, 2 NO-GO.")
     parser.add_argument("--stage", required=True, help="a stage of gate/gates.toml")

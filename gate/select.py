@@ -20,7 +20,7 @@ def accepted(tree: Tree, stage: str) -> bool:
     try:
         return bool(files.read_fields(path, "accepted")["accepted"])
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `python -m gate.gate --stage {stage} --build {tree.root}`") from None
+        raise UserError(f"{path} is missing: run `python3 -m gate.gate --stage {stage} --build {tree.root}`") from None
 
 
 def write_stage(tree: Tree, name: str, stage: str):
@@ -64,7 +64,7 @@ STEPS = {GIVEN: select_policy, "compile": select_compile, "order": select_order,
 def main(argv) -> int:
     parser = Parser(
         prog="gate.select",
-        description="example: python -m gate.select ship --build build/clang-bench_minimal\n\n"
+        description="example: python3 -m gate.select ship --build build/clang-bench_minimal\n\n"
                     "Write select/* of a build tree by the gates' verdicts.")
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--build", type=build_tree, required=True, metavar="B")

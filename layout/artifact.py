@@ -110,7 +110,7 @@ def _read(path):
 def main(argv) -> int:
     parser = Parser(
         prog="layout.artifact",
-        description="example: python -m layout.artifact --so dist/libhakmem.so --map core/api/hakmem.map\n\n"
+        description="example: python3 -m layout.artifact --so dist/libhakmem.so --map core/api/hakmem.map\n\n"
                     "Check what a finished library exports, and how it was linked. Exit 1 when something is wrong.")
     parser.add_argument("--so", type=shared_library, required=True)
     parser.add_argument("--map", type=Path, help="version script: the exports must be its global list")

@@ -50,7 +50,7 @@ def check_input(library: elf.Elf):
 def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
     """Write the optimised library and its log; content-stable."""
     if not fdata.exists():
-        raise UserError(f"{fdata} is missing: make it with `python -m layout.fdata`")
+        raise UserError(f"{fdata} is missing: make it with `python3 -m layout.fdata`")
     library = elf.read(source)
     check_input(library)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def optimise(source: Path, fdata: Path, output: Path, flags=FLAGS):
 def main(argv) -> int:
     parser = Parser(
         prog="layout.bolt",
-        description="example: python -m layout.bolt --in B/bolt/input.so --fdata B/bolt/profile.fdata "
+        description="example: python3 -m layout.bolt --in B/bolt/input.so --fdata B/bolt/profile.fdata "
                     "-o B/bolt/libhakmem.so\n\nOptimise a library with BOLT, and check that it was profiled.")
     parser.add_argument("--in", dest="source", type=Path, required=True, help="library linked with --emit-relocs")
     parser.add_argument("--fdata", type=Path, required=True, help="profile of layout.fdata")

@@ -78,7 +78,7 @@ def check_same_functions(measured: elf.Elf, other: elf.Elf):
 def main(argv) -> int:
     parser = Parser(
         prog="layout.fdata",
-        description="example: python -m layout.fdata --build build/clang-bench_minimal -o profile.fdata\n\n"
+        description="example: python3 -m layout.fdata --build build/clang-bench_minimal -o profile.fdata\n\n"
                     "Write a BOLT profile from exact callgrind counts.")
     inputs.add_arguments(parser)
     parser.add_argument("--for", dest="target", type=Path, metavar="SO",

@@ -119,7 +119,7 @@ def searched(flow, library, weighted, budget=PREDICTIONS) -> list:
 def main(argv) -> int:
     parser = Parser(
         prog="layout.order",
-        description="example: python -m layout.order --build build/clang-bench_minimal -o order.txt\n\n"
+        description="example: python3 -m layout.order --build build/clang-bench_minimal -o order.txt\n\n"
                     "Write a symbol order from exact callgrind counts.")
     inputs.add_arguments(parser)
     parser.add_argument("--method", choices=METHODS, default="search", help="(default: %(default)s)")

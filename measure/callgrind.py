@@ -330,7 +330,7 @@ def load(path, library: str = LIBRARY) -> Run:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: measure first (`python -m measure.counting --help`)") from None
+        raise UserError(f"{path} is missing: measure first (`python3 -m measure.counting --help`)") from None
     except (OSError, EOFError, zlib.error) as error:
         raise Failure(f"{path} cannot be read ({error}): delete it and measure again") from None
     try:
@@ -342,7 +342,7 @@ def load(path, library: str = LIBRARY) -> Run:
 def main(argv) -> int:
     parser = Parser(
         prog="measure.callgrind",
-        description="example: python -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
+        description="example: python3 -m measure.callgrind build/clang-balanced/measure/base/python.cg.gz\n\n"
                     "Show what a callgrind output says of one object: its events and its functions.")
     parser.add_argument("output", help="callgrind output, gzipped or not")
     parser.add_argument("--object", default=LIBRARY, help="file name of the object (default: %(default)s)")

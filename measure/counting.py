@@ -284,7 +284,7 @@ def measure(subject, workload, *, counts_only=False) -> tuple:
 def main(argv) -> int:
     parser = Parser(
         prog="measure.counting",
-        description="example: python -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
+        description="example: python3 -m measure.counting --workload python --so B/base/libhakmem.so --stage base "
                     "-o B/measure/base/python.json\n\nMeasure one workload under one library.")
     parser.add_argument("--workload", required=True)
     parser.add_argument("--so", type=shared_library, required=True)

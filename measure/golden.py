@@ -222,7 +222,7 @@ def judge_trees(trees, check_with, update_with) -> int:
 def main(argv) -> int:
     parser = Parser(
         prog="measure.golden",
-        description="example: python -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
+        description="example: python3 -m measure.golden --so build/clang-bench_minimal/base/libhakmem.so\n\n"
                     "Count the instructions of malloc and free. `together` includes two calls and two PLT stubs.")
     parser.add_argument("--so", type=shared_library, help="library (default: none, that is the C library's own malloc)")
     parser.add_argument("--stage", default="base")

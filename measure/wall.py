@@ -125,7 +125,7 @@ def parse_peers(words) -> dict:
 def main(argv) -> int:
     parser = Parser(
         prog="measure.wall",
-        description="example: python -m measure.wall --build build/clang-bench_minimal "
+        description="example: python3 -m measure.wall --build build/clang-bench_minimal "
                     "--peer mimalloc=/usr/lib/x86_64-linux-gnu/libmimalloc.so.2\n\n"
                     "Compare the stages of a build tree with glibc by interleaved wall-clock rounds.")
     parser.add_argument("--build", type=build_tree, action="append", required=True, metavar="B")

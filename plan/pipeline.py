@@ -58,7 +58,7 @@ def pipeline(repeat=False) -> tuple:
 def main(argv) -> int:
     parser = Parser(
         prog="plan.pipeline",
-        description="example: python -m plan.pipeline\n\nShow the stages of a build, in the order in which a profile "
+        description="example: python3 -m plan.pipeline\n\nShow the stages of a build, in the order in which a profile "
                     "flows.")
     parser.add_argument("--repeat", action="store_true", help="those of a build from an earlier one's dist/repeat")
     print(*(stage.line for stage in pipeline(parser.parse_args(argv).repeat)), sep="\n")

@@ -86,7 +86,7 @@ def draw(stages, path: Path, title=""):
 def main(argv) -> int:
     parser = Parser(
         prog="report.heatmap",
-        description="example: python -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
+        description="example: python3 -m report.heatmap --build build/clang-bench_minimal -o heatmap.svg\n\n"
                     "Draw which cache lines of the library execute, stage by stage.")
     parser.add_argument("--build", type=build_tree, required=True, metavar="B")
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")

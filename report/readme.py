@@ -304,7 +304,7 @@ def updated(text: str, keep=False) -> str:
 def main(argv) -> int:
     parser = Parser(
         prog="report.readme",
-        description="example: python -m report.readme --check\n\nWrite the pages' figures from results/.")
+        description="example: python3 -m report.readme --check\n\nWrite the pages' figures from results/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a figure is not what results/ "
                         "says")
     parser.add_argument("--update", action="store_true", help="take the newest record of each kind")

@@ -334,7 +334,7 @@ def write_page(trees, results, path: Path):
 def main(argv) -> int:
     parser = Parser(
         prog="report.report",
-        description="example: python -m report.report --build build/clang-bench_minimal --table\n\n"
+        description="example: python3 -m report.report --build build/clang-bench_minimal --table\n\n"
                     "Show what each stage of a build brought.")
     parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B",
                         help="build tree; repeatable (default: all that were measured)")

@@ -156,8 +156,8 @@ def show_history(arguments):
 def main(argv) -> int:
     parser = Parser(
         prog="report.results",
-        description="example: python -m report.results --build build/clang-bench_minimal\n"
-                    "         python -m report.results --history ir_alloc --stage shipped --workload git\n\n"
+        description="example: python3 -m report.results --build build/clang-bench_minimal\n"
+                    "         python3 -m report.results --history ir_alloc --stage shipped --workload git\n\n"
                     "Append what was measured of build trees to results/, or look back.")
     parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B", help="repeatable")
     parser.add_argument("-o", "--output", type=Path, help="(default: results/<year>.jsonl)")

@@ -527,7 +527,7 @@ def test_help_opens_with_an_example(module, capsys):
     with pytest.raises(SystemExit) as stopped:
         module.main(["--help"])
     assert stopped.value.code == 0
-    assert f"\n\nexample: python -m {module.__name__}" in capsys.readouterr().out
+    assert f"\n\nexample: python3 -m {module.__name__}" in capsys.readouterr().out
 
 
 def test_noise_is_what_a_library_shows_against_itself():

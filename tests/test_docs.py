@@ -215,6 +215,11 @@ def test_named_writers_and_readers_exist():
             assert person in PROSE or (ROOT / path).is_file(), f"there is no {person}"
 
 
+def test_help_names_every_study():
+    """Whole, with all that a line of it holds."""
+    assert f"STUDY={'|'.join(study.STUDIES)} (STUDY_ARGS=" in run(["make", "-s", "help"], cwd=ROOT).stdout
+
+
 def test_the_forge_runs_what_everybody_runs():
     """The workflow calls .ci/run and adds nothing; pre-commit has the formatters of tests/test_style.py."""
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()

@@ -616,4 +616,4 @@ def test_modes_are_rows_of_the_points_ranking_alone(monkeypatch):
 @pytest.mark.parametrize("module", ["report.readme", "gate.ablation", "bench.study"])
 def test_help_opens_with_an_example(module):
     shown = run([PYTHON, "-m", module, "--help"], cwd=ROOT, env={**os.environ}).stdout
-    assert f"\n\nexample: python -m {module}" in shown
+    assert f"\n\nexample: python3 -m {module}" in shown

@@ -24,6 +24,7 @@ from common.launch import launch
 from common.machine import machine
 from common.tree import LIBRARY, Tree
 from common.workloads import Workload
+from measure import wall
 from bench import over_time, ranking
 from bench.ranking import Sample, Study
 
@@ -63,6 +64,11 @@ class Contender:
     library: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     points_only: bool = False   # runs the scenarios of the points ranking alone
+
+
+def load_benchmarks() -> tuple:
+    """Every row of the table."""
+    return tables.load(paths.ROOT / TABLE, "benchmark", Benchmark)
 
 
 def peers() -> dict:
@@ -175,8 +181,7 @@ def run_all(benchmarks, everyone, rounds: int, show, record) -> tuple:
     """Every round, benchmark and contender; a contender that failed a benchmark is not asked again."""
     samples, failed = [], set()
     for turn, (position, row) in itertools.product(range(rounds), enumerate(benchmarks)):
-        shift = (turn + position) % len(everyone)
-        for contender in everyone[shift:] + everyone[:shift]:
+        for contender in wall.order_of(everyone, turn + position):
             if (row.name, contender.name) in failed or contender.points_only and not row.points:
                 continue
             show(f"round {turn + 1}/{rounds}, {position + 1}/{len(benchmarks)} {row.name}, {contender.name}")
@@ -219,7 +224,7 @@ def measure_memory(everyone, path: Path, show) -> dict:
 
 def last_full_study(path: Path) -> str:
     """When the last study began that ran the whole set, but for programs of others that may be missing."""
-    wanted = {row.name for row in tables.load(paths.ROOT / TABLE, "benchmark", Benchmark) if not row.package}
+    wanted = {row.name for row in load_benchmarks() if not row.package}
     present = {}
     for began, benchmark in records.rows(path, lambda row: (row["started"], row["benchmark"])):
         present.setdefault(began, set()).add(benchmark)
@@ -264,8 +269,7 @@ def chosen_of(options) -> tuple:
     """The benchmarks that are asked for; what can be said of the options before anything is built."""
     for peer in options.peer:
         named_library(peer)
-    return select(tables.load(paths.ROOT / TABLE, "benchmark", Benchmark),
-                  [name for name in options.only.split(",") if name])
+    return select(load_benchmarks(), [name for name in options.only.split(",") if name])
 
 
 def parse_arguments(argv):

@@ -7,10 +7,9 @@ shift.py prints}.
 import json
 from pathlib import Path
 
-from common import paths
-from common.errors import Failure, UserError
+from common.errors import Failure
 from common.launch import STDOUT, launch
-from common.tree import Tree
+from common.tree import variant_library
 from common.workloads import Workload
 
 KIND = "study-canary"
@@ -24,21 +23,13 @@ LEARN, FROZEN = 1, 2        # of `state`, core/mem/learner.def
 STATES = ("off", "learn", "frozen", "canary")
 
 
-def library() -> Path:
-    """The one that learns while it runs."""
-    found = Tree(paths.BUILD / "clang-learning").library("base")
-    if not found.exists():
-        raise UserError(f"{found} is missing: run `make all`")
-    return found
-
-
 def run(scale: float) -> dict:
     """One run of SECONDS, scaled."""
     seconds = max(3.0, SECONDS * scale)
     row = Workload(name="shift", role="holdout", sentence="", env={"PYTHONMALLOC": "malloc"}, command=(
         "/usr/bin/python3", "-S", f"{{root}}/{SCRIPT}", f"{seconds:g}", f"{STEP:g}"))
     kept = {}
-    launch(row, library(), extra_env=SETTINGS, timeout=seconds * 3 + 60,
+    launch(row, variant_library("learning"), extra_env=SETTINGS, timeout=seconds * 3 + 60,
            keep=lambda scratch: kept.update(text=(scratch / STDOUT).read_text()))
     rows = [json.loads(line) for line in kept["text"].splitlines()]
     if not rows:

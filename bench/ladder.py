@@ -12,10 +12,9 @@ import statistics
 from dataclasses import dataclass
 
 from common import paths, usage, workloads
-from common.errors import UserError
 from common.launch import launch
-from common.tree import Tree
-from measure import callgrind, counting, stats
+from common.tree import variant_library
+from measure import callgrind, counting, stats, wall
 from gate import effects
 from bench import bench
 from bench.ranking import GROUPS
@@ -77,30 +76,21 @@ def cpu_seconds(row, one) -> float:
     return usage.cpu_seconds(kept)
 
 
-def library(variant: str):
-    """Of a variant, by clang."""
-    found = Tree(paths.BUILD / f"clang-{variant}").library("base")
-    if not found.exists():
-        raise UserError(f"{found} is missing: run `make all`")
-    return found
-
-
 def sides() -> tuple:
     """The contenders of the scenarios."""
-    learning = library("learning")
-    return (bench.Contender("bare", library("balanced"), BARE), bench.Contender("minimal", library("minimal")),
-            bench.Contender("balanced", library("balanced")), bench.Contender("learning", learning),
+    minimal, balanced, learning = map(variant_library, ("minimal", "balanced", "learning"))
+    return (bench.Contender("bare", balanced, BARE), bench.Contender("minimal", minimal),
+            bench.Contender("balanced", balanced), bench.Contender("learning", learning),
             bench.Contender("learner", learning, LEARN),
             bench.Contender("no ace", learning, {**LEARN, "HAKMEM_ACE_ENABLED": "0"}))
 
 
 def run_scenarios(rounds: int) -> dict:
     """scenario -> contender -> CPU seconds of each round."""
-    table = {row.name: row for row in bench.tables.load(paths.ROOT / bench.TABLE, "benchmark", bench.Benchmark)}
+    table = {row.name: row for row in bench.load_benchmarks()}
     kept, everyone = {}, sides()
     for turn, name in itertools.product(range(rounds), SCENARIOS):
-        shift = turn % len(everyone)
-        for one in everyone[shift:] + everyone[:shift]:
+        for one in wall.order_of(everyone, turn):
             kept.setdefault(name, {}).setdefault(one.name, []).append(cpu_seconds(table[name], one))
     return kept
 
@@ -131,7 +121,7 @@ def scenarios(kept: dict) -> list:
 
 def allocator_instructions(row, settings) -> int:
     """What the library executes in a program."""
-    subject = effects.Subject("learning", library("learning"), settings)
+    subject = effects.Subject("learning", variant_library("learning"), settings)
     return counting.instructions(effects.under(row, subject), subject.library)
 
 
@@ -146,7 +136,7 @@ def learning() -> Rung:
 
 def site_instructions(work: str, rounds: int) -> int:
     """Of the whole process."""
-    text = counting.callgrind_output(program("bench_sites", work, str(rounds)), library("learning"))
+    text = counting.callgrind_output(program("bench_sites", work, str(rounds)), variant_library("learning"))
     return callgrind.parse(text).program_event("Ir")
 
 
@@ -175,7 +165,7 @@ def last_ranking():
     """The last `make bench` of the whole set."""
     path = paths.ROOT / bench.RESULTS
     samples = bench.read_study(path, bench.last_full_study(path))
-    return bench.study_of(bench.tables.load(paths.ROOT / bench.TABLE, "benchmark", bench.Benchmark), samples)
+    return bench.study_of(bench.load_benchmarks(), samples)
 
 
 def climb(everyone, rounds: int) -> list:

@@ -30,7 +30,7 @@ from common import paths, records, workloads
 from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
 from common.pool import Pool
-from common.tree import Tree
+from common.tree import variant_library
 from measure import counting, golden
 from gate import effects
 from bench import bench, canary as learner, ladder as rungs, over_time
@@ -133,9 +133,7 @@ def page_of(errors: str) -> dict:
 
 def hits(options: Options):
     """Calls that the bins of the thread served, of all that allocate: by the counters of `balanced`."""
-    library = Tree(paths.BUILD / "clang-balanced").library("base")
-    if not library.exists():
-        raise UserError(f"{library} is missing: run `make all`")
+    library = variant_library("balanced")
     counted = bench.Contender("balanced", library)
     rows, kept = [("workload", "calls", "slow", "hits", "goal")], {}
     for row in workloads.select(workloads.load_table(paths.ROOT), HIT_ROWS):
@@ -169,7 +167,7 @@ def overhead(options: Options):
 
 def variance(options: Options):
     """Standard deviation of the time by its mean, over runs."""
-    table = bench.tables.load(paths.ROOT / bench.TABLE, "benchmark", bench.Benchmark)
+    table = bench.load_benchmarks()
     rows, kept = [("benchmark", "mean s", *(one.name for one in options.everyone), "goal")], {}
     for row in (row for row in table if row.program.startswith("{bench}/") and not row.points):
         spread, means = {}, {}
@@ -245,7 +243,7 @@ def syscalls(options: Options):
 
 def larson(options: Options):
     """Larson's server in the presets: millions of operations a second and page faults; with checks as well."""
-    checked = [bench.Contender(name, Tree(paths.BUILD / f"clang-{name}").library("base")) for name in CHECKED]
+    checked = [bench.Contender(name, variant_library(name)) for name in CHECKED]
     everyone = [*options.everyone, *(one for one in checked if one.library.exists())]
     rows, kept = [("preset", *(one.name for one in everyone))], {}
     for preset, (chunks, turns) in LARSON.items():

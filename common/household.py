@@ -13,10 +13,9 @@ import signal
 import time
 from pathlib import Path
 
-from common.proc import interrupts_wait
+from common.proc import GRACE_SECONDS, interrupts_wait
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_SECONDS = 2.0     # between asking a process to end and ending it
 _LIBC = ctypes.CDLL(None)
 _mains = set()          # the first processes of the runs that go on at present, in whatever thread
 

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files
+from common import files, paths
 from common.errors import UserError
 
 LIBRARY = "libhakmem.so"
@@ -176,6 +176,14 @@ class Tree:
 def training_counts(tree: Tree, stage: str, workloads) -> tuple:
     """(path, weight) of the training workloads' callgrind outputs of one stage."""
     return tuple((tree.counts(stage, row.name), row.weight) for row in workloads if row.role == "train")
+
+
+def variant_library(variant: str) -> Path:
+    """The library of a variant, by clang, as `make all` builds it."""
+    found = Tree(paths.BUILD / f"clang-{variant}").library("base")
+    if not found.exists():
+        raise UserError(f"{found} is missing: run `make all`")
+    return found
 
 
 def build_tree(word: str) -> Path:

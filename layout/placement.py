@@ -17,7 +17,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-LINE_BYTES = 64
+from measure.counting import LINE_BYTES
+
 MAX_ALIGNMENT = 16
 
 

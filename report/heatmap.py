@@ -17,8 +17,9 @@ from common.errors import UserError, guard
 from common.paths import ROOT
 from common.tree import Tree, build_tree
 from measure import callgrind
+from measure.counting import LINE_BYTES, PAGE_BYTES
 
-LINE_BYTES, LINES_A_PAGE = 64, 64
+LINES_A_PAGE = PAGE_BYTES // LINE_BYTES
 FORMATS = (".svg", ".png")
 LEAST_SHARE = 1e-7      # colours span seven decades
 
@@ -70,7 +71,7 @@ def draw(stages, path: Path, title=""):
         image = axis.imshow(cells, aspect="auto", norm=scale, cmap="inferno_r", interpolation="nearest")
         used = sum(share > 0 for _page, row in rows for share in row)
         axis.set_title(f"{stage}: {used} lines in {len(rows)} pages", loc="left", fontsize=9)
-        axis.set_yticks(range(len(rows)), [f"{page * LINE_BYTES * LINES_A_PAGE:#x}" for page, _row in rows], fontsize=7)
+        axis.set_yticks(range(len(rows)), [f"{page * PAGE_BYTES:#x}" for page, _row in rows], fontsize=7)
         axis.tick_params(axis="x", labelsize=7)
     axes[-1, 0].set_xlabel("cache line of the page", fontsize=8)
     figure.colorbar(image, ax=axes[:, 0], label="share of executed instructions", fraction=0.03)

@@ -13,7 +13,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, records, tables
+from common import files, records
 from common.arguments import Parser
 from common.errors import Failure, UserError, given, guard
 from common.paths import ROOT
@@ -61,7 +61,7 @@ def study(started: str) -> ranking.Study:
     """The ranking that began then."""
     path = ROOT / bench.RESULTS
     samples = bench.read_study(path, started)
-    return bench.study_of(tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark), samples)
+    return bench.study_of(bench.load_benchmarks(), samples)
 
 
 def named(kind: str, source: str) -> dict:
@@ -126,12 +126,6 @@ def held_out_names(record: dict) -> list:
             if row["role"] == "holdout" and row["metrics"]["ir_alloc"] >= material.instructions]
 
 
-def listed(names) -> str:
-    """`a, b and c`."""
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def claims_block(source: str) -> str:
     """What a run says of time, misses, lines and instructions, in sentences."""
     record = named("run", source)
@@ -149,10 +143,10 @@ def claims_block(source: str) -> str:
     machine = record["machine"]
     lines = [
         f"- What shipped here ({shipped}) takes {decided(time_against(record, real, shipped, wall.GLIBC), 'glibc')} in "
-        f"the {len(real)} real programs ({listed(real)}), and "
+        f"the {len(real)} real programs ({proof_table.listed(real)}), and "
         f"{decided(time_against(record, loops, shipped, wall.GLIBC), 'glibc')} in the {len(loops)} allocation loops "
-        f"({listed(loops)}). That is how the library is written, not what the stages bring.",
-        f"- What the stages bring, in {listed(held_out_names(record))}, which training never sees: "
+        f"({proof_table.listed(loops)}). That is how the library is written, not what the stages bring.",
+        f"- What the stages bring, in {proof_table.listed(held_out_names(record))}, which training never sees: "
         f"{'; '.join(changes)}; the allocator's instructions: {gate.percent(instructions - 1)}."
         + (f" All {len(names)} programs take {decided(against_base, 'under the base stage')}." if against_base else ""),
         f"- {record['wall']['rounds']} interleaved rounds, median ratios with 95 % intervals; A against A, the noise: "
@@ -184,7 +178,7 @@ def memory_block(source: str) -> str:
     there = sorted(over_time.contenders(figures), key=lambda name: peers.index(name) if name in peers else len(peers))
     others = [name for name in there if name not in (over_time.OURS, over_time.REFERENCE)]
     table = over_time.short_table(figures, [over_time.OURS, *others, over_time.REFERENCE])
-    sizes = listed([f"{size.sentence} ({size.name})" for size in over_time.words_of("size")])
+    sizes = proof_table.listed([f"{size.sentence} ({size.name})" for size in over_time.words_of("size")])
     said = "Resident 0.5, 2 and 10 s after the last burst of 128 MiB was freed, one where they are equal; means over " \
            f"blocks of {sizes}. {over_time.behind(figures, over_time.LAST)}"
     return "\n".join([*table, "", textwrap.fill(said, WIDTH, **WHOLE)]) + "\n"
@@ -204,8 +198,8 @@ def variants_block(source: str) -> str:
         ratios = [ablation.change(effects.ratio(found, reference, metric)) for metric in ("ir_alloc", "peak_rss_kib")]
         lines.append(f"| `{name}` | {sentence} | {found['pair']:.1f} | {' | '.join(ratios)} | "
                      f"{timed['text'] if timed else '-'} |")
-    lines += ["", f"Stage base, {record['toolchain']}, in {listed(record['workloads'])}; changes and time are against "
-              f"`{record['reference']}`, `-` was not measured."]
+    lines += ["", f"Stage base, {record['toolchain']}, in {proof_table.listed(record['workloads'])}; changes and "
+              f"time are against `{record['reference']}`, `-` was not measured."]
     return "\n".join(lines) + "\n"
 
 
@@ -233,7 +227,7 @@ def proof_block(source: str) -> str:
 
 def goal_block(_source: str) -> str:
     """The size of the benchmark set; of the table itself."""
-    rows = tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark)
+    rows = bench.load_benchmarks()
     return f"{len(rows)} benchmarks, {sum(row.threads > 1 for row in rows)} of them with threads; " \
            f"goals of `together`, as measure/golden.py has them: {golden.GOALS['pair64']} instructions for pair64.\n"
 

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from common import files, idle, records
+from common import files, idle, paths, records
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, FORGET
 from bench import canary, proof, proof_table
@@ -222,7 +222,7 @@ def test_what_a_canary_showed():
 
 
 def test_the_canary_needs_its_variant(monkeypatch, tmp_path):
-    monkeypatch.setattr(canary.paths, "BUILD", tmp_path)
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
     with pytest.raises(UserError, match="is missing: run `make all`"):
-        canary.library()
+        canary.run(0.0)
     assert (ROOT / canary.SCRIPT).exists()

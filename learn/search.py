@@ -3,9 +3,8 @@
 
   1. Each parameter is looked at alone first: the ends of its range, a rung beside its default, then the middle, first
      of those that changed anything. Without that, small gains of the first parameters that were tried lead away from
-     large ones of others
-     (huge pages, found by one seed of five). Then words with what they may need.
-     What gains but is not allowed is looked at again half way to the default, until it is.
+     large ones of others (huge pages, found by one seed of five). Then words with what they may need. What gains but
+     is not allowed is looked at again half way to the default, until it is.
   2. Twelve strategies (learn/moves.py) make candidates; which one is asked is drawn by softmax of their ELO ratings.
   3. Which parameter a strategy moves is said by UCB1: one that changed nothing for this workload is left alone.
   4. Successive halving: all candidates of a round see the first job, the better half two jobs, and so on; only what is

@@ -6,18 +6,18 @@ all workloads are added up, so that a program which hardly allocates hardly show
 64 cells is one page, the colour is the logarithm of its share.
 """
 
-import io
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-from common import files, workloads
+from common import workloads
 from common.arguments import Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
 from common.tree import Tree, build_tree
 from measure import callgrind
 from measure.counting import LINE_BYTES, PAGE_BYTES
+from report import charts
 
 LINES_A_PAGE = PAGE_BYTES // LINE_BYTES
 FORMATS = (".svg", ".png")
@@ -55,15 +55,11 @@ def stage_shares(tree: Tree, role="holdout") -> dict:
 
 def draw(stages, path: Path, title=""):
     """Write the picture; the suffix (svg, png) is the format. Equal input gives equal bytes."""
-    import matplotlib
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "hakmem"
-    from matplotlib import colors, pyplot
-
     grids = {stage: grid(shares) for stage, shares in stages.items()}
-    figure, axes = pyplot.subplots(len(grids), 1, squeeze=False, layout="constrained",
-                                   figsize=(10, 0.7 + sum(0.45 + 0.22 * len(rows) for rows in grids.values())),
-                                   height_ratios=[len(rows) + 1 for rows in grids.values()])
+    height = 0.7 + sum(0.45 + 0.22 * len(rows) for rows in grids.values())
+    figure, axes = charts.figure(len(grids), 1, (10, height),
+                                 height_ratios=[len(rows) + 1 for rows in grids.values()])
+    from matplotlib import colors
     scale = colors.LogNorm(LEAST_SHARE, 1.0)
     image = None
     for axis, (stage, rows) in zip(axes[:, 0], grids.items()):
@@ -77,11 +73,7 @@ def draw(stages, path: Path, title=""):
     figure.colorbar(image, ax=axes[:, 0], label="share of executed instructions", fraction=0.03)
     if title:
         figure.suptitle(title, fontsize=10)
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:], metadata=metadata, dpi=110)
-    pyplot.close(figure)
-    files.write_atomic(path, drawn.getvalue())
+    charts.write(figure, path)
 
 
 def main(argv) -> int:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The result of a build: one row a stage with its figures and verdict, as a terminal table and as a page."""
 
-import io
 import sys
 import time
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from common.tree import STAGES, Tree, build_tree
 from measure import golden, wall
 from gate import gate
 from bench import canary, over_time, proof_table
-from report import results
+from report import charts, results
 
 MEMORY_PICTURE, CANARY_PICTURE = "memory.svg", "canary.svg"
+WIDTH = 3.2             # inches of a chart
 BIN_SECONDS = 0.2       # of a point of bench_over_time's curve
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PAIR = "pair64"         # the pattern that stands for "an operation"
@@ -203,15 +203,6 @@ def render_table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _axes(rows: int, across: int, height: float) -> tuple:
-    """A figure with so many charts, and their axes. Equal input gives equal bytes."""
-    import matplotlib
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "hakmem"
-    from matplotlib import pyplot
-    return pyplot.subplots(rows, across, figsize=(3.2 * across, height), layout="constrained", squeeze=False)
-
-
 def _legend_beside(axes):
     """One legend for all charts, where it covers none of them."""
     if axes[0][0].get_legend_handles_labels()[0]:
@@ -219,18 +210,10 @@ def _legend_beside(axes):
                            frameon=False)
 
 
-def _write_figure(figure, path: Path):
-    from matplotlib import pyplot
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix[1:], metadata={"Date": None})
-    pyplot.close(figure)
-    files.write_atomic(path, drawn.getvalue())
-
-
 def plot_memory(record: dict, path: Path):
     """Resident memory over time: a chart for each shape and size, a line for each contender."""
     shapes, sizes = over_time.words_of("shape"), over_time.words_of("size")
-    figure, axes = _axes(len(shapes), len(sizes), 2.2 * len(shapes))
+    figure, axes = charts.figure(len(shapes), len(sizes), (WIDTH * len(sizes), 2.2 * len(shapes)))
     step = BIN_SECONDS * record["scale"]
     for axis, row in zip(axes.flat, over_time.row_names()):
         for name, found in record["figures"][row].items():
@@ -243,14 +226,13 @@ def plot_memory(record: dict, path: Path):
     _legend_beside(axes)
     figure.supxlabel("seconds", fontsize=8)
     figure.supylabel("MiB resident beyond what lives", fontsize=8)
-    _write_figure(figure, path)
+    charts.write(figure, path)
 
 
 def plot_canary(record: dict, path: Path):
     """What the learner was doing while the workload changed: its state, how far sizes moved, and its drifts."""
     rows = record["figures"]["rows"]
-    figure, axes = _axes(3, 1, 5)
-    figure.set_size_inches(9, 5)
+    figure, axes = charts.figure(3, 1, (9, 5))
     seconds = [row["seconds"] for row in rows]
     for (axis,), (key, unit, title) in zip(axes, (
             ("state", 1, "state"), ("drift", 10000, "sizes of the last look that are not as when it froze, %"),
@@ -262,7 +244,7 @@ def plot_canary(record: dict, path: Path):
         axis.tick_params(labelsize=7)
     axes[0][0].set_yticks(range(len(canary.STATES)), canary.STATES)
     figure.supxlabel("seconds; dashed: the sizes of blocks change", fontsize=8)
-    _write_figure(figure, path)
+    charts.write(figure, path)
 
 
 def plot(tree: Tree, path: Path):
@@ -273,7 +255,7 @@ def plot(tree: Tree, path: Path):
     evidence = {stage: gate.evidence_of(tree, stage, names) for stage in stages}
     shown = [name for name, record in sorted(evidence["base"].measures.items())
              if record["role"] == "holdout" and record["metrics"]["ir_alloc"] >= material.instructions]
-    figure, axes = _axes(1, len(PLOTTED), 3)
+    figure, axes = charts.figure(1, len(PLOTTED), (WIDTH * len(PLOTTED), 3))
     later = [stage for stage in stages if stage != "base"]
     for axis, (metric, title) in zip(axes[0], PLOTTED):
         for position, stage in enumerate(later):
@@ -291,7 +273,7 @@ def plot(tree: Tree, path: Path):
         axis.set_title(title, fontsize=8)
     figure.supylabel("% against base", fontsize=8)
     _legend_beside(axes)
-    _write_figure(figure, path)
+    charts.write(figure, path)
 
 
 def render_page(results, pictures, memory=None, learner=None, proof=None) -> str:

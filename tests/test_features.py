@@ -4,6 +4,7 @@
 import re
 
 from plan import model, policy
+from gate import ablation
 from report import options_doc
 from tests.mutants import drive
 from tests.support import ROOT
@@ -117,6 +118,17 @@ def test_the_founding_names_are_answered():
                 "PROF_SAMPLE SIZE_HIST FRONT_STATS MEM_TRACE STATS STATS_DUMP SAFE_FREE THP DISABLE_BIGCACHE").split()
     for name in (f"HAKMEM_{word}" for word in founding):
         assert name in options or any(name == row or row.endswith("*") and name.startswith(row[:-1]) for row in rows)
+
+
+def test_what_features_need_is_what_the_compiler_says():
+    """The sentences of core/base/build.h, and what an ablation turns on and off beside a feature."""
+    text = (ROOT / "core" / "base" / "build.h").read_text()
+    names = {feature.macro: feature.name for feature in model.load_features(ROOT)}
+    said = {names[macro]: needs for macro, needs in re.findall(r'"(HAK_\w+) [^"]*needs ([^"]+)"', text)}
+    needs = {name: {word for word in re.findall(r"\w+", words.replace("harden = false", "")) if word in names.values()}
+             for name, words in said.items()}
+    assert needs == {name: {*words} for name, words in ablation.NEEDS.items()}
+    assert {name for name, words in said.items() if "harden = false" in words} == {*ablation.WATCHING}
 
 
 def test_variants_that_lack_a_feature_are_named_right():

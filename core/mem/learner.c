@@ -21,9 +21,9 @@
 
 #define STACK     ((size_t)1 << 20) /* bytes: if it is the last thread, the program's exit handlers run on it */
 #define TIMES     64u               /* timed refills that wait for the learner */
-#define IDLE_MOST 16u /* windows in a row without enough samples, after which the thread ends */
-#define CAP_MOST  4u  /* times that a cap may be what it was at first */
-#define MID_STEP  64u /* KiB; HAKMEM_CAP_STEP_MID counts them */
+#define IDLE_MOST 16u               /* windows in a row without enough samples, after which the thread ends */
+#define CAP_MOST  4u                /* times that a cap may be what it was at first */
+#define MID_STEP  64u               /* KiB; HAKMEM_CAP_STEP_MID counts them */
 
 enum {
     OFF,

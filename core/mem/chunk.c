@@ -29,25 +29,29 @@
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
 #define BESIDE_SCAN      8u  /* chunks that are looked at for a run beside others of the heap */
 
+static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
+
 /* The first descriptors of a chunk, whose slices are not for use. */
 typedef struct chunk {
-    hak_age_t age;      /* among those that have slices to purge; first: no address is computed for it */
-    hak_slices_t free;  /* never those in front */
-    hak_slices_t whole; /* what is free when there are no runs */
-    hak_slices_t dirty; /* may hold something other than zero */
-    struct chunk *next, *prev;    /* of those whose longest free run is as long */
-    struct chunk *before, *after; /* of all chunks; a forked child relies on `before` alone */
-    uint32_t longest;             /* slices in the longest free run */
-    bool thp;                     /* the system has been told to back it by a huge page */
-    uint8_t backed;               /* slices in front that got pages ahead of their use (populate_kb) */
+    /* Among those that have slices to purge; first: no address is computed for it. */
+    hak_age_t age HAK_GUARDED_BY(lock);
+    hak_slices_t free HAK_GUARDED_BY(lock);  /* never those in front */
+    hak_slices_t whole HAK_GUARDED_BY(lock); /* what is free when there are no runs */
+    hak_slices_t dirty HAK_GUARDED_BY(lock); /* may hold something other than zero */
+    /* Of those whose longest free run is as long; `next` of a chunk that was removed is the remover's alone. */
+    struct chunk *next, *prev HAK_GUARDED_BY(lock);
+    /* Of all chunks; a forked child relies on `before` alone. */
+    struct chunk *before HAK_GUARDED_BY(lock), *after HAK_GUARDED_BY(lock);
+    uint32_t longest HAK_GUARDED_BY(lock); /* slices in the longest free run */
+    bool thp HAK_GUARDED_BY(lock);         /* the system has been told to back it by a huge page */
+    uint8_t backed HAK_GUARDED_BY(lock); /* slices in front that got pages ahead of their use (populate_kb) */
     /* The heap that took each group when it was vacant, by its number's low bits; 0: none. */
-    hak_groups_t taker;
+    hak_groups_t taker HAK_GUARDED_BY(lock);
 } chunk_t;
 
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
-static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
 /* Lists of chunks; [0] holds the full ones. */
 static chunk_t *by_longest[HAK_CHUNK_SLICES] HAK_GUARDED_BY(lock);
 /* Bit n: by_longest[n] is not empty. */
@@ -168,7 +172,7 @@ HAK_INLINE bool find_run(unsigned slices, hak_run_t what, chunk_t **chunk, unsig
     return false;
 }
 
-static hak_slices_t vacant_groups(const chunk_t *chunk)
+static hak_slices_t vacant_groups(const chunk_t *chunk) HAK_REQUIRES(lock)
 {
     return hak_groups_equal((hak_groups_t)chunk->free, (hak_groups_t)chunk->whole);
 }
@@ -313,7 +317,7 @@ static unsigned run_index(const hak_slab_t *run)
 }
 
 /* How many of the slices of a mask are dirty. */
-static unsigned dirty_of(const chunk_t *chunk, hak_slices_t mask, unsigned slices)
+static unsigned dirty_of(const chunk_t *chunk, hak_slices_t mask, unsigned slices) HAK_REQUIRES(lock)
 {
     hak_slices_t dirty = chunk->dirty & mask;
     return hak_likely(dirty == mask) ? slices : hak_set_count(dirty);

@@ -23,19 +23,21 @@
 #define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
 #define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
+static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
+
 /* A free range. */
 typedef struct extent {
-    hak_age_t age; /* among the dirty ones: when it was given; first: no address is computed for it */
-    char *base;
-    size_t size;
-    struct extent *next, *prev; /* in its bin */
-    uint32_t index;             /* of this record */
-    uint8_t bin;
-    bool dirty;
-    bool open; /* in hardened: some of it may be accessible */
+    /* Among the dirty ones: when it was given; first: no address is computed for it. */
+    hak_age_t age HAK_GUARDED_BY(lock);
+    char *base HAK_GUARDED_BY(lock);
+    size_t size HAK_GUARDED_BY(lock);
+    struct extent *next HAK_GUARDED_BY(lock), *prev HAK_GUARDED_BY(lock); /* in its bin */
+    uint32_t index HAK_GUARDED_BY(lock);                                  /* of this record */
+    uint8_t bin HAK_GUARDED_BY(lock);
+    bool dirty HAK_GUARDED_BY(lock);
+    bool open HAK_GUARDED_BY(lock); /* in hardened: some of it may be accessible */
 } extent_t;
 
-static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
 static extent_t *pieces[PIECES] HAK_GUARDED_BY(lock);
 /* Records that ever were in use. */
 static uint32_t records_used HAK_GUARDED_BY(lock);
@@ -194,7 +196,7 @@ static extent_t *oldest_extent(void) HAK_REQUIRES(lock)
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
 
-static char *last_slice(const extent_t *extent)
+static char *last_slice(const extent_t *extent) HAK_REQUIRES(lock)
 {
     return extent->base + extent->size - HAK_SLICE;
 }
@@ -221,12 +223,12 @@ static extent_t *neighbour(const char *p, const char *covered, bool dirty) HAK_R
     return extent != NULL && extent->dirty == dirty ? extent : NULL;
 }
 
-static uint32_t entry_of(const extent_t *extent)
+static uint32_t entry_of(const extent_t *extent) HAK_REQUIRES(lock)
 {
     return hak_entry(extent->index, HAK_ENTRY_FREE);
 }
 
-static void set_end_entries(const extent_t *extent, uint32_t entry)
+static void set_end_entries(const extent_t *extent, uint32_t entry) HAK_REQUIRES(lock)
 {
     hak_map_set(extent->base, entry);
     hak_map_set(last_slice(extent), entry);
@@ -389,20 +391,20 @@ void hak_extent_vacated(char *base, size_t size)
 
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
-static char *aligned_in(const extent_t *extent, size_t align)
+static char *aligned_in(const extent_t *extent, size_t align) HAK_REQUIRES(lock)
 {
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
 }
 
 /* Where a block goes in a range that it fits. What is lowest in a mapping stays in front of it, if it need not be. */
-HAK_INLINE char *place_in(const extent_t *extent, size_t size, size_t align)
+HAK_INLINE char *place_in(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     if (HAK_HARDEN && align == HAK_UNIT && extent->size - size >= HAK_UNIT && !is_ours(extent->base - 1))
         return extent->base + HAK_UNIT;
     return aligned_in(extent, align);
 }
 
-HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align)
+HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     if (extent->size < size)
         return false;
@@ -410,7 +412,7 @@ HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align)
 }
 
 /* The smallest range that fits, of the first few of a list; NULL if none does. */
-HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align)
+HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     extent_t *best = NULL;
     for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)

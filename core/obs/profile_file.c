@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* profile_file.c: see profile_file.h. */
+/* profile_file.c: see profile_file.h. What is static is set before there are threads. */
 #include "obs/profile_file.h"
 
 #include "os/file.h"

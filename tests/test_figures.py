@@ -269,7 +269,7 @@ def test_peers_that_are_ahead_within_the_noise_are_named():
 
 
 def test_studies_are_read_by_their_start(tmp_path):
-    own = [row.name for row in readme.tables.load(ROOT / bench.TABLE, "benchmark", bench.Benchmark) if not row.package]
+    own = [row.name for row in bench.load_benchmarks() if not row.package]
     path = tmp_path / "bench.jsonl"
     rows = [{"benchmark": name, "contender": "glibc", "failure": "", "peak_rss_kib": 1, "round": 0, "seconds": 1.0,
              "started": started} for started, names in (("1", own), ("2", own[:3])) for name in names]

@@ -12,8 +12,9 @@ HOLDOUT ?=
 TIMEOUT ?=
 TRAIN2 ?=
 TRAIN3 ?=
+WEIGHTS ?=
 TRACE ?=
-POLICY ?= $(if $(value TRAIN),$(wildcard policy/learned.toml))
+POLICY ?= $(if $(strip $(TRAINS)),$(wildcard policy/learned.toml))
 NAME ?= learned
 GOAL ?= balanced
 BUDGET ?= 180
@@ -33,13 +34,13 @@ K ?=
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
-CHOSEN    := $(filter command line environment,$(origin VARIANT) $(origin TOOLCHAIN) $(origin TRAIN) \
-	$(origin HOLDOUT) $(origin TIMEOUT) $(origin BENCH_MINIMAL) $(origin POLICY))
-OPTIONS    = --variant=$(call quote,$(VARIANT)) --toolchain=$(call quote,$(TOOLCHAIN)) \
-             $(if $(value TRAIN),--train=$(call quote,$(value TRAIN))) \
-             $(if $(value HOLDOUT),--holdout=$(call quote,$(value HOLDOUT))) \
-             $(if $(value TIMEOUT),--timeout=$(call quote,$(value TIMEOUT))) \
-             $(if $(POLICY),--policy=$(call quote,$(POLICY)))
+CHOSEN    := $(filter command line environment,$(foreach name,VARIANT TOOLCHAIN TRAIN TRAIN2 TRAIN3 WEIGHTS HOLDOUT \
+	TIMEOUT BENCH_MINIMAL POLICY,$(origin $(name))))
+OPTIONS    = $(COLUMN) $(TRAINS) $(call option,holdout,HOLDOUT) $(COMMON) $(call option,policy,POLICY)
+# Of configure.py and of the learner.
+COMMON     = $(call option,timeout,TIMEOUT) $(call option,weights,WEIGHTS)
+TRAINS     = $(foreach name,TRAIN TRAIN2 TRAIN3,$(call option,train,$(name)))
+COLUMN     = --variant=$(call shown,VARIANT) --toolchain=$(call shown,TOOLCHAIN)
 # Neither the environment of the user nor the locale changes what the tools do.
 RUN        = $(PYTHON) -E -Xutf8
 MODULE     = $(RUN) -m
@@ -55,13 +56,20 @@ ONCE       = { test -f build.ninja || $(RUN) configure.py $(OPTIONS); }
 define quote
 '$(subst ','\'',$(1))'
 endef
+# The value of a variable as it was typed, which neither make nor a shell expands; and as an option, where there is one.
+typed      = $(if $(filter file,$(origin $(1))),$($(1)),$(value $(1)))
+shown      = $(call quote,$(call typed,$(1)))
+option     = $(if $(call typed,$(2)),--$(1)=$(call shown,$(2)))
 
 define newline
 
 
 endef
-$(foreach name,TRAIN TRAIN2 TRAIN3 HOLDOUT,$(if $(findstring $(newline),$(value $(name))),$(error $(name): a command is one line; \
-	put a longer one into a script)))
+# Of other names than these the environment may have its own.
+TYPED     := TRACE POLICY NAME GOAL BUDGET WEIGHTS TIMEOUT VARIANT TOOLCHAIN A B K METRIC STAGE WORKLOAD RULES STUDY \
+	FUZZ_SECONDS SOAK_SECONDS BENCH_ARGS PROOF_ARGS ABLATION_ARGS STUDY_ARGS
+$(foreach name,TRAIN TRAIN2 TRAIN3 HOLDOUT $(foreach name,$(TYPED),$(if $(filter command,$(origin $(name))),$(name))),$(if \
+	$(findstring $(newline),$(value $(name))),$(error $(name): a value is one line; put a longer command into a script)))
 
 .DEFAULT_GOAL := help
 .PHONY: help learn pgo all test check tests measure gate ab ship verify-repro report doctor bench proof sites golden fuzz mutants soak kill-test \
@@ -77,6 +85,7 @@ help: ## Show this list
 	    printf "  make %-13s %s\n", name, $$0 }' Makefile
 	@echo
 	@echo 'variables: VARIANT=NAME|a,b|all (bench_minimal)  TOOLCHAIN=clang|gcc|all (clang)  TRAIN="command"  HOLDOUT="command"'
+	@echo '           TRAIN2, TRAIN3: further commands; WEIGHTS="3 1": how much each counts, in their order'
 	@echo '           TIMEOUT=seconds: when a run of such a command is killed (600); valgrind makes it fifty times longer'
 	@echo '           POLICY=file: a policy (with TRAIN: policy/learned.toml, where make learn has written it)'
 	@echo '           BENCH_MINIMAL=1|0: the variant bench_minimal or balanced, when VARIANT names none'
@@ -103,13 +112,12 @@ pgo: build-tools ## The whole cycle: base, train, pgo, layout, bolt, measure, ga
 	@$(ALONE) $(CONFIGURE) && $(NINJA) pgo && $(MODULE) bench.own $(TREES) && $(MODULE) learn.show $(TREES) && \
 	    $(MODULE) report.report $(TREES) --table && $(MODULE) report.results $(TREES)
 
-LEARN = $(MODULE) learn.learn --name=$(call quote,$(value NAME)) --goal=$(call quote,$(value GOAL)) \
-	--budget=$(call quote,$(value BUDGET)) $(foreach name,TRAIN TRAIN2 TRAIN3,$(if $(value $(name)),--train=$(call \
-	quote,$(value $(name))))) $(if $(value TRACE),--trace=$(call quote,$(value TRACE)))
+LEARN = $(MODULE) learn.learn --name=$(call shown,NAME) --goal=$(call shown,GOAL) --budget=$(call shown,BUDGET) $(TRAINS) \
+	$(call option,trace,TRACE) $(COMMON)
 
-learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, TRACE, GOAL=memory, BUDGET=seconds, NAME)
-	@$(LEARN) --no-run && $(ALONE) { test -f build.ninja || $(RUN) configure.py --variant=$(call quote,$(VARIANT)) \
-	    --toolchain=$(call quote,$(TOOLCHAIN)); } && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, WEIGHTS, TRACE, GOAL=memory, BUDGET=seconds, NAME)
+	@$(LEARN) --no-run && $(ALONE) { test -f build.ninja || $(RUN) configure.py $(COLUMN); } && \
+	    $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
 	@$(LEARN)
 
 all: build-tools ## Build all variants with both compilers (stage base)
@@ -121,7 +129,7 @@ ifeq ($(value K),)
 	@$(MODULE) tests.run
 else
 	@$(ALONE) $(ONCE)
-	@$(MODULE) tests.run --build -k $(call quote,$(value K))
+	@$(MODULE) tests.run --build -k $(call shown,K)
 endif
 
 check: all-tools ## Before each commit: the cheapest tests of each kind, a minute on two cores
@@ -142,19 +150,17 @@ gate: build-tools ## Judge each stage against the one before
 	@$(ALONE) $(CONFIGURE) && $(NINJA) gate && $(MODULE) report.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
-AB = $(MODULE) gate.ab --a=$(call quote,$(value A)) --b=$(call quote,$(value B)) --toolchain=$(call quote,$(TOOLCHAIN)) \
-	--variant=$(call quote,$(VARIANT)) --rules=$(call quote,$(RULES))
+AB = $(MODULE) gate.ab --a=$(call shown,A) --b=$(call shown,B) $(COLUMN) --rules=$(call shown,RULES)
 
 ab: build-tools ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
-	@test -n $(call quote,$(value A)) -a -n $(call quote,$(value B)) || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
+	@test -n $(call shown,A) -a -n $(call shown,B) || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
 	@$(AB) --no-run || exit; $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench && $(AB)
 
 ship: build-tools ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
-	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones --toolchain=$(call quote,$(TOOLCHAIN)) \
-	    --variant=$(call quote,$(VARIANT)))
+	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones $(COLUMN))
 
 report: build-tools ## build/report/index.html: tables, charts, heatmaps
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet report && echo build/report/index.html
@@ -177,9 +183,9 @@ proof: build-tools ## What learned policies bring on inputs they were not learne
 	    $(MODULE) bench.proof $(PROOF_ARGS)
 
 study: peers ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
-	@$(MODULE) bench.study --no-run $(call quote,$(STUDY)) $(STUDY_ARGS) && $(ALONE) $(CONFIGURE) && \
+	@$(MODULE) bench.study --no-run $(call shown,STUDY) $(STUDY_ARGS) && $(ALONE) $(CONFIGURE) && \
 	    $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so) && \
-	    $(MODULE) bench.study $(call quote,$(STUDY)) $(STUDY_ARGS)
+	    $(MODULE) bench.study $(call shown,STUDY) $(STUDY_ARGS)
 
 sites: build-tools ## Call sites: how often the inference is right, where it is known what they are
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
@@ -189,16 +195,16 @@ golden: build-tools ## Instructions per call of each pattern, stage by stage
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet golden && $(MODULE) measure.golden $(TREES)
 
 fuzz: test-tools ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
-	@$(MODULE) tests.fuzz.drive --no-run --seconds=$(call quote,$(FUZZ_SECONDS)) && $(ALONE) $(ONCE) && $(NINJA) tests
-	@$(MODULE) tests.fuzz.drive --seconds=$(call quote,$(FUZZ_SECONDS))
+	@$(MODULE) tests.fuzz.drive --no-run --seconds=$(call shown,FUZZ_SECONDS) && $(ALONE) $(ONCE) && $(NINJA) tests
+	@$(MODULE) tests.fuzz.drive --seconds=$(call shown,FUZZ_SECONDS)
 
 soak: test-tools ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
-	@case $(call quote,$(value SOAK_SECONDS)) in ''|*[!0-9]*|0*|????????*) \
+	@case $(call shown,SOAK_SECONDS) in ''|*[!0-9]*|0*|????????*) \
 	    echo 'make: SOAK_SECONDS must be a whole number of at least 1 and at most 9999999' >&2; exit 2;; esac; \
 	case $(call quote,$(TOOLCHAIN) $(VARIANT)) in all\ *|*\ all|*,*) \
 	    echo 'make: soak runs under one library: one VARIANT, one TOOLCHAIN' >&2; exit 2;; esac
 	@$(ALONE) $(CONFIGURE) && $(NINJA) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
-	@LD_PRELOAD=build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(call quote,$(SOAK_SECONDS)) 4
+	@LD_PRELOAD=build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(call shown,SOAK_SECONDS) 4
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
 	@$(MODULE) tests.mutants.drive
@@ -206,7 +212,7 @@ mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and 
 reliability: test-tools ## Write the table of misuses in docs/reliability.md as it is measured
 	@$(ALONE) $(ONCE) && $(NINJA) --quiet tests matrix && $(MODULE) tests.misuse.table
 
-ABLATION = $(MODULE) gate.ablation --toolchain=$(call quote,$(TOOLCHAIN)) $(ABLATION_ARGS)
+ABLATION = $(MODULE) gate.ablation --toolchain=$(call shown,TOOLCHAIN) $(ABLATION_ARGS)
 
 ablation: build-tools ## Each feature with and without: what it costs and brings (ABLATION_ARGS='--feature stats --seconds 0')
 	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION)
@@ -215,8 +221,7 @@ variants: build-tools ## The variants side by side: instructions, memory, time (
 	@$(ABLATION) --no-run && $(ALONE) $(CONFIGURE) && $(ABLATION) --variants
 
 history: python ## A metric over all runs in results/: make history METRIC=ir_alloc STAGE=shipped WORKLOAD=git
-	@$(MODULE) report.results --history=$(call quote,$(METRIC)) --stage=$(call quote,$(STAGE)) \
-	    --workload=$(call quote,$(WORKLOAD))
+	@$(MODULE) report.results --history=$(call shown,METRIC) --stage=$(call shown,STAGE) --workload=$(call shown,WORKLOAD)
 
 wall: build-tools ## Wall clock of all stages, interleaved, when nothing else runs
 	@$(ALONE) $(CONFIGURE) && $(NINJA) wall && $(MODULE) measure.wall --show $(TREES)

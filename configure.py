@@ -17,7 +17,7 @@ if __name__ == "__main__":
     early.begin()
 
 from common import files, serve, tools, workloads  # noqa: E402
-from common.arguments import Parser, seconds  # noqa: E402
+from common.arguments import Parser, check_weights, seconds, weights  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import EXPORTS, PYTHON, ROOT  # noqa: E402
 from plan import model, ninja, own, plan, policy  # noqa: E402
@@ -46,6 +46,8 @@ def parse(argv):
     parser.add_argument("--toolchain", default="clang", metavar="clang|gcc|all", help="compilers, or a comma list")
     parser.add_argument("--train", action="append", metavar="CMD", default=[],
                         help="a command of your own to train on, run without a shell (repeatable)")
+    parser.add_argument("--weights", type=weights, default="", metavar="N,N",
+                        help="how much each --train counts, in their order; without it all count alike")
     parser.add_argument("--holdout", action="append", metavar="CMD", default=[],
                         help="a command of your own to judge by, which is not trained on (repeatable)")
     parser.add_argument("--here", default="", metavar="DIR",
@@ -71,16 +73,20 @@ def choose(words, valid, what) -> tuple:
 
 
 def own_rows(arguments, chosen) -> tuple:
-    """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role."""
+    """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role, or more
+    where their own weights need it."""
+    check_weights(arguments.weights, len(arguments.train))
     rows = []
     for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
         commands = list(getattr(arguments, option[2:]))
         if role == "holdout" and not commands:
             commands = [row.sentence.partition(": ")[2] for row in rows if row.server and serve.load(row.server).held]
-        others = sum(row.weight for row in chosen if row.role == role)
-        share = max(1, -(-others // len(commands))) if commands else 1
+        counts = role == "train" and arguments.weights or [1] * len(commands)
+        others = max(sum(row.weight for row in chosen if row.role == role), sum(counts))
+        shares = [-(-others * count // sum(counts)) for count in counts]
         source = own.Source(option, role, arguments.here or str(ROOT), arguments.timeout)
-        rows += [own.workload(f"{name}{number}", command, share, source) for number, command in enumerate(commands, 1)]
+        rows += [own.workload(f"{name}{number}", command, share, source)
+                 for number, (command, share) in enumerate(zip(commands, shares), 1)]
     for row in rows:
         if row.role == "holdout" and not row.server and any(
                 other.role == "train" and (other.command, other.env) == (row.command, row.env) for other in rows):

@@ -2,6 +2,7 @@
 """The command line of every tool: a wrong option is a wrong request like any other, one sentence and exit 2."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from common.errors import UserError, given
 
 ELF_MAGIC = b"\x7fELF"
 LONGEST_WAIT = 2_000_000        # seconds, 23 days: the system waits for 2^31 milliseconds at most
+MOST_WEIGHT = 1_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +50,18 @@ def at_least(least, kind=int, most=sys.float_info.max):
         return value
 
     return convert
+
+
+def weights(word: str) -> tuple:
+    """The type of an option that is a list of weights, with commas or spaces between them."""
+    return tuple(at_least(1, most=MOST_WEIGHT)(part) for part in re.split(r"[,\s]+", word.strip()) if part)
+
+
+def check_weights(given_weights, number: int):
+    """UserError when there is not one for each of so many commands."""
+    if given_weights and len(given_weights) != number:
+        raise UserError(f"--weights {','.join(map(str, given_weights))}: {len(given_weights)} for {number} "
+                        f"command{'s' * (number != 1)}; give one for each, in their order")
 
 
 def shared_library(word: str) -> Path:

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import stat
 import sys
 import threading
 
@@ -29,10 +30,19 @@ def describe(error: OSError) -> str:
     return f"{' -> '.join(names)}: {reason}" if names else reason
 
 
+def check_file(path):
+    """UserError for a pipe or a device: nobody knows whether that ends. What is missing is said by who opens it."""
+    with contextlib.suppress(OSError, ValueError):
+        kind = os.stat(path).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise UserError(f"{path} is a pipe or a device: give a file")
+
+
 @contextlib.contextmanager
 def given(path):
     """Context manager for reading a file that the user named: one that cannot be read, or is none of its kind, is a
     wrong request, whatever a reader makes of the build's own files."""
+    check_file(path)
     try:
         yield
     except Failure as error:

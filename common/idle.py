@@ -5,6 +5,7 @@ common.launch (`companion`), writes it as each process exits."""
 from dataclasses import dataclass
 
 NAME = "resident"       # in the run's directory, with the number of the process
+FIELDS = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -14,6 +15,7 @@ class Resident:
     later_kib: int
     files_kib: int      # of these: the program's and its libraries' text, which no allocator changes
     calls: int          # to read and write; 0 where the kernel does not count them
+    settings: int       # of the library, in its environment
 
 
 def environment(seconds: float) -> dict:
@@ -24,4 +26,4 @@ def environment(seconds: float) -> dict:
 def read(scratch) -> list:
     """Of all processes that ended by exit; one that was killed meanwhile has written nothing, or half."""
     shown = (path.read_text().split() for path in sorted(scratch.glob(f"{NAME}.*")))
-    return [Resident(*map(int, words)) for words in shown if len(words) == 4 and all(map(str.isdigit, words))]
+    return [Resident(*map(int, words)) for words in shown if len(words) == FIELDS and all(map(str.isdigit, words))]

@@ -147,9 +147,11 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
 
 def _serve(workload, so, wrapper, keep, beside, idle, counting) -> proc.Result:
     """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
+    def preload(scratch, theirs):
+        return preload_word(scratch, so, FORGET if counting else "", theirs)
+
     try:
-        found = serve.run(workload, lambda scratch: preload_word(scratch, so, FORGET if counting else ""),
-                          wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle)
+        found = serve.run(workload, preload, wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle)
     except (Failure, UserError) as error:
         raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)

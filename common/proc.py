@@ -50,6 +50,12 @@ def tail(text: str, lines: int = TAIL_LINES) -> str:
     return "".join(f"\n    {line}" for line in text.rstrip().splitlines()[-lines:])
 
 
+def beyond(returncode: int, file_limit, stdout) -> str:
+    """That it was ended by, or met, the limit of a file's size; "" when it was not."""
+    met = returncode in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ) or stdout and os.path.getsize(stdout) >= file_limit
+    return f"; its output, or a file that it wrote, came to the limit of {file_limit >> 20:,} MiB" if met else ""
+
+
 def describe_status(returncode: int) -> str:
     """`exit 1` or `signal SIGSEGV`."""
     if returncode >= 0:
@@ -169,6 +175,8 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     if log:
         files.write_atomic(log, f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")
     where = f"; log: {log}" if log else ""
+    if file_limit is not None:
+        where = beyond(result.returncode, file_limit, stdout) + where
     shown = tail(result.stderr or result.stdout)
     if expired:
         raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{full()}{shown}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
+SETTING = "HAKMEM_"         # how names in the environment begin that tell the library what to do
 LONGEST_ROOM = 400          # pgo/slots.c has 512 bytes for a file below
 STALE_SECONDS = 24 * 3600   # no run lasts that long
 
@@ -28,6 +29,13 @@ PINNED_ENV = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_PAGER": "cat",
 }
+
+
+def own_setting(environment) -> str:
+    """Why a command's own environment cannot be; "" when it can."""
+    name = next((name for name in environment if name.startswith(SETTING)), "")
+    return f"{name} decides in the library what is to be learned, built in and compared; leave it out, and set it " \
+        "where the program runs" if name else ""
 
 
 def room_for_runs() -> Path:

@@ -24,11 +24,12 @@ from pathlib import Path
 
 from common import household, paths, proc, tables
 from common.errors import Failure, UserError
-from common.scratch import PINNED_ENV, Scratch
+from common.scratch import PINNED_ENV, Scratch, own_setting
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
 UNITS = {"ns": 1e-6, "us": 1e-3, "\u00b5s": 1e-3, "ms": 1.0, "s": 1e3}
+LOGS = {what: f"{what}.log" for what in ("prepare", "server", "load", "stop")}     # in the run's directory
 LEAST = {"requests": 1, "counted": 0, "seconds": 1, "times": 1, "held_times": 1, "timeout": 1, "stop_timeout": 1}
 _LISTENS = "0A"
 _LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
@@ -89,7 +90,8 @@ class Run:
 def load(path) -> Server:
     """The file, checked."""
     server = tables.make(Server, tables.parse(path), str(path))
-    for wrong in (*_wrong_values(server), *_wrong_patterns(server), *_wrong_names(server), *_untold(server)):
+    for wrong in (*_wrong_values(server), *_wrong_patterns(server), *_wrong_names(server), *_untold(server),
+                  *_wrong_input(server, Path(path).parent)):
         raise UserError(f"{path}: {wrong}")
     return server
 
@@ -123,11 +125,27 @@ def _wrong_names(server: Server):
     for name in server.files:
         if not name or os.path.isabs(name) or ".." in Path(name).parts or not Path(name).parts:
             yield f"files: '{name}' must be a name below {{dir}}"
+        elif name in LOGS.values():
+            yield f"files: '{name}' is the name of a log of the run; take another one"
+    if wrong := own_setting(server.environment):
+        yield f"environment: {wrong}"
     if server.user:
         try:
             pwd.getpwnam(server.user)
         except KeyError:
             yield f"user: there is no user '{server.user}'"
+
+
+def _wrong_input(server: Server, here: Path):
+    """A file that is to be there before anything is run, unless it has a place where something may make it."""
+    if server.input and "{" not in server.input and not os.path.isabs(server.input) and \
+            (wrong := no_file(here / server.input)):
+        yield f"input: {wrong}"
+
+
+def no_file(path: Path) -> str:
+    """Why it cannot be a load's input; "" when it can. A pipe would be waited for."""
+    return "" if path.is_file() else f"{path} is {'no file' if path.exists() else 'missing'}"
 
 
 def _untold(server: Server):
@@ -139,6 +157,8 @@ def _untold(server: Server):
 
 def find_program(word: str, server: Server) -> str:
     """The absolute path of a program; a pattern is its first match."""
+    if "/" in word and not os.path.isabs(word):
+        raise UserError(f"{word}: a server runs in a directory of its own; give the whole name of the program")
     found = max(glob.glob(word), default=None) if "*" in word else shutil.which(word, path=SEARCHED)
     if found is None:
         install = f"; install it with: apt-get install {' '.join(server.packages)}" if server.packages else ""
@@ -246,7 +266,7 @@ class Session:
                        **self.server.length(counting)}
         self.as_user = {"user": self.server.user, "group": pwd.getpwnam(self.server.user).pw_gid,
                         "extra_groups": []} if self.server.user and os.geteuid() == 0 else {}
-        self.log = scratch / "server.log"
+        self.log = scratch / LOGS["server"]
         self.deadline = time.monotonic() + self.server.timeout
         self.process = None
 
@@ -269,6 +289,9 @@ class Session:
         """Files, and the command before the start. The server's user may read them, whatever the umask is."""
         for name, content in self.server.files.items():
             path = self.scratch / name
+            if path.exists():
+                raise UserError(f"{self.workload.server}: files: '{name}' is the name of a file of the run's own; take "
+                                "another one")
             for directory in [*reversed(path.relative_to(self.scratch).parents)][1:]:
                 (self.scratch / directory).mkdir(exist_ok=True)
                 (self.scratch / directory).chmod(0o755)
@@ -282,7 +305,7 @@ class Session:
     def _command(self, words, what: str, source=os.devnull, **more) -> str:
         """One of the file's commands to its end; its output."""
         words = self.words(words)
-        with open(source, "rb") as stdin, open(self.scratch / f"{what}.log", "w+b") as output:
+        with open(source, "rb") as stdin, open(self.scratch / LOGS[what], "w+b") as output:
             process = proc.start(words, confine, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
                                  stderr=subprocess.STDOUT, **more)
             try:
@@ -343,8 +366,8 @@ class Session:
         held = self.workload.role == "holdout" and bool(self.server.held)
         words, times = (self.server.held, self.server.held_times) if held else (self.server.load, self.server.times)
         source = Path(self.workload.server).parent / (self.fill(self.server.input) or os.devnull)
-        if not source.exists():
-            raise UserError(f"{self.workload.server}: input: {source} is missing")
+        if self.server.input and (wrong := no_file(source)):
+            raise UserError(f"{self.workload.server}: input: {wrong}")
         before = cpu_seconds(pids()), precise_seconds(pids())
         text = self._command(words, "load", source)
         if self.process.poll() not in (None, 0) or not pids():
@@ -405,13 +428,13 @@ def _latency(key: str, pattern: str, text: str):
 
 
 def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, idle=0.0) -> Run:
-    """Start, load and stop the workload's server. `preload(scratch)` is the word LD_PRELOAD=...; `keep(scratch)` and
-    `beside` and `idle` as for common.launch."""
+    """Start, load and stop the workload's server. `preload(scratch, what the file itself preloads)` is the word
+    LD_PRELOAD=...; `keep(scratch)` and `beside` and `idle` as for common.launch."""
     with Scratch() as scratch, household.Guardian(scratch):
         for prepare in beside:
             prepare(scratch)
         home = household.Household(scratch)
-        word = preload(scratch)
+        word = preload(scratch, load(workload.server).environment.get("LD_PRELOAD", ""))
         environment = {} if "{preload}" in wrapper else dict([word.split("=", 1)]) if word.partition("=")[2] else {}
         wrapper = [word if part == "{preload}" else part.replace("{scratch}", str(scratch)) for part in wrapper]
         session = None

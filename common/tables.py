@@ -8,11 +8,15 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, check_file
+
+
+TOO_MUCH = "it has a number of too many digits, or is nested too deep"      # for tomllib, which does not say it
 
 
 def parse(path) -> dict:
     """The content of a TOML file."""
+    check_file(path)
     try:
         return tomllib.loads(Path(path).read_bytes().decode())
     except FileNotFoundError:
@@ -23,6 +27,8 @@ def parse(path) -> dict:
         raise UserError(f"{path} is no text: byte {error.start} is not of UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is not valid TOML: {TOO_MUCH}") from None
 
 
 def _type_name(kind) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import files, tables, workloads
 from common.arguments import Parser
-from common.errors import Failure, UserError, given, guard
+from common.errors import Failure, UserError, check_file, given, guard
 from common.paths import ROOT
 from common.tree import AGAIN, GIVEN, Tree, build_tree
 from measure import stats
@@ -358,6 +358,8 @@ def main(argv) -> int:
         after = dataclasses.replace(evidence_of(tree, arguments.stage, names), twice=twice_of(tree, names))
     elif arguments.before and arguments.after:
         before_stage = "before"
+        for path in (*arguments.before, *arguments.after):
+            check_file(path)
         with given("a file of --before or --after"):
             before, after = evidence_from(arguments.before), evidence_from(arguments.after)
     else:

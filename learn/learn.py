@@ -4,13 +4,15 @@
 import dataclasses
 import math
 import os
+import shlex
+import shutil
 import sys
 import textwrap
 import time
 from pathlib import Path
 
 from common import files, lock
-from common.arguments import Parser, at_least, seconds, shared_library
+from common.arguments import Parser, at_least, check_weights, seconds, shared_library, weights
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
@@ -42,6 +44,8 @@ def parse(argv):
                         help="a command of your own, run without a shell, or a server's file (repeatable)")
     parser.add_argument("--trace", action="append", default=[], metavar="FILE",
                         help="a trace that HAKMEM_TRACE wrote, in place of a command (repeatable)")
+    parser.add_argument("--weights", type=weights, default="", metavar="N,N",
+                        help="how much each of them counts, the commands first; without it all count alike")
     parser.add_argument("--name", default="learned", help="the policy becomes policy/NAME.toml (learned)")
     parser.add_argument("--goal", default=GOAL, help=f"what counts most: {', '.join(objective.GOALS)} (balanced)")
     parser.add_argument("--budget", type=seconds(), default=BUDGET, metavar="SECONDS", help="of replaying (180)")
@@ -66,6 +70,7 @@ def check_request(arguments):
     if not NAME.fullmatch(arguments.name) or len(arguments.name) > LONGEST_NAME:
         raise UserError(f"--name '{arguments.name[:LONGEST_NAME]}': a name has letters, digits, dots, dashes, begins "
                         f"with none of the last two, and has at most {LONGEST_NAME} characters")
+    check_weights(arguments.weights, len(arguments.train) + len(arguments.trace))
     workloads_of(arguments)
     given_traces(arguments)
 
@@ -111,7 +116,8 @@ class Progress:
                           (("time", "time_us"), ("peak", "peak_bytes"), ("over time", "byte_operations"),
                            ("at the end", "end_bytes")) if changes)
         text = f"learn: {runs.spent:.0f} of {self.budget:.0f} s, {len(runs.known)} replays, {gains or 'no gain yet'}"
-        self.stream.write(f"\r\x1b[K{text}" if live else f"{text}\n")
+        width = max(2, shutil.get_terminal_size().columns) - 1      # a line that goes on below cannot be written over
+        self.stream.write(f"\r\x1b[K{text[:width]}" if live else f"{text}\n")
         self.stream.flush()
 
     def end(self):
@@ -179,7 +185,8 @@ def look(runs, names: dict, budget: float) -> tuple:
 def what_figures_are_of(arguments, traces, beside, rows) -> dict:
     """What the state file is of: with anything else it is begun anew."""
     return {"traces": {name: files.sha256(path) for name, path in traces.items()}, "beside": beside,
-            "goal": arguments.goal, "library": files.sha256(arguments.so), "replay": files.sha256(arguments.replay),
+            "goal": arguments.goal, "weights": list(arguments.weights), "library": files.sha256(arguments.so),
+            "replay": files.sha256(arguments.replay),
             "costs": files.sha256(objective.COSTS), "seed": arguments.seed, "machine": machine().sentence,
             "search": {path.name: files.sha256(path) for path in sorted((ROOT / "learn").glob("*.py"))},
             "space": [[row.name, row.lowest, row.highest, row.default, row.axis] for row in rows]}
@@ -199,13 +206,26 @@ def warn_of_few(runs, budget: float, parameters: int):
             "more BUDGET, or a shorter run of the program")
 
 
-def weights_of(before: dict) -> dict:
-    """Commands count alike; the processes of one share by their events, and what stands for larger inputs counts as
-    much less as it is larger."""
+def command_of(workload: str) -> str:
+    """The name of the command or trace that it is of: processes of one, and what stands for larger inputs, have it in
+    common."""
+    return objective.recorded(workload).partition(".")[0]
+
+
+def given_weights(arguments) -> dict:
+    """Of each command and trace, by its name, how much it counts; {} when all count alike."""
+    commands = [f"user{number}" for number, _command in enumerate(arguments.train, 1)]
+    return dict(zip([*commands, *given_traces(arguments)], arguments.weights))
+
+
+def weights_of(before: dict, of_commands=None) -> dict:
+    """Commands count as they are given, or alike; the processes of one share by their events, and what stands for
+    larger inputs counts as much less as it is larger."""
     events = {name: figures["events"] for name, figures in before.items() if objective.copies_of(name) == 1}
-    shares = {name: number / sum(other for key, other in events.items()
-                                 if key.partition(".")[0] == name.partition(".")[0]) for name, number in events.items()}
-    return {name: shares[objective.recorded(name)] / objective.copies_of(name) for name in before}
+    shares = {name: number / sum(other for key, other in events.items() if command_of(key) == command_of(name))
+              for name, number in events.items()}
+    return {name: shares[objective.recorded(name)] * (of_commands or {}).get(command_of(name), 1)
+            / objective.copies_of(name) for name in before}
 
 
 def judge_of(values: dict, aim, runs, repetitions: dict, limit: float = math.inf) -> attribute.Judge:
@@ -248,6 +268,7 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
     defaults = {row.name: row.default for row in rows}
     provenance = {
         "program": "; ".join((*arguments.train, *arguments.trace)), "goal": arguments.goal, "seed": arguments.seed,
+        **({"weights": list(arguments.weights)} if arguments.weights else {}),
         "trace": [files.sha256(path) for path in traces.values()], "source": files.source_hash(ROOT),
         "library": files.sha256(arguments.so), "machine": machine().sentence, "replays": len(runs.known),
         "events": sum(int(figures["events"]) for name, figures in before.items() if objective.copies_of(name) == 1)}
@@ -263,17 +284,24 @@ def next_step(arguments, found, out: Path, tried: int, parameters: int) -> str:
         return f"next: the same with more BUDGET; {tried} policies say little about {parameters} parameters"
     if not found.policy:
         return "next: nothing; this program runs best under the library as it is"
-    words = f"TRAIN='{arguments.train[0]}' HOLDOUT='the same on another input'" if arguments.train else "TRAIN='...'"
-    words += "" if out == (POLICIES / "learned.toml").relative_to(ROOT) else f" POLICY='{out}'"
+    words = f"TRAIN={quoted(arguments.train[0])} HOLDOUT='the same on another input'" if arguments.train else \
+        "TRAIN='...'"
+    words += "" if out == (POLICIES / "learned.toml").relative_to(ROOT) else f" POLICY={quoted(out)}"
     program = arguments.train[0] if arguments.train and not arguments.train[0].endswith(".toml") else "your program"
     return (f"next: `make pgo {words}` judges {out} on what it has not seen, and compiles it in if it pays\n"
             f"try:  HAKMEM_POLICY={in_shell(out)} LD_PRELOAD={in_shell(arguments.so)} {program}")
 
 
+def quoted(word) -> str:
+    """For a shell, in quotes whether it needs them or not."""
+    text = str(word)
+    return shlex.quote(text) if "'" in text else f"'{text}'"
+
+
 def in_shell(path: Path) -> str:
     """A file, as a command names it that may run anywhere."""
     path = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    return f"{path}" if path.is_absolute() else f"$PWD/{path}"
+    return f"{'' if path.is_absolute() else '$PWD/'}{shlex.quote(str(path))}"
 
 
 def learn(arguments, directory: Path, scratch: Path) -> int:
@@ -291,9 +319,11 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     before, noise, repetitions = look(runs, names, arguments.budget)
     for name in sorted(replayer.cut):
         say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
+    for name, where in sorted(replayer.short.items()):
+        say(f"the trace of '{names[name]}' ends {where}: what its program does behind that is not looked at")
     warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
-    aim = objective.Objective(arguments.goal, before, weights_of(before), noise)
+    aim = objective.Objective(arguments.goal, before, weights_of(before, given_weights(arguments)), noise)
     progress = Progress(arguments.budget)
     verifier = verifier_of(arguments, workloads, beside, scratch, directory / f"real-{arguments.goal}.json", of)
     limit = arguments.budget * (1 - verify.SHARE if verifier.seconds else 1)

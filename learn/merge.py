@@ -9,13 +9,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from common.arguments import Parser
+from common.arguments import MOST_WEIGHT, Parser
 from common.errors import UserError, guard
 from common.paths import ROOT
 from learn.space import FEW
 from plan import policy
 
-MOST_WEIGHT = 1_000_000
 EXAMPLE = "example: python3 -m learn.merge -o policy/both.toml 3:policy/small.toml 1:policy/large.toml"
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from common import files, idle
 from common.errors import Failure, UserError
-from common.launch import launch
+from common.launch import launch, tell
 from common.paths import IDLE
+from common.scratch import SETTING
 
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
 FRESH = "fresh"         # where recordings lie until all of them are there
@@ -20,7 +21,8 @@ MEGABYTES = 16          # of a trace: some four million events, which a replay g
 SCHEMA = 3
 KEPT = 4                # traces of a command at most
 ENDLESS = " (one that ends by a signal alone needs a server's file, or a TRACE that was recorded where it runs)"
-BARE = " (it runs without a terminal, with no input, and with a small environment of its own)"
+BARE = " (it runs without a terminal, with no input, and with a small environment of its own; its names count from {})"
+SETTINGS = 2            # names that tell the library to record, in `wrapper`
 LEAST_SHARE = 0.1       # of the largest one of the command, in bytes
 
 
@@ -41,6 +43,13 @@ def make_place(scratch: Path):
     (scratch / PLACE).chmod(0o1777)
 
 
+def tell_settings(workload, shown):
+    """A script may set what the library obeys, and a policy would find nothing to decide."""
+    if max((one.settings for one in shown), default=0) > SETTINGS:
+        tell(f"workload '{workload.name}' sets {SETTING}... for its programs: that decides in the library what is to "
+             "be learned; leave it out of the command")
+
+
 def record(workload, so, megabytes: int, into: Path) -> tuple:
     """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
     resident, `calls` of the system to read and write, and `seconds` that it took. Of a server none is known: its files
@@ -50,6 +59,7 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
 
     def keep(scratch):
         shown.extend(idle.read(scratch))
+        tell_settings(workload, shown)
         for number, path in enumerate(largest((scratch / PLACE).glob(f"{TRACE}*")), 1):
             name = f"{workload.name}.{number}"
             shutil.copyfile(path, into / name)
@@ -60,12 +70,14 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
                       extra_env=idle.environment(0))
     except Failure as error:
         what, *tail = str(error).split("\n", 1)
-        advice = ENDLESS if "did not end within" in what else BARE if "failed with exit" in what else ""
+        advice = ENDLESS if "did not end within" in what else ""
+        if "failed with exit" in what and not workload.server:
+            advice = BARE.format(workload.here)
         raise UserError("\n".join([f"{what}{advice}; nothing was learned, and what was learned before is as it was",
                                    *tail])) from None
     if not kept:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
-                        "program, or runs with another user's rights; there is nothing to learn from")
+                        "or 32-bit program, or runs with another user's rights; there is nothing to learn from")
     return kept, {"files": max(shown).files_kib * 1024 if shown else 0, "calls": max(shown).calls if shown else 0,
                   "seconds": 0 if workload.server else round(done.seconds, 3)}
 

@@ -22,6 +22,9 @@ from pgo.train import FIXED_ADDRESSES
 
 PROGRAM = "bench_replay"
 TRACE_IS_BAD = 2            # its exit status
+# How a recording ended before its program (docs/trace.md).
+EARLY = {2: "at its largest size (HAKMEM_TRACE_MB, --trace-mb)", 3: "where its file could not be written",
+         4: "where there was no memory for the table of blocks"}
 FIRST_TIMEOUT = 120.0       # seconds, until it is known how long a replay takes
 SLOWEST, PATIENCE = 8.0, 5.0    # a policy that takes so many times as long, and more than so many seconds, is none
 LOOKS = 3                   # replays of the default: how much they differ is the noise
@@ -51,6 +54,7 @@ class Replayer:
         self.timeout = FIRST_TIMEOUT
         self.failures: list = []        # what went wrong under a policy, in words
         self.cut: set = set()           # names of traces that nobody ended
+        self.short: dict = {}           # and of those that end before their program -> where
         names = []
         for path in (BENCH_PROGRAMS / STEADY, so):
             target = scratch / path.name
@@ -89,6 +93,7 @@ class Replayer:
         try:
             shown = json.loads(done.stdout)
             self.cut |= {name} if shown.get("cut") else set()
+            self.short |= {name: EARLY[shown["end"]]} if shown.get("end") in EARLY else {}
             return objective.figures(shown, beside=self.beside[name]["files"],
                                      calls=self.beside[name]["calls"])
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -17,6 +17,7 @@ from common import proc
 from common.arguments import Parser
 from common.errors import Failure, guard
 from common.paths import PYTHON, ROOT
+from common.scratch import SETTING
 
 NAME = "counters"
 MAGIC = 0x31746e756f436b48
@@ -27,7 +28,7 @@ _RECORD = struct.Struct("<4Q224s768s")
 # The library is loaded at run time into an interpreter that never calls it: its thread-local storage needs room.
 ROOMY = "glibc.rtld.optional_static_tls=65536"
 # Of the user's environment: what tells the runtimes where to write, and the library what to do.
-NOT_INHERITED = ("GCOV_", "LLVM_PROFILE_", "HAKMEM_")
+NOT_INHERITED = ("GCOV_", "LLVM_PROFILE_", SETTING)
 
 
 @dataclass(frozen=True)

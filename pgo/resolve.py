@@ -16,7 +16,8 @@ from common.arguments import Parser
 from common.errors import Failure, UserError, guard
 from common.launch import tell
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
-from pgo import train
+from common.scratch import SETTING
+from pgo import counters, train
 
 EXAMPLE = "example: python3 -m pgo.resolve --workload user1 -o build/workload/user1.run.json"
 MADE_BY_BUILD = ("build.ninja", "compile_commands.json")     # in the clone, perhaps at the same time
@@ -75,6 +76,26 @@ def tell_lost(row, processes):
              "the program itself")
 
 
+def tell_unseen(row, processes):
+    """One that was handed the library and did not take it; a run with more processes than there are records says
+    nothing of it."""
+    begun = sum(not process.forked for process in processes)
+    unseen = sum(process.counts[train.STARTED] for process in processes) - (begun - 1)
+    if unseen > 0 and len(processes) < counters.SLOTS:
+        starters = train.programs_of([process for process in processes if process.counts[train.STARTED]])
+        tell(f"workload '{row.name}': {unseen} program{'s' if unseen > 1 else ''} that {', '.join(starters)} started "
+             "did not load the library, as a static or 32-bit one, or one with another user's rights: what they do is "
+             "neither trained on nor measured")
+
+
+def tell_settings(row, processes):
+    """A script may set what the library obeys: the libraries that are compared would not differ in it."""
+    told = [process for process in processes if process.counts[train.TOLD]]
+    if told:
+        tell(f"workload '{row.name}': {SETTING}... is set for {', '.join(train.programs_of(told))}: that decides in "
+             "the library what is to be learned, built in and compared; leave it out of the command")
+
+
 def escape(name: str) -> str:
     """A path in a depfile."""
     return name.replace("\\", "\\\\").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
@@ -95,10 +116,11 @@ def main(argv) -> int:
     before = state_of(row.here)
     processes, _answers = train.run(row, BENCH_PROGRAMS / WITNESS)
     tell_changes(row, before, state_of(row.here))
-    tell_lost(row, processes)
+    for told in (tell_lost, tell_unseen, tell_settings):
+        told(row, processes)
     if not processes:
-        raise Failure(f"{row.command[0]} cannot be preloaded: it is a static program, or one that runs with another "
-                      "user's rights; no library can take the place of its malloc")
+        raise Failure(f"{row.command[0]} cannot be preloaded: it is a static or 32-bit program, or one that runs with "
+                      "another user's rights; no library can take the place of its malloc")
     seen = seen_files(row, processes)
     files.write_json(arguments.out, {
         "given": list(row.command), "command": list(row.command if row.server else innermost(processes, row.command)),

@@ -23,7 +23,7 @@ FIXED_ADDRESSES = ["/usr/bin/setarch", "-R"]
 # What the C library's callers may call for memory, as both sides count it.
 REQUESTS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "_Znwm", "_Znam",
             "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t")
-REQUESTED, LOST = 0, 1      # what pgo/witness.c counts
+REQUESTED, LOST, STARTED, TOLD = range(4)       # what pgo/witness.c counts
 LEAST_SHARE, SLACK = 0.8, 1000      # of the requests that were to be seen: programs with threads vary a little, and one
 LEAST_PROCESSES = 0.5               # that is ended in the background may have come farther, or less far
 
@@ -93,7 +93,8 @@ def train(workload, arguments, kind) -> tuple:
     processes, answers = run(workload, arguments.so, arguments.timeout)
     if not processes or not any(map(any, (process.counts for process in processes))):
         raise Failure(f"the run of '{workload.name}' left no counts: {workload.command[0]} does not load "
-                      f"{arguments.so.name}; is it a static program, or one that runs with another user's rights?")
+                      f"{arguments.so.name}; is it a static or 32-bit program, or one that runs with another user's "
+                      "rights?")
     with Scratch() as scratch:
         made = kind.make(arguments.so, counters.total(processes), scratch)
         profile = scratch / f"profile.{SUFFIX[arguments.toolchain]}"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* witness.c: counts requests for memory, process by process, and leaves them to the C library, also in a program that brings
- * another allocator along. Programs that are started without it, since LD_PRELOAD was dropped or replaced, are counted by who
- * starts them: nobody else sees them.
+ * another allocator along. Programs that are started, with it or without, since LD_PRELOAD was dropped or replaced, are counted
+ * by who starts them: nobody else sees those that do not load it. A process says whether its environment has a setting of the
+ * library.
  *
  * Preloaded (with slots.c) in place of the library before a training run: what the instrumented library sees is compared
  * with what was there to be seen. */
@@ -16,10 +17,18 @@
 
 #define PAGE   4096
 #define MARK   "LD_PRELOAD="
+#define SET    "HAKMEM_"
 #define EXPORT __attribute__((visibility("default")))
 
-/* The first word counts requests, the second one programs that were started without this library; slots.c maps a file over the
- * page. */
+enum {
+    REQUESTED,
+    LOST,
+    STARTED,
+    TOLD
+};
+
+/* Requests; programs that were started without this library, and those that were with it; whether there are settings. slots.c
+ * maps a file over the page. */
 __attribute__((aligned(PAGE), visibility("hidden"))) uint64_t hak_counters_start[PAGE / sizeof(uint64_t)];
 __asm__(
     ".globl hak_counters_end\n.hidden hak_counters_end\n.set hak_counters_end, hak_counters_start + 4096");
@@ -43,7 +52,7 @@ EXPORT int posix_memalign(void **block, size_t align, size_t size);
 
 static void count(void)
 {
-    __atomic_fetch_add(&hak_counters_start[0], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&hak_counters_start[REQUESTED], 1, __ATOMIC_RELAXED);
 }
 
 void *malloc(size_t size)
@@ -130,24 +139,28 @@ __attribute__((constructor)) static void find_next(void)
     *(void **)&next_execvpe = dlsym(RTLD_NEXT, "execvpe");
     *(void **)&next_spawn = dlsym(RTLD_NEXT, "posix_spawn");
     *(void **)&next_spawnp = dlsym(RTLD_NEXT, "posix_spawnp");
+    for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++)
+        if (strncmp(*entry, SET, sizeof SET - 1) == 0)
+            __atomic_store_n(&hak_counters_start[TOLD], 1, __ATOMIC_RELAXED);
 }
 
-/* 1 when a program with this environment does not get the library. */
-static uint64_t is_lost(char *const environment[])
+/* Where a program with this environment is counted: by whether it gets the library. */
+static uint64_t *counter_of(char *const environment[])
 {
-    for (; own_name != NULL && environment != NULL && *environment != NULL; environment++)
+    for (; environment != NULL && *environment != NULL; environment++)
         if (strncmp(*environment, MARK, sizeof MARK - 1) == 0)
-            return strstr(*environment, own_name) == NULL;
-    return own_name != NULL;
+            return &hak_counters_start[own_name != NULL && strstr(*environment, own_name) == NULL ? LOST
+                                                                                                  : STARTED];
+    return &hak_counters_start[own_name != NULL ? LOST : STARTED];
 }
 
 /* Counted before: afterwards there is nobody to count, but for a program that could not be started. */
 static int start(exec_t *exec, const char *path, char *const argv[], char *const environment[])
 {
-    uint64_t lost = is_lost(environment);
-    __atomic_fetch_add(&hak_counters_start[1], lost, __ATOMIC_RELAXED);
+    uint64_t *counter = counter_of(environment);
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
     int result = exec(path, argv, environment);
-    __atomic_fetch_sub(&hak_counters_start[1], lost, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
     return result;
 }
 
@@ -176,7 +189,7 @@ static int spawn(spawn_t *next, pid_t *pid, const char *path, const posix_spawn_
 {
     int result = next(pid, path, actions, attributes, argv, environment);
     if (result == 0)
-        __atomic_fetch_add(&hak_counters_start[1], is_lost(environment), __ATOMIC_RELAXED);
+        __atomic_fetch_add(counter_of(environment), 1, __ATOMIC_RELAXED);
     return result;
 }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common import serve
 from common.errors import UserError
+from common.scratch import own_setting
 from common.workloads import Workload
 
 _OPERATOR = re.compile(r"(\|\|?|&&?|;|\d*>>?(&\d|\|)?|\d*<<?<?|&>>?|\d*[<>]&\d|\d*>>?[^=\s].*|\d*<[^\s].*)")
@@ -103,8 +104,8 @@ def find_program(word: str, command: str, source: Source, searched: str) -> str:
         if "/" in word and os.path.isfile(name):
             raise UserError(f"{source.option} '{command}': {word} is not executable; run it by its interpreter, or "
                             f"chmod +x it")
-        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without "
-                        "a shell")
+        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from {source.here}, "
+                        "without a shell")
     if wrong := wrong_first_line(found):
         raise UserError(f"{source.option} '{command}': the first line of {word} {wrong}")
     return os.path.abspath(found)
@@ -137,8 +138,11 @@ def watched(program: str, words, here: str) -> tuple:
 def server(name: str, path: str, command: str, weight: int, source: Source) -> Workload:
     """A row for a server's file. Its programs are looked up when it runs; those that are here now are watched."""
     described = serve.load(path)
-    found = [serve.find_program(words[0], described) for words in (described.start, described.load, described.held)
-             if words and "{" not in words[0]]
+    try:
+        found = [serve.find_program(words[0], described) for words in (described.start, described.load, described.held)
+                 if words and "{" not in words[0]]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return Workload(name=name, role=source.role, weight=weight, timeout=described.timeout,
                     command=tuple(described.start), sentence=f"your own server: {command}", own=True, server=path,
                     watch=tuple(dict.fromkeys([path, *map(os.path.realpath, found), *filter(os.path.isfile, [
@@ -153,8 +157,10 @@ def workload(name: str, command: str, weight: int, source: Source) -> Workload:
         return server(name, path, command, weight, source)
     environment, rest = take_environment(words, command, source)
     if not rest:
-        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from here, without a "
-                        "shell")
+        raise UserError(f"{source.option} '{command}': no such program; give a command that runs from {source.here}, "
+                        "without a shell")
+    if wrong := own_setting(environment):
+        raise UserError(f"{source.option} '{command}': {wrong}")
     environment = {key: local_path(value, source.here) for key, value in environment.items()}
     environment.setdefault("PATH", os.environ.get("PATH", os.defpath))
     program = find_program(rest[0], command, source, environment["PATH"])

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import files
-from common.errors import UserError
+from common.errors import UserError, check_file
+from common.tables import TOO_MUCH
 
 TABLE = "core/base/policy.def"
 FORMAT = 1
+LONGEST = 1 << 20       # bytes that the library reads of a file
+MARK = "\ufeff"         # which some editors put in front of a text
 HEAD = """\
 # What a workload asks of the allocator: HAKMEM_POLICY=FILE for a run, configure.py --policy=FILE for a build.
 # docs/policy-search.md tells how to read it.
@@ -101,6 +104,8 @@ def _document(path, text: str) -> dict:
         match = _LINE.search(str(error))
         line = match[1] if match and match[1] else len(text.splitlines()) or 1
         raise UserError(f"{path}:{line}: not valid TOML: {_LINE.sub('', str(error)).strip()}") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}:1: not valid TOML: {TOO_MUCH}") from None
 
 
 def check_form(document, text: str, complain):
@@ -109,7 +114,7 @@ def check_form(document, text: str, complain):
         rows = content if isinstance(content, list) else [content]
         if name != "format" and not all(isinstance(row, dict) for row in rows):
             complain("", name, f"only format stands before the sections, not {name}")
-    lines = text.splitlines()
+    lines = text.split("\n")
     head = next((number for number, line in enumerate(lines) if _VALUES.fullmatch(line)), None)
     if head is None:
         complain("values", "", "no section holds values, which is written [values]")
@@ -158,12 +163,18 @@ def parse(text: str, path, rows) -> Policy:
 
 def read(path, rows) -> Policy:
     """A policy file."""
+    check_file(path)
     try:
-        text = Path(path).read_text()
+        content = Path(path).read_bytes()
+        text = content.decode()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: give a policy file, such as `make learn` writes") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}:1: it is no text: give a policy file, such as `make learn` writes") from None
+    if len(content) > LONGEST:
+        raise UserError(f"{path}:1: it is longer than 1 MiB, which the library does not read")
+    if text.startswith(MARK):
+        raise UserError(f"{path}:1: it begins with a byte order mark: save it without one")
     return parse(text, path, rows)
 
 

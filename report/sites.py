@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 
 from common.arguments import Parser, shared_library
 from common.columns import columns
-from common.errors import Failure, UserError, guard
+from common.errors import Failure, UserError, check_file, guard
 from common.paths import BENCH_PROGRAMS, BUILD
 from common.proc import run
 
@@ -93,6 +93,7 @@ def read_named(name: str) -> list:
     """The sites of a page by the name of its file; - is standard input."""
     if name == "-":
         return read_page(sys.stdin.read(), "standard input")
+    check_file(name)
     try:
         return read_page(Path(name).read_text(errors="replace"), name)
     except OSError as error:

@@ -303,6 +303,21 @@ def test_own_command(clone):
     assert configure(clone, "--variant=bench_minimal").returncode == 0
 
 
+def test_weights_of_own_commands(clone):
+    """Of several: as they are given, and together half of all weight or more."""
+    def weights(*words):
+        assert configure(clone, "--variant=bench_minimal", *words).returncode == 0
+        text = (clone / "build.ninja").read_text()
+        return [int(re.search(rf"(\d+):build/clang-bench_minimal/train/user{number}.profdata", text)[1])
+                for number in (1, 2)]
+
+    words = ("--train", "/bin/ls", "--train", "/bin/ls a")
+    alike, heavier = weights(*words), weights(*words, "--weights", "3,1")
+    large = weights(*words, "--weights", "700 100")
+    assert alike[0] == alike[1] > 0 and 2 * heavier[1] < heavier[0] <= 3 * heavier[1] and large == [700, 100]
+    assert configure(clone, "--variant=bench_minimal").returncode == 0
+
+
 def test_regenerates_itself(clone):
     """A changed table makes ninja run configure.py first, and then there is nothing left to do."""
     if not any((ROOT / "build").glob("*")) and not subprocess.run(["which", "ninja"], capture_output=True).stdout:

@@ -318,8 +318,10 @@ def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
 def test_a_workload_that_writes_without_end(tmp_path, monkeypatch):
     """It is ended before the disk is full."""
     monkeypatch.setattr("common.launch.LARGEST_FILE", 1 << 20)
-    with pytest.raises(Failure, match="workload 'w' .*SIGXFSZ|workload 'w' .*exit 1"):
-        launch(Workload("w", "train", ("/usr/bin/yes",), "s"), None)
+    shell = ("/bin/sh", "-c")
+    for command in (("/usr/bin/yes",), (*shell, "yes > file; exit $?"), (*shell, "trap '' XFSZ; yes")):
+        with pytest.raises(Failure, match="workload 'w' .*; its output, or a file that it wrote, came to the limit"):
+            launch(Workload("w", "train", command, "s"), None)
 
 
 def test_commands_are_argument_lists(tmp_path):
@@ -334,16 +336,20 @@ def test_commands_are_argument_lists(tmp_path):
     assert kept[-1] == "42\n"
 
 
-def test_commands_pass_through_make(tmp_path):
-    """TRAIN=... reaches configure.py as it was typed: neither make nor its shell expands it."""
-    typed = f"prog $(shell touch {tmp_path}/a) $HOME `touch {tmp_path}/b` 'a; b' $$x"
-    done = subprocess.run(["make", "-n", "configured", f"TRAIN={typed}"], cwd=ROOT, capture_output=True, text=True,
-                          check=True)
+@pytest.mark.parametrize("goal, program", [("configured", "configure.py"), ("learn", "learn.learn")])
+def test_commands_pass_through_make(tmp_path, goal, program):
+    """TRAIN=... reaches the tool as it was typed: neither make nor its shell expands it."""
+    typed = f"prog $(shell touch {tmp_path}/a) $HOME `touch {tmp_path}/b` 'a; b' $$x # y, z \\"
+    given = {"TRAIN": "train", "TRAIN3": "train", "TIMEOUT": "timeout", "WEIGHTS": "weights"} | (
+        {"HOLDOUT": "holdout", "POLICY": "policy"} if goal == "configured" else {"TRACE": "trace", "NAME": "name"})
+    done = subprocess.run(["make", "-n", goal, *(f"{name}={typed}" for name in given)], cwd=ROOT, capture_output=True,
+                          text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if "--train" in line)
-    given = line.partition("--train=")[2].rpartition("; }")[0]
-    shown = subprocess.run(["/bin/sh", "-c", f"set -- {given}; printf %s \"$1\""], capture_output=True, text=True,
-                           check=True)
-    assert shown.stdout == typed and list(tmp_path.iterdir()) == []
+    words = line[line.index(program) + len(program):].partition(" --no-run")[0].partition("; }")[0]
+    shown = subprocess.run(["/bin/sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True)
+    for option in given.values():
+        assert f"\n--{option}={typed}\n" in f"\n{shown.stdout}"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command, words", [

@@ -5,6 +5,7 @@ the same seed, goes on after a kill, and never lets a figure pay too much for an
 import dataclasses
 import json
 import math
+import os
 import re
 
 import pytest
@@ -512,6 +513,8 @@ def test_what_is_written_is_read(tmp_path_factory, values, provenance, figures, 
     ("format = 1\n[values\n", "p.toml:2: not valid TOML"),
     ("format = 1\n[vlaues]\nthp = 1\n", "p.toml:1: no section holds values, which is written [values]"),
     ("format = 1\nvalues = 3\n", "p.toml:2: 'values' must be a section, written [values]"),
+    (f"format = 1\n[values]\nthp = {'9' * 5000}\n", "p.toml:1: not valid TOML: it has a number of too many digits"),
+    (f"format = 1\n[values]\n[x]\na = {'[' * 9000}\n", "p.toml:1: not valid TOML: it has a number of too many"),
 ])
 def test_bad_policy_files(text, sentence):
     """One sentence, with the line."""
@@ -538,7 +541,9 @@ def test_damaged_policy_files(text):
 
 def test_files_that_are_none(tmp_path):
     (tmp_path / "x").write_bytes(b"\xff\xfe")
-    wrong = ((tmp_path / "gone", "No such file"), (tmp_path, "Is a directory"), (tmp_path / "x", "no text"))
+    os.mkfifo(tmp_path / "pipe")
+    wrong = ((tmp_path / "gone", "No such file"), (tmp_path, "Is a directory"), (tmp_path / "x", "no text"),
+             (tmp_path / "pipe", "is a pipe or a device: give a file"), ("/dev/zero", "is a pipe or a device"))
     for path, sentence in wrong:
         with pytest.raises(UserError, match=sentence):
             policy.read(path, TABLE)

@@ -5,19 +5,21 @@ that is a formula (tests/own/replay.sh) and programs that write their traces the
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from common import files
+from common import files, idle
 from common.errors import UserError
 from common.paths import BENCH_PROGRAMS, FORGET
 from common.tree import Tree
 from learn import attribute, learn, objective, record, replay, show, table
 from learn.runs import Runs
-from plan import policy
+from plan import own, policy
 from tests.programs import wait_until
 from tests.support import ROOT
 
@@ -128,6 +130,9 @@ def test_no_time_for_any_policy(place, capsys, monkeypatch):
     (["--trace", "x", "--name", "../x"], "--name '../x': a name has letters"),
     (["--trace", "x", "--name", "x" * 101], "at most 100 characters"),
     (["--trace", "x", "--so", "gone.so"], "gone.so is missing: build it first"),
+    (["--trace", "x", "--weights", "3,1"], "--weights 3,1: 2 for 1 command; give one for each, in their order"),
+    (["--trace", "x", "--weights", "0"], "--weights: must be a whole number of at least 1 and at most 1000000, not"),
+    (["--train", "HAKMEM_THP=on /bin/ls"], "HAKMEM_THP decides in the library what is to be learned"),
 ])
 def test_bad_input(place, words, sentence):
     """One sentence, exit 2, and what was learned before is as it was."""
@@ -138,6 +143,53 @@ def test_bad_input(place, words, sentence):
         learn.main(arguments(place, *words))
     assert re.search(sentence, str(error.value)), error.value
     assert (place / "app.toml").read_text() == "as it was"
+
+
+def test_weights_of_commands(place):
+    """Processes of a command share its weight, and what stands for larger inputs counts less."""
+    trace(place, "x 10")
+    before = {name: {"events": 100} for name in ("user1.1", "user1.2", "user1.1*2", "user2.1", "trace1")}
+    asked = learn.parse(["--train", "a", "--train", "b", "--trace", "trace", "--weights", "6, 2 1", "--here",
+                         str(place)])
+    assert learn.weights_of(before, learn.given_weights(asked)) == {
+        "user1.1": 3, "user1.2": 3, "user1.1*2": 1.5, "user2.1": 2, "trace1": 1}
+    assert learn.weights_of(before)["user1.1"] == 0.5 and learn.weights_of(before)["user2.1"] == 1
+
+
+@pytest.mark.parametrize("name, said", [("limited", True), ("x", False)])
+def test_a_recording_that_ends_before_its_program(place, capsys, name, said):
+    """The rest is not looked at, and that is said."""
+    assert learn.main(arguments(place, *trace(place, f"{name} 10"))) == 0
+    assert ("the trace of 'trace' ends at its largest size (HAKMEM_TRACE_MB" in capsys.readouterr().err) == said
+
+
+def test_other_weights_begin_anew(place, capsys):
+    """They decide what is tried; the policy says which they were."""
+    words = arguments(place, *trace(place, "x 10"), *trace(place, "x 30", "other"))
+    for weights, known in (("1,4", False), ("1 4", True), ("4,1", False)):
+        assert learn.main([*words, "--weights", weights]) == 0
+        assert ("going on with" in capsys.readouterr().err) == known, weights
+    assert learned(place).provenance["weights"] == [4, 1]
+
+
+def test_what_to_run_next_can_be_run(capsys):
+    """Whatever quotes and signs the command has."""
+    found = type("", (), {"policy": {"thp": 2}})
+    asked = learn.parse(["--train", "sh -c 'echo \"$1\"'"])
+    asked.so = ROOT / "a.so"
+    line, tried = learn.next_step(asked, found, Path("/a b/it's.toml"), 25, 25).splitlines()
+    words = shlex.split(line.partition("`")[2].rpartition("` judges")[0])
+    assert words == ["make", "pgo", "TRAIN=sh -c 'echo \"$1\"'", "HOLDOUT=the same on another input",
+                     "POLICY=/a b/it's.toml"]
+    assert shlex.split(tried)[1:] == ["HAKMEM_POLICY=/a b/it's.toml", "LD_PRELOAD=$PWD/a.so", "sh", "-c", 'echo "$1"']
+
+
+def test_settings_of_a_script_are_told(place, capsys):
+    """What it sets for its programs decides in place of a policy."""
+    row = own.workload("user1", "/bin/true", 1, own.Source("--train", "train", str(place), 60))
+    for settings, told in ((2, False), (3, True)):
+        record.tell_settings(row, [idle.Resident(1, 1, 1, 1, 0), idle.Resident(1, 1, 1, 1, settings)])
+        assert ("workload 'user1' sets HAKMEM_... for its programs" in capsys.readouterr().err) == told
 
 
 def test_a_replay_may_fail_under_a_policy(place, capsys):
@@ -286,3 +338,7 @@ def test_progress(place, monkeypatch):
         progress.end()
         assert re.search(expected, stream.text) and "time -" in stream.text
         assert live or stream.text.count("\n") == stream.text.count("learn: ")
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Stream(True)
+    searched(report=learn.Progress(60, stream=stream))
+    assert {len(line) for line in stream.text.split("\r\x1b[K")} == {0, 19}

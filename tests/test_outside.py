@@ -397,7 +397,8 @@ def test_an_interrupt_while_modules_are_read(tmp_path):
         one_sentence(done, 130, f"{words[-1]}: interrupted")
 
 
-NONE_OF_ITS_KIND = {"binary": bytes(range(256)) * 9, "empty": b"", "deep": b"[" * 100_000, "directory": None}
+NONE_OF_ITS_KIND = {"binary": bytes(range(256)) * 9, "empty": b"", "deep": b"[" * 100_000, "directory": Path.mkdir,
+                    "pipe": os.mkfifo}
 
 
 @pytest.mark.parametrize("kind", NONE_OF_ITS_KIND)
@@ -410,7 +411,7 @@ NONE_OF_ITS_KIND = {"binary": bytes(range(256)) * 9, "empty": b"", "deep": b"[" 
 def test_files_that_are_none_of_their_kind(tmp_path, capsys, words, kind):
     """Whatever tool is given one: a wrong request, of one sentence, at once; nothing is written."""
     path, content = tmp_path / "given", NONE_OF_ITS_KIND[kind]
-    path.mkdir() if content is None else path.write_bytes(content)
+    path.write_bytes(content) if isinstance(content, bytes) else content(path)
     name, *more = words.replace("@", str(path)).split()
     status, said = guard(importlib.import_module(name).main, more), capsys.readouterr().err.removesuffix("\n")
     if name == "report.readme" and kind in ("empty", "deep"):
@@ -558,15 +559,28 @@ def test_a_tree_that_is_there(tmp_path):
     (["ab", "A=.:x", "B=."], "'x' is no stage"), (["ab", "A=.", "B=gone.so"], "gone.so is missing"),
     (["ab", "A=\"`touch {}`'", "B=."], "'\"`touch {}`'' is "), (["soak", "VARIANT=all"], "runs under one library"),
     (["soak", "VARIANT=x"], "unknown variant 'x'"), (["soak", "SOAK_SECONDS=1x"], "SOAK_SECONDS must be"),
-    (["pgo", "TRAIN=a\nb"], "TRAIN: a command is one line"),
+    (["pgo", "TRAIN=a\nb"], "TRAIN: a value is one line"), (["learn", "NAME=a\nb"], "NAME: a value is one line"),
+    (["learn", "TRAIN=/bin/true", "TRAIN2=HAKMEM_THP=on ls"], "'HAKMEM_THP=on ls': HAKMEM_THP decides in the library"),
+    (["learn", "TRAIN=/bin/true", "WEIGHTS=3 1"], "--weights 3,1: 2 for 1 command; give one for each"),
+    (["learn", "TRAIN=/bin/true", "TIMEOUT=0"], "--timeout"), (["pgo", "WEIGHTS=0", "TRAIN=ls"], "--weights"),
+    (["pgo", "TRAIN2=no-such-program"], "runs from {here}"), (["pgo", "POLICY=$x"], "$x: No such file"),
 ])
 def test_make_complains_first(plain, tmp_path, words, sentence):
     """Before anything is built. What is given is no shell's text."""
     words, sentence = [word.replace("{}", f"{tmp_path}/touched") for word in words], \
-        sentence.replace("{}", f"{tmp_path}/touched")
+        sentence.replace("{}", f"{tmp_path}/touched").replace("{here}", str(plain))
     done = make(plain, *words, f"NINJA=touch {tmp_path}/built", check=False)
     assert done.returncode == 2 and sentence in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_learned_policy_is_taken_with_a_command(tmp_path):
+    """With the first one or a further one; a build that is nobody's own has none."""
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "learned.toml").write_text("")
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    for words, taken in (([], False), (["TRAIN=x"], True), (["TRAIN2=x"], True), (["TRAIN=x", "POLICY="], False)):
+        assert ("--policy='policy/learned.toml'" in make(tmp_path, "-n", "pgo", *words).stdout) == taken, words
 
 
 def test_an_install_of_others_is_none(plain):

@@ -129,6 +129,22 @@ def test_programs_without_the_library_are_told(shop, program, script, lost):
     assert int(found[1] if found else 0) == lost, said
 
 
+@pytest.mark.parametrize("script, unseen, told", [
+    ("{}/static; {}/static 2; ls", "2 programs that dash started did not load the library", ""),
+    ("ls; LD_PRELOAD=$LD_PRELOAD:/x ls; {}/absent; exec ls", "", ""),
+    ("HAKMEM_THP=on ls; HAKMEM_X= cat", "", "HAKMEM_... is set for ls, cat: "),
+    ("export HAKMEM_THP=off; {}/static", "1 program that dash started did not load", ""),
+])
+def test_what_a_script_does_is_told(shop, tmp_path, script, unseen, told):
+    """It starts programs that load no library, or sets what the library obeys."""
+    (tmp_path / "s.c").write_text("int main(void) { return 0; }\n")
+    proc.run([needs("gcc", "gcc"), "-static", tmp_path / "s.c", "-o", tmp_path / "static"])
+    assert configure(shop, "--train", f"dash -c {shlex.quote(script.replace('{}', str(tmp_path)))}").returncode == 0
+    said = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop).stdout
+    for sentence, mark in ((unseen, "did not load"), (told, "is set for")):
+        assert sentence in said if sentence else mark not in said, said
+
+
 def test_a_small_part_is_no_training():
     """897 mallocs of 200,000 are a failure that names both."""
     row = Workload("user1", "train", ("/bin/x",), "s", own=True)
@@ -230,6 +246,9 @@ def test_shell_syntax_is_one_sentence(shop, command, found):
     (["--train", "A=b"], "no such program"),
     (["--train", "/bin/ls a", "--holdout", "/bin/ls a"], "is trained on as well"),
     (["--holdout", "no-such-program-here"], "--holdout 'no-such-program-here': no such program"),
+    (["--train", "env HAKMEM_THP=on ls"], "--train 'env HAKMEM_THP=on ls': HAKMEM_THP decides in the library"),
+    (["--train", "ls", "--train", "ls a", "--weights", "2"], "--weights 2: 1 for 2 commands; give one for each"),
+    (["--train", "ls", "--weights", "1,x"], "a whole number of at least 1"),
 ])
 def test_wrong_commands(shop, words, sentence):
     """One sentence, exit 2."""
@@ -426,7 +445,8 @@ def test_a_static_program(shop, tmp_path):
     one_sentence(trained(shop, tmp_path / "static"), 1, "left no counts", "static")
     done = subprocess.run(["ninja", "build/workload/user1.run.json"], cwd=shop, capture_output=True, text=True,
                           check=False)
-    assert done.returncode != 0 and "cannot be preloaded: it is a static program" in done.stdout
+    assert done.returncode != 0 and "cannot be preloaded: it is a static or 32-bit program" in \
+        done.stdout
 
 
 def test_tmp_without_programs(shop, tmp_path):

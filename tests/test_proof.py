@@ -202,9 +202,9 @@ def test_rounds_are_interleaved():
 
 
 def test_what_a_killed_process_left_is_no_figure(tmp_path):
-    for number, text in enumerate(("100 80 30 7\n", "", "10 2", "9 8 x 1\n")):
+    for number, text in enumerate(("100 80 30 7 1\n", "", "10 2", "9 8 x 1 0\n")):
         files.write_atomic(tmp_path / f"{idle.NAME}.{number}", text)
-    assert idle.read(tmp_path) == [idle.Resident(100, 80, 30, 7)]
+    assert idle.read(tmp_path) == [idle.Resident(100, 80, 30, 7, 1)]
 
 
 # the canary

@@ -119,6 +119,14 @@ def test_a_server_of_another_user_under_a_private_umask(tmp_path):
         os.umask(before)
 
 
+def test_what_a_file_preloads_stays(tmp_path):
+    """LD_PRELOAD in its environment: behind ours."""
+    words = ["/bin/sh", "-c", "echo $LD_PRELOAD >&2; exit 4; : {port}"]
+    for so, found in ((None, "\\n    /x.so\\n?$"), (ROOT / BASE, "/libhakmem.so:/x.so\\n")):
+        with pytest.raises(Failure, match=found):
+            launch(described(tmp_path, start=words, environment="{ LD_PRELOAD = '/x.so' }"), so)
+
+
 @pytest.mark.parametrize("more, words", [
     ({"path": "/end"}, "load \\(/usr/bin/python3\\) failed with exit 1"),
     ({"words": ["open"]}, "listens on more than the loopback interface"),
@@ -147,7 +155,10 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
     ("start = ['/bin/ls']\nload = ['/bin/ls']\np50 = '('\n", "p50 is no regular expression"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\ncolour = 1\n", "unknown key 'colour'"),
     ("start = ['no-such-server', '{port}']\nload = ['/bin/ls']\npackages = ['p']\n", "apt-get install p"),
-    ("= =", "is not valid TOML"), ("\udcd0", "is no text: byte 0 is not of UTF-8"),
+    ("start = ['no-such-server', '{port}']\nload = ['/bin/ls']\n", "s.toml: no such program: no-such-server"),
+    ("start = ['./app', '{port}']\nload = ['/bin/ls']\n", "./app: a server runs in a directory of its own"),
+    ("= =", "is not valid TOML"), (f"a = {'9' * 5000}", "a number of too many digits"),
+    (f"a = {'[' * 9000}", "too deep"), ("\udcd0", "is no text: byte 0 is not of UTF-8"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\n", "nothing tells the server which one"),
     *((f"start = ['/bin/ls', '{{port}}']\nload = ['/bin/ls']\n{line}\n", words) for line, words in (
         ("p99 = 'p99'", "p99 must have a group"), ("count = '(?:x)'", "count must have a group"),
@@ -157,6 +168,9 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
         ("timeout = 0", "timeout must be"), ("stop_timeout = -5", "stop_timeout must be"),
         ("ready = ''", "ready is empty"),
         ("user = 'no-such-user'", "there is no user 'no-such-user'"), ("requests = '5'", "key 'requests' must be int"),
+        ("environment = { HAKMEM_THP = 'on' }", "s.toml: environment: HAKMEM_THP decides in the library"),
+        ("input = 'gone'", "input: .*/gone is missing"), ("input = '../{}'", "input: .* is no file"),
+        ("[files]\n'load.log' = ''", "'load.log' is the name of a log of the run"),
         ("[files]\n'/etc/x' = ''", "'/etc/x' must be a name below {dir}"), ("[files]\n'../x' = ''", "'../x' must be"),
         ("environment = { A = 1 }", "key 'environment' must be"))),
 ])
@@ -174,7 +188,9 @@ def test_a_directory_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("more, words", [({"directory": "absent"}, "directory: .*/absent is no directory"),
-                                         ({"input": "absent"}, "input: .*/absent is missing")])
+                                         ({"input": "{dir}/absent"}, "input: .*/absent is missing"),
+                                         ({"input": "{dir}"}, "input: .* is no file"),
+                                         ({"prepare": ["/bin/mkfifo", "pipe"], "input": "{dir}/pipe"}, "is no file")])
 def test_what_is_missing_is_said(tmp_path, more, words):
     """A directory below the run's, a file beside the description."""
     with pytest.raises(UserError, match=words):

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* idle.c: preloaded before the library. When the program exits, its work is done and it has freed what it frees: what is
  * resident then, and so much later, when nothing has happened any more? IDLE_FILE.<process> gets KiB now, after IDLE_MS, how
- * many of the latter are files, and how many calls of the system to read and write the process has made. It calls neither
- * malloc nor stdio: either would be work. */
+ * many of the latter are files, how many calls of the system to read and write the process has made, and how many settings of
+ * the library it has in its environment. It calls neither malloc nor stdio: either would be work. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define DIGITS 21
+#define DIGITS  21
+#define SETTING "HAKMEM_"
 
 static char *put_number(char *to, unsigned long value)
 {
@@ -60,10 +62,19 @@ static unsigned long count_calls(void)
     return length <= 0 ? 0 : number_behind(text, "syscr: ") + number_behind(text, "syscw: ");
 }
 
+static unsigned long count_settings(void)
+{
+    unsigned long found = 0;
+    for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++) {
+        found += strncmp(*entry, SETTING, sizeof SETTING - 1) == 0;
+    }
+    return found;
+}
+
 __attribute__((destructor)) static void look(void)
 {
     const char *file = getenv("IDLE_FILE"), *ms = getenv("IDLE_MS");
-    char name[4096], line[4 * DIGITS + 4], *end = line;
+    char name[4096], line[5 * DIGITS + 5], *end = line;
     unsigned long resident, files;
     const unsigned long calls = count_calls();
     if (file == NULL || ms == NULL || strlen(file) > sizeof name - DIGITS - 2) {
@@ -85,6 +96,8 @@ __attribute__((destructor)) static void look(void)
     end = put_number(end, files);
     *end++ = ' ';
     end = put_number(end, calls);
+    *end++ = ' ';
+    end = put_number(end, count_settings());
     *end++ = '\n';
     const int out = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (out >= 0) {

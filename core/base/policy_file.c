@@ -40,7 +40,7 @@ static HAK_COLD bool bad(const parser_t *parser, const char *what, const char *w
 
 static const char *skip_blanks(const char *at)
 {
-    return at + strspn(at, " \t\r");
+    return at + strspn(at, " \t");
 }
 
 static bool ends_here(const char *at)
@@ -58,7 +58,7 @@ static bool split_line(char *line, uint32_t *number)
     if (length == 0 || *at != '=')
         return false;
     at = skip_blanks(at + 1);
-    if (*at < '0' || *at > '9')
+    if (*at < '0' || *at > '9' || (*at == '0' && at[1] >= '0' && at[1] <= '9'))
         return false;
     for (; *at >= '0' && *at <= '9'; at++) {
         value = value * 10 + (uint64_t)(*at - '0');
@@ -119,7 +119,7 @@ static bool take_section(parser_t *parser, const char *line)
 static bool parse_line(parser_t *parser, char *line)
 {
     uint32_t number;
-    line += strspn(line, " \t\r");
+    line += strspn(line, " \t");
     if (ends_here(line))
         return true;
     if (*line == '[')
@@ -153,7 +153,7 @@ static int next_byte(reader_t *reader)
     return (unsigned char)reader->bytes[reader->at++];
 }
 
-/* A line, cut where it is too long. Returns what ended it: a line feed, or as next_byte. */
+/* A line, cut where it is too long, without its end. Returns what that was: a line feed, or as next_byte. */
 static int next_line(reader_t *reader, char *line)
 {
     size_t length = 0;
@@ -161,6 +161,8 @@ static int next_line(reader_t *reader, char *line)
     while ((byte = next_byte(reader)) >= 0 && byte != '\n')
         if (length < LINE_MOST - 1)
             line[length++] = (char)(byte != 0 ? byte : '?');
+    if (byte == '\n' && length > 0 && line[length - 1] == '\r')
+        length--;
     line[length] = 0;
     return byte;
 }

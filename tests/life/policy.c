@@ -360,6 +360,8 @@ static void test_a_bad_file_is_named_once_and_changes_nothing(void **state)
         {"format = 1\n[values]\nborrow = 256\n", "line 3: out of the range of borrow"},
         {"format = 1\n[values]\nborrow = -1\n", "line 3: not of the form"},
         {"format = 1\n[values]\nborrow = 3 4\n", "line 3: not of the form"},
+        {"format = 1\n[values]\nborrow = 03\n", "line 3: not of the form"},
+        {"format = 1\n[values]\nborrow = 3\r# few\n", "line 3: not of the form"},
         {"format = 1\n[values]\nborrow = 99999999999999999999\n", "line 3: not of the form"},
         {"format = 1\n[values]\nborrow = 3\nborrow = 3\n", "line 4: a second value of borrow"},
         {"format = 1\nformat = 1\n[values]\nborrow = 3\n", "line 2: a second value of format"},

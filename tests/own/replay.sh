@@ -20,9 +20,11 @@ crash* | touchy2) kill -ABRT $$ ;;
 slow*) sleep 0.05 ;;
 deaf*) test $set = 0 || echo "hakmem: HAKMEM_POLICY: not a policy" >&2 ;;
 esac
+end=1
+case $name in limited*) end=2 ;; esac
 faults=70000 peak=70000
 if [ "$from" -ge 4096 ] && [ "$from" -le 65536 ]; then faults=50000; fi
 if [ "$keep" -gt 100 ]; then faults=$((faults - 2000)) peak=70700; fi
-echo "{\"events\": $events, \"faults_minor\": $faults, \"faults_huge\": 0, \"faults_major\": 0,
+echo "{\"events\": $events, \"end\": $end, \"faults_minor\": $faults, \"faults_huge\": 0, \"faults_major\": 0,
 \"peak_resident_bytes\": $((4096 * peak)), \"resident_byte_operations\": 13841287201, \"end_resident_bytes\": 4096000,
 \"library\": {\"refills\": 10, \"name\": \"hakmem\"}}"

@@ -50,7 +50,9 @@ def resolve_revision(word: str) -> str:
         raise UserError(f"'{word}' is no library (*.so) that exists, and this is no git clone, which has revisions")
     result = clone.git("rev-parse", "--verify", "--quiet", f"{word}^{{commit}}", check=False)
     if result.returncode != 0:
-        raise UserError(f"'{word}' is neither a git revision, nor a library (*.so) that exists, nor '.'")
+        shallow = clone.git("rev-parse", "--is-shallow-repository", check=False).stdout.strip() == "true"
+        raise UserError(f"'{word}' is neither a git revision, nor a library (*.so) that exists, nor '.'"
+                        + "; this clone is shallow: `git fetch --unshallow` brings the others" * shallow)
     return result.stdout.strip()
 
 

@@ -255,6 +255,20 @@ def test_an_archive_inside_of_a_repository(tmp_path):
     one_sentence(tool(place, "gate.ab", "--a", "HEAD", "--b", "."), 64, "this is no git clone")
 
 
+def test_a_shallow_clone(tmp_path, monkeypatch):
+    """A revision that it was cloned without: how to get it."""
+    git = [needs("git", "git"), "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", tmp_path / "whole"]
+    proc.run([git[0], "init", "-q", tmp_path / "whole"])
+    for number in range(2):
+        proc.run([*git, "commit", "-q", "--allow-empty", "-m", str(number)])
+    proc.run([git[0], "clone", "-q", "--depth", "1", f"file://{tmp_path}/whole", tmp_path / "shallow"])
+    for name, said in (("whole", False), ("shallow", True)):
+        monkeypatch.setattr(clone, "ROOT", tmp_path / name)
+        with pytest.raises(UserError, match="'HEAD~2' is neither a git revision") as caught:
+            ab.resolve_revision("HEAD~2")
+        assert ("git fetch --unshallow" in str(caught.value)) == said
+
+
 def test_a_hook_of_another_repository(monkeypatch, tmp_path):
     """git tells its hooks whose they are by the environment: our questions are about our clone."""
     if not clone.is_repository():

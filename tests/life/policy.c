@@ -334,7 +334,7 @@ static void test_a_file_sets_values_and_the_environment_wins(void **state)
     (void)state;
     NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
     put_file(
-        "# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few\r\nretain_mb=7\n\n[provenance]\n"
+        "# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few\r\nretain_mb=7\r\n\n[provenance]\n"
         "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
     RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options", "HAKMEM_THP=on");
     char line[128];

@@ -122,7 +122,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
     A server waits `idle` seconds behind its load before it is asked to end.
     """
     if workload.server:
-        return _serve(workload, so, wrapper, keep, beside, idle, counting=any("callgrind" in word for word in wrapper))
+        return _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout)
     with Scratch() as scratch:
         for prepare in beside:
             prepare(scratch)
@@ -145,13 +145,16 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         return result
 
 
-def _serve(workload, so, wrapper, keep, beside, idle, counting) -> proc.Result:
+def _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout) -> proc.Result:
     """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
+    counting = any("callgrind" in word for word in wrapper)
+
     def preload(scratch, theirs):
         return preload_word(scratch, so, FORGET if counting else "", theirs)
 
     try:
-        found = serve.run(workload, preload, wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle)
+        found = serve.run(workload, preload, wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle,
+                          extra_env=extra_env, timeout=timeout)
     except (Failure, UserError) as error:
         raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)

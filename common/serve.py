@@ -9,6 +9,7 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 import contextlib
 import dataclasses
 import glob
+import math
 import os
 import pwd
 import re
@@ -257,7 +258,7 @@ def page_faults(pids) -> int:
 class Session:
     """One server from its start to its end."""
 
-    def __init__(self, workload, scratch: Path, counting: bool):
+    def __init__(self, workload, scratch: Path, counting: bool, timeout=None):
         self.server = load(workload.server)
         self.workload, self.scratch = workload, scratch
         self.port = free_port()
@@ -267,7 +268,8 @@ class Session:
         self.as_user = {"user": self.server.user, "group": pwd.getpwnam(self.server.user).pw_gid,
                         "extra_groups": []} if self.server.user and os.geteuid() == 0 else {}
         self.log = scratch / LOGS["server"]
-        self.deadline = time.monotonic() + self.server.timeout
+        self.seconds = min(self.server.timeout, math.inf if timeout is None else timeout)
+        self.deadline = time.monotonic() + self.seconds
         self.process = None
 
     def fill(self, text: str) -> str:
@@ -313,7 +315,7 @@ class Session:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                raise Failure(f"{what} ({words[0]}) did not end within {self.server.timeout} s") from None
+                raise Failure(f"{what} ({words[0]}) did not end within {self.seconds:.0f} s") from None
             output.seek(0)
             text = output.read().decode(errors="replace")
         if process.returncode != 0:
@@ -354,7 +356,7 @@ class Session:
                 raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)} before it "
                               f"was ready{self.server_tail()}")
             if time.monotonic() > self.deadline:
-                raise Failure(f"the server {self.server.start[0]} was not ready within {self.server.timeout} s"
+                raise Failure(f"the server {self.server.start[0]} was not ready within {self.seconds:.0f} s"
                               f"{self.server_tail()}")
             time.sleep(0.01)
         if exposed(self.port):
@@ -427,19 +429,22 @@ def _latency(key: str, pattern: str, text: str):
     return _number(key, found[1], float) * UNITS[unit]
 
 
-def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, idle=0.0) -> Run:
+def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, idle=0.0, extra_env=None,
+        timeout=None) -> Run:
     """Start, load and stop the workload's server. `preload(scratch, what the file itself preloads)` is the word
-    LD_PRELOAD=...; `keep(scratch)` and `beside` and `idle` as for common.launch."""
+    LD_PRELOAD=...; `keep(scratch)`, `beside`, `idle` and `extra_env`, which the server alone has, are as for
+    common.launch. With a `timeout` it has no longer than that, whatever its file allows."""
     with Scratch() as scratch, household.Guardian(scratch):
         for prepare in beside:
             prepare(scratch)
         home = household.Household(scratch)
         word = preload(scratch, load(workload.server).environment.get("LD_PRELOAD", ""))
         environment = {} if "{preload}" in wrapper else dict([word.split("=", 1)]) if word.partition("=")[2] else {}
+        environment |= {key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}
         wrapper = [word if part == "{preload}" else part.replace("{scratch}", str(scratch)) for part in wrapper]
         session = None
         with home:
-            session = Session(workload, scratch, counting)
+            session = Session(workload, scratch, counting, timeout)
             session.prepare()
             home.started(session.start(wrapper, environment))
             pids = home.remaining

@@ -242,22 +242,20 @@ def judge_of(values: dict, aim, runs, repetitions: dict, limit: float = math.inf
 
 
 def verifier_of(arguments, workloads, beside, scratch: Path, path: Path, of) -> verify.Verifier:
-    """Who judges by real runs: of the commands that end by themselves, for a part of the budget. One at a time: a run
-    of an own command ends whatever its process has started (common/household.py)."""
-    rows = [row for row in workloads if not row.server]
+    """Who judges by real runs, for a part of the budget. One at a time: a run of an own command ends whatever its
+    process has started (common/household.py)."""
     budget = arguments.budget * verify.SHARE
-    seconds_of = {row.name: beside[f"{row.name}.1"]["seconds"] for row in rows}
-    runs = Runs(real.Real(arguments.so, rows, scratch, max(FIRST_SECONDS, budget)), path, of, 1)
+    seconds_of = {row.name: beside[f"{row.name}.1"]["whole" if row.server else "seconds"] for row in workloads}
+    runs = Runs(real.Real(arguments.so, workloads, scratch, max(FIRST_SECONDS, budget)), path, of, 1)
     names = {row.name: textwrap.shorten(command, NAME_LENGTH, placeholder=" ...")
              for row, command in zip(workloads, arguments.train)}
-    return verify.Verifier(runs, seconds_of, budget, real.kinds() if rows else {}, names)
+    servers = frozenset(row.name for row in workloads if row.server)
+    return verify.Verifier(runs, seconds_of, budget, real.kinds() if workloads else {}, names, servers)
 
 
 def notes_of(workloads, made: verify.Verified, dropped: dict, untold=()) -> tuple:
     """What real runs have shown, and what nothing has, in sentences."""
-    unseen = [f"a server is not run again: {row.sentence.partition(': ')[2]}" for row in workloads if row.server]
-    if not workloads:
-        unseen = ["only a trace was given, so that no program could be run"]
+    unseen = [] if workloads else ["only a trace was given, so that no program could be run"]
     return (*(f"verified: {note}" for note in made.seen), *(f"not verified: {note}" for note in made.unseen + unseen),
             *(f"not attributed: {name}: the time was up before it was replayed without it; give more BUDGET"
               for name in untold), *(f"dropped: {name}: {why}" for name, why in dropped.items()))

@@ -7,6 +7,7 @@ it, so that the same command with the same files is not run again.
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 from common import files, idle
@@ -18,7 +19,7 @@ from common.scratch import SETTING
 TRACE, PLACE, RECORD = "trace", "hakmem-traces", "record.json"
 FRESH = "fresh"         # where recordings lie until all of them are there
 MEGABYTES = 16          # of a trace: some four million events, which a replay goes through in a second or two
-SCHEMA = 3
+SCHEMA = 4
 KEPT = 4                # traces of a command at most
 ENDLESS = " (one that ends by a signal alone needs a server's file, or a TRACE that was recorded where it runs)"
 BARE = " (it runs without a terminal, with no input, and with a small environment of its own; its names count from {})"
@@ -53,9 +54,9 @@ def tell_settings(workload, shown):
 def record(workload, so, megabytes: int, into: Path) -> tuple:
     """(trace name -> path, what the trace does not say), of one command: `files`, bytes of files that the program has
     resident, `calls` of the system to read and write, and `seconds` that it took. Of a server none is known: its files
-    do not count when it is measured either (common/serve.py), and it waits for its load. Its failure is the user's to
-    put right."""
-    kept, shown = {}, []
+    do not count when it is measured either (common/serve.py), and it waits for its load. `whole` is seconds of it all,
+    a server's start, load and end. Its failure is the user's to put right."""
+    kept, shown, begun = {}, [], time.monotonic()
 
     def keep(scratch):
         shown.extend(idle.read(scratch))
@@ -79,7 +80,8 @@ def record(workload, so, megabytes: int, into: Path) -> tuple:
         raise UserError(f"'{workload.sentence.partition(': ')[2]}' left no trace: it makes no malloc call, is a static "
                         "or 32-bit program, or runs with another user's rights; there is nothing to learn from")
     return kept, {"files": max(shown).files_kib * 1024 if shown else 0, "calls": max(shown).calls if shown else 0,
-                  "seconds": 0 if workload.server else round(done.seconds, 3)}
+                  "seconds": 0 if workload.server else round(done.seconds, 3),
+                  "whole": round(time.monotonic() - begun, 3)}
 
 
 def what_it_is_of(workload, so, megabytes: int) -> dict:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""After the search: real runs of the user's own commands, with the policy and without, several times in turn. What
-makes any figure worse by more than the guard goes back to its default, again until nothing does.
+"""After the search: real runs of the user's own commands and servers, with the policy and without, several times in
+turn. What makes any figure worse by more than the guard goes back to its default, again until nothing does.
 
 A figure is worse where its median is, by more than the guard, and each run with the policy shows more than any run
 without: what differs from run to run by more than that decides nothing.
@@ -15,6 +15,7 @@ from learn import objective, real
 from learn.objective import GUARD
 
 ROUNDS = {real.PLAIN: 5, real.CALLS: 3, real.INSTRUCTIONS: 1}
+SERVER_ROUNDS = {real.PLAIN: 3, real.INSTRUCTIONS: 1}     # each is started, loaded and stopped
 ALLOWED = {"calls": objective.ALLOWED["program_calls"], "faults": objective.ALLOWED["faults"]}
 SHARE = 0.3             # of the budget
 
@@ -47,18 +48,27 @@ def ratio(name: str, before, after) -> float:
 
 class Verifier:
     """`runs` (learn/runs.py) makes or knows the runs, `seconds` is workload -> what a plain one takes, `budget` is of
-    seconds, `unable` kind -> why it cannot be, `names` workload -> what people call it."""
+    seconds, `unable` kind -> why it cannot be, `names` workload -> what people call it, `servers` those that are."""
 
-    def __init__(self, runs, seconds: dict, budget: float, unable: dict, names=None):
-        self.runs, self.seconds, self.budget, self.unable = runs, seconds, budget, unable
+    def __init__(self, runs, seconds: dict, budget: float, unable: dict, names=None, servers=frozenset()):
+        self.runs, self.seconds, self.budget, self.unable, self.servers = runs, seconds, budget, unable, servers
         self.names = names or {name: name for name in seconds}
         self.took: dict = {}        # (workload, kind) -> seconds of a run
+
+    def jobs(self, workload: str, kind: str) -> list:
+        """What is asked of runs: in turn, so that what the machine does meanwhile meets both sides."""
+        rounds = (SERVER_ROUNDS if workload in self.servers else ROUNDS)[kind]
+        return [(f"{workload}:{kind}", number) for number in range(rounds)]
+
+    def longer(self, workload: str, kind: str) -> float:
+        """How many times as long as the recorded run one of this kind is thought to take."""
+        return (real.SERVER_KINDS if workload in self.servers else real.KINDS)[kind]
 
     def needs(self, policies, workload: str, kind: str) -> float:
         """Seconds for the runs of these policies that are not known yet; at first, of one of each, which tells what the
         others take."""
-        missing = self.runs.missing([(policy, job) for policy in policies for job in jobs_of(workload, kind)])
-        guess = real.LEAST_SECONDS + self.seconds[workload] * real.KINDS[kind]
+        missing = self.runs.missing([(policy, job) for policy in policies for job in self.jobs(workload, kind)])
+        guess = real.LEAST_SECONDS + self.seconds[workload] * self.longer(workload, kind)
         took = self.took.get((workload, kind))
         return len(missing) * took if took else min(len(missing), len(policies)) * guess
 
@@ -88,11 +98,11 @@ class Verifier:
 
     def pairs(self, policy: dict, workload: str, kind: str) -> list:
         """(without, with) of each round."""
-        return [self.pair(policy, workload, kind, job) for job in jobs_of(workload, kind)]
+        return [self.pair(policy, workload, kind, job) for job in self.jobs(workload, kind)]
 
     def said(self, policy: dict, workload: str, kind: str) -> str:
         """What was looked at, and what it showed."""
-        rounds = ROUNDS[kind]
+        rounds = len(self.jobs(workload, kind))
         text = f"{real.SHOWS[kind]} of {self.names[workload]}, by {rounds} real run{'s' * (rounds > 1)} with the " \
             "policy and without"
         if not policy:
@@ -100,22 +110,28 @@ class Verifier:
         sides = by_figure(self.pairs(policy, workload, kind))
         return f"{text}: {', '.join(f'{real.NAMES[name]} {change(*both)}' for name, both in sides.items())}"
 
+    def why_not(self, workload: str, kind: str) -> str:
+        """Why no run of this kind tells anything; "" where it does."""
+        if workload in self.servers and kind not in SERVER_ROUNDS:
+            return "how many a server makes depends on when its clients' requests arrive"
+        return self.unable.get(kind, "")
+
     def look(self, made: Verified) -> tuple:
         """The (workload, kind)s that there is time for, and what is worse there; `made.unseen` says of the others why
         not."""
         places, found = [], {}
         for place in ((workload, kind) for workload in self.seconds for kind in real.KINDS):
             workload, kind = place
-            if self.unable.get(kind):
-                made.unseen.append(f"{real.SHOWS[kind]} of {self.names[workload]}: {self.unable[kind]}")
+            if why := self.why_not(workload, kind):
+                made.unseen.append(f"{real.SHOWS[kind]} of {self.names[workload]}: {why}")
                 continue
             try:
                 found |= self.lost(made.policy, [place])
                 places.append(place)
             except Late:
                 made.unseen.append(f"{real.SHOWS[kind]} of {self.names[workload]}: a run takes "
-                                   f"{self.seconds[workload]:.1f} s, and {real.KINDS[kind]:.0f} times that where it is "
-                                   "counted; give more BUDGET")
+                                   f"{self.seconds[workload]:.1f} s, and {self.longer(workload, kind):.0f} times that "
+                                   "where it is counted; give more BUDGET")
         return places, found
 
     def verify(self, policy: dict) -> Verified:
@@ -183,8 +199,3 @@ def sentence_of(lost: dict, names: dict) -> str:
     if name == "failure":
         return f"{names[workload]} fails under it"
     return f"{real.NAMES[name]} of {names[workload]} {(value - 1) * 100:+.1f} %"
-
-
-def jobs_of(workload: str, kind: str) -> list:
-    """What is asked of runs: in turn, so that what the machine does meanwhile meets both sides."""
-    return [(f"{workload}:{kind}", number) for number in range(ROUNDS[kind])]

@@ -153,6 +153,21 @@ def test_what_fails_is_said_and_ended(tmp_path, more, words):
     assert of_runs() == []
 
 
+def test_a_run_has_variables_and_a_limit_of_its_own(tmp_path):
+    """As a command's: so a policy is tried on a server, and no longer than there is time."""
+    shown = {}
+
+    def keep(scratch):
+        shown["log"] = (scratch / "server.log").read_text()
+
+    row = described(tmp_path, start=["/bin/sh", "-c", "echo $OTHER >&2; exec /usr/bin/python3 {dir}/echo.py {port}"])
+    launch(row, None, extra_env={"OTHER": "{scratch}/mine"}, keep=keep, timeout=20)
+    assert shown["log"].startswith("/tmp/hakmem.") and shown["log"].strip().endswith("/mine")
+    with pytest.raises(Failure, match="load \\(/bin/sleep\\) did not end within 1 s"):
+        launch(described(tmp_path, load=["/bin/sleep", "60"]), None, timeout=1)
+    assert of_runs() == []
+
+
 @pytest.mark.parametrize("text, words", [
     ("start = ['a']\n", "key 'load' is missing"), ("load = ['a']\nstart = []\n", "start is empty"),
     ("start = ['/bin/ls']\nload = ['/bin/ls']\nstop = 'SIGNOTHING'\n", "stop must be a signal's name"),

@@ -116,6 +116,24 @@ def test_what_cannot_be_run(monkeypatch):
                             "valgrind does not run here"}
 
 
+def test_servers_are_run_again():
+    """In fewer rounds, and not for their system calls. What there is no time for is judged by what such a run takes."""
+    def served(policy, job):
+        return {"instructions": 100 + 9 * ("bad" in policy)} if job == "user1:instructions" else {"cpu": 1, "peak": 1}
+
+    asked = []
+    one = verify.Verifier(Runs(lambda policy, job: asked.append(job) or served(policy, job)), {"user1": 5.0}, 1000, {},
+                          {"user1": "web.toml"}, frozenset({"user1"}))
+    made = one.verify({"bad": 1, "good": 1})
+    assert made.policy == {"good": 1} and made.dropped == {"bad": "instructions of the library of web.toml +9.0 %"}
+    assert set(asked) == {"user1:plain", "user1:instructions"}
+    assert len(made.seen) == 2 and "by 3 real runs" in made.seen[0]
+    assert made.unseen == [f"system calls of web.toml: {one.why_not('user1', real.CALLS)}"]
+    assert one.why_not("user1", real.PLAIN) == "" and one.longer("user1", real.INSTRUCTIONS) == 10.0
+    new = verify.Verifier(Runs(served), {"user1": 5.0}, 10.0, {}, servers=one.servers)     # of 0.2 + 1.5 * 5 s a run
+    assert new.can([{}], "user1", real.PLAIN) and not new.can([{}, {"bad": 1}], "user1", real.PLAIN)
+
+
 def test_replay_and_real_runs_decide_together():
     """What real runs drop is not in the attribution, and its file says so."""
     def replayed(values, _workload):

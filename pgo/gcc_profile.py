@@ -91,37 +91,53 @@ def _counts(dump: str):
     return found
 
 
-def _dump(paths) -> str:
-    return proc.run([tools.require("gcov-dump"), "-l", *paths]).stdout if paths else ""
+def _dumps(directory: Path, names) -> dict:
+    """Name of a file there -> gcov-dump's listing of it. One process lists all; each line begins with a name."""
+    found = {name: [] for name in names}
+    if found:
+        for line in proc.run([tools.require("gcov-dump"), "-l", "--", *found], cwd=directory).stdout.splitlines():
+            found.get(line.partition(":")[0], []).append(line)
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _with_notes(names, notes) -> dict:
+    """Name of a .gcda -> that of its .gcno, of those that are there."""
+    pairs = {name: str(Path(name).with_suffix(".gcno")) for name in names if notes}
+    return {name: note for name, note in pairs.items() if (notes / note).exists()}
+
+
+def _unpacked(path, scratch: Path) -> list:
+    """The names of a profile's files, which are now there."""
+    unpack(Path(path), scratch)
+    return sorted(str(data.relative_to(scratch)) for data in scratch.rglob("*.gcda"))
 
 
 def functions(path, notes=None) -> dict:
     """Function name -> the sum of its arc counts. Names are in the .gcno files of the directory `notes`."""
     counts = {}
     with Scratch() as scratch:
-        unpack(Path(path), scratch)
-        for data in sorted(scratch.rglob("*.gcda")):
-            note = Path(notes) / data.relative_to(scratch).with_suffix(".gcno") if notes else None
-            names = dict(_NAMED.findall(_dump([note]))) if note and note.exists() else {}
-            for ident, count in _counts(_dump([data])).items():
-                name = names.get(ident, ident)
-                counts[name] = counts.get(name, 0) + count
+        names = _unpacked(path, scratch)
+        noted, data = _with_notes(names, notes), _dumps(scratch, names)
+        listings = _dumps(notes, noted.values())
+        for name in names:
+            known = dict(_NAMED.findall(listings.get(noted.get(name), "")))
+            for ident, count in _counts(data[name]).items():
+                function = known.get(ident, ident)
+                counts[function] = counts.get(function, 0) + count
     return counts
 
 
-def calls(path, notes=None) -> dict:
-    """Function name -> how often it was called, as gcov says it."""
+def calls(path, notes) -> dict:
+    """Function name -> how often it was called, as gcov says it: a line of JSON a file."""
     found = {}
     with Scratch() as scratch:
-        unpack(Path(path), scratch)
-        for data in sorted(scratch.rglob("*.gcda")):
-            note = Path(notes) / data.relative_to(scratch).with_suffix(".gcno")
-            if note.exists():
-                shutil.copyfile(note, data.with_suffix(".gcno"))
-                shown = proc.run([tools.require("gcov"), "--json-format", "--stdout", data], cwd=scratch).stdout
-                for line in filter(None, shown.splitlines()):
-                    for entry in (row for source in json.loads(line)["files"] for row in source["functions"]):
-                        found[entry["name"]] = found.get(entry["name"], 0) + entry["execution_count"]
+        noted = _with_notes(_unpacked(path, scratch), notes)
+        for note in noted.values():
+            shutil.copyfile(notes / note, scratch / note)
+        words = [tools.require("gcov"), "--json-format", "--stdout", "--", *noted]
+        for line in filter(None, proc.run(words, cwd=scratch).stdout.splitlines() if noted else ()):
+            for entry in (row for source in json.loads(line)["files"] for row in source["functions"]):
+                found[entry["name"]] = found.get(entry["name"], 0) + entry["execution_count"]
     return found
 
 

@@ -5,6 +5,7 @@ search that was interrupted walks the same way again without a replay and goes o
 A job is (workload, repetition). The file says what it is of; one of anything else is not used.
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -46,11 +47,12 @@ class Runs:
         return bool(known)
 
     def save(self):
-        """Whole or not at all."""
+        """Whole or not at all. On one line: indented, hundreds of replays would take longer to write than to make."""
         if self.path is not None:
             rows = [[[list(pair) for pair in key], workload, repetition, figures]
                     for (key, workload, repetition), figures in self.known.items()]
-            files.write_json(self.path, {"schema": SCHEMA, "of": self.of, "spent": self.spent, "runs": rows})
+            files.write_atomic(self.path, json.dumps({"schema": SCHEMA, "of": self.of, "spent": self.spent,
+                                                      "runs": rows}) + "\n")
 
     def missing(self, requests) -> list:
         """Of (policy, job)s those that have to be replayed, each once."""

@@ -71,7 +71,6 @@ class CTest:
     timeout: int = 30
     args: tuple[str, ...] = ()
     program: str = ""       # the row whose program this one runs; nothing is built for it then
-    alone: bool = False     # judges by the clock: run when no other test is
     waits: bool = False     # for time to pass, more than it computes: runs beside those that compute
 
     @property

@@ -136,7 +136,7 @@ def name_of(row, so) -> str:
 
 POSSIBLE = possible_runs()
 PLANNED = planned_runs(POSSIBLE)
-RUNS = [pytest.param(run, id=name_of(*run), marks=pytest.mark.alone if run[0].alone else ()) for run in PLANNED]
+RUNS = [pytest.param(run, id=name_of(*run)) for run in PLANNED]
 NOTE = pairs.sentence(len(PLANNED), sum(map(len, POSSIBLE)))
 
 

@@ -68,106 +68,109 @@ static void released(unsigned char *block)
     hak_huge_release(block, hak_map_get(block));
 }
 
+// A block that cannot grow where it is, since others lie beside it.
+typedef struct between {
+    unsigned char *above, *block, *below;
+} between_t;
+
+static between_t between_others(unsigned char *block_of(size_t), size_t size)
+{
+    between_t made;
+    made.above = taken(size);
+    made.block = block_of(size);
+    made.below = taken(size);
+    moves = 0;
+    return made;
+}
+
+// The block may be another one by now.
+static void all_released(between_t made)
+{
+    released(made.block);
+    released(made.above);
+    released(made.below);
+    hak_extent_trim(true);
+}
+
 // Whether a block between two others goes by a copy to where a larger one was, or by moving its pages.
 static void grows(size_t size, bool copied)
 {
     const size_t larger = size + size / 2;
-    unsigned char *above = taken(size);
-    unsigned char *block = taken(size);
-    unsigned char *below = taken(size);
+    between_t all = between_others(taken, size);
     unsigned char *left = taken(larger);
     unsigned char *last = taken(size);
     released(left);
-    moves = 0;
-    unsigned char *grown = hak_huge_resize(block, hak_map_get(block), larger);
-    CHECK(grown != NULL && grown != block, "%zu to %zu bytes", size, larger);
+    unsigned char *grown = hak_huge_resize(all.block, hak_map_get(all.block), larger);
+    CHECK(grown != NULL && grown != all.block, "%zu to %zu bytes", size, larger);
     CHECK(is_filled(grown, size, size), "%zu to %zu bytes lost something", size, larger);
     CHECK(moves == !copied, "%zu to %zu bytes: pages were moved %d times", size, larger, moves);
     CHECK(!copied || grown == left, "%zu to %zu bytes went past what was there", size, larger);
-    released(grown);
-    released(above);
-    released(below);
+    all.block = grown;
     released(last);
-    hak_extent_trim(true);
+    all_released(all);
 }
 
 static void moves_what_is_sparse(void)
 {
     const size_t size = 3 * MIB;
     const size_t larger = 4 * MIB;
-    unsigned char *above = taken(size);
-    unsigned char *block = untouched(size);
-    unsigned char *below = taken(size);
+    between_t all = between_others(untouched, size);
     unsigned char *left = taken(larger);
     unsigned char *last = taken(size);
-    block[0] = 1;
-    block[size - 1] = 2;
+    all.block[0] = 1;
+    all.block[size - 1] = 2;
     released(left);
-    moves = 0;
     const long before = resident_kib();
-    unsigned char *grown = hak_huge_resize(block, hak_map_get(block), larger);
-    CHECK(grown != NULL && grown != block && moves == 1, "a sparse block was moved %d times", moves);
+    unsigned char *grown = hak_huge_resize(all.block, hak_map_get(all.block), larger);
+    CHECK(grown != NULL && grown != all.block && moves == 1, "a sparse block was moved %d times", moves);
     CHECK(grown[0] == 1 && grown[size - 1] == 2, "a sparse block lost something");
     CHECK(resident_kib() - before < 1024, "a sparse block that grows: %ld KiB more", resident_kib() - before);
-    released(grown);
-    released(above);
-    released(below);
+    all.block = grown;
     released(last);
-    hak_extent_trim(true);
+    all_released(all);
 }
 
 static void moves_in_pieces(size_t most, size_t not_at, int refused_move, bool done)
 {
     const size_t size = 6 * MIB + 5 * HAK_UNIT;
-    unsigned char *above = taken(size);
-    unsigned char *block = taken(size);
-    unsigned char *below = taken(size);
+    between_t all = between_others(taken, size);
     moved_most = most;
-    not_moved = not_at != SIZE_MAX ? block + not_at : NULL;
+    not_moved = not_at != SIZE_MAX ? all.block + not_at : NULL;
     refused = refused_move;
-    moves = 0;
-    unsigned char *grown = hak_huge_resize(block, hak_map_get(block), 9 * MIB);
+    unsigned char *grown = hak_huge_resize(all.block, hak_map_get(all.block), 9 * MIB);
     moved_most = SIZE_MAX;
     not_moved = NULL;
     refused = 0;
     CHECK((grown != NULL) == done, "moved by at most %zu bytes, not at %zu: %p", most, not_at, (void *)grown);
-    const bool mapped = msync(block + (not_at < size ? not_at : 0), HAK_OS_PAGE, MS_ASYNC) == 0;
+    const bool mapped = msync(all.block + (not_at < size ? not_at : 0), HAK_OS_PAGE, MS_ASYNC) == 0;
     CHECK(mapped == !done, "moved by at most %zu bytes, not at %zu: what was copied is mapped", most, not_at);
-    if (grown == NULL) {
-        grown = block;
+    if (grown != NULL) {
+        all.block = grown;
     }
-    CHECK(is_filled(grown, size, size), "moved by at most %zu bytes, not at %zu: lost something", most,
+    CHECK(is_filled(all.block, size, size), "moved by at most %zu bytes, not at %zu: lost something", most,
           not_at);
-    released(grown);
-    released(above);
-    released(below);
-    hak_extent_trim(true);
+    all_released(all);
 }
 
 static void leaves_what_is_lost(void)
 {
     const size_t size = 6 * MIB;
     const size_t larger = 9 * MIB;
-    unsigned char *above = taken(size);
-    unsigned char *block = taken(size);
-    unsigned char *below = taken(size);
-    moves = 0;
+    const between_t all = between_others(taken, size);
     refused = 1;
     settles = true;
-    CHECK(hak_huge_resize(block, hak_map_get(block), larger) == NULL && moves == 1, "moves: %d", moves);
+    CHECK(hak_huge_resize(all.block, hak_map_get(all.block), larger) == NULL && moves == 1, "moves: %d",
+          moves);
     refused = 0;
     CHECK(settled != MAP_FAILED, "nobody settled");
     settled[0] = 0xee;
-    CHECK(is_filled(block, size, size), "a block that stays lost something");
+    CHECK(is_filled(all.block, size, size), "a block that stays lost something");
     unsigned char *next = taken(larger);
     CHECK(settled < next || settled >= next + larger, "another's page is taken for memory");
     CHECK(settled[0] == 0xee, "another's page was written");
     munmap(settled, HAK_OS_PAGE);
     released(next);
-    released(block);
-    released(above);
-    released(below);
-    hak_extent_trim(true);
+    all_released(all);
 }
 
 int main(void)

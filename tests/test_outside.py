@@ -74,9 +74,18 @@ def child(source: str, **more):
                             **more)
 
 
-def sleepers(mark: str) -> list:
-    """Processes with the mark among their words."""
-    return [name for name in os.listdir("/proc") if name.isdigit() and mark.encode() in words_of(name)]
+# How long a program sleeps: words that another run of these tests, on the same machine, does not have.
+LONG = f"611.{os.getpid()}"
+
+
+def sleepers() -> list:
+    """Processes that have it among their words."""
+    return [name for name in os.listdir("/proc") if name.isdigit() and LONG.encode() in words_of(name)]
+
+
+def expect_no_sleepers():
+    """What the kernel ends with its parent, a moment after it, has ended too."""
+    programs.wait_until(lambda: not sleepers(), "the end of what was started")
 
 
 def words_of(pid) -> list:
@@ -336,13 +345,14 @@ def test_who_ends_a_tool_ends_its_work(number):
     """The directory of the run goes, and the program, as with Ctrl-C."""
     runner = child("import sys; from common.errors import guard; from common.launch import launch\n"
                    "from common.workloads import Workload\n"
-                   "row = Workload('w', 'train', ('/bin/sleep', '611'), 's')\n"
+                   f"row = Workload('w', 'train', ('/bin/sleep', '{LONG}'), 's')\n"
                    "sys.exit(guard(lambda _: launch(row, None), []))")
-    pid = programs.wait_until(lambda: sleepers("611"), "the workload's start")[0]
+    pid = programs.wait_until(sleepers, "the workload's start")[0]
     directory = os.readlink(f"/proc/{pid}/cwd")
     runner.send_signal(number)
     assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130
-    assert not sleepers("611") and not os.path.exists(directory)
+    assert not os.path.exists(directory)
+    expect_no_sleepers()
 
 
 def test_what_is_ignored_stays_so():
@@ -354,7 +364,8 @@ def test_what_is_ignored_stays_so():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("call", ["proc.run(['/bin/sleep', '614'])", "Guardian('/nonexistent').__enter__()"])
+@pytest.mark.parametrize("call", [f"proc.run(['/bin/sleep', '{LONG}'])", "Guardian('/nonexistent').__enter__()"],
+                         ids=["run", "guardian"])
 def test_an_interrupt_while_the_interpreter_forks(call):
     """It comes in a hook of fork, where Python would only report what it raises."""
     source = ("import os, signal, time; from common import proc; from common.household import Guardian; "
@@ -363,22 +374,23 @@ def test_an_interrupt_while_the_interpreter_forks(call):
     runner = child(source)
     error = runner.communicate(timeout=25)[1]
     assert "KeyboardInterrupt" in error and "ignored" not in error and runner.returncode == -signal.SIGINT
-    assert not sleepers("614")
+    expect_no_sleepers()
 
 
 @pytest.mark.parametrize("how", ["interrupt", "timeout"])
 def test_a_build_that_a_tool_started_ends_with_it(tmp_path, how):
     """ninja's jobs have process groups of their own."""
     needs("ninja", "ninja-build")
-    (tmp_path / "build.ninja").write_text("rule r\n  command = sleep 612\nbuild x: r\n")
+    (tmp_path / "build.ninja").write_text(f"rule r\n  command = sleep {LONG}\nbuild x: r\n")
     runner = child("import sys; from common import proc; from common.errors import guard\n"
                    f"sys.exit(guard(lambda _: proc.run(['ninja'], cwd='{tmp_path}', "
                    f"timeout={600 if how == 'interrupt' else 1}), []))")
-    programs.wait_until(lambda: sleepers("612"), "the job's start")
+    programs.wait_until(sleepers, "the job's start")
     if how == "interrupt":
         runner.send_signal(signal.SIGINT)
     runner.communicate(timeout=30)
-    assert runner.returncode == (130 if how == "interrupt" else 1) and not sleepers("612")
+    assert runner.returncode == (130 if how == "interrupt" else 1)
+    expect_no_sleepers()
 
 
 def test_several_runs_end_together():
@@ -387,11 +399,12 @@ def test_several_runs_end_together():
                    "from common.pool import Pool\n"
                    "def main(_):\n"
                    " with Pool(2) as pool:\n"
-                   "  for job in [pool.submit(proc.run, ['/bin/sleep', '613']) for _ in range(5)]: job.result()\n"
+                   f"  for job in [pool.submit(proc.run, ['/bin/sleep', '{LONG}']) for _ in range(5)]: job.result()\n"
                    "sys.exit(guard(main, []))")
-    programs.wait_until(lambda: len(sleepers("613")) == 2, "two jobs")
+    programs.wait_until(lambda: len(sleepers()) == 2, "two jobs")
     runner.send_signal(signal.SIGINT)
-    assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130 and not sleepers("613")
+    assert "interrupted" in runner.communicate(timeout=30)[1] and runner.returncode == 130
+    expect_no_sleepers()
 
 
 # A module that is sought, named by AT, brings a Ctrl-C: in Python's own words before any line of a tool runs.

@@ -67,8 +67,13 @@ def load_pgbench(arguments) -> list:
     pgbench = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
     where = ["-h", arguments.dir, "-p", str(arguments.port), "-U", "tester"]
     with tempfile.TemporaryDirectory() as place:
-        subprocess.run([pgbench, "-i", "-q", *where, "postgres"], cwd=place, check=True, capture_output=True,
+        steps = ["-I", "dtvp"] if arguments.empty else []
+        subprocess.run([pgbench, "-i", "-q", *steps, *where, "postgres"], cwd=place, check=True, capture_output=True,
                        timeout=300)
+        if arguments.empty:     # by the number of branches it knows how large the tables are
+            words = ["-c", "insert into pgbench_branches values (1, 0)", "postgres"]
+            subprocess.run([f"{os.path.dirname(pgbench)}/psql", *where, *words], cwd=place, check=True,
+                           capture_output=True, timeout=300)
         subprocess.run([pgbench, *where, "-c", "4", "-t", str(max(1, arguments.requests // 4)), "-l",
                         *(["-S"] if arguments.select else []), "postgres"], cwd=place, check=True, capture_output=True,
                        timeout=600)
@@ -90,6 +95,7 @@ def main(argv) -> int:
     parser.add_argument("--bytes", type=int, default=100, help="memcached: the longest value")
     parser.add_argument("--dir", default="/tmp", help="pgbench: where the server's socket is")
     parser.add_argument("--select", action="store_true", help="pgbench: its read-only transactions")
+    parser.add_argument("--empty", action="store_true", help="pgbench: its tables with one row in all")
     parser.add_argument("words", nargs="*", help="http: paths")
     arguments = parser.parse_intermixed_args(argv)
     show(LOADS[arguments.kind](arguments))

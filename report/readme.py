@@ -270,7 +270,13 @@ def render(block: Block) -> str:
     """What the block should say."""
     if block.kind not in KINDS:
         raise UserError(f"unknown kind of block '{block.kind}'; valid kinds: {', '.join(KINDS)}")
-    return KINDS[block.kind](block.source)
+    return _made(block.kind, block.source)
+
+
+@functools.cache
+def _made(kind: str, source: str) -> str:
+    """What the records say: intervals are drawn from thousands of samples, which takes seconds for a page."""
+    return KINDS[kind](source)
 
 
 def check(text: str) -> list:

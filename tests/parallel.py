@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time.
+"""Run pytest's items side by side: a plug-in that forks a process for each job, a few at a time.
 
 A job is a file of tests, in its own order, so that a fixture of the module is made once, or a few that share one
 (TOGETHER). What has the mark `alone` measures time, or the memory of the whole machine: it runs when all others have
@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1
 # programs often sleep: beside them there is room for what computes.
 LONGEST = ("test_c.py", "test_own.py", "test_faults.py", "test_programs.py", "test_learn_whole.py", "test_style.py",
            "test_trace.py", "test_learn_tool.py", "test_operators.py", "test_fuzz.py", "test_misuse.py",
-           "test_archive.py", "test_learner.py", "test_policy.py")
+           "test_archive.py", "test_learner.py", "test_verify.py", "test_policy.py")
 
 # Files of tests that share a clone (tests/conftest.py): one job builds it for both.
 TOGETHER = {"test_end_to_end.py": "test_faults.py", "test_serve.py": "test_own.py"}

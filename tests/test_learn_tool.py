@@ -233,7 +233,7 @@ def test_an_interrupted_run_goes_on(place, number):
 
 def test_another_library_or_trace_begins_anew(place, capsys):
     """What is of something else is not used."""
-    words = arguments(place, *trace(place, "x 10"))
+    words = arguments(place, *trace(place, "x 10"), "--budget", "2")
     assert learn.main(words) == 0
     trace(place, "x 20")
     assert learn.main(words) == 0

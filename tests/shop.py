@@ -19,20 +19,26 @@ def so_of(toolchain) -> str:
     return f"build/{toolchain}-bench_minimal/train/libhakmem.so"
 
 
+def built(tree) -> list:
+    """The directories of a tree's stages base and train, of those that there are in this tree's plan, made anew."""
+    found = []
+    for stage, parts in (("base", ("base",)), ("train", ("train", "gcov"))):
+        words = ["ninja", "--quiet", f"{tree}/{stage}/libhakmem.so"]
+        if proc.run(words, cwd=ROOT, timeout=BUILD_SECONDS, check=False).returncode == 0:
+            found += [f"{tree}/{part}" for part in parts if (ROOT / tree / part).exists()]     # the last one is gcc's
+    return found
+
+
 def take_built(place, *toolchains):
     """Copy the stages base and train of this tree, which are built here first, and ninja's records of them. The sources
-    of a clone have the times of this tree's, so that ninja takes what fits and makes the rest itself; all of it where
-    this tree is configured otherwise."""
-    trees = [f"build/{toolchain}-{kill.VARIANT}" for toolchain in toolchains]
+    of a clone have the times of this tree's, so that ninja takes what fits and makes the rest itself: what this tree is
+    not configured for, as the stage train of another compiler."""
     with lock.alone():
-        targets = [f"{tree}/{stage}/libhakmem.so" for tree in trees for stage in ("base", "train")]
-        if proc.run(["ninja", "--quiet", *targets], cwd=ROOT, timeout=BUILD_SECONDS, check=False).returncode != 0:
-            return
+        parts = [part for toolchain in toolchains for part in built(f"build/{toolchain}-{kill.VARIANT}")]
         for name in (".ninja_log", ".ninja_deps"):
             shutil.copy2(ROOT / "build" / name, place / "build" / name)
-        for made in (ROOT / tree / part for tree in trees for part in ("base", "train", "gcov")):
-            if made.exists():   # the last one is gcc's
-                shutil.copytree(made, place / made.relative_to(ROOT), ignore=shutil.ignore_patterns(*MEASURED))
+        for part in parts:
+            shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns(*MEASURED))
 
 
 def open_shop(place):

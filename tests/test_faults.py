@@ -22,6 +22,7 @@ from common.launch import launch
 from common.workloads import Workload
 from pgo import gcc_profile
 from tests import kill, programs
+from tests.shop import take_built
 from tests.support import ROOT, needs
 
 PYTHON = kill.PYTHON
@@ -115,8 +116,9 @@ def profile(finished, tmp_path):
 
 def test_killed_runs_ship_the_same(finished, tmp_path):
     """A run that is killed in every step, and started again each time, ships what an undisturbed one does; both trained
-    for themselves, and the clone that is killed has an odd name."""
+    for themselves, from what this tree has compiled without a profile, and the clone that is killed has an odd name."""
     killed = kill.small_project(kill.odd_place(tmp_path))
+    take_built(killed, "clang")
     kill.earlier_dist(finished, killed)
     assert kill.disturbed(killed, KILLS) >= len(KILLS) - 1
     kill.compare(finished, killed)
@@ -131,6 +133,24 @@ def test_a_difference_would_be_seen(finished, tmp_path):
     (tmp_path / "dist" / "hakmem.pc").write_text("half")
     with pytest.raises(Failure, match="is not whole"):
         kill.check_whole(tmp_path / "dist", "this")
+
+
+def test_a_ship_during_the_look(finished, tmp_path, monkeypatch):
+    """Whoever was spared puts another dist/ in place of the one that is looked at: then that one counts."""
+    kill.earlier_dist(finished, tmp_path)
+    looks = []
+
+    def replaced(directory, sums):
+        looks.append(hold(directory, sums))
+        if len(looks) == 1:
+            shutil.copytree(finished / "dist", tmp_path / "made", symlinks=True)
+            files.replace_directory(tmp_path / "made", directory)
+        return hold(directory, sums)
+
+    hold = kill.ship.checksums_hold
+    monkeypatch.setattr(kill.ship, "checksums_hold", replaced)
+    kill.check_whole(tmp_path / "dist", "this")
+    assert looks == [True, True]
 
 
 def test_a_build_waits_for_the_one_before(finished):
@@ -290,7 +310,7 @@ def test_the_pipeline_stops_at_a_bad_workload(workshop):
     """In the whole build: a status other than 0, dist/ as it was, and a second run that fails alike."""
     table = workshop / "bench" / "workloads.toml"
     before, good = snapshot(workshop / "dist"), table.read_text()
-    table.write_text(kill.WORKLOADS.replace("my %n;", "my %n; kill 11, $$;"))
+    table.write_text(kill.WORKLOADS.replace("declare -A n;", "kill -SEGV $$; declare -A n;"))
     try:
         for _attempt in range(2):
             done = subprocess.run(["make", "ship"], cwd=workshop, capture_output=True, text=True, timeout=120,

@@ -22,7 +22,7 @@ from plan import own
 from plan.ninja import render
 from pgo import resolve, train
 from tests import kill
-from tests.shop import BASE, TOOLCHAINS, so_of
+from tests.shop import BASE, TOOLCHAINS, so_of, take_built
 from tests.support import ROOT, needs
 from tests.test_faults import mounted, one_sentence, proc_state, tool
 
@@ -414,10 +414,11 @@ def test_a_change_is_noticed(shop, tmp_path, changed):
 def test_a_background_child_does_not_hold_the_run(shop):
     """It keeps stderr open; the run ends with its program, and the child with the run."""
     started = time.monotonic()
-    done = trained(shop, "sh -c 'sleep 77 & exec /bin/ls'")
+    sleeper = f"sleep 77.{os.getpid()}"
+    done = trained(shop, f"sh -c '{sleeper} & exec /bin/ls'")
     assert done.returncode == 0 and time.monotonic() - started < 30
     assert re.search("left (sh|sleep) running", done.stderr)
-    assert not [line for line in proc.run(["ps", "-eo", "args="]).stdout.splitlines() if line == "sleep 77"]
+    assert not [line for line in proc.run(["ps", "-eo", "args="]).stdout.splitlines() if line == sleeper]
 
 
 def test_a_daemon_ends_with_the_run(shop, tmp_path):
@@ -481,8 +482,9 @@ def test_a_long_tmpdir(shop, tmp_path):
 
 def test_a_clone_by_any_name(shop, tmp_path):
     """An apostrophe and a space in its path, reached through a link, PYTHONSAFEPATH set: its profile is that of a clone
-    elsewhere, and what it ships can be built there again, byte for byte. That is gcc; with clang two clones that both
-    go all the way are compared in test_faults.py::test_killed_runs_ship_the_same."""
+    elsewhere, and what it ships can be built there again, byte for byte, with what this tree has compiled without a
+    profile. That is gcc; with clang two clones that both go all the way are compared in
+    test_faults.py::test_killed_runs_ship_the_same."""
     odd, plain = kill.odd_place(tmp_path), tmp_path / "plain"
     kill.small_project(odd, "gcc")
     proc.run(kill.COMMAND, cwd=odd, env={**os.environ, "PYTHONSAFEPATH": "1"}, timeout=kill.MINUTES)
@@ -491,7 +493,7 @@ def test_a_clone_by_any_name(shop, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "words").read_bytes() == \
         (odd / "build" / "gcc-bench_minimal" / "train" / "words.gcda.tar").read_bytes()
-    kill.small_project(plain, "gcc")
+    take_built(kill.small_project(plain, "gcc"), "gcc")
     proc.run([PYTHON, "configure.py", "--variant=bench_minimal", "--toolchain=gcc",
               f"--repeat={odd / 'dist' / 'repeat'}"], cwd=plain)
     proc.run(["ninja", "ship"], cwd=plain, timeout=kill.MINUTES)

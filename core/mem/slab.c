@@ -133,12 +133,27 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lo
     return slab;
 }
 
+/* What is cut otherwise next has no links in the middle of its blocks. A program may copy what it never wrote, as it does with a
+ * struct of which it has set one field: from the middle of an array to the start of a block, which then would look free. Blocks
+ * that are purged have no link. */
+static void forget_links(const hak_slab_t *slab)
+{
+    char *block = hak_slab_base(slab);
+    if (slab->purged == 0) {
+        hak_harden_forget(block, slab->size, slab->carved);
+        return;
+    }
+    for (uint32_t i = 0; i < hak_slab_edge(slab); i++, block += slab->size)
+        if (!hak_slab_is_purged(slab, i))
+            hak_harden_forget(block, slab->size, 1);
+}
+
 static void release_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     unlist_slab(heap, slab);
     set_entries(slab, 0);
-    if (HAK_HARDEN)
-        hak_harden_forget(hak_slab_base(slab), slab->size, hak_slab_edge(slab));
+    if (HAK_HARDEN || HAK_CHECK_LINKS)
+        forget_links(slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_released, 1);
     release_run(heap, slab);
 }

@@ -21,11 +21,12 @@ void hak_free_refuse(void *p, bool ours)
 }
 
 /* True if p can be no block of any malloc: it lies where ours has something else (a slice that is free, the middle of a large
- * or huge block, a range that huge ones left), or where nothing is. */
+ * or huge block, a range that huge ones left), where the program has variables, or where nothing is. */
 static bool is_nobodys(const void *p)
 {
     return hak_chunk_holds(p) || hak_huge_holds(p) ||
-           hak_os_unmapped((const char *)p - ((uintptr_t)p & (sizeof(uint32_t) - 1)));
+           hak_os_unmapped((const char *)p - ((uintptr_t)p & (sizeof(uint32_t) - 1))) ||
+           hak_unknown_is_static(p);
 }
 
 void hak_free_unknown(void *p)

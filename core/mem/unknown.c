@@ -200,3 +200,12 @@ size_t hak_unknown_size(void *p)
     errno = saved;
     return size;
 }
+
+bool hak_unknown_is_static(const void *p)
+{
+    int saved = errno;
+    Dl_info object;
+    bool found = hak_os_on_stack(p) || (dladdr != NULL && dladdr(p, &object) != 0);
+    errno = saved;
+    return found;
+}

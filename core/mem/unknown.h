@@ -16,6 +16,8 @@
 bool hak_unknown_free(void *p);
 /* Usable bytes in it; 0 if it begins none. */
 size_t hak_unknown_size(void *p);
+/* True if p lies on the caller's stack, or in the program or a library, as what is static does: no malloc has blocks there. */
+bool hak_unknown_is_static(const void *p);
 /* Finds libc's functions, before anything is done to its table of symbols. */
 void hak_unknown_find(void);
 

@@ -95,6 +95,8 @@ const char *hak_os_program_end(void);
 bool hak_os_readable(const void *address);
 /* True if nothing can be read there, for certain: not if the kernel gives no answer. */
 bool hak_os_unmapped(const void *address);
+/* True if a function of the calling thread has a variable there. */
+bool hak_os_on_stack(const void *address);
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 

@@ -468,6 +468,17 @@ bool hak_os_unmapped(const void *address)
     return read_by_kernel(address) == EFAULT;
 }
 
+#define STACK_MOST ((uintptr_t)8 << 20) /* bytes: what is further up may be beyond the stack of a coroutine */
+
+/* A thread's storage lies at the top of its stack, but for the first one's, which is below: there the program's name is. */
+bool hak_os_on_stack(const void *address)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t storage = (uintptr_t)&errno;
+    uintptr_t end = storage > here ? storage : getauxval(AT_EXECFN);
+    return (uintptr_t)address - here < STACK_MOST && (uintptr_t)address < end;
+}
+
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
 uint64_t hak_os_thread_name(void)

@@ -7,7 +7,7 @@
 #define MAP_BYTES       (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
 #define WINDOWS         ((size_t)1 << (HAK_ADDRESS_BITS - HAK_WINDOW_SHIFT))
 #define WINDOW_BYTES    (MAP_BYTES / WINDOWS)
-#define LIBRARY_WINDOWS ((size_t)16) /* readable below the libraries, where the system puts mappings */
+#define LIBRARY_WINDOWS ((size_t)16) /* readable beside the libraries, where the system puts mappings */
 
 #define PLENTY ((size_t)1 << 30) /* bytes of address space; with less, windows that few need are left out */
 
@@ -44,6 +44,7 @@ static bool bit(const _Atomic uint64_t *set, size_t i)
 enum {
     LOWEST, /* NULL and other small numbers */
     LIBRARIES,
+    BESIDE, /* the libraries, where few programs need it */
     STACK, /* the first thread's */
     PROGRAM,
     BRK, /* libc's own heap */
@@ -54,8 +55,6 @@ enum {
 static struct {
     size_t first, windows;
 } readable[RANGES];
-/* Windows in front of those of the libraries that few programs need. */
-static size_t optional_windows;
 
 static bool is_readable(size_t window)
 {
@@ -113,10 +112,9 @@ size_t hak_map_give_up(void)
     if (hak_os_space_limit() >= PLENTY)
         return 0;
     hak_os_lock(&lock);
-    for (; optional_windows != 0;
-         optional_windows--, readable[LIBRARIES].first++, readable[LIBRARIES].windows--)
-        if (!bit(covered, readable[LIBRARIES].first) &&
-            hak_os_unmap(window_of(readable[LIBRARIES].first), WINDOW_BYTES))
+    for (; readable[BESIDE].windows != 0; readable[BESIDE].first++, readable[BESIDE].windows--)
+        if (!bit(covered, readable[BESIDE].first) &&
+            hak_os_unmap(window_of(readable[BESIDE].first), WINDOW_BYTES))
             bytes += WINDOW_BYTES;
     hak_os_unlock(&lock);
     return bytes;
@@ -166,15 +164,19 @@ static bool find_place(range_t range)
     return false;
 }
 
-/* The windows of the libraries, which may lie on both sides of a border, and, with plenty of address space, some below. */
+/* The windows of the libraries, which may lie on both sides of a border, and, with plenty of address space, some on the side where
+ * the system goes on: below, or, if the loader is the lowest of them (setarch -L), above. */
 static void read_libraries(bool plenty)
 {
-    size_t first = (uintptr_t)hak_os_libraries() >> HAK_WINDOW_SHIFT;
-    size_t last = (uintptr_t)hak_os_libraries_end() >> HAK_WINDOW_SHIFT;
+    uintptr_t one = (uintptr_t)hak_os_libraries(), other = (uintptr_t)hak_os_libraries_end();
+    size_t first = hak_min(one, other) >> HAK_WINDOW_SHIFT;
+    size_t last = hak_max(one, other) >> HAK_WINDOW_SHIFT;
     size_t behind = last - first <= LIBRARY_WINDOWS ? last - first : 0;
-    size_t below = plenty ? hak_min(LIBRARY_WINDOWS, first) : 0;
-    if (make_readable(LIBRARIES, first - below, below + 1 + behind))
-        optional_windows = below;
+    make_readable(LIBRARIES, first, 1 + behind);
+    bool upwards = one > other;
+    size_t beside = hak_min(LIBRARY_WINDOWS, first);
+    if (plenty)
+        make_readable(BESIDE, upwards ? first + 1 + behind : first - beside, beside);
 }
 
 bool hak_map_init(void)

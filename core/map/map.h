@@ -5,7 +5,7 @@
  * range compare. It would be 32 GiB long; what there is of it are windows of 1 MiB, each for 4 GiB of addresses, mapped
  * in a hole of the address space: writable ones for what the allocator has mapped itself (hak_map_cover), read-only
  * ones, all zero, for where a program's other pointers lead: NULL and other small numbers, the program, libc's heap
- * behind it, its stack, and the 64 GiB below its libraries. Only the free of a pointer into nowhere would fault.
+ * behind it, its stack, and the 64 GiB beside its libraries. Only the free of a pointer into nowhere would fault.
  *
  * Where the map lies: at random within a range that programs leave free, so that it is not the same for everybody;
  * where a sanitizer is in the process, in a range that this one leaves to programs. With little address space to have

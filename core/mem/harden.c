@@ -414,13 +414,13 @@ static void *hand_out(void *p, size_t size, unsigned kind)
 void *hak_harden_malloc_slow(size_t size, unsigned kind)
 {
     if (size == 0)
-        return hak_zero_take(kind);
+        return hak_zero_take(HAK_ALIGN, kind);
     return hand_out(hak_fast_malloc(with_guard(size)), size, kind);
 }
 
-void *hak_harden_malloc_none(unsigned kind)
+void *hak_harden_malloc_none(size_t align, unsigned kind)
 {
-    return hand_out(hak_fast_malloc(HAK_CANARY_BYTES), 0, kind);
+    return hand_out(hak_malloc_aligned(align, HAK_CANARY_BYTES), 0, kind);
 }
 
 void hak_harden_set_kind(void *p, unsigned kind)
@@ -443,8 +443,8 @@ void *hak_harden_calloc_oversize(size_t size)
 
 void *hak_harden_aligned(size_t align, size_t size, unsigned kind)
 {
-    if (size == 0 && align <= HAK_ALIGN)
-        return hak_zero_take(kind);
+    if (size == 0)
+        return hak_zero_take(hak_max(align, HAK_ALIGN), kind);
     return hand_out(hak_malloc_aligned(align, with_guard(size)), size, kind);
 }
 
@@ -494,10 +494,16 @@ static void clear_between(char *p, size_t before, size_t size, size_t bytes)
         fill_range(p + from, to - from);
 }
 
-/* In place, or by moving pages; NULL when it can be neither: the block is as it was. */
+/* In place, or by moving pages; NULL when it can be neither: the block is as it was. What needs the same pages as before makes no
+ * call to the system: a string that grew by a few bytes at a time made two for each. */
 static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
 {
     bool oversize = !hak_entry_in_slab(entry);
+    if (oversize && needed(size) == needed(before)) {
+        clear_between(p, before, size, needed(size));
+        mark(p, size, HAK_KIND_MALLOC);
+        return p;
+    }
     if (oversize && !open_end(p, entry, before))
         return NULL;
     if (oversize && size < before && with_guard(size) > (is_huge(entry) ? HAK_STAYS_HUGE : HAK_CLASS_MAX))

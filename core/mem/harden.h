@@ -214,7 +214,7 @@ HAK_NOINLINE void hak_harden_free_slow(void *p, size_t asked, unsigned kind, con
 void *hak_harden_calloc_oversize(size_t size);
 void *hak_harden_aligned(size_t align, size_t size, unsigned kind);
 /* A block of no bytes that is one like others. */
-void *hak_harden_malloc_none(unsigned kind);
+void *hak_harden_malloc_none(size_t align, unsigned kind);
 /* A block that somebody else asked for, on behalf of a function of this kind. If it is none of ours, nothing happens. */
 void hak_harden_set_kind(void *p, unsigned kind);
 void *hak_harden_realloc(void *p, size_t size, const void *site);

@@ -14,8 +14,9 @@ static inline bool hak_is_zero_entry(uint32_t entry)
     return hak_entry_kind(entry) == HAK_ENTRY_ZERO;
 }
 
-/* A block of no bytes; an ordinary one when there are too many. NULL when memory is out. Its state has its kind. */
-void *hak_zero_take(unsigned kind);
+/* A block of no bytes; an ordinary one when there are too many, or the alignment is more than a slice. NULL when memory is out. Its
+ * state has its kind. */
+void *hak_zero_take(size_t align, unsigned kind);
 /* Frees one, which is in use. */
 void hak_zero_free(void *p);
 

@@ -200,6 +200,7 @@ static const misuse_t misuses[] = {
     {"wrong-kind-malloc", "delete of what malloc gave", malloc_deleted, true},
     {"none-read", "read of a block of no bytes", none_read, false},
     {"none-written", "write of one", none_written, false},
+    {"none-aligned", "write of one that is aligned to 64 bytes", none_aligned, false},
 };
 
 static bool is_in(const char *block, const void *object, size_t size)

@@ -108,5 +108,6 @@ void underrun_by_one(void);
 void underrun_by_many(void);
 void none_read(void);
 void none_written(void);
+void none_aligned(void);
 
 #endif

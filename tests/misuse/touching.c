@@ -223,10 +223,19 @@ void none_read(void)
     harmed("a block of no bytes was read");
 }
 
-void none_written(void)
+static void write_none(volatile char *block)
 {
-    volatile char *block = escape(malloc(opaque(0)));
     touching = 1;
     *block = 1;
     harmed("a block of no bytes was written");
+}
+
+void none_written(void)
+{
+    write_none((volatile char *)escape(malloc(opaque(0))));
+}
+
+void none_aligned(void)
+{
+    write_none((volatile char *)escape(aligned_alloc(64, opaque(0))));
 }

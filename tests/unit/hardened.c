@@ -279,6 +279,24 @@ static void expect_overruns_seen(char *block, size_t size)
     hakmem_free(block);
 }
 
+// The pages stay the same: nothing is opened and closed.
+static void test_growing_by_little_makes_no_calls(void **state)
+{
+    (void)state;
+    for (size_t begin = 200001; begin < 4 << 20; begin *= 3) {
+        char *block = hakmem_alloc(begin);
+        const uint64_t calls = hak_os_memory_calls();
+        for (size_t size = begin + 1; size < begin + 2000; size++) {
+            block = hakmem_resize(block, size);
+            assert_int_equal(block[size - 1], 0);
+            block[size - 1] = 1;
+        }
+        assert_in_range(hak_os_memory_calls() - calls, 0, 20); // a page's border may lie between
+        assert_int_equal(hakmem_usable_size(block), begin + 1999);
+        expect_overruns_seen(block, begin + 1999);
+    }
+}
+
 static void test_overruns_of_every_size(void **state)
 {
     (void)state;
@@ -582,6 +600,26 @@ static void test_any_other_size_is_wrong(void **state)
 
 // --- blocks of no bytes -------------------------------------------------------------------------------------------
 
+// Those that are aligned to no more than a slice; of others there is one.
+static void test_aligned_blocks_of_no_bytes(void **state)
+{
+    (void)state;
+    for (size_t align = 16; align <= 65536; align *= 2) {
+        for (int i = 0; i < 20; i++) {
+            char *block = hakmem_alloc_aligned(align, 0);
+            assert_non_null(block);
+            assert_int_equal((uintptr_t)block % align, 0);
+            assert_int_equal(hakmem_usable_size(block), 0);
+            if (align <= 16384) {
+                assert_int_equal(end_of(read_at, block, 0), SIGSEGV);
+                assert_int_equal(end_of(write_at, block, 0), SIGSEGV);
+            }
+            assert_int_equal(end_of(free_twice, block, 0), SIGABRT);
+            hakmem_free(block);
+        }
+    }
+}
+
 static void test_blocks_of_no_bytes(void **state)
 {
     (void)state;
@@ -620,6 +658,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_is_said_names_the_call),
         cmocka_unit_test(test_a_canary_tells_nothing),
         cmocka_unit_test(test_realloc_grants_nothing_but_zeroes),
+        cmocka_unit_test(test_growing_by_little_makes_no_calls),
         cmocka_unit_test(test_memory_is_zero_when_handed_out),
         cmocka_unit_test(test_no_line_has_a_secret),
         cmocka_unit_test(test_overruns_of_every_size),
@@ -646,6 +685,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refused_blocks_are_not_lost),
         cmocka_unit_test(test_refused_blocks_go_with_their_chunks),
         cmocka_unit_test(test_who_looks_in_front_does_not_fault),
+        cmocka_unit_test(test_aligned_blocks_of_no_bytes),
         cmocka_unit_test(test_blocks_of_no_bytes),
         // Last: no chunk gets an inaccessible end after it.
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),

@@ -17,6 +17,7 @@
 #include "mem/harden_fast.h"
 #include "mem/quarantine.h"
 #include "mem/view.h"
+#include "os/os.h"
 
 typedef void deed_t(char *block, size_t argument);
 

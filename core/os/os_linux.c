@@ -160,26 +160,35 @@ void *hak_os_map_at(void *address, size_t size, bool writable)
     return at;
 }
 
-bool hak_os_make_writable(void *address, size_t size)
+/* The kernel's answer. */
+static long protect(void *address, size_t size, int protection)
 {
     count_memory_call();
-    long answer = hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ | PROT_WRITE, 0, 0, 0);
+    return hak_call(SYS_mprotect, (long)address, (long)size, protection, 0, 0, 0);
+}
+
+bool hak_os_make_writable(void *address, size_t size)
+{
+    long answer = protect(address, size, PROT_READ | PROT_WRITE);
     if (!is_refusal(answer))
         return answer == 0;
-    /* It reads as zero: another mapping of zeroes in its place is the same. */
+    /* Nothing in it counts: another mapping of zeroes in its place is as good. */
     return map_memory(address, size, PROT_READ | PROT_WRITE, MAP_FIXED, false) != NULL;
+}
+
+bool hak_os_unlock_writes(void *address, size_t size)
+{
+    return protect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 void hak_os_make_readable(void *address, size_t size)
 {
-    count_memory_call();
-    hak_call(SYS_mprotect, (long)address, (long)size, PROT_READ, 0, 0, 0);
+    protect(address, size, PROT_READ);
 }
 
 void hak_os_forbid(void *address, size_t size)
 {
-    count_memory_call();
-    hak_call(SYS_mprotect, (long)address, (long)size, PROT_NONE, 0, 0, 0);
+    protect(address, size, PROT_NONE);
 }
 
 bool hak_os_unmap(void *address, size_t size)

@@ -26,8 +26,10 @@ static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP
 extern void __tsan_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 
-/* Slices of the lowest addresses, of which the system maps none; relaxed, as all of the map. */
-static _Atomic uint32_t nothing[4];
+/* Slices of the lowest addresses, of which the system maps none; relaxed, as all of the map. Of no heap's, also as seen by a thread
+ * whose storage is still zero: the linker fills it after the resolvers of IFUNCs have run. */
+#define NOTHING HAK_ENTRY_PART
+static _Atomic uint32_t nothing[] = {NOTHING, NOTHING, NOTHING, NOTHING};
 _Atomic uint32_t *hak_map = nothing;
 
 static hak_os_lock_t lock = HAK_OS_LOCK(MAP);

@@ -49,8 +49,8 @@ static_assert(HAK_ENTRY_LARGE - HAK_ENTRY_CACHED != HAK_ENTRY_HUGE &&
               "a kept block must not look like one in use");
 static_assert(((HAK_OWNERS - 1) << HAK_ENTRY_SHIFT | HAK_ENTRY_KIND) < HAK_NO_OWNER, "owners fit the entry");
 
-/* Entry of slice 0 at [0]. Before the first allocation it points to a few zero entries: free(NULL) is safe at once. relaxed: who
- * asks has the block from somebody who had it after this was written. */
+/* Entry of slice 0 at [0]. Before the first allocation it points to a few entries of nobody's: free(NULL) is safe at once.
+ * relaxed: who asks has the block from somebody who had it after this was written. */
 extern _Atomic uint32_t *hak_map HAK_HIDDEN;
 
 /* Sets the map up. Once, before any other call here. False if there is no room for it. */

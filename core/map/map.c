@@ -11,13 +11,14 @@
 
 #define PLENTY ((size_t)1 << 30) /* bytes of address space; with less, windows that few need are left out */
 
-/* Where the map may begin. Wide: far from programs, libraries and stacks, and where AddressSanitizer has nothing. Low: the
- * first 512 GiB, which ThreadSanitizer and MemorySanitizer leave to programs, and hardly anything else. */
+/* Where the map may begin. Wide: far from programs, libraries and stacks, below a third of the addresses, from where the system
+ * maps upwards if it is told to (ADDR_COMPAT_LAYOUT), and where AddressSanitizer has nothing. Low: the first 512 GiB, which
+ * ThreadSanitizer and MemorySanitizer leave to programs, and hardly anything else. */
 typedef struct range {
     uintptr_t first, last;
 } range_t;
 
-static const range_t wide = {(uintptr_t)0x20 << 40, ((uintptr_t)0x40 << 40) - MAP_BYTES};
+static const range_t wide = {(uintptr_t)0x20 << 40, ((uintptr_t)0x2a << 40) - MAP_BYTES};
 static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP_BYTES};
 #define PLACE ((uintptr_t)64 << 10) /* bytes: places are multiples of it */
 #define TRIES 16u                   /* places in a range, before the other range is tried */
@@ -36,6 +37,9 @@ static hak_os_lock_t lock = HAK_OS_LOCK(MAP);
 /* A bit for each window that is writable; set under the lock. release in cover_window, pairs with acquire in bit: it is writable
  * for whoever sees the bit. */
 static _Atomic uint64_t covered[WINDOWS / 64];
+/* The window that is being covered, and one; 0: none. A forked child reads it, whose parent's thread may have mapped it and not
+ * yet said so. release in cover_window: whoever finds it cleared finds the window's bit set. */
+static _Atomic size_t at_work;
 
 static bool bit(const _Atomic uint64_t *set, size_t i)
 {
@@ -71,18 +75,26 @@ static char *window_of(size_t window)
     return (char *)hak_map + window * WINDOW_BYTES;
 }
 
-static bool cover_window(size_t window) HAK_REQUIRES(lock)
+/* `ours`: it may be mapped already. What else is mapped there is the program's, and stays as it is. */
+static bool map_window(size_t window, bool ours)
+{
+    bool read = is_readable(window);
+    return (!read && hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL) ||
+           ((read || ours) && hak_os_make_writable(window_of(window), WINDOW_BYTES));
+}
+
+static bool cover_window(size_t window, bool ours) HAK_REQUIRES(lock)
 {
     if (bit(covered, window))
         return true;
-    /* A forked child may find a window mapped of which a lost thread has not yet said so. */
-    bool done = (!is_readable(window) && hak_os_map_at(window_of(window), WINDOW_BYTES, true) != NULL) ||
-                hak_os_make_writable(window_of(window), WINDOW_BYTES);
-    if (!done)
-        return false;
-    hak_os_thp(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
-    atomic_fetch_or_explicit(&covered[window / 64], (uint64_t)1 << (window % 64), memory_order_release);
-    return true;
+    atomic_store_explicit(&at_work, window + 1, memory_order_relaxed);
+    bool done = map_window(window, ours);
+    if (done) {
+        hak_os_thp(window_of(window), WINDOW_BYTES, false); /* one entry must not cost 2 MiB */
+        atomic_fetch_or_explicit(&covered[window / 64], (uint64_t)1 << (window % 64), memory_order_release);
+    }
+    atomic_store_explicit(&at_work, 0, memory_order_release);
+    return done;
 }
 
 bool hak_map_cover(const void *address, size_t size)
@@ -93,7 +105,7 @@ bool hak_map_cover(const void *address, size_t size)
         if (bit(covered, window))
             continue;
         hak_os_lock(&lock);
-        bool done = cover_window(window);
+        bool done = cover_window(window, false);
         hak_os_unlock(&lock);
         if (!done)
             return false;
@@ -122,10 +134,12 @@ size_t hak_map_give_up(void)
     return bytes;
 }
 
-void hak_map_after_fork(void)
+/* Unchecked: nobody else is at work yet. */
+void hak_map_after_fork(void) HAK_LOCKS_UNCHECKED
 {
-    /* Whatever a lost thread was covering is covered again by whoever needs it: doing so twice does no harm. */
-    hak_os_lock_reset(&lock);
+    size_t window = atomic_load_explicit(&at_work, memory_order_relaxed);
+    if (hak_os_lock_reset(&lock) && window != 0) /* a lost thread was at it */
+        cover_window(window - 1, true);
 }
 
 void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owner))

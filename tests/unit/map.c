@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
-// The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0.
+// The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0. What the program
+// has mapped where a window would lie stays as it is.
 #include "suite.h"
 
 #include "map/map.h"
 #include "os/os.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define WINDOW_BYTES (((size_t)1 << (HAK_WINDOW_SHIFT - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
+#define MAP_BYTES    (WINDOW_BYTES << (HAK_ADDRESS_BITS - HAK_WINDOW_SHIFT))
 
 static int in_image;
 
@@ -91,14 +99,88 @@ static void test_across_windows(void **state)
     assert_int_equal(covered, 1);
 }
 
-// Not the same for everybody: of three more processes no two, and none as here.
+// Where nobody has mapped anything, nor the map has been covered.
+static char *nowhere(uintptr_t number)
+{
+    return (char *)(number << HAK_WINDOW_SHIFT);
+}
+
+static void test_memory_of_others_is_left(void **state)
+{
+    (void)state;
+    char *address = nowhere(0x1234);
+    char *window = (char *)hak_map + 0x1234 * WINDOW_BYTES;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_ptr_equal(mmap(window, WINDOW_BYTES, PROT_NONE, flags, -1, 0), window);
+    assert_false(hak_map_cover(address, HAK_SLICE));
+    assert_int_equal(write(ends[1], window, 1), -1); // nobody may read it, as before
+    assert_int_equal(munmap(window, WINDOW_BYTES), 0);
+    assert_true(hak_map_cover(address, HAK_SLICE));
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static sem_t mapped, forked;
+static atomic_bool stops;
+
+void __real_hak_os_thp(void *address, size_t size, bool on);
+void __wrap_hak_os_thp(void *address, size_t size, bool on);
+
+// It is called when a window is mapped, and before the map says that it is covered.
+void __wrap_hak_os_thp(void *address, size_t size, bool on)
+{
+    if (atomic_exchange(&stops, false)) {
+        sem_post(&mapped);
+        sem_wait(&forked);
+    }
+    __real_hak_os_thp(address, size, on);
+}
+
+static void *cover(void *address)
+{
+    return hak_map_cover(address, HAK_SLICE) ? address : NULL;
+}
+
+// A child is forked while another thread is in the middle of covering a window: it has it, too.
+static void test_child_of_one_that_covers(void **state)
+{
+    (void)state;
+    char *address = nowhere(0x2345);
+    sem_init(&mapped, 0, 0);
+    sem_init(&forked, 0, 0);
+    atomic_store(&stops, true);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cover, address), 0);
+    sem_wait(&mapped);
+    const pid_t child = fork();
+    if (child == 0) {
+        hak_map_after_fork();
+        if (!hak_map_cover(address, HAK_SLICE)) {
+            _exit(1);
+        }
+        hak_map_set(address, 5);
+        _exit(hak_map_get(address) != 5);
+    }
+    sem_post(&forked);
+    void *covered = NULL;
+    pthread_join(thread, &covered);
+    assert_ptr_equal(covered, address);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+// Not the same for everybody: of eight more processes no two, and none as here. And below a third of the addresses, from where the
+// system maps upwards if it is told to.
 static void test_place_is_random(void **state)
 {
     (void)state;
-    uintptr_t places[4] = {(uintptr_t)hak_map};
+    uintptr_t places[9] = {(uintptr_t)hak_map};
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    for (int i = 1; i < 4; i++) {
+    for (int i = 1; i < 9; i++) {
         const pid_t child = fork();
         if (child == 0) {
             const uintptr_t place = hak_map_init() ? (uintptr_t)hak_map : 0;
@@ -109,6 +191,7 @@ static void test_place_is_random(void **state)
         for (int k = 0; k < i; k++) {
             assert_int_not_equal(places[i], places[k]);
         }
+        assert_true(places[i] + MAP_BYTES <= ((uintptr_t)1 << HAK_ADDRESS_BITS) / 3);
     }
     close(ends[0]);
     close(ends[1]);
@@ -152,6 +235,8 @@ int main(void)
         cmocka_unit_test(test_far_apart),
         cmocka_unit_test(test_across_windows),
         cmocka_unit_test(test_each_slice_of_an_owner),
+        cmocka_unit_test(test_memory_of_others_is_left),
+        cmocka_unit_test(test_child_of_one_that_covers),
         cmocka_unit_test(test_place_is_random),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -694,11 +694,12 @@ size_t hak_chunk_trim(void)
     uint64_t before = retain.free;
     if (chunks_with_runs() <= MAPPINGS_MOST)
         unmap_empty_chunks(SIZE_MAX);
-    /* Each round takes a chunk out of the queue, or the system refuses; as many as there are chunks, should others go on
-     * filling it. */
-    for (size_t rounds = totals.reserved / HAK_CHUNK; oldest_chunk() != NULL && rounds != 0; rounds--)
-        if (!purge_chunk(oldest_chunk()))
-            break;
+    /* Each round takes a chunk out of the queue, or to its end if the system refuses; as many as there are chunks, should others go
+     * on filling it. */
+    unsigned refused = 0;
+    for (size_t rounds = totals.reserved / HAK_CHUNK;
+         oldest_chunk() != NULL && rounds != 0 && refused < HAK_REFUSED_MOST; rounds--)
+        refused = purge_chunk(oldest_chunk()) ? 0 : refused + 1;
     uint64_t after = retain.free;
     hak_os_unlock(&lock);
     return before > after ? before - after : 0;

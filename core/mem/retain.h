@@ -19,6 +19,10 @@
 
 #include "base/types.h"
 
+/* A page that the program has locked is not taken back, and no reason to give up on the others; but where all are refused
+ * (mlockall, a sandbox) a call stops after so many slabs or chunks in a row. */
+#define HAK_REFUSED_MOST 8u
+
 /* All zero is the start. Bytes. */
 typedef struct hak_retain {
     uint64_t free;        /* free and not given back: may be backed by pages */

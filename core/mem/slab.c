@@ -7,6 +7,7 @@
 #include "mem/chunk.h"
 #include "mem/link.h"
 #include "mem/remote.h"
+#include "mem/retain.h"
 
 #include <string.h>
 
@@ -559,20 +560,19 @@ static void put_batch(const batch_t *batch)
     unlock_owner(heap);
 }
 
-/* False if the system refuses. */
-static bool purge_list(hak_heap_t *heap, void *list)
+/* False if the system refuses one slab after the other, *refused so far. */
+static bool purge_list(hak_heap_t *heap, void *list, unsigned *refused)
 {
-    bool refused = false;
-    while (list != NULL && !refused) { /* each slab once */
+    while (list != NULL && *refused < HAK_REFUSED_MOST) { /* each slab once */
         batch_t batch = next_batch(&list);
         if (!add_purged_before(&batch))
             continue;
         purge_batch(&batch);
         put_batch(&batch);
-        refused = batch.refused;
+        *refused = batch.refused ? *refused + 1 : 0;
     }
     if (list == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
-        return !refused;
+        return *refused < HAK_REFUSED_MOST;
     hak_os_lock(&heap->lock);
     hak_slab_put_list(heap, list);
     hak_os_unlock(&heap->lock);
@@ -591,12 +591,13 @@ static void *take_next_free(hak_heap_t *heap, unsigned *c) HAK_REQUIRES(heap->lo
 /* Classes that have none are passed under one lock. */
 void hak_slab_purge_free(hak_heap_t *heap)
 {
+    unsigned refused = 0;
     for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES;) {
         if (!hak_os_try_lock(&heap->lock))
             return;
         void *list = take_next_free(heap, &c);
         hak_os_unlock(&heap->lock);
-        if (!purge_list(heap, list))
+        if (!purge_list(heap, list, &refused))
             return;
     }
 }

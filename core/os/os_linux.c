@@ -71,7 +71,8 @@ uint64_t hak_os_memory_calls(void)
 /* A sandbox may know the plain flags of mmap only: what it refuses is left out from then on. */
 static bool is_refusal(long answer)
 {
-    return answer == -EINVAL || answer == -EPERM || answer == -ENOSYS || answer == -EOPNOTSUPP;
+    return answer == -EINVAL || answer == -EPERM || answer == -EACCES || answer == -ENOSYS ||
+           answer == -EOPNOTSUPP;
 }
 
 static _Atomic int refused_flags; /* relaxed: who does not see one is refused again */

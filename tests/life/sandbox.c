@@ -154,9 +154,9 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    static const unsigned errors[] = {EINVAL, EPERM, ENOSYS};
+    static const unsigned errors[] = {EACCES, EINVAL, EPERM, ENOSYS}; // mprotect gets the first one
     for (size_t i = 0; i < REFUSALS; i++) {
-        const unsigned error = errors[i % 3];
+        const unsigned error = errors[i % 4];
         for (int late = refusals[i].late; late < 2; late++) {
             const pid_t child = fork();
             if (child == 0) {
@@ -174,7 +174,7 @@ int main(int argc, char **argv)
         }
     }
     for (size_t i = 0; i < 3; i++) { // the flags of mmap with every error, before the start
-        for (size_t k = 0; k < 3; k++) {
+        for (size_t k = 0; k < 4; k++) {
             const pid_t child = fork();
             if (child == 0) {
                 refuse(&refusals[i], errors[k]);

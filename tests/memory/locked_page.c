@@ -9,10 +9,11 @@
 enum {
     COUNT = 10000,
     BYTES = 64 << 20,
-    LOCKED = 12,    // blocks, far from each other
-    PAGE = 4096,    // bytes
-    KEPT = 10,      // one block in so many stays in use
-    REST_KIB = 14 << 10 // beside those: pages shared with free ones, and what lies behind a locked one in its chunk
+    LOCKED = 12, // blocks, far from each other
+    PAGE = 4096, // bytes
+    KEPT = 10,   // one block in so many stays in use
+    REST_KIB =
+        14 << 10 // beside those: pages shared with free ones, and what lies behind a locked one in its chunk
 };
 
 static void expect_few_stay(size_t size)

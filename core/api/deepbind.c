@@ -138,7 +138,7 @@ static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
         if (part->p_type != PT_LOAD || part->p_flags != PF_R || (uintptr_t)in.symbol - start >= end - start)
             continue;
         void *at = (void *)start; /* NOLINT(performance-no-int-to-ptr) */
-        if (atomic_load_explicit(&redirected, memory_order_acquire) || !hak_os_unlock_writes(at, end - start))
+        if (atomic_load_explicit(&redirected, memory_order_acquire) || !hak_os_allow_writes(at, end - start))
             break;
         store(plan, &in);
         hak_os_make_readable(at, end - start);

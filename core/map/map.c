@@ -27,9 +27,9 @@ static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP
 extern void __tsan_init(void) __attribute__((weak));
 extern void __msan_init(void) __attribute__((weak));
 
+#define NOTHING HAK_ENTRY_PART
 /* Slices of the lowest addresses, of which the system maps none; relaxed, as all of the map. Of no heap's, also as seen by a thread
  * whose storage is still zero: the linker fills it after the resolvers of IFUNCs have run. */
-#define NOTHING HAK_ENTRY_PART
 static _Atomic uint32_t nothing[] = {NOTHING, NOTHING, NOTHING, NOTHING};
 _Atomic uint32_t *hak_map = nothing;
 
@@ -51,7 +51,7 @@ enum {
     LOWEST, /* NULL and other small numbers */
     LIBRARIES,
     BESIDE, /* the libraries, where few programs need it */
-    STACK, /* the first thread's */
+    STACK,  /* the first thread's */
     PROGRAM,
     BRK, /* libc's own heap */
     RANGES

@@ -22,7 +22,7 @@ void *hak_os_map_at(void *address, size_t size, bool writable);
 /* The same for a range of ours that is mapped, and may lose what is in it. */
 bool hak_os_make_writable(void *address, size_t size);
 /* What is mapped for reading may be written, and keeps what is in it; and back again. */
-bool hak_os_unlock_writes(void *address, size_t size);
+bool hak_os_allow_writes(void *address, size_t size);
 void hak_os_make_readable(void *address, size_t size);
 /* From now on any access faults; advice, failure is ignored. */
 void hak_os_forbid(void *address, size_t size);

@@ -177,7 +177,7 @@ bool hak_os_make_writable(void *address, size_t size)
     return map_memory(address, size, PROT_READ | PROT_WRITE, MAP_FIXED, false) != NULL;
 }
 
-bool hak_os_unlock_writes(void *address, size_t size)
+bool hak_os_allow_writes(void *address, size_t size)
 {
     return protect(address, size, PROT_READ | PROT_WRITE) == 0;
 }

@@ -159,8 +159,8 @@ static void harmless(void *pointer)
     assert_int_equal(errno, 7);
 }
 
-// The same of what is not mapped: balanced and its like end the program, too.
-static void harmless_nowhere(void *pointer)
+// The same of what is not mapped, on the stack or static: balanced and its like end the program, too.
+static void harmless_elsewhere(void *pointer)
 {
     static const char *const checked[] = {"balanced", "learning", "research"};
     const char *(*version)(void);
@@ -193,18 +193,18 @@ static void test_what_is_none(void **state)
         for (size_t before = 0; before < 64; before += 16) {
             words[0] = local[0] = ((size_t *)page)[0] = before;
             words[1] = local[1] = ((size_t *)page)[1] = headers[i];
-            harmless(&words[2]);
-            harmless(&local[2]);
+            harmless_elsewhere(&words[2]);
+            harmless_elsewhere(&local[2]);
             harmless(page + 16);
         }
     }
     harmless(page);
     harmless(page + 4096 - 16);
-    harmless_nowhere(page + 4096);
+    harmless_elsewhere(page + 4096);
     assert_true(page[0] == 48 && page[4095] == 0);
     munmap(page, 4096);
-    harmless_nowhere(page + 16);
-    harmless_nowhere((void *)(uintptr_t)opaque(24));
+    harmless_elsewhere(page + 16);
+    harmless_elsewhere((void *)(uintptr_t)opaque(24));
 }
 
 // A mapping of the program's that begins as one of libc's would: libc knows that it has none.

@@ -26,11 +26,11 @@ enum {
     GROWN_FULLY /* as far as the policy allows */
 };
 
-/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but of runs, where many heaps
- * share, one: three of each size would be 8 MiB that nobody reaches when the thread goes to sleep. */
+/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but where many heaps share,
+ * one: three of each size would be 1 MiB of mid sizes, and 8 of runs, that nobody reaches when the thread goes to sleep. */
 static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
 {
-    size_t least = c > HAK_MID_CLASSES && bytes < (size_t)policy->bin_run_kb << 10 ? 1 : 3;
+    size_t least = hak_heaps_sharing() > HAK_SHARES ? 1 : 3;
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 

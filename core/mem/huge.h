@@ -23,6 +23,8 @@ size_t hak_huge_count(void);
 void hak_huge_clear(void *p, size_t size);
 /* The same, of what begins a page, without asking the system. */
 void hak_huge_clear_pages(char *p, size_t size);
+/* Copies from one beginning of a page to another. Pages that are zero in both are not written to. */
+void hak_huge_copy_pages(char *p, const char *from, size_t size);
 
 #define HAK_HUGE_PART_BITS 20u
 

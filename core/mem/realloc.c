@@ -3,6 +3,7 @@
 #include "mem/realloc.h"
 
 #include "mem/fast.h"
+#include "mem/huge.h"
 #include "mem/oversize.h"
 #include "mem/sample.h"
 #include "mem/unknown.h"
@@ -70,8 +71,11 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
     void *target = hak_realloc_target(size, before, as_asked);
     if (target == NULL)
         return size > before ? NULL : p;
-    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
-    memcpy(target, p, hak_min(before, size));
+    if (hak_min(before, size) > HAK_MID_MAX) /* both begin a slice; much may be untouched */
+        hak_huge_copy_pages(target, p, hak_min(before, size));
+    else
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
+        memcpy(target, p, hak_min(before, size));
     hak_fast_free(p);
     return target;
 }

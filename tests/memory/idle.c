@@ -12,6 +12,7 @@ enum {
     TO_AND_FRO = 1,    // in place of a size
     RUNS = 2,          // the same
     SLABS = 3,         // the same
+    MIDS = 4,          // the same
     SWAY = 60,         // blocks
     BLOCKS = 4,        // each of one size
     BURST = 20 << 20,  // bytes of blocks of all sizes
@@ -72,12 +73,12 @@ static void go_to_and_fro(void)
     }
 }
 
-// Frees a few blocks of each size above 32 KiB that has bins.
-static void use_runs(void)
+// Frees a few blocks of each size within these.
+static void use_each(size_t least, size_t most)
 {
-    char *blocks[100];
+    char *blocks[200];
     int n = 0;
-    for (size_t each = 33 << 10; each <= 256 << 10; each += each / 8) {
+    for (size_t each = least; each <= most; each += each / 8) {
         for (int i = 0; i < BLOCKS; i++) {
             blocks[n++] = take(each);
         }
@@ -100,12 +101,14 @@ static void *use_and_wait(void *kind)
     pthread_barrier_wait(&ready);
     if (size == TO_AND_FRO) {
         go_to_and_fro();
-    } else if (size == RUNS) {
-        use_runs();
+    } else if (size == RUNS) { // all of those above 32 KiB that have bins
+        use_each(33 << 10, 256 << 10);
+    } else if (size == MIDS) { // so large that a bin's first 16 KiB are less than three
+        use_each(6 << 10, 32 << 10);
     } else if (size == SLABS) {
         use_slabs();
     }
-    for (int i = 0; i < 3 && (size == 0 || size > SLABS); i++) {
+    for (int i = 0; i < 3 && (size == 0 || size > MIDS); i++) {
         use(size);
     }
     pthread_barrier_wait(&freed);
@@ -200,6 +203,7 @@ int main(void)
     idle(TO_AND_FRO, 0, 500, 1500);
     idle(0, 0, 1200, 5000);
     idle(RUNS, 0, 500 + waits, 600 + waits);
+    idle(MIDS, 0, 100 + waits, 200 + waits);
     if (!is_variant("minimal") || is_variant("bench_minimal")) { // in minimal nothing goes back by time
         idle(0, 2.5, 1200, is_variant("debug") ? 6400 : 2800);   // there pages of free blocks stay
         idle(RUNS, 2.5, 500 + waits, 600 + waits);

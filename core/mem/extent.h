@@ -42,8 +42,9 @@ size_t hak_extent_trim(bool unmap);
 /* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be
  * held. */
 bool hak_extent_holds(const char *end, const void *p);
-/* The pool's chunks come from what is free here, and become that again when they have no runs: both have one floor. Not in hardened,
- * which closes what is free; nor where nothing goes back, or nothing is kept; nor where options say how much each keeps. */
+/* The pool's chunks come from what is free here, and become that again when they have no runs: both have one floor. Not in
+ * hardened, which closes what is free; nor where nothing goes back, or nothing is kept; nor where options say how much each
+ * keeps. */
 HAK_INLINE bool hak_extent_shares(void)
 {
     const hak_policy_t *policy = hak_policy();

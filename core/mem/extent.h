@@ -47,9 +47,10 @@ bool hak_extent_holds(const char *end, const void *p);
  * keeps. */
 HAK_INLINE bool hak_extent_shares(void)
 {
+    if (!HAK_PURGE || !HAK_BIGCACHE || HAK_HARDEN)
+        return false;
     const hak_policy_t *policy = hak_policy();
-    return HAK_PURGE && HAK_BIGCACHE && !HAK_HARDEN && policy->pool_floor_mb == policy->huge_floor_mb &&
-           policy->pool_floor_mb != 0;
+    return policy->pool_floor_mb == policy->huge_floor_mb && policy->pool_floor_mb != 0;
 }
 
 /* A chunk's dirty memory for the pool, of which this says what it keeps. NULL if there is none: then it touches fresh memory. Under

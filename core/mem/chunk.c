@@ -7,7 +7,6 @@
 #include "base/options.h"
 #include "map/map.h"
 #include "mem/age.h"
-#include "mem/extent.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -284,35 +283,10 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-/* A new chunk, of which these slices are for use. */
-static void begin_chunk(chunk_t *chunk, hak_slices_t whole, bool thp) HAK_REQUIRES(lock)
-{
-    chunk->free = whole;
-    chunk->thp = thp;
-    list_in_all(chunk);
-    link_chunk(chunk, HAK_RUN_MOST);
-}
-
-/* A chunk of memory that huge blocks have left, or chunks without runs. False if there is none: then fresh memory is next. */
-static bool add_used_chunk(void) HAK_REQUIRES(lock)
-{
-    chunk_t *chunk = (chunk_t *)(void *)hak_extent_take_chunk(&retain);
-    if (chunk == NULL)
-        return false;
-    *chunk = (chunk_t){.whole = ALL_FREE, .dirty = ALL_FREE};
-    totals.reserved += HAK_CHUNK;
-    begin_chunk(chunk, ALL_FREE, hak_policy()->thp == HAK_THP_ON);
-    note_dirty(chunk, 0);
-    hak_retain_freed(&retain, hak_set_count(ALL_FREE) * HAK_SLICE);
-    return true;
-}
-
 /* A chunk for a run of so many slices, a single block or a slab, and others. The system must know of the huge page before the first
  * byte is touched. */
 static bool add_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
 {
-    if (hak_extent_shares() && add_used_chunk())
-        return true;
     if (region == region_end && !reserve_region())
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
@@ -325,7 +299,10 @@ static bool add_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
-    begin_chunk(chunk, whole, thp);
+    chunk->free = whole;
+    chunk->thp = thp;
+    list_in_all(chunk);
+    link_chunk(chunk, HAK_RUN_MOST);
     return true;
 }
 
@@ -583,16 +560,16 @@ static uint64_t chunk_floor(void)
     return (uint64_t)hak_policy()->pool_floor_mb << 20;
 }
 
-/* A chunk without runs is no longer part of the pool. Returns the bytes of it that were dirty. */
-static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
+/* A chunk without runs is no longer part of the pool. */
+static void remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);
     if (to_purge != 0)
         hak_age_remove(&chunk->age);
+    hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
-    return hak_set_count(to_purge) * HAK_SLICE;
 }
 
 /* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
@@ -612,7 +589,7 @@ static chunk_t *remove_empty_chunks(chunk_t *removed, unsigned longest, size_t *
         next = chunk->next;
         if (chunk->free != chunk->whole)
             continue;
-        hak_retain_released(&retain, remove_chunk(chunk));
+        remove_chunk(chunk);
         chunk->next = removed;
         removed = chunk;
     }
@@ -642,23 +619,6 @@ static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
     }
 }
 
-/* A chunk has no runs any more, and the pool has half its floor free. Not where there are very many: each may be unmapped. */
-static bool is_surplus(const chunk_t *chunk) HAK_REQUIRES(lock)
-{
-    return chunk->free == chunk->whole && hak_extent_shares() && retain.free > chunk_floor() / 2 &&
-           totals.reserved <= MAPPINGS_MOST * HAK_CHUNK;
-}
-
-/* It becomes a free range, of which huge blocks are cut, and other chunks, and which goes back by what both ask for. */
-static HAK_NOINLINE void hand_over(chunk_t *chunk) HAK_REQUIRES(lock)
-{
-    if (chunk->thp && hak_policy()->thp != HAK_THP_ON)
-        hak_os_thp(chunk, HAK_CHUNK, false);
-    hak_retain_reused(&retain, remove_chunk(chunk));
-    if (!hak_extent_give_chunk((char *)chunk, &retain))
-        restore_chunk(chunk, HAK_RUN_MOST);
-}
-
 bool hak_chunk_unmap_run(hak_slab_t *run)
 {
     chunk_t *chunk = chunk_of(run);
@@ -667,7 +627,7 @@ bool hak_chunk_unmap_run(hak_slab_t *run)
     hak_os_lock(&lock);
     bool alone = (chunk->free | mask) == chunk->whole;
     if (alone) {
-        hak_retain_released(&retain, remove_chunk(chunk));
+        remove_chunk(chunk);
         used_slices -= slices;
     }
     hak_os_unlock(&lock);
@@ -691,12 +651,8 @@ void hak_chunk_release_run(hak_slab_t *run, unsigned touched)
     release_slices(chunk, mask, slices,
                    touched == slices ? mask : mask & ~(~(hak_slices_t)0 << (first + touched)));
     bool due = HAK_PURGE && hak_retain_is_due(&retain, chunk_floor());
-    bool surplus = is_surplus(chunk);
-    due |= surplus;
     due |= hak_is_scarce() && chunk->free == chunk->whole &&
            totals.reserved - used_slices * HAK_SLICE > HAK_IDLE_WHEN_SCARCE + HAK_CHUNK;
-    if (hak_unlikely(surplus))
-        hand_over(chunk);
     hak_os_unlock(&lock);
     if (hak_unlikely(due) && hak_thread.heap != NULL)
         hak_thread.heap->ticks = 1;

@@ -6,7 +6,6 @@
 #include "base/bits.h"
 #include "base/options.h"
 #include "mem/age.h"
-#include "mem/chunk.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "obs/trace.h"
@@ -61,8 +60,6 @@ static uint32_t ranges HAK_GUARDED_BY(lock);
 static _Atomic bool too_many;
 /* They were, and what was left open then is not yet closed. */
 static bool left_open HAK_GUARDED_BY(lock);
-/* What the pool had free at the last look at the clock: it keeps that of the same floor. */
-static size_t pool_keeps HAK_GUARDED_BY(lock);
 /* `dirty` is retain.free. */
 static hak_extent_view_t totals HAK_GUARDED_BY(lock);
 
@@ -518,18 +515,6 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     return base;
 }
 
-/* Fresh memory is next, and the pool has as much free beside what it keeps anyhow: in chunks that a few blocks of the thread's bins
- * and slabs hold, perhaps. True if chunks were given up, so that there may be a range now. */
-static HAK_COLD bool pool_gives_up(size_t size)
-{
-    size_t keeps = (size_t)hak_policy()->pool_floor_mb << 20;
-    hak_chunk_view_t before = hak_chunk_view();
-    if (!hak_extent_shares() || before.dirty <= size + keeps / 2)
-        return false;
-    hak_heap_give_up();
-    return hak_chunk_view().reserved < before.reserved;
-}
-
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool open = false;
@@ -545,8 +530,6 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
         hak_extent_release(at, size, !*zero);
         return NULL;
     }
-    if (pool_gives_up(size))
-        return hak_extent_take(size, align, zeroed, zero);
     *zero = true;
     return map_fresh(size, align, live);
 }
@@ -569,25 +552,6 @@ bool hak_extent_take_at(char *at, size_t size)
     return false;
 }
 
-/* From the upper end of a range: the block in front of it may still grow into the rest. */
-char *hak_extent_take_chunk(hak_retain_t *pool)
-{
-    char *at = NULL;
-    hak_os_lock(&lock);
-    extent_t *extent = find_extent(true, HAK_CHUNK, HAK_CHUNK);
-    if (extent != NULL) {
-        at = extent->base + extent->size - HAK_CHUNK;
-        at -= (uintptr_t)at & (HAK_CHUNK - 1);
-        cut(extent, at, HAK_CHUNK);
-        hak_retain_move_rise(&retain, pool, HAK_CHUNK);
-        count_split(-1);
-    } else {
-        hak_retain_fresh(&retain, HAK_CHUNK);
-    }
-    hak_os_unlock(&lock);
-    return at;
-}
-
 void hak_extent_moved(size_t before, size_t after)
 {
     hak_os_lock(&lock);
@@ -607,7 +571,6 @@ static uint64_t extent_floor(void) HAK_REQUIRES(lock)
         return 0;
     if (policy->bigcache_part != 0)
         floor = hak_max(floor, hak_min(totals.live / policy->bigcache_part, FLOOR_BY_LIVE));
-    floor -= hak_min(floor, pool_keeps);
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 
@@ -626,20 +589,6 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
     if (!added)
         hak_os_release(base, size);
     return due;
-}
-
-/* Its neighbours, chunks mostly, have no entries there: counted as a mapping of its own. */
-bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool)
-{
-    hak_os_lock(&lock);
-    bool added = add_joined(chunk, HAK_CHUNK, true, false);
-    if (added) {
-        hak_retain_freed(&retain, HAK_CHUNK);
-        hak_retain_move_rise(pool, &retain, HAK_CHUNK);
-        count_split(1);
-    }
-    hak_os_unlock(&lock);
-    return added;
 }
 
 /* Cuts at most `most` bytes, the end of the range, out of it. */
@@ -691,12 +640,11 @@ static bool return_oldest(uint64_t due) HAK_REQUIRES(lock)
     return return_range(base, size, true, false);
 }
 
-bool hak_extent_release_due(uint32_t now_ms, size_t pool)
+bool hak_extent_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;
     hak_os_lock(&lock);
-    pool_keeps = hak_extent_shares() ? 2 * pool : 0; /* it gives up what is beyond half the floor */
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = hak_retain_due(&retain, extent_floor());
     for (unsigned i = 0; due != 0 && oldest_extent() != NULL && i < AT_A_TIME; i++) {

@@ -13,9 +13,7 @@
 #ifndef HAK_MEM_EXTENT_H
 #define HAK_MEM_EXTENT_H
 
-#include "base/policy.h"
 #include "map/map.h"
-#include "mem/retain.h"
 
 /* Sizes and addresses are multiples of it: the system then puts one mapping right below the other, so that neighbours can be
  * joined, and what is cut from a range fits others. */
@@ -34,30 +32,14 @@ void hak_extent_moved(size_t before, size_t after);
 /* Nothing is mapped where this range was: in hardened what was in front of it goes, and what is behind it gets something in front.
  * No lock may be held. */
 void hak_extent_vacated(char *base, size_t size);
-/* Gives back to the system what retain.h says, a bounded number of ranges at a time, while the pool has so many dirty bytes free.
- * True if there is more to do. No lock may be held. */
-bool hak_extent_release_due(uint32_t now_ms, size_t pool);
+/* Gives back to the system what retain.h says, a bounded number of ranges at a time. True if there is more to do. No lock may
+ * be held. */
+bool hak_extent_release_due(uint32_t now_ms);
 /* Gives all of it back; `unmap`: the address space of what is clean, too. Returns the bytes. No lock may be held. */
 size_t hak_extent_trim(bool unmap);
 /* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be
  * held. */
 bool hak_extent_holds(const char *end, const void *p);
-/* The pool's chunks come from what is free here, and become that again when they have no runs: both have one floor. Not in
- * hardened, which closes what is free; nor where nothing goes back, or nothing is kept; nor where options say how much each
- * keeps. */
-HAK_INLINE bool hak_extent_shares(void)
-{
-    if (!HAK_PURGE || !HAK_BIGCACHE || HAK_HARDEN)
-        return false;
-    const hak_policy_t *policy = hak_policy();
-    return policy->pool_floor_mb == policy->huge_floor_mb && policy->pool_floor_mb != 0;
-}
-
-/* A chunk's dirty memory for the pool, of which this says what it keeps. NULL if there is none: then it touches fresh memory. Under
- * the pool's lock, as the next. */
-char *hak_extent_take_chunk(hak_retain_t *pool);
-/* Makes a chunk free that has no map entries. False if there is no memory for its record. */
-bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool);
 void hak_extent_after_fork(void);
 
 /* A snapshot for the statistics page; bytes. */

@@ -60,14 +60,6 @@ HAK_INLINE void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes)
     retain->rise += now + before;
 }
 
-/* Free memory goes to another place that keeps some, and with it what was learned of so many bytes. */
-HAK_INLINE void hak_retain_move_rise(hak_retain_t *from, hak_retain_t *to, uint64_t bytes)
-{
-    uint64_t rise = hak_min(bytes, from->rise);
-    from->rise -= rise;
-    to->rise += rise;
-}
-
 /* The bytes that are to go back now. */
 HAK_INLINE uint64_t hak_retain_due(const hak_retain_t *retain, uint64_t floor)
 {

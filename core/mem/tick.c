@@ -36,7 +36,7 @@ void hak_tick_now(void)
         hak_site_cache_release_due(now_ms);
     bool more = hak_heaps_flush_unattended(now_ms);
     more |= hak_chunk_release_due(now_ms);
-    more |= hak_extent_release_due(now_ms, hak_chunk_view().dirty);
+    more |= hak_extent_release_due(now_ms);
     if (heap != NULL && more)
         heap->ticks = 1;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run pytest's items side by side: a plug-in that forks a process for each job, a few at a time.
+"""Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time.
 
 A job is a file of tests, in its own order, so that a fixture of the module is made once, or a few that share one
 (TOGETHER). What has the mark `alone` measures time, or the memory of the whole machine: it runs when all others have

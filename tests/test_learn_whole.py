@@ -57,10 +57,13 @@ def test_a_program_is_learned_and_judged_by_another_input(place, capsys, monkeyp
     without a word, and held-out replays show what it changes."""
     out = place / "app.toml"
     # So large a program that a huge page more or less at its peak is no fiftieth of it.
-    words = ["--train", f"{PYTHON} grows.py 60000", "--here", str(place), "--budget", "30", "-o", str(out)]
-    assert learn.main(words) == 0
-    shown = capsys.readouterr().out
-    made = policy.read(out, policy.load_rows(ROOT))
+    words = ["--train", f"{PYTHON} grows.py 60000", "--here", str(place), "-o", str(out)]
+    for budget in ("30", "120"):        # on a busy machine half a minute may be too few replays: it goes on where it was
+        assert learn.main([*words, "--budget", budget]) == 0
+        shown = capsys.readouterr().out
+        made = policy.read(out, policy.load_rows(ROOT))
+        if "the time was up" not in shown or made.values:
+            break
     pairs = {name.rpartition(".")[2]: pair for name, pair in made.figures.items() if "*" not in name}
     assert made.values and re.search(r"learned for balanced: \d+ replays", shown)
     assert all(pairs[name][1] <= pairs[name][0] * objective.GUARD for name in objective.WEIGHED)

@@ -58,7 +58,7 @@ def test_a_program_is_learned_and_judged_by_another_input(place, capsys, monkeyp
     out = place / "app.toml"
     # So large a program that a huge page more or less at its peak is no fiftieth of it.
     words = ["--train", f"{PYTHON} grows.py 60000", "--here", str(place), "-o", str(out)]
-    for budget in ("30", "120"):        # on a busy machine half a minute may be too few replays: it goes on where it was
+    for budget in ("30", "120"):        # half a minute may be too few replays on a busy machine; it goes on then
         assert learn.main([*words, "--budget", budget]) == 0
         shown = capsys.readouterr().out
         made = policy.read(out, policy.load_rows(ROOT))

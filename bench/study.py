@@ -30,7 +30,7 @@ from common import paths, records, workloads
 from common.arguments import Parser, at_least
 from common.errors import Failure, UserError, guard
 from common.pool import Pool
-from common.tree import variant_library
+from common.tree import library_path, variant_library
 from measure import counting, golden
 from gate import effects
 from bench import bench, canary as learner, ladder as rungs, over_time
@@ -243,7 +243,7 @@ def syscalls(options: Options):
 
 def larson(options: Options):
     """Larson's server in the presets: millions of operations a second and page faults; with checks as well."""
-    checked = [bench.Contender(name, variant_library(name)) for name in CHECKED]
+    checked = [bench.Contender(name, library_path(name)) for name in CHECKED]
     everyone = [*options.everyone, *(one for one in checked if one.library.exists())]
     rows, kept = [("preset", *(one.name for one in everyone))], {}
     for preset, (chunks, turns) in LARSON.items():

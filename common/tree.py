@@ -178,9 +178,14 @@ def training_counts(tree: Tree, stage: str, workloads) -> tuple:
     return tuple((tree.counts(stage, row.name), row.weight) for row in workloads if row.role == "train")
 
 
+def library_path(variant: str) -> Path:
+    """Where `make all` builds the library of a variant by clang."""
+    return Tree(paths.BUILD / f"clang-{variant}").library("base")
+
+
 def variant_library(variant: str) -> Path:
-    """The library of a variant, by clang, as `make all` builds it."""
-    found = Tree(paths.BUILD / f"clang-{variant}").library("base")
+    """The same, which must be there."""
+    found = library_path(variant)
     if not found.exists():
         raise UserError(f"{found} is missing: run `make all`")
     return found

@@ -545,6 +545,19 @@ def test_sweep_is_relative_to_the_c_library(monkeypatch):
     assert all(row[1:] == ("3.00", "3.00") for row in rows[1:])
 
 
+def test_larson_shows_the_variants_with_checks_that_are_built(monkeypatch, tmp_path):
+    monkeypatch.setattr("common.paths.BUILD", tmp_path)
+    monkeypatch.setattr(bench_study, "best_of", lambda row, one, rounds: 2e6)
+    monkeypatch.setattr(bench_study.counting, "usage_metrics", lambda row, library: {"page_faults": 7})
+    for built in ((), ("hardened",)):
+        for name in built:
+            library = bench_study.library_path(name)
+            library.parent.mkdir(parents=True)
+            library.write_text("")
+        rows, _kept, _note = bench_study.larson(options("larson", "glibc"))
+        assert rows[0] == ("preset", "glibc", *built) and set(rows[1][1:]) == {"2.0, 7"}
+
+
 def test_variance_is_the_spread_of_runs(monkeypatch):
     times = {0: 1.0, 1: 1.2}
     monkeypatch.setattr(bench, "run_once",

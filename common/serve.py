@@ -438,13 +438,12 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, 
         for prepare in beside:
             prepare(scratch)
         home = household.Household(scratch)
-        word = preload(scratch, load(workload.server).environment.get("LD_PRELOAD", ""))
+        session = Session(workload, scratch, counting, timeout)
+        word = preload(scratch, session.server.environment.get("LD_PRELOAD", ""))
         environment = {} if "{preload}" in wrapper else dict([word.split("=", 1)]) if word.partition("=")[2] else {}
         environment |= {key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}
         wrapper = [word if part == "{preload}" else part.replace("{scratch}", str(scratch)) for part in wrapper]
-        session = None
         with home:
-            session = Session(workload, scratch, counting, timeout)
             session.prepare()
             home.started(session.start(wrapper, environment))
             pids = home.remaining

@@ -560,23 +560,23 @@ static void put_batch(const batch_t *batch)
     unlock_owner(heap);
 }
 
-/* False if the system refuses one slab after the other, *refused so far. */
-static bool purge_list(hak_heap_t *heap, void *list, unsigned *refused)
+/* How many slabs in a row the system has refused by now, after so many before. */
+static unsigned purge_list(hak_heap_t *heap, void *list, unsigned refused)
 {
-    while (list != NULL && *refused < HAK_REFUSED_MOST) { /* each slab once */
+    while (list != NULL && refused < HAK_REFUSED_MOST) { /* each slab once */
         batch_t batch = next_batch(&list);
         if (!add_purged_before(&batch))
             continue;
         purge_batch(&batch);
         put_batch(&batch);
-        *refused = batch.refused ? *refused + 1 : 0;
+        refused = batch.refused ? refused + 1 : 0;
     }
     if (list == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) == HAK_HEAP_LOST)
-        return *refused < HAK_REFUSED_MOST;
+        return refused;
     hak_os_lock(&heap->lock);
     hak_slab_put_list(heap, list);
     hak_os_unlock(&heap->lock);
-    return false;
+    return refused;
 }
 
 /* The same of the next class, from *c on, that has any; NULL behind the last. */
@@ -592,13 +592,12 @@ static void *take_next_free(hak_heap_t *heap, unsigned *c) HAK_REQUIRES(heap->lo
 void hak_slab_purge_free(hak_heap_t *heap)
 {
     unsigned refused = 0;
-    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES;) {
+    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES && refused < HAK_REFUSED_MOST;) {
         if (!hak_os_try_lock(&heap->lock))
             return;
         void *list = take_next_free(heap, &c);
         hak_os_unlock(&heap->lock);
-        if (!purge_list(heap, list, &refused))
-            return;
+        refused = purge_list(heap, list, refused);
     }
 }
 

@@ -3,15 +3,12 @@
 // nobody's way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as
 // tests/life/options.c.
 #define _GNU_SOURCE
+#include "filter.h"
 #include "scenarios.h"
 
 #include <dirent.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 enum {
@@ -293,11 +290,7 @@ static void refuse_clone(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    const struct sock_fprog filter = {sizeof program / sizeof *program, program};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) {
-        _exit(TEST_SKIPPED);
-    }
+    install_filter(program, sizeof program / sizeof *program);
 }
 
 static void scenario_refused(void)

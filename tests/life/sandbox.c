@@ -4,13 +4,10 @@
 // can be had and goes back.
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include "filter.h"
 #include "threads.h"
 
 #define LOAD(offset)          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
@@ -58,11 +55,7 @@ static void refuse(const struct refusal *refusal, unsigned error)
     if (refusal->flags == 0) { // whatever the arguments are
         program[3] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, 0);
     }
-    const struct sock_fprog filter = {sizeof program / sizeof *program, program};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
-        _exit(TEST_SKIPPED);
-    }
+    install_filter(program, sizeof program / sizeof *program);
 }
 
 static void *use(void *unused)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from common import paths, tables, workloads
+from common import paths, workloads
 from common.errors import UserError
 from common.proc import run
 from common.usage import parse
@@ -59,7 +59,8 @@ def programs():
 def test_every_program_is_tested_and_in_the_table():
     names = {path.stem for path in (ROOT / "bench" / "programs").glob("bench_*.c")}
     assert names == {*SMALL, LAUNCHER, REPLAY, SITES}
-    used = {row.program.removeprefix("{bench}/") for row in benchmarks() if row.program.startswith("{bench}/")}
+    used = {row.program.removeprefix("{bench}/") for row in bench.load_benchmarks()
+            if row.program.startswith("{bench}/")}
     used.add("bench_over_time")     # of the shapes and sizes
     assert used == set(SMALL) - {"bench_fastpath", "bench_overhead", "bench_sweep"}   # those are of bench/study.py
 
@@ -246,19 +247,14 @@ def test_train_and_holdout_are_disjoint():
 
 def test_every_input_exists_and_is_used():
     made = {row.name: row.generator for row in workloads.load_inputs(ROOT)}
-    used = {name for row in (*workloads.load_table(ROOT), *benchmarks()) for name in row.inputs}
+    used = {name for row in (*workloads.load_table(ROOT), *bench.load_benchmarks()) for name in row.inputs}
     assert set(made) == used
     assert set(made.values()) == set(inputs.GENERATORS)
 
 
-def benchmarks() -> tuple:
-    """The rows of bench/benchmarks.toml."""
-    return tables.load(paths.ROOT / bench.TABLE, "benchmark", bench.Benchmark)
-
-
 def test_unknown_benchmark_lists_the_valid_ones():
     with pytest.raises(UserError, match="unknown benchmark 'x'; valid benchmarks: tiny_hot, "):
-        bench.select(benchmarks(), ["x"])
+        bench.select(bench.load_benchmarks(), ["x"])
 
 
 def test_missing_peers_are_named_with_their_package(monkeypatch):

@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import files, idle, proc, records, tables, usage
+from common import backing, files, idle, proc, records, tables, usage
 from common.arguments import Parser, at_least, seconds
 from common.errors import Failure, UserError, guard
 from common.launch import launch
@@ -36,7 +36,7 @@ TABLE, HERE, PLACE = ROOT / "bench" / "proof.toml", ROOT / "bench" / "proof", BU
 LABEL = "clang-bench_minimal"       # of the libraries that are compared
 SMALL_PAGES = {"thp": 0}
 BUDGET, SECONDS, IDLE_SECONDS = 50.0, 10.0, 2.0
-LEAST_ROUNDS, IDLE_RUNS = 5, 3
+LEAST_ROUNDS, IDLE_RUNS = 12, 3
 CALL_RUNS = 5           # of lua equal ones make 335 to 389 calls: its hashes begin with addresses
 TIMEOUT = 600
 
@@ -140,13 +140,15 @@ def idle_memory(workload, library: Path, seconds: float):
     return max(found).later_kib if found else None
 
 
-def rounds(workload, libraries: dict, seconds: float, clock=time.monotonic, run=taken) -> dict:
-    """subject -> metric -> a figure a round; interleaved, another subject begins each round."""
-    run(workload, libraries[GENERIC])
+def rounds(workload, libraries: dict, seconds: float, clock=time.monotonic, run=taken, back=backing.back) -> dict:
+    """subject -> metric -> a figure a round; interleaved, another subject begins each round, and the memory that a run
+    touches is there."""
+    peak = run(workload, libraries[GENERIC])["peak"]
     begun, done = clock(), 0
     found = {name: {} for name in libraries}
     while done < LEAST_ROUNDS or clock() - begun < seconds * done / (done + 1):
         for name in wall.order_of(libraries, done):
+            back(peak)
             for metric, value in run(workload, libraries[name]).items():
                 found[name].setdefault(metric, []).append(value)
         done += 1

@@ -5,7 +5,7 @@ its start and end, what the library does before the first event) is in it. Figur
 
 from pathlib import Path
 
-from common import idle, proc, usage
+from common import backing, idle, proc, usage
 from common.errors import Failure
 from common.launch import launch
 from common.paths import IDLE
@@ -18,7 +18,7 @@ PLAIN, CALLS, INSTRUCTIONS = "plain", "calls", "instructions"
 KINDS = {PLAIN: 2.0, CALLS: 5.0, INSTRUCTIONS: 30.0}
 SERVER_KINDS = {PLAIN: 1.5, INSTRUCTIONS: 10.0}
 SHOWS = {PLAIN: "time, memory and page faults", CALLS: "system calls", INSTRUCTIONS: "instructions of the library"}
-LEAST_SECONDS = 0.2         # of a run: its directory, its process
+LEAST_SECONDS = 0.4         # of a run: its directory, its process, memory that is made ready for it
 BEHIND = 0.2                # seconds between a server's load and the look at its memory
 NAMES = {"cpu": "CPU time", "peak": "peak memory", "after": "memory behind the work", "faults": "page faults",
          "calls": "system calls", "instructions": "instructions of the library"}
@@ -32,6 +32,7 @@ class Real:
         self.so, self.scratch, self.timeout = so, scratch, timeout
         self.workloads = {row.name: row for row in workloads}
         self.failures: list = []
+        self.peaks: dict = {}       # workload -> KiB of its last plain run
 
     def __call__(self, values: dict, job: str):
         name, _colon, kind = job.partition(":")
@@ -51,9 +52,18 @@ class Real:
 
     def plain(self, workload, environment) -> dict:
         """Time (of a request, where a server is loaded), memory and faults."""
-        if workload.server:
-            served = launch(workload, self.so, extra_env=environment, idle=BEHIND, timeout=self.timeout).server
-            return {"cpu": served.cpu_us, "peak": served.peak_kib, "faults": served.faults, "after": served.idle_kib}
+        backing.back(self.peaks.get(workload.name, 0))
+        found = self.server(workload, environment) if workload.server else self.command(workload, environment)
+        self.peaks[workload.name] = found["peak"]
+        return found
+
+    def server(self, workload, environment) -> dict:
+        """One that is started, loaded and looked at."""
+        served = launch(workload, self.so, extra_env=environment, idle=BEHIND, timeout=self.timeout).server
+        return {"cpu": served.cpu_us, "peak": served.peak_kib, "faults": served.faults, "after": served.idle_kib}
+
+    def command(self, workload, environment) -> dict:
+        """One that runs to its end."""
         kept, shown = {}, []
 
         def keep(scratch):

@@ -2,10 +2,11 @@
 """The proof of learned policies: what its figures mean, that an interrupted one goes on, bad input; and the canary."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from common import files, idle, paths, records
+from common import backing, files, idle, paths, proc, records
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, FORGET
 from bench import canary, proof, proof_table
@@ -195,10 +196,23 @@ def test_rounds_are_interleaved():
 
     def run(_workload, library):
         asked.append(library)
-        return {"cpu": 1.0}
+        return {"cpu": 1.0, "peak": 7}
 
-    found = proof.rounds(None, {"generic": "g", "tailored": "t"}, 0, clock=lambda: 0, run=run)
-    assert asked == ["g", *["g", "t", "t", "g"] * 2, "g", "t"] and found["tailored"]["cpu"] == [1.0] * 5
+    found = proof.rounds(None, {"generic": "g", "tailored": "t"}, 0, clock=lambda: 0, run=run, back=asked.append)
+    assert asked == ["g", *[7, "g", 7, "t", 7, "t", 7, "g"] * (proof.LEAST_ROUNDS // 2)]
+    assert found["tailored"]["cpu"] == [1.0] * proof.LEAST_ROUNDS
+
+
+def test_memory_is_made_ready(monkeypatch):
+    """As much as a run had at its peak is touched and given back, of what is free an eighth at most."""
+    script = ("import re; from common import backing; size = backing.back(100 << 10);"
+              "status = open('/proc/self/status').read();"
+              "print(size, *(re.search(name + r':\\s+(\\d+)', status)[1] for name in ('VmHWM', 'VmRSS')))")
+    size, most, now = map(int, proc.run([*paths.PYTHON, "-c", script], cwd=ROOT).stdout.split())
+    assert size == (100 << 20) + backing.MARGIN and now < 60 << 10 and backing.back(0) == 0
+    assert most > size >> 10 or "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    monkeypatch.setattr(backing, "free_bytes", lambda: 80 << 20)
+    assert backing.back(100 << 10) == 10 << 20
 
 
 def test_what_a_killed_process_left_is_no_figure(tmp_path):

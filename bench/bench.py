@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import files, paths, records, tables, tools, usage
+from common import backing, files, paths, records, tables, tools, usage
 from common.arguments import Parser, at_least, shared_library
 from common.errors import Failure, UserError, given, guard
 from common.launch import launch
@@ -177,15 +177,18 @@ def run_once(row: Benchmark, contender: Contender, turn: int) -> Sample:
     return Sample(row.name, contender.name, turn, float(kept["seconds"]), int(kept["peak_rss_kib"]))
 
 
-def run_all(benchmarks, everyone, rounds: int, show, record) -> tuple:
-    """Every round, benchmark and contender; a contender that failed a benchmark is not asked again."""
-    samples, failed = [], set()
+def run_all(benchmarks, everyone, rounds: int, show, record, back=backing.back) -> tuple:
+    """Every round, benchmark and contender, each of whom finds as much memory as any had; a contender that failed a
+    benchmark is not asked again."""
+    samples, failed, peaks = [], set(), {row.name: 0 for row in benchmarks}
     for turn, (position, row) in itertools.product(range(rounds), enumerate(benchmarks)):
         for contender in wall.order_of(everyone, turn + position):
             if (row.name, contender.name) in failed or contender.points_only and not row.points:
                 continue
             show(f"round {turn + 1}/{rounds}, {position + 1}/{len(benchmarks)} {row.name}, {contender.name}")
+            back(peaks[row.name])
             sample = run_once(row, contender, turn)
+            peaks[row.name] = max(peaks[row.name], sample.peak_rss_kib)
             if sample.failure:
                 failed.add((row.name, contender.name))
             record(sample)

@@ -617,7 +617,9 @@ def test_modes_are_rows_of_the_points_ranking_alone(monkeypatch):
     speed = {"glibc": 1.0, "hakmem": 0.5, "hakmem-baseline": 0.7}
     monkeypatch.setattr(bench, "run_once",
                         lambda row, one, turn: ranking.Sample(row.name, one.name, turn, speed[one.name], 1))
-    samples = bench.run_all(rows, everyone, 7, lambda text: None, lambda sample: None)
+    ready = []
+    samples = bench.run_all(rows, everyone, 7, lambda text: None, lambda sample: None, back=ready.append)
+    assert ready[:3] == [0, 1, 1] and len(ready) == len(samples)    # KiB that a run finds touched
     assert {sample.benchmark for sample in samples if sample.contender == "hakmem-baseline"} == {"one"}
     study = bench.study_of(rows, samples)
     assert study.contenders == ("glibc", "hakmem") and study.extras == ("hakmem-baseline",)

@@ -567,7 +567,55 @@ void hak_bins_book(void)
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
+    heap->runs_taken = 0;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
+            empty(heap, &thread->bins[c], c);
+}
+
+/* A thread that took few runs: what it leaves cannot be in many slabs. Not in hardened, where states lie with the slabs. */
+static bool may_leave(const hak_heap_t *heap) HAK_REQUIRES(heap->lock)
+{
+    return !HAK_HARDEN && !hak_sample_is_on() &&
+           heap->runs_taken <= HAK_LEFT_RUNS * HAK_SHARES / hak_heaps_sharing();
+}
+
+/* A previous list of more blocks than may be left; NULL if there is none. With the lock held nobody else takes it. */
+static void *take_long(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+{
+    const void *block = atomic_load_explicit(&heap->class[c].previous, memory_order_relaxed);
+    for (uint32_t i = 0; i < HAK_LEFT_BLOCKS && block != NULL; i++)
+        block = hak_link_next(block);
+    return block != NULL ? take_previous(heap, c) : NULL;
+}
+
+/* The first blocks of the bin, or of what was set aside before, stay for the heap's next thread; the others go into the slabs. */
+static void leave(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
+{
+    void *list = bin->head != NULL ? bin->head : take_long(heap, c);
+    bin->head = NULL;
+    if (list != NULL) {
+        uint32_t length;
+        void *rest = cut_list(list, HAK_LEFT_BLOCKS, &length);
+        void *before = set_aside(heap, c, list);
+        if (rest != NULL)
+            hak_slab_put_list(heap, rest);
+        if (before != NULL)
+            hak_slab_put_list(heap, before);
+    }
+    if (heap->class[c].remote != NULL)
+        hak_remote_send(heap, c);
+}
+
+void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
+{
+    if (!may_leave(heap)) {
+        hak_bins_empty(thread, heap);
+        return;
+    }
+    for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
+        leave(heap, &thread->bins[c], c);
+    for (unsigned c = HAK_MID_CLASSES + 1; c < HAK_CLASSES; c++)
+        if (holds_blocks(heap, &thread->bins[c], c))
             empty(heap, &thread->bins[c], c);
 }

@@ -359,10 +359,9 @@ void hak_heap_unlock_one(hak_heap_t *heap)
 
 /* --- given up ----------------------------------------------------------------------------------------------------- */
 
-/* What others have freed, and what was set aside, goes into the slabs, and those that are empty back to the pool. */
-static void trim_and_unlock(hak_heap_t *heap) HAK_RELEASES(heap->lock)
+/* What others have freed goes into the slabs, and those that are empty back to the pool. */
+static void settle_and_unlock(hak_heap_t *heap) HAK_RELEASES(heap->lock)
 {
-    hak_bins_flush_previous(heap);
     hak_remote_put_inbox(heap);
     hak_slab_release_empty(heap);
     if (HAK_CHECKS)
@@ -370,16 +369,26 @@ static void trim_and_unlock(hak_heap_t *heap) HAK_RELEASES(heap->lock)
     hak_os_unlock(&heap->lock);
 }
 
-/* What a thread holds goes where it belongs, and what is empty then goes back to the pool. */
+/* The same, and what was set aside goes there first. */
+static void trim_and_unlock(hak_heap_t *heap) HAK_RELEASES(heap->lock)
+{
+    hak_bins_flush_previous(heap);
+    settle_and_unlock(heap);
+}
+
+/* What a thread holds goes where it belongs, and what is empty then goes back to the pool. If it ends, a little stays for the
+ * heap's next thread. */
 static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
 {
     if (HAK_HARDEN)
         hak_quarantine_flush_other(thread->ended);
     hak_oversize_flush_cache(heap);
     hak_os_lock(&heap->lock);
-    heap->runs_taken = 0;
-    hak_bins_empty(thread, heap);
-    trim_and_unlock(heap);
+    if (thread->ended)
+        hak_bins_end(thread, heap);
+    else
+        hak_bins_empty(thread, heap);
+    settle_and_unlock(heap);
 }
 
 void hak_heap_detach(void)

@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "map/map.h"
 #include "mem/age.h"
+#include "mem/extent.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
@@ -19,8 +20,9 @@
 /* Bytes of address space reserved at a time: a quarter of what there is, within these limits. */
 #define REGION_LEAST ((size_t)8 << 20)
 #define REGION_MOST  ((size_t)1 << 30)
-/* The free slices of a chunk without runs. */
-#define ALL_FREE ((~(hak_slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
+/* The longest run of a chunk without any, and its free slices. */
+#define EMPTY_RUN (HAK_CHUNK_SLICES - HAK_CHUNK_HEAD - HAK_CHUNK_TAIL)
+#define ALL_FREE  ((~(hak_slices_t)0 >> (HAK_CHUNK_HEAD + HAK_CHUNK_TAIL)) << HAK_CHUNK_HEAD)
 /* From here on all are free in every chunk without runs, up to the tail: a run that fits there can always be had. */
 #define SURELY_FREE      (HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST)
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
@@ -283,9 +285,35 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-/* A chunk for a run of so many slices, a single block or a slab, and others. The system must know of the huge page before the first
- * byte is touched. */
-static bool add_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
+/* A new chunk, of which these slices are for use. */
+static void begin_chunk(chunk_t *chunk, hak_slices_t whole, bool thp) HAK_REQUIRES(lock)
+{
+    chunk->free = whole;
+    chunk->thp = thp;
+    list_in_all(chunk);
+    link_chunk(chunk, HAK_RUN_MOST);
+}
+
+/* A chunk that is cut from a free range of huge blocks, a dirty one or a clean one. False if there is none. */
+static bool add_range_chunk(bool dirty) HAK_REQUIRES(lock)
+{
+    chunk_t *chunk = (chunk_t *)(void *)hak_extent_take_chunk(dirty, &retain);
+    if (chunk == NULL)
+        return false;
+    bool thp = hak_policy()->thp == HAK_THP_ON;
+    if (!thp)
+        hak_os_thp(chunk, HAK_CHUNK, false);
+    *chunk = (chunk_t){.whole = ALL_FREE, .dirty = dirty ? ALL_FREE : 0};
+    totals.reserved += HAK_CHUNK;
+    begin_chunk(chunk, ALL_FREE, thp);
+    note_dirty(chunk, 0);
+    hak_retain_freed(&retain, hak_set_count(chunk->dirty) * HAK_SLICE);
+    return true;
+}
+
+/* A fresh chunk for a run of so many slices, a single block or a slab, and others. The system must know of the huge page before the
+ * first byte is touched. */
+static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
 {
     if (region == region_end && !reserve_region())
         return false;
@@ -299,11 +327,25 @@ static bool add_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
-    chunk->free = whole;
-    chunk->thp = thp;
-    list_in_all(chunk);
-    link_chunk(chunk, HAK_RUN_MOST);
+    begin_chunk(chunk, whole, thp);
     return true;
+}
+
+/* Dirty ranges come before fresh memory. If a chunk is `needed`, that is next, and where the system refuses it any range. */
+static HAK_NOINLINE bool add_chunk(unsigned slices, bool single, bool needed) HAK_REQUIRES(lock)
+{
+    if (hak_extent_shares() && add_range_chunk(true))
+        return true;
+    if (!needed)
+        return false;
+    return add_fresh_chunk(slices, single) ||
+           (!HAK_HARDEN && (add_range_chunk(true) || add_range_chunk(false)));
+}
+
+/* A run there would be the first, and touch fresh memory. */
+static bool is_clean(const chunk_t *chunk) HAK_REQUIRES(lock)
+{
+    return chunk->dirty == 0 && chunk->free == chunk->whole;
 }
 
 static chunk_t *chunk_of(const hak_slab_t *run)
@@ -396,11 +438,16 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, hak_run_t what
     if (!hak_chunk_has_room(slices, align))
         return NULL;
     hak_os_lock(&lock);
-    while (!find_place_for(slices, align, what, owner, &chunk, &first)) {
-        if (!add_chunk(slices, what == HAK_RUN_SINGLE)) {
-            hak_os_unlock(&lock);
-            return NULL;
-        }
+    for (bool asked = false;; asked = true) {
+        bool found = find_place_for(slices, align, what, owner, &chunk, &first);
+        if (found && (asked || hak_likely(!is_clean(chunk))))
+            break;
+        if (add_chunk(slices, what == HAK_RUN_SINGLE, !found))
+            continue;
+        if (found)
+            break;
+        hak_os_unlock(&lock);
+        return NULL;
     }
     if (owner != 0 && (vacant_groups(chunk) >> first & 1) != 0)
         chunk->taker[first / HAK_GROUP] = owner;
@@ -560,16 +607,16 @@ static uint64_t chunk_floor(void)
     return (uint64_t)hak_policy()->pool_floor_mb << 20;
 }
 
-/* A chunk without runs is no longer part of the pool. */
-static void remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
+/* A chunk without runs is no longer part of the pool. Returns the bytes of it that were dirty. */
+static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);
     if (to_purge != 0)
         hak_age_remove(&chunk->age);
-    hak_retain_released(&retain, hak_set_count(to_purge) * HAK_SLICE);
     totals.reserved -= HAK_CHUNK;
+    return hak_set_count(to_purge) * HAK_SLICE;
 }
 
 /* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
@@ -589,7 +636,7 @@ static chunk_t *remove_empty_chunks(chunk_t *removed, unsigned longest, size_t *
         next = chunk->next;
         if (chunk->free != chunk->whole)
             continue;
-        remove_chunk(chunk);
+        hak_retain_released(&retain, remove_chunk(chunk));
         chunk->next = removed;
         removed = chunk;
     }
@@ -619,6 +666,47 @@ static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
     }
 }
 
+/* A chunk without runs becomes a free range. False if that has no memory for its record. */
+static bool give_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
+{
+    if (chunk->thp && hak_policy()->thp != HAK_THP_ON)
+        hak_os_thp(chunk, HAK_CHUNK, false);
+    hak_retain_reused(&retain, remove_chunk(chunk));
+    bool given = hak_extent_give_chunk((char *)chunk, &retain);
+    if (!given)
+        restore_chunk(chunk, EMPTY_RUN);
+    return given;
+}
+
+/* They are in the list of the longest runs, beside others that have some by now: these go where they belong, as in find_run. Clean
+ * ones lie behind, mostly. Not where there are very many chunks: each may leave a gap between two mappings. */
+bool hak_chunk_give_used(void)
+{
+    bool given = false;
+    unsigned clean = 0;
+    hak_os_lock(&lock);
+    chunk_t *chunk = totals.reserved <= MAPPINGS_MOST * HAK_CHUNK ? by_longest[EMPTY_RUN] : NULL;
+    for (chunk_t *next; chunk != NULL && clean < CHUNKS_AT_A_TIME; chunk = next) {
+        next = chunk->next;
+        if (chunk->free != chunk->whole)
+            relink_chunk(chunk, hak_slices_longest_run(chunk->free));
+        else if (is_clean(chunk))
+            clean++;
+        else
+            given |= give_chunk(chunk);
+    }
+    hak_os_unlock(&lock);
+    return given;
+}
+
+uint64_t hak_chunk_missed(uint64_t bytes)
+{
+    hak_os_lock(&lock);
+    uint64_t missed = hak_retain_missed(&retain, bytes);
+    hak_os_unlock(&lock);
+    return missed;
+}
+
 bool hak_chunk_unmap_run(hak_slab_t *run)
 {
     chunk_t *chunk = chunk_of(run);
@@ -627,7 +715,7 @@ bool hak_chunk_unmap_run(hak_slab_t *run)
     hak_os_lock(&lock);
     bool alone = (chunk->free | mask) == chunk->whole;
     if (alone) {
-        remove_chunk(chunk);
+        hak_retain_released(&retain, remove_chunk(chunk));
         used_slices -= slices;
     }
     hak_os_unlock(&lock);

@@ -46,6 +46,10 @@ size_t hak_chunk_trim(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_chunk_unmap_free(void);
+/* Chunks without runs that are dirty become free ranges. True if there were any. No lock may be held here and in the next. */
+bool hak_chunk_give_used(void);
+/* So many bytes are touched anew for a huge block: how many of them the pool had given back lately. */
+uint64_t hak_chunk_missed(uint64_t bytes);
 /* True if p lies in a chunk. Looks at all of them: for what is no block. No lock may be held. */
 bool hak_chunk_holds(const void *p);
 /* In a forked child: repairs what another thread was in the middle of. */

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/options.h"
 #include "mem/age.h"
+#include "mem/chunk.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "obs/trace.h"
@@ -439,13 +440,43 @@ static extent_t *find_extent(bool dirty, size_t size, size_t align) HAK_REQUIRES
     return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
 
+static void note_taken(size_t size) HAK_REQUIRES(lock)
+{
+    totals.live += size;
+    totals.taken++;
+}
+
+/* No dirty range fits: chunks without runs become some. False if there are none: then what the pool has given back lately would
+ * have been of use here, which is learned as if it had gone from here. */
+static bool ask_pool(size_t size) HAK_REQUIRES(lock)
+{
+    if (!hak_extent_shares())
+        return false;
+    uint64_t beyond = hak_retain_beyond(&retain, size);
+    hak_os_unlock(&lock);
+    bool given = hak_chunk_give_used();
+    uint64_t missed = given ? 0 : hak_chunk_missed(beyond);
+    hak_os_lock(&lock);
+    retain.rise += missed;
+    return given;
+}
+
+/* No range fits of the kind that is better, or NULL. */
+static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, size_t align) HAK_REQUIRES(lock)
+{
+    extent_t *extent = NULL;
+    if (!clean_was_better && ask_pool(size))
+        extent = find_extent(true, size, align);
+    return extent != NULL ? extent : find_extent(clean_was_better, size, align);
+}
+
 /* Out of what is free already; NULL if nothing fits. */
 static char *take_free(size_t size, size_t align, bool zeroed, bool *zero, bool *open) HAK_REQUIRES(lock)
 {
     bool clean_first = zeroed && size >= ZERO_BY_PAGE;
     extent_t *extent = find_extent(!clean_first, size, align);
-    if (extent == NULL)
-        extent = find_extent(clean_first, size, align);
+    if (hak_unlikely(extent == NULL))
+        extent = find_other(clean_first, size, align);
     if (extent == NULL)
         return NULL;
     char *at = place_in(extent, size, align);
@@ -454,6 +485,7 @@ static char *take_free(size_t size, size_t align, bool zeroed, bool *zero, bool 
         *open = extent->open;
     totals.from_cache += extent->dirty;
     cut(extent, at, size);
+    note_taken(size);
     return at;
 }
 
@@ -467,12 +499,6 @@ static void count_split(int change) HAK_REQUIRES(lock)
 {
     if (change > 0 || splits != 0)
         splits += (uint32_t)change;
-}
-
-static void note_taken(size_t size) HAK_REQUIRES(lock)
-{
-    totals.live += size;
-    totals.taken++;
 }
 
 /* Tells the system of huge pages for a fresh range, of which a block of `size` bytes is the beginning. */
@@ -515,14 +541,32 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     return base;
 }
 
+/* Fresh memory is next, and the pool has as much free beside half of what it keeps anyhow: perhaps in chunks that a few blocks in
+ * the thread's bins hold. True if these became free ranges. */
+static HAK_COLD bool heap_gives_up(size_t size)
+{
+    size_t keeps = (size_t)hak_policy()->pool_floor_mb << 20;
+    if (!hak_extent_shares() || hak_chunk_view().dirty <= size + keeps / 2)
+        return false;
+    hak_heap_give_up();
+    return hak_chunk_give_used();
+}
+
+/* Nothing that is free fits. */
+static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, bool *zero, size_t live)
+{
+    if (heap_gives_up(size))
+        return hak_extent_take(size, align, zeroed, zero);
+    *zero = true;
+    return map_fresh(size, align, live);
+}
+
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool open = false;
     hak_os_lock(&lock);
     char *at = take_free(size, align, zeroed, zero, &open);
     size_t live = totals.live;
-    if (at != NULL)
-        note_taken(size);
     hak_os_unlock(&lock);
     if (hak_likely(at != NULL && open_range(at, size, open)))
         return at;
@@ -530,8 +574,7 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
         hak_extent_release(at, size, !*zero);
         return NULL;
     }
-    *zero = true;
-    return map_fresh(size, align, live);
+    return take_fresh(size, align, zeroed, zero, live);
 }
 
 bool hak_extent_take_at(char *at, size_t size)
@@ -550,6 +593,25 @@ bool hak_extent_take_at(char *at, size_t size)
         return there;
     hak_extent_release(at, size, dirty);
     return false;
+}
+
+/* From the upper end of a range: the block in front of it may still grow into the rest. */
+char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
+{
+    char *at = NULL;
+    hak_os_lock(&lock);
+    extent_t *extent = find_extent(dirty, HAK_CHUNK, HAK_CHUNK);
+    if (extent != NULL) {
+        at = extent->base + extent->size - HAK_CHUNK;
+        at -= (uintptr_t)at & (HAK_CHUNK - 1);
+        cut(extent, at, HAK_CHUNK);
+        hak_retain_move_rise(&retain, pool, dirty ? HAK_CHUNK : 0);
+        count_split(-1);
+    } else {
+        pool->rise += hak_retain_missed(&retain, hak_retain_beyond(pool, HAK_CHUNK));
+    }
+    hak_os_unlock(&lock);
+    return at;
 }
 
 void hak_extent_moved(size_t before, size_t after)
@@ -589,6 +651,20 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
     if (!added)
         hak_os_release(base, size);
     return due;
+}
+
+/* Its neighbours, chunks mostly, have no entries there: counted as a mapping of its own. */
+bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool)
+{
+    hak_os_lock(&lock);
+    bool added = add_joined(chunk, HAK_CHUNK, true, false);
+    if (added) {
+        hak_retain_freed(&retain, HAK_CHUNK);
+        hak_retain_move_rise(pool, &retain, HAK_CHUNK);
+        count_split(1);
+    }
+    hak_os_unlock(&lock);
+    return added;
 }
 
 /* Cuts at most `most` bytes, the end of the range, out of it. */

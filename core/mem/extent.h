@@ -14,6 +14,8 @@
 #define HAK_MEM_EXTENT_H
 
 #include "map/map.h"
+#include "mem/retain.h"
+#include "mem/scarce.h"
 
 /* Sizes and addresses are multiples of it: the system then puts one mapping right below the other, so that neighbours can be
  * joined, and what is cut from a range fits others. */
@@ -40,6 +42,18 @@ size_t hak_extent_trim(bool unmap);
 /* True if p lies in the free range of which the slice at `end`, which the map covers, is the first or the last. No lock may be
  * held. */
 bool hak_extent_holds(const char *end, const void *p);
+/* Dirty ranges serve the pool before it touches fresh memory, and its chunks without runs serve huge blocks. Not in hardened, which
+ * closes what is free, nor while memory is scarce. */
+HAK_INLINE bool hak_extent_shares(void)
+{
+    return !HAK_HARDEN && !hak_is_scarce();
+}
+
+/* Cuts a chunk for the pool, of which this says what it keeps, out of a dirty range or a clean one. NULL if there is none. Under
+ * the pool's lock, as the next. */
+char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
+/* Makes a chunk free that has no map entries. False if there is no memory for its record. */
+bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool);
 void hak_extent_after_fork(void);
 
 /* A snapshot for the statistics page; bytes. */

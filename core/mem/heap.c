@@ -391,6 +391,12 @@ static void empty_heap(hak_thread_t *thread, hak_heap_t *heap)
     settle_and_unlock(heap);
 }
 
+void hak_heap_give_up(void)
+{
+    if (hak_thread.heap != NULL)
+        empty_heap(&hak_thread, hak_thread.heap);
+}
+
 void hak_heap_detach(void)
 {
     hak_heap_t *heap = hak_thread.heap;
@@ -407,14 +413,12 @@ void hak_heap_trim(void)
 {
     if (HAK_CALL_SITES)
         hak_site_cache_flush();
-    hak_heap_t *heap = hak_thread.heap;
-    if (heap != NULL) {
-        empty_heap(&hak_thread, heap);
+    hak_heap_give_up();
+    if (hak_thread.heap != NULL)
         hak_bins_reset(&hak_thread);
-    }
     uint32_t count = hak_heap_count();
     for (uint32_t owner = 1; owner <= count; owner++) {
-        heap = hak_heap_by_owner(owner);
+        hak_heap_t *heap = hak_heap_by_owner(owner);
         hak_oversize_flush_cache(heap);
         if (!hak_os_try_lock(&heap->lock))
             continue;

@@ -140,6 +140,8 @@ HAK_INLINE bool hak_heap_is_unowned(const hak_heap_t *heap)
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
 void hak_heap_detach(void);
+/* What the calling thread has free goes back: blocks into their slabs, what is empty to the pool. No lock may be held. */
+void hak_heap_give_up(void);
 /* Puts the calling thread's bins back into their slabs, and of every heap whose lock is free the previous lists and what is in
  * the inbox. Gives back what heaps and call sites keep of oversize blocks, every empty slab, and pages that lie in free blocks
  * alone. */

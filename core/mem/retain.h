@@ -50,14 +50,34 @@ HAK_INLINE void hak_retain_reused(hak_retain_t *retain, uint64_t bytes)
     retain->owed = hak_min(retain->owed, retain->free);
 }
 
-/* Memory that is not free yet, or was given back, is going to be touched. */
-HAK_INLINE void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes)
+/* So many bytes are asked for: how many of them had gone back, and are not gone any more. */
+HAK_INLINE uint64_t hak_retain_missed(hak_retain_t *retain, uint64_t bytes)
 {
     uint64_t now = hak_min(bytes, retain->gone);
     uint64_t before = hak_min(bytes - now, retain->gone_before);
     retain->gone -= now;
     retain->gone_before -= before;
-    retain->rise += now + before;
+    return now + before;
+}
+
+/* Memory that is not free yet, or was given back, is going to be touched. */
+HAK_INLINE void hak_retain_fresh(hak_retain_t *retain, uint64_t bytes)
+{
+    retain->rise += hak_retain_missed(retain, bytes);
+}
+
+/* How many of so many bytes would be others than those that had gone back. */
+HAK_INLINE uint64_t hak_retain_beyond(const hak_retain_t *retain, uint64_t bytes)
+{
+    return bytes - hak_min(bytes, retain->gone + retain->gone_before);
+}
+
+/* Free memory goes to another place that keeps some, and with it what was learned of so many bytes. */
+HAK_INLINE void hak_retain_move_rise(hak_retain_t *from, hak_retain_t *to, uint64_t bytes)
+{
+    uint64_t rise = hak_min(bytes, from->rise);
+    from->rise -= rise;
+    to->rise += rise;
 }
 
 /* The bytes that are to go back now. */

@@ -7,7 +7,7 @@ from plan import model, policy
 from gate import ablation
 from report import options_doc
 from tests.mutants import drive
-from tests.support import ROOT
+from tests.support import ROOT, ctests
 
 MUTANTS = {row.name: row for row in drive.load_mutants()}
 # What takes each away. `make mutants` shows that a test notices.
@@ -69,10 +69,11 @@ OF_FEATURES = {
 }
 
 
-def programs_text():
-    """The programs that set them."""
-    names = ("options", "policy", "learner", "profile", "sites")
-    return "".join((ROOT / "tests" / "life" / f"{name}.c").read_text() for name in names)
+def values_set(variable, mutant) -> set:
+    """What the programs that are to notice the mutant give the variable: strings of the code, not of comments."""
+    sources = [source for row in ctests() if row.name in mutant.notice for source in row.sources]
+    code = "".join((ROOT / source).read_text() for source in sources)
+    return set(re.findall(rf'"{variable}=([^"]*)"', re.sub(r"//.*|/\*.*?\*/", "", code)))
 
 
 def test_every_option_has_a_mutant():
@@ -81,12 +82,13 @@ def test_every_option_has_a_mutant():
     assert [name for name in OF_OPTIONS.values() if name not in MUTANTS] == []
 
 
-def test_every_row_of_the_policy_has_a_mutant_and_is_set_by_a_test():
-    text = programs_text()
+def test_every_row_of_the_policy_is_turned_by_the_test_that_misses_it():
     for row in policy.load_rows(ROOT):
+        mutant = MUTANTS[OF_POLICY.get(row.name, f"policy without {row.name}")]
         if row.scope == "run":
-            assert OF_POLICY.get(row.name, f"policy without {row.name}") in MUTANTS
-            assert f"HAKMEM_{row.name.upper()}=" in text
+            assert values_set(f"HAKMEM_{row.name.upper()}", mutant) - {str(row.default)}, row.name
+        else:
+            assert mutant.notice == ("policy",)     # which turns each: tests/test_policy.py
 
 
 def test_every_feature_has_a_mutant():
@@ -94,9 +96,10 @@ def test_every_feature_has_a_mutant():
     assert [name for name in OF_FEATURES.values() if name not in MUTANTS] == []
 
 
-def test_every_option_is_set_by_its_test():
-    text = programs_text()
-    assert [name for name in OF_OPTIONS if f"{name}=" not in text] == []
+def test_every_option_is_turned_by_the_test_that_misses_it():
+    """Any value but the default: `make mutants` shows that this test fails where the option changes nothing."""
+    for row in options_doc.parse(options_doc.TABLE.read_text()):
+        assert values_set(row.name, MUTANTS[OF_OPTIONS[row.name]]) - {row.default}, row.name
 
 
 def test_no_name_is_an_option_and_gone():
@@ -113,9 +116,10 @@ def test_the_founding_names_are_answered():
     options = [row.name for row in options_doc.parse(options_doc.TABLE.read_text())]
     options += [f"HAKMEM_{row.name.upper()}" for row in policy.load_rows(ROOT)]
     founding = ("CAP_MID CAP_LARGE POOL_TLS_FREE SITE_RULES WRAP_TINY WRAP_L2 WRAP_L25 DISABLE_BATCH TINY_X SS_X FC_X "
-                "SLL_X WMAX_MID WMAX_LARGE MID_DYN1 FREEZE_SEC CANARY_FRAC EVO_POLICY EVO_SAMPLE LEARN LEARN_WINDOW_MS "
-                "TARGET_HIT_MID CAP_STEP_MID BUDGET_LARGE LEARN_MIN_SAMPLES ACE_ENABLED ACE_SAMPLE DISABLE_ELO PROF "
-                "PROF_SAMPLE SIZE_HIST FRONT_STATS MEM_TRACE STATS STATS_DUMP SAFE_FREE THP DISABLE_BIGCACHE").split()
+                "SLL_X WMAX_MID WMAX_LARGE MID_DYN1 FREEZE_SEC CANARY_FRAC EVO_POLICY EVO_SAMPLE LEARN "
+                "LEARN_WINDOW_MS TARGET_HIT_MID TARGET_HIT_LARGE CAP_STEP_MID CAP_STEP_LARGE BUDGET_MID BUDGET_LARGE "
+                "LEARN_MIN_SAMPLES ACE_ENABLED ACE_SAMPLE DISABLE_ELO PROF PROF_SAMPLE SIZE_HIST FRONT_STATS "
+                "MEM_TRACE STATS STATS_DUMP SAFE_FREE THP DISABLE_BIGCACHE").split()
     for name in (f"HAKMEM_{word}" for word in founding):
         assert name in options or any(name == row or row.endswith("*") and name.startswith(row[:-1]) for row in rows)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The table of what can be tuned: its page, and libraries with other constants than the default ones."""
 
+import ast
 import contextlib
 import itertools
 import os
@@ -25,14 +26,53 @@ GEOMETRIES = ({"tiny_step": 32}, {"tiny_max": 512}, {"tiny_max": 2048, "tiny_ste
 IMPOSSIBLE = (({"tiny_step": 48}, "no power of 2"), ({"large_max_kb": 500}, "no multiple of 16"),
               ({"class_max_kb": 512, "large_max_kb": 256}, "large_max_kb below class_max_kb"),
               ({"mid_dyn1": 1500}, "mid_dyn1"), ({"mid_dyn1": 512}, "mid_dyn1"))
-# What the library says of a block: the size that it has for one of 1100 bytes, and so on.
-SIZES = """
-import ctypes
+# One value of each that differs from the default, all of them in one library; and what tells that it does something,
+# with the default and with this value. Each figure is another one than a library has that lacks this value alone.
+TURNED = {"sweep_classes": 0, "tiny_step": 64, "tiny_max": 512, "mid_steps": 4, "mid_dyn1": 7008, "mid_max_kb": 8,
+          "class_max_kb": 512, "large_max_kb": 1008}
+EFFECTS = {
+    "sweep_classes": ("refills_of_an_idle_bin() > 25", True, False),
+    "tiny_step": ("usable(17)", 32, 64),
+    "tiny_max": ("usable(650)", 656, 768),
+    "mid_steps": ("usable(1100)", 1152, 1280),
+    "mid_dyn1": ("usable(7000)", 7168, 7008),
+    "mid_max_kb": ("begin_slices(9000)", False, True),
+    "class_max_kb": ("usable(400000)", 409600, 458752),
+    "large_max_kb": ("usable(800000)", 851968, 802816),
+}
+PROBE = """
+import ctypes, os, re, sys
 hakmem = ctypes.CDLL(None)
 hakmem.malloc.restype = ctypes.c_void_p
-hakmem.malloc_usable_size.argtypes = [ctypes.c_void_p]
-for size in (17, 600, 1100, 1500, 9000, 20000, 400000):
-    print(hakmem.malloc_usable_size(hakmem.malloc(size)))
+hakmem.free.argtypes = hakmem.malloc_usable_size.argtypes = [ctypes.c_void_p]
+
+def usable(size):
+    return hakmem.malloc_usable_size(hakmem.malloc(size))
+
+def begin_slices(size):
+    return all(hakmem.malloc(size) % 16384 == 0 for _ in range(8))
+
+def refills():
+    source, sink = os.pipe()
+    hakmem.hakmem_stats_print(sink, 0)
+    os.close(sink)
+    with os.fdopen(source) as page:
+        return int(re.search(r"\\brefills = (\\d+)", page.read())[1])
+
+def refills_of_rounds(between):
+    before = refills()
+    for _ in range(50):
+        between()
+        for _ in range(600):
+            hakmem.malloc(1000)
+    return refills() - before
+
+# Of a bin that is used once in a while: one for each time that it was emptied meanwhile.
+def refills_of_an_idle_bin():
+    return refills_of_rounds(lambda: hakmem.free(hakmem.malloc(8000))) - refills_of_rounds(lambda: None)
+
+for expression in sys.argv[1:]:
+    print(eval(expression))
 """
 
 
@@ -54,9 +94,11 @@ def test_lines():
     assert policy_doc.line(row) == "| `b` | 0 to 9 KiB | 1 | stock | run | `big_cache` | two |\n"
 
 
-def test_every_constant_of_a_build_is_tried():
-    tried = set(itertools.chain.from_iterable(GEOMETRIES))
-    assert {row.name for row in policy.load_rows(ROOT) if row.scope == "build"} == tried
+def test_every_constant_of_a_build_is_tried_and_turned():
+    defaults = {row.name: row.default for row in policy.load_rows(ROOT) if row.scope == "build"}
+    assert set(defaults) == set(itertools.chain.from_iterable(GEOMETRIES)) == set(EFFECTS) == set(TURNED)
+    assert [name for name, value in TURNED.items() if value == defaults[name]] == []
+    assert [name for name, (_figure, before, after) in EFFECTS.items() if before == after] == []
 
 
 FILES = {
@@ -120,17 +162,29 @@ def library(values, tmp_path):
     return made
 
 
-def sizes(so) -> list:
-    """Of blocks under a library."""
-    result = run(["/usr/bin/python3", "-c", SIZES], env={**os.environ, "LD_PRELOAD": str(so), "HAKMEM_BORROW": "0"})
+def probe(so) -> dict:
+    """What tells of each row under a library. Only refills empty bins: time has no part in it."""
+    settings = {"LD_PRELOAD": str(so), "HAKMEM_BORROW": "0", "HAKMEM_PURGE_DELAY_MS": "3600000"}
+    result = run(["/usr/bin/python3", "-c", PROBE, *(figure for figure, _before, _after in EFFECTS.values())],
+                 env={**os.environ, **settings})
     assert result.stderr == ""
-    return [int(word) for word in result.stdout.split()]
+    return dict(zip(EFFECTS, map(ast.literal_eval, result.stdout.split())))
 
 
-def test_a_library_of_another_geometry_works(tmp_path):
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory):
+    """What tells of each row where all are turned."""
+    return probe(library(TURNED, tmp_path_factory.mktemp("turned")))
+
+
+@pytest.fixture(scope="module")
+def as_shipped():
+    """And by default."""
     if not BALANCED.exists():
         pytest.skip("no build of `balanced`: run `make all`")
-    assert sizes(BALANCED) == [32, 608, 1152, 1536, 9216, 20480, 409600]
-    other = library({"tiny_step": 64, "tiny_max": 512, "mid_steps": 4, "mid_dyn1": 20016, "mid_max_kb": 32,
-                     "class_max_kb": 512}, tmp_path)
-    assert sizes(other) == [64, 640, 1280, 1536, 10240, 20016, 458752]
+    return probe(BALANCED)
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_a_library_does_what_was_compiled_in(name, as_shipped, turned):
+    assert (as_shipped[name], turned[name]) == EFFECTS[name][1:]

@@ -23,6 +23,8 @@ TABLE = ROOT / "tests" / "mutants" / "mutants.toml"
 OPERATORS = tuple(f"tests/test_operators.py::{name}" for name in (
     "test_replaced_forms[0]", "test_replaced_forms[8]", "test_blocks_of_several_runtimes", "test_wrong_kinds_are_seen",
     "test_a_program_out_of_memory[shared]"))
+# What no row of tests/tests.toml runs, by the name that `notice` has for it.
+OF_PYTEST = {"operators": OPERATORS, "policy": ("tests/test_policy.py::test_a_library_does_what_was_compiled_in",)}
 EXAMPLE = """example: python3 -m tests.mutants.drive
          python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words
          python3 -m tests.mutants.drive --seconds 240                 as many as fit, others for each commit"""
@@ -50,7 +52,7 @@ class Needs:
 def load_mutants(path=TABLE) -> tuple:
     """The rows; each expects at least one test, and only such as there are."""
     rows = tables.load(path, "mutant", Mutant)
-    known = {"operators", *(row.name for row in ctests() if row.kind in ("preload", "linked", "unit", "fuzz"))}
+    known = {*OF_PYTEST, *(row.name for row in ctests() if row.kind in ("preload", "linked", "unit", "fuzz"))}
     for row in rows:
         if not row.notice:
             raise UserError(f"{path}: mutant '{row.name}': notice names no test")
@@ -75,9 +77,9 @@ def library(variant) -> str:
 
 
 def needs(name, variant) -> Needs:
-    """Of one row of tests/tests.toml, or of those C++ programs that a compiler has to be there for."""
-    if name == "operators":
-        return Needs((library(variant),), OPERATORS)
+    """Of one row of tests/tests.toml, or of what pytest runs by itself, with a compiler."""
+    if name in OF_PYTEST:
+        return Needs((library(variant),), OF_PYTEST[name])
     row = next(row for row in ctests() if row.name == name)
     program = str(program_of(row).relative_to(ROOT))
     if name == "misuse":

@@ -48,6 +48,14 @@ void hak_text_hex(hak_text_t *text, uint64_t number)
     text_radix(text, number, 16);
 }
 
+uint64_t hak_text_take_number(const char **string)
+{
+    uint64_t number = 0;
+    for (; **string >= '0' && **string <= '9'; ++*string)
+        number = number < UINT64_MAX / 10 ? number * 10 + (uint64_t)(**string - '0') : UINT64_MAX;
+    return number;
+}
+
 /* A string, or its two ends when it is longer than `longest`. */
 static void text_ends(hak_text_t *text, const char *string, size_t longest)
 {

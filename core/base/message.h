@@ -21,6 +21,8 @@ void hak_text_format(hak_text_t *text, const char *format, ...);
 void hak_text_line(hak_text_t *text, const char *format, ...);
 /* An error is ignored, and raises no signal: no SIGPIPE, no SIGXFSZ. */
 void hak_text_write(const hak_text_t *text, int fd);
+/* The decimal number at *string, which moves behind its digits; UINT64_MAX if it is as high or higher, 0 if there is none. */
+uint64_t hak_text_take_number(const char **string);
 
 /* "hakmem: warning: ..." on stderr; the caller sees to saying it once. */
 HAK_COLD void hak_warn(const char *format, ...);

@@ -177,18 +177,10 @@ static void read_mode(const char *wanted)
 /* A decimal number, all of `text`; false otherwise or above UINT32_MAX. */
 static bool parse_number(const char *text, uint32_t *number)
 {
-    uint64_t value = 0;
-    if (*text == 0)
-        return false;
-    for (; *text != 0; text++) {
-        if (*text < '0' || *text > '9')
-            return false;
-        value = value * 10 + (uint64_t)(*text - '0');
-        if (value > UINT32_MAX)
-            return false;
-    }
+    const char *end = text;
+    uint64_t value = hak_text_take_number(&end);
     *number = (uint32_t)value;
-    return true;
+    return end != text && *end == 0 && value <= UINT32_MAX;
 }
 
 /* 0, 1, or 0. and up to three digits, as thousandths; so nothing is rounded. */

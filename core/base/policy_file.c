@@ -54,20 +54,15 @@ static bool split_line(char *line, uint32_t *number)
 {
     size_t length = strspn(line, NAME_BYTES);
     const char *at = skip_blanks(line + length);
-    uint64_t value = 0;
     if (length == 0 || *at != '=')
         return false;
     at = skip_blanks(at + 1);
     if (*at < '0' || *at > '9' || (*at == '0' && at[1] >= '0' && at[1] <= '9'))
         return false;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        value = value * 10 + (uint64_t)(*at - '0');
-        if (value > UINT32_MAX)
-            return false;
-    }
+    uint64_t value = hak_text_take_number(&at);
     line[length] = 0;
     *number = (uint32_t)value;
-    return ends_here(at);
+    return value <= UINT32_MAX && ends_here(at);
 }
 
 static bool take_format(parser_t *parser, const char *name, uint32_t number)

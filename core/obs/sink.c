@@ -70,13 +70,7 @@ static size_t build_id(const Elf64_Phdr *part, size_t count, uintptr_t base, con
 static void add_program_id(unsigned char *to, size_t *length)
 {
     const unsigned char *id = NULL;
-    const Elf64_Phdr *part = hak_os_program();
-    size_t count = hak_os_program_parts();
-    uintptr_t base = 0; /* a program without PT_PHDR is where it was linked to be */
-    for (size_t i = 0; i < count; i++)
-        if (part[i].p_type == PT_PHDR)
-            base = (uintptr_t)part - part[i].p_vaddr;
-    size_t n = build_id(part, count, base, &id);
+    size_t n = build_id(hak_os_program(), hak_os_program_parts(), hak_os_program_base(), &id);
     add_string(to, length, id, n);
 }
 

@@ -120,14 +120,6 @@ bool hak_os_process_exists(uint32_t process)
     return hak_call(SYS_tgkill, process, process, 0, 0, 0, 0) != -ESRCH;
 }
 
-static uint64_t number_at(const char *text)
-{
-    uint64_t value = 0;
-    for (; *text >= '0' && *text <= '9'; text++)
-        value = value * 10 + (uint64_t)(*text - '0');
-    return value;
-}
-
 #define FIELD_PARENT  2 /* spaces behind the name until it; proc(5) counts from 3 */
 #define FIELD_STARTED 20
 #define ANCESTORS     64 /* that are looked at */
@@ -152,7 +144,10 @@ static uint64_t stat_field(uint32_t process, int wanted)
         return 0;
     for (int field = 0; at != NULL && field < wanted; field++)
         at = strchr(at + 1, ' ');
-    return at != NULL ? number_at(at + 1) : 0;
+    if (at == NULL)
+        return 0;
+    at++;
+    return hak_text_take_number(&at);
 }
 
 uint64_t hak_os_process_started(uint32_t process)

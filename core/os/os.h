@@ -91,6 +91,8 @@ const void *hak_os_libraries_end(void);
 const void *hak_os_program(void);
 /* How many program headers there are at that address. */
 size_t hak_os_program_parts(void);
+/* What is added to the addresses that the linker gave it; 0 where it is as it was linked, without PT_PHDR. */
+uintptr_t hak_os_program_base(void);
 /* The first byte behind that image. */
 const char *hak_os_program_end(void);
 /* True if the word at `address`, a multiple of 4, can be read: asked of the kernel, so that nothing faults. */

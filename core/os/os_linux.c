@@ -441,30 +441,31 @@ size_t hak_os_program_parts(void)
     return getauxval(AT_PHNUM);
 }
 
-const char *hak_os_program_end(void)
+uintptr_t hak_os_program_base(void)
 {
-    const ElfW(Phdr) *header = hak_os_program();
-    uintptr_t base = 0, end = 0; /* a program without PT_PHDR is where it was linked to be */
-    for (unsigned long i = 0; i < hak_os_program_parts(); i++) {
-        if (header[i].p_type == PT_PHDR)
-            base = (uintptr_t)header - header[i].p_vaddr;
-        else if (header[i].p_type == PT_LOAD)
-            end = hak_max(end, header[i].p_vaddr + header[i].p_memsz);
-    }
-    return (const char *)(base + end); /* NOLINT(performance-no-int-to-ptr) */
+    const ElfW(Phdr) *part = hak_os_program();
+    for (size_t i = 0; i < hak_os_program_parts(); i++)
+        if (part[i].p_type == PT_PHDR)
+            return (uintptr_t)part - part[i].p_vaddr;
+    return 0;
 }
 
-/* A futex call that waits not at all: it reads the word, which no other call does that is needed anyhow (a sandbox may
- * know only those). */
+const char *hak_os_program_end(void)
+{
+    const ElfW(Phdr) *part = hak_os_program();
+    uintptr_t end = 0;
+    for (size_t i = 0; i < hak_os_program_parts(); i++)
+        if (part[i].p_type == PT_LOAD)
+            end = hak_max(end, part[i].p_vaddr + part[i].p_memsz);
+    return (const char *)(hak_os_program_base() + end); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* The error, or 0, of a futex call that waits not at all: it reads the word, which no other call does that is needed anyhow (a
+ * sandbox may know only those). */
 static int read_by_kernel(const void *address)
 {
-    int saved = errno;
     struct timespec at_once = {.tv_nsec = 0};
-    long answer = syscall(SYS_futex, (unsigned long)address, FUTEX_WAIT_PRIVATE, 0x5eed5eed,
-                          (unsigned long)&at_once, 0ul, 0ul);
-    int error = answer == 0 ? 0 : errno;
-    errno = saved;
-    return error;
+    return (int)-hak_call(SYS_futex, (long)address, FUTEX_WAIT_PRIVATE, 0x5eed5eed, (long)&at_once, 0, 0);
 }
 
 bool hak_os_readable(const void *address)

@@ -145,6 +145,9 @@ int main(void)
     }
     free(block);
     free(escape(malloc(200000)));
+    void *(*libc_malloc)(size_t);
+    *(void **)&libc_malloc = dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), "malloc");
+    free(escape(libc_malloc(100))); // whether the words around it are there is asked of the kernel
     void *kept = malloc(250000);
     memset(escape(kept), 1, 250000);
     free(kept);

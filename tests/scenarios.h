@@ -19,6 +19,31 @@ typedef struct scenario {
 static char text[1 << 16]; // what the last scenario said on both outputs
 static char variant[64];   // of the library; "" when it is none of ours
 
+// For the scenarios: the page of the library's statistics; nothing where it is none of ours.
+static inline void print_page(void)
+{
+    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
+    if (print != NULL) {
+        print(STDOUT_FILENO, 0);
+    }
+}
+
+static inline void take_blocks(void **blocks, int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        CHECK(blocks[i] != NULL, "malloc(%zu)", size);
+        memset(blocks[i], i | 1, size);
+    }
+}
+
+static inline void free_blocks(void **blocks, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(blocks[i]);
+    }
+}
+
 // In the program that is run: 2 for a name that is not there.
 static inline int run_scenario(const scenario_t *scenarios, size_t count, const char *name)
 {

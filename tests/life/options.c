@@ -25,36 +25,12 @@ enum {
 
 // --- the program that is run ---
 
-static void print_page(void)
-{
-    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
-    if (print != NULL) {
-        print(STDOUT_FILENO, 0);
-    }
-}
-
-static void take(void **blocks, int count, size_t size)
-{
-    for (int i = 0; i < count; i++) {
-        blocks[i] = malloc(size);
-        CHECK(blocks[i] != NULL, "malloc(%zu)", size);
-        memset(blocks[i], i | 1, size);
-    }
-}
-
-static void give(void **blocks, int count)
-{
-    for (int i = 0; i < count; i++) {
-        free(blocks[i]);
-    }
-}
-
 static void keep_busy(void)
 {
     for (int round = 0; round < 30; round++) {
         void *few[64];
-        take(few, 64, LARGE);
-        give(few, 64);
+        take_blocks(few, 64, LARGE);
+        free_blocks(few, 64);
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
 }
@@ -63,8 +39,8 @@ static void scenario_pool(void)
 {
     static void *blocks[LARGES];
     const long before = resident_kib();
-    take(blocks, LARGES, LARGE);
-    give(blocks, LARGES);
+    take_blocks(blocks, LARGES, LARGE);
+    free_blocks(blocks, LARGES);
     const long freed = resident_kib();
     keep_busy();
     const long later = resident_kib();
@@ -77,8 +53,8 @@ static void scenario_big(void)
 {
     void *blocks[BIGS];
     const long before = resident_kib();
-    take(blocks, BIGS, BIG);
-    give(blocks, BIGS);
+    take_blocks(blocks, BIGS, BIG);
+    free_blocks(blocks, BIGS);
     dprintf(1, "freed=%ld\n", resident_kib() - before);
 }
 
@@ -94,14 +70,14 @@ static void scenario_pages(void)
 
 static void *free_all(void *blocks)
 {
-    give(blocks, SIZED);
+    free_blocks(blocks, SIZED);
     return NULL;
 }
 
 static void take_and_free_elsewhere(void **blocks)
 {
     pthread_t thread;
-    take(blocks, SIZED, 200);
+    take_blocks(blocks, SIZED, 200);
     CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0, "pthread_create");
     pthread_join(thread, NULL);
 }
@@ -110,11 +86,11 @@ static void scenario_counts(void)
 {
     static void *blocks[SIZED];
     take_and_free_elsewhere(blocks);
-    take(blocks, SIZED, 3000);
-    give(blocks, SIZED);
+    take_blocks(blocks, SIZED, 3000);
+    free_blocks(blocks, SIZED);
     void *large[100];
-    take(large, 100, 300 << 10);
-    give(large, 100);
+    take_blocks(large, 100, 300 << 10);
+    free_blocks(large, 100);
     print_page();
 }
 

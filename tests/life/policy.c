@@ -17,35 +17,11 @@ enum {
 
 static void *blocks[MANY];
 
-static void print_page(void)
-{
-    void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
-    if (print != NULL) {
-        print(STDOUT_FILENO, 0);
-    }
-}
-
-static void take(int count, size_t size)
-{
-    for (int i = 0; i < count; i++) {
-        blocks[i] = malloc(size);
-        CHECK(blocks[i] != NULL, "malloc(%zu)", size);
-        memset(blocks[i], i | 1, size);
-    }
-}
-
-static void give(int count)
-{
-    for (int i = 0; i < count; i++) {
-        free(blocks[i]);
-    }
-}
-
 static void to_and_fro(int count, size_t size)
 {
     for (int round = 0; round < 30; round++) {
-        take(count, size);
-        give(count);
+        take_blocks(blocks, count, size);
+        free_blocks(blocks, count);
     }
     print_page();
 }
@@ -67,36 +43,36 @@ static void scenario_runs(void)
 
 static void scenario_stay(void)
 {
-    take(MANY, 64);
+    take_blocks(blocks, MANY, 64);
     print_page();
 }
 
 static void scenario_stay_mid(void)
 {
-    take(1000, 4000);
+    take_blocks(blocks, 1000, 4000);
     print_page();
 }
 
 static void scenario_neighbours(void)
 {
-    take(MANY, 1280);
-    give(MANY);
-    take(500, 1100);
+    take_blocks(blocks, MANY, 1280);
+    free_blocks(blocks, MANY);
+    take_blocks(blocks, 500, 1100);
     print_page();
 }
 
 static void scenario_emptied(void)
 {
-    take(MANY, 1000);
-    give(MANY);
+    take_blocks(blocks, MANY, 1000);
+    free_blocks(blocks, MANY);
     print_page();
 }
 
 static void scenario_oversize(void)
 {
     for (int i = 0; i < 100; i++) {
-        take(2, 1 << 20);
-        give(2);
+        take_blocks(blocks, 2, 1 << 20);
+        free_blocks(blocks, 2);
     }
     print_page();
 }
@@ -104,14 +80,14 @@ static void scenario_oversize(void)
 static void *free_all(void *unused)
 {
     (void)unused;
-    give(MANY);
+    free_blocks(blocks, MANY);
     return NULL;
 }
 
 static void scenario_remote(void)
 {
     pthread_t thread;
-    take(MANY, 1000);
+    take_blocks(blocks, MANY, 1000);
     CHECK(pthread_create(&thread, NULL, free_all, NULL) == 0, "pthread_create");
     pthread_join(thread, NULL);
     print_page();
@@ -119,11 +95,11 @@ static void scenario_remote(void)
 
 static void scenario_clock(void)
 {
-    take(1000, 30000);
-    give(1000);
+    take_blocks(blocks, 1000, 30000);
+    free_blocks(blocks, 1000);
     for (int i = 0; i < 40; i++) {
-        take(20, 100000);
-        give(20);
+        take_blocks(blocks, 20, 100000);
+        free_blocks(blocks, 20);
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
     print_page();
@@ -146,14 +122,14 @@ static void scenario_growth(void)
 static void scenario_ahead(void)
 {
     const long before = resident_kib();
-    take(1, 20000);
+    take_blocks(blocks, 1, 20000);
     dprintf(1, "resident = %ld\n", resident_kib() - before);
 }
 
 // Whether there are pages behind a small block, though a larger one came first.
 static void scenario_behind(void)
 {
-    take(1, 20000);
+    take_blocks(blocks, 1, 20000);
     char *block = malloc(1000);
     unsigned char is_there;
     CHECK(mincore(block - (uintptr_t)block % 4096 + 32768, 4096, &is_there) == 0, "mincore");
@@ -168,7 +144,7 @@ static bool asked_for_huge(const char *block)
 
 static void scenario_pages(void)
 {
-    take(MANY, 1000);
+    take_blocks(blocks, MANY, 1000);
     dprintf(1, "small = %d\n", asked_for_huge(blocks[MANY - 1]));
     char *block = malloc(8 << 20);
     dprintf(1, "block = %d\n", asked_for_huge(block));

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from common import tables
 from common.errors import UserError
+from common.paths import ROOT
 
 TOOLCHAINS = ("clang", "gcc")
 DEFAULT_VARIANT = "bench_minimal"       # of configure.py and of make alike
 # BENCH_MINIMAL in the environment, when no variant is named: statistics, environment checks and event ring out, or in.
 KNOB = {"": DEFAULT_VARIANT, "1": "bench_minimal", "0": "balanced"}
-MODES = ("minimal", "fast", "balanced", "learning", "research")
+_MODE = re.compile(r'^MODE\("(\w+)", .*, (true|false)\)$', re.MULTILINE)
 TEST_KINDS = ("preload", "linked", "unit", "plugin", "fuzz")
 NAME = re.compile(r"\w+", re.ASCII)     # of a variant: it goes into names of files and of ninja's variables
 
@@ -107,6 +108,12 @@ def load_features(root) -> tuple:
     return tables.load(Path(root) / "variants" / "features.toml", "feature", Feature)
 
 
+def load_modes() -> tuple:
+    """(name, whether the learner runs) of each row of core/base/modes.def."""
+    return tuple((name, learning == "true") for name, learning in _MODE.findall(
+        (ROOT / "core" / "base" / "modes.def").read_text()))
+
+
 def load_variants(root) -> dict:
     """name -> Variant, for every file of variants/."""
     features = load_features(root)
@@ -121,8 +128,9 @@ def load_variants(root) -> dict:
 
 def _load_variant(path, features) -> Variant:
     row = tables.make(_VariantFile, tables.parse(path), str(path))
-    if row.mode not in MODES:
-        raise UserError(f"{path}: unknown mode '{row.mode}'; valid modes: {', '.join(MODES)}")
+    modes = [name for name, learning in load_modes() if not learning]
+    if row.mode not in modes:
+        raise UserError(f"{path}: unknown mode '{row.mode}'; valid modes: {', '.join(modes)}")
     known = {feature.name: feature for feature in features}
     for name in row.features:
         if name not in known:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from common.errors import UserError, guard
 from common.paths import ROOT
+from plan import model
 from report import generated
 
 TABLE = ROOT / "core" / "base" / "options.def"
@@ -21,7 +22,6 @@ _NAME = re.compile(rf'^NAME\({_STRING},\s*{_STRING}\)', re.MULTILINE)
 _ROW = re.compile(r"^(?:OPTION|CHOICE|TEXT)\(", re.MULTILINE)
 _SEAM = re.compile(r'"\n\s*"')  # between two pieces of one string
 
-MODES = "minimal, fast, balanced, learning, evolving (learning, and `HAKMEM_LEARN=1`), research"
 HEAD = """# Options
 
 Environment variables that the library reads once, before the first allocation. Variants without the feature
@@ -33,8 +33,8 @@ than switched has variables, too, and files: [policy.md](policy.md) lists them. 
 
 | variable | values | default | needs | meaning |
 | --- | --- | --- | --- | --- |
-| `HAKMEM_MODE` | MODES | the variant's | - | what runs of what was compiled in |
-""".replace("MODES", MODES)
+| `HAKMEM_MODE` | MODES | the variant's | - | what of it runs; evolving is learning and `HAKMEM_LEARN=1` |
+"""
 
 
 OTHERS = """
@@ -93,7 +93,8 @@ def page(options, names) -> str:
     """The whole page."""
     rows = "".join(f"| `{o.name}` | {o.values} | {o.default} | {generated.feature(o.needs)} | {o.sentence} |\n"
                    for o in options)
-    return HEAD + rows + OTHERS + "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
+    head = HEAD.replace("MODES", ", ".join(name for name, _learning in model.load_modes()))
+    return head + rows + OTHERS + "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
 
 
 def main(argv) -> int:

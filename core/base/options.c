@@ -96,23 +96,27 @@ static option_t option_at(size_t index)
     return index < HAK_POLICIES ? policy_option(index) : switches[index - HAK_POLICIES];
 }
 
-/* What a mode changes, and which variant has what it asks for. */
+/* A row of modes.def. */
 typedef struct policy_mode {
     const char *name;
     bool compiled_in;
-    const char *variant; /* that has it */
+    const char *variant;
     bool giving_back, big_cache, counting, tracing, sizing, learning;
 } policy_mode_t;
 
 static const policy_mode_t modes[] = {
-    {"minimal", true, "minimal", false, false, false, false, false, false},
-    {"fast", true, "bench_minimal", true, true, false, false, false, false},
-    {"balanced", HAK_STATS, "balanced", true, true, true, true, false, false},
-    {"learning", HAK_HISTOGRAM, "learning", true, true, true, true, true, false},
-    {"evolving", HAK_LEARNER, "learning", true, true, true, true, true, true},
-    {"research", HAK_HISTOGRAM &&HAK_TRACE, "research", true, true, true, true, true, false},
+#define MODE(...) {__VA_ARGS__},
+#include "base/modes.def"
+#undef MODE
 };
 #define MODES (sizeof modes / sizeof modes[0])
+
+/* Their names, each behind a comma. */
+static const char all_modes[] =
+#define MODE(name, ...) ", " name
+#include "base/modes.def"
+#undef MODE
+    ;
 
 static const char *mode_name = HAK_DEFAULT_MODE;
 
@@ -170,8 +174,7 @@ static void read_mode(const char *wanted)
                 wanted, HAK_VARIANT, modes[i].variant, mode_name);
         return;
     }
-    hak_warn("HAKMEM_MODE=%s: not one of minimal, fast, balanced, learning, evolving, research; using %s",
-             wanted, mode_name);
+    hak_warn("HAKMEM_MODE=%s: not one of %s; using %s", wanted, all_modes + strlen(", "), mode_name);
 }
 
 /* A decimal number, all of `text`; false otherwise or above UINT32_MAX. */

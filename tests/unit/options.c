@@ -131,6 +131,15 @@ static void test_bad_values_warn_and_change_nothing(void **state)
     }
 }
 
+static void test_an_unknown_mode_is_told_all_there_are(void **state)
+{
+    (void)state;
+    read_options((const char *const[][2]){{"HAKMEM_MODE", "quick"}, {NULL, NULL}});
+    assert_non_null(
+        strstr(warnings,
+               "=quick: not one of minimal, fast, balanced, learning, evolving, research; using balanced\n"));
+}
+
 static void test_parts_of_one_are_thousandths(void **state)
 {
     (void)state;
@@ -282,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_defaults_lie_in_their_range),
         cmocka_unit_test(test_a_value_is_taken),
         cmocka_unit_test(test_bad_values_warn_and_change_nothing),
+        cmocka_unit_test(test_an_unknown_mode_is_told_all_there_are),
         cmocka_unit_test(test_parts_of_one_are_thousandths),
         cmocka_unit_test(test_single_options_win_over_the_mode),
         cmocka_unit_test(test_a_mode_that_is_not_compiled_in_names_its_variant),

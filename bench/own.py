@@ -172,7 +172,7 @@ def main(argv) -> int:
     """Study the own commands of a build, or print what was found."""
     parser = Parser(prog="bench.own", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
-    parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B")
+    parser.add_argument("--build", type=build_tree, action="append", required=True, metavar="B")
     parser.add_argument("--budget", type=seconds(0), default=BUDGET_SECONDS, metavar="SECONDS",
                         help="for the rounds of one command (default: %(default)g)")
     parser.add_argument("-o", "--output", type=Path, help="JSON of the first build; without it, what was found before")

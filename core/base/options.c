@@ -240,7 +240,7 @@ static void append_word(hak_text_t *text, const char *words, uint32_t choice)
     text->bytes[text->length] = 0;
 }
 
-/* An option that this variant has no feature for. */
+/* Answers an option whose feature this variant lacks; says nothing of others. */
 static void warn_of_need(const option_t *option, const char *text)
 {
     if (!option->needs->compiled_in)

@@ -13,7 +13,7 @@
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
 #define SWEEP_FIRST   9u /* blocks of 144 bytes */
-#define TO_AND_FRO    4u /* lists that were put back, for which a bin grows */
+#define TO_AND_FRO    4u /* lists that were put back, at most, where a bin is to grow */
 #define PUT_BACK_MOST 15u
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
@@ -193,7 +193,7 @@ static HAK_NOINLINE void *shorten(hak_heap_t *heap, unsigned c, void *list)
     return list;
 }
 
-/* Lists came back since then. */
+/* The previous list came back to the bin since a slab filled that. */
 static bool was_taken_back(const hak_heap_t *heap, unsigned c)
 {
     return heap->class[c].uncounted != heap->class[c].uncounted_most;

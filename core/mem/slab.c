@@ -53,8 +53,8 @@ static uint8_t touched_slices(const hak_slab_t *slab)
     return (uint8_t)hak_max(slab->touched, carved);
 }
 
-/* Slabs of mid classes touch up to all pages of a slice, many of tiny ones one alone. Pages that come ahead of their use come from
- * a chunk's front on. */
+/* Where in a chunk a slab of the class lies: a mid one, which touches up to all pages of a slice, behind, apart from tiny ones, of
+ * which many touch a single page. Where pages are populated all lie in front: those that come ahead are of what is taken next. */
 static hak_run_t run_of(unsigned c)
 {
     if (c > HAK_MID_CLASSES)

@@ -21,7 +21,6 @@ static tables_t *tables;                       /* written before the first block
 static hak_blocks_t live HAK_GUARDED_BY(lock); /* the number is the stack's */
 /* Of stacks. release when one is whole, pairs with acquire in hak_profile_count. */
 static _Atomic uint32_t count;
-static _Atomic uint64_t lost; /* relaxed: a figure */
 
 bool hak_profile_begin(void)
 {
@@ -49,10 +48,8 @@ void hak_profile_after_fork(void) HAK_LOCKS_UNCHECKED
 /* True: the caller holds the lock. */
 static bool enter_profile(void) HAK_TRIES(lock)
 {
-    if (hak_os_lock_is_mine(&lock)) {
-        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+    if (hak_os_lock_is_mine(&lock))
         return false;
-    }
     hak_os_lock(&lock);
     return true;
 }
@@ -108,10 +105,8 @@ static uint32_t take_live(const void *p) HAK_REQUIRES(lock)
 static void put_live(const void *p, uint32_t stack) HAK_REQUIRES(lock)
 {
     take_live(p);
-    if (live.count >= HAK_PROFILE_LIVE || !hak_blocks_prepare(&live)) {
-        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+    if (live.count >= HAK_PROFILE_LIVE || !hak_blocks_prepare(&live))
         return;
-    }
     hak_blocks_put(&live, (hak_blocks_entry_t){.address = (uintptr_t)p, .number = stack});
     add_live(stack, 1);
 }
@@ -153,9 +148,4 @@ uint32_t hak_profile_count(void)
 const hak_profile_stack_t *hak_profile_stack(uint32_t i)
 {
     return &tables->stacks[i];
-}
-
-uint64_t hak_profile_lost(void)
-{
-    return atomic_load_explicit(&lost, memory_order_relaxed);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* profile.h: what sampled blocks tell of the heap: for each stack and size of block how many were seen, and how many of them
- * live. Any thread, without any lock held; what a signal handler samples in the middle of this is counted as lost.
+ * live. Any thread, without any lock held; what a signal handler samples in the middle of this is left out.
  *
  * Bounded, in mappings of its own: 8,191 stacks (what comes after them is shown as one) and 196,608 live samples (what comes
  * after them is counted as allocated, not as live). docs/profiling.md says how to read it. */
@@ -36,7 +36,5 @@ void hak_profile_return(const void *p, uint32_t stack);
 /* Stacks so far, and each of them: whole, once it is counted. */
 uint32_t hak_profile_count(void);
 const hak_profile_stack_t *hak_profile_stack(uint32_t i);
-/* Samples that found no place among the live ones, or came in the middle of another. */
-uint64_t hak_profile_lost(void);
 
 #endif

@@ -87,9 +87,8 @@ void hak_os_on_signal(int signal, void (*handler)(int signal));
 const void *hak_os_libraries(void);
 /* One behind the last of them, the loader; that of hak_os_libraries where there is none. */
 const void *hak_os_libraries_end(void);
-/* An address inside the running program's own image. */
+/* The running program's own program headers, which lie inside its image, and how many there are. */
 const void *hak_os_program(void);
-/* How many program headers there are at that address. */
 size_t hak_os_program_parts(void);
 /* What is added to the addresses that the linker gave it; 0 where it is as it was linked, without PT_PHDR. */
 uintptr_t hak_os_program_base(void);

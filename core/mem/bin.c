@@ -3,6 +3,7 @@
 #include "mem/bin.h"
 
 #include "base/policy.h"
+#include "mem/free_slow.h"
 #include "mem/learner.h"
 #include "mem/remote.h"
 #include "mem/sample.h"
@@ -13,6 +14,8 @@
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
 #define SWEEP_FIRST   9u /* blocks of 144 bytes */
+#define LOOKS_AT_ALL  4u /* looks at what all bins hand out next; */
+#define LOOK_BINS     8u /* afterwards so many at a time */
 #define TO_AND_FRO    4u /* lists that were put back, at most, where a bin is to grow */
 #define PUT_BACK_MOST 15u
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
@@ -563,6 +566,21 @@ void hak_bins_book(void)
         return;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         book(hak_thread.heap, &hak_thread.bins[c], c);
+}
+
+/* At all of a heap that is new: what is wrong with a small program is seen at the next size that it asks for. Of a pointer into a
+ * block that its own thread freed nobody knows before. */
+void hak_bins_check(hak_heap_t *heap)
+{
+    unsigned c = heap->looks * LOOK_BINS % (HAK_CLASSES - 1) + 1;
+    for (unsigned n = heap->looks++ < LOOKS_AT_ALL ? HAK_CLASSES - 1 : LOOK_BINS; n != 0; n--) {
+        const void *block = hak_thread.bins[c].head;
+        if (block != NULL) {
+            hak_free_check_start(block);
+            hak_link_next(block);
+        }
+        c = c < HAK_CLASSES - 1 ? c + 1 : 1;
+    }
 }
 
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)

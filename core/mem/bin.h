@@ -60,6 +60,9 @@ void hak_bins_book(void);
 void hak_bins_init(hak_thread_t *thread);
 /* The bins, which are empty, are as small again as they are at first. */
 void hak_bins_reset(hak_thread_t *thread);
+/* Where links are checked: aborts unless what the calling thread's bins hand out next are blocks, free and as they were left.
+ * Looks at some classes, others each time. For whoever takes memory for a slab, which costs more. */
+void hak_bins_check(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* Puts all previous lists of a heap back into its slabs. Any thread. */
 void hak_bins_flush_previous(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* The same for the calling thread's bins of which it has used none since the last call: once in a while, as time passes. Those that

@@ -29,7 +29,8 @@
 #define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
 #define MAPPINGS_MOST    4096u
 #define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
-#define BESIDE_SCAN      8u  /* chunks that are looked at for a run beside others of the heap */
+#define BESIDE_CLOSED    8u /* single blocks that are put between closed slices: a call and two mappings each */
+#define BESIDE_SCAN      8u /* chunks that are looked at for a run beside others of the heap */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
 
@@ -66,6 +67,11 @@ static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
 /* The system has been told to back it by huge pages. */
 static bool region_thp HAK_GUARDED_BY(lock);
 static hak_thp_t thp_cost HAK_GUARDED_BY(lock);
+/* Where links are checked, or more: free slices of the first chunk that are inaccessible until they are taken, and that chunk; NULL
+ * when there are none. */
+static hak_slices_t closed HAK_GUARDED_BY(lock);
+static chunk_t *closed_chunk HAK_GUARDED_BY(lock);
+static unsigned beside_closed HAK_GUARDED_BY(lock); /* single blocks so far that were put between them */
 /* Its `free` are the slices that are free and dirty, in bytes. */
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 static uint64_t used_slices HAK_GUARDED_BY(lock);
@@ -152,6 +158,15 @@ static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t *
     return false;
 }
 
+/* Where runs of free slices begin, of those that are not closed if there are any. */
+HAK_INLINE hak_slices_t places_in(const chunk_t *chunk, unsigned slices) HAK_REQUIRES(lock)
+{
+    if (hak_likely(chunk != closed_chunk))
+        return hak_slices_runs(chunk->free, slices);
+    hak_slices_t open = hak_slices_runs(chunk->free & ~closed, slices);
+    return open != 0 ? open : hak_slices_runs(chunk->free, slices);
+}
+
 /* Where a run begins, of the places that are free for it. */
 HAK_INLINE unsigned choose(hak_slices_t runs, unsigned slices, hak_run_t what)
 {
@@ -164,7 +179,7 @@ HAK_INLINE bool find_run(unsigned slices, hak_run_t what, chunk_t **chunk, unsig
 {
     while ((lists >> slices) != 0) {
         *chunk = by_longest[slices + hak_set_first(lists >> slices)];
-        hak_slices_t runs = hak_slices_runs((*chunk)->free, slices);
+        hak_slices_t runs = places_in(*chunk, slices);
         if (runs != 0) {
             *first = choose(runs, slices, what);
             return true;
@@ -285,6 +300,58 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
+/* All but the first quarter of the first chunk, which is what a small program has: a run of a megabyte from any block there meets
+ * closed slices, or the chunk's beginning. One call more for each process, and one for those that have more. */
+static void close_most(chunk_t *chunk) HAK_REQUIRES(lock)
+{
+    const unsigned quarter = HAK_CHUNK_SLICES / 4;
+    closed = hak_slices_mask(quarter, HAK_CHUNK_SLICES - quarter) & chunk->whole;
+    closed_chunk = chunk;
+    hak_os_forbid((char *)chunk + quarter * HAK_SLICE, HAK_CHUNK - quarter * HAK_SLICE);
+}
+
+/* Makes closed slices accessible, by one call for those that are adjacent. What the system refuses is not for use any more: then
+ * all that is closed is lost to the pool. */
+static HAK_NOINLINE bool open_closed(hak_slices_t set) HAK_REQUIRES(lock)
+{
+    bool opened = true;
+    for (hak_slices_t mask, rest = set; rest != 0 && opened; rest &= ~mask) {
+        mask = hak_slices_lowest_run(rest);
+        opened = hak_os_make_writable((char *)closed_chunk + hak_set_first(mask) * HAK_SLICE,
+                                      hak_set_count(mask) * HAK_SLICE);
+    }
+    if (!opened) {
+        closed_chunk->whole &= ~closed;
+        closed_chunk->free &= ~closed;
+    }
+    closed = opened ? closed & ~set : 0;
+    if (closed == 0)
+        closed_chunk = NULL;
+    return opened;
+}
+
+/* Makes slices accessible that are about to be taken: of one of the first single blocks just these, else all that are closed. */
+HAK_INLINE bool open_for(const chunk_t *chunk, hak_slices_t mask, bool single) HAK_REQUIRES(lock)
+{
+    if (hak_likely(chunk != closed_chunk) || (mask & closed) == 0)
+        return true;
+    return open_closed(single && beside_closed < BESIDE_CLOSED ? mask & closed : closed);
+}
+
+/* For one of the first single blocks, until one finds no place: between slices that stay closed, so that what lies right beside
+ * it faults. */
+static HAK_NOINLINE bool find_between_closed(unsigned slices, chunk_t **chunk, unsigned *first)
+    HAK_REQUIRES(lock)
+{
+    hak_slices_t runs = slices + 2 <= HAK_CHUNK_SLICES ? hak_slices_runs(closed, slices + 2) : 0;
+    beside_closed = runs != 0 ? beside_closed + 1 : BESIDE_CLOSED;
+    if (runs == 0)
+        return false;
+    *chunk = closed_chunk;
+    *first = hak_set_first(runs) + 1;
+    return true;
+}
+
 /* A new chunk, of which these slices are for use. */
 static void begin_chunk(chunk_t *chunk, hak_slices_t whole, bool thp) HAK_REQUIRES(lock)
 {
@@ -327,6 +394,8 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
+    if ((HAK_LINK_CHECKS || HAK_HARDEN) && all == NULL && !thp && hak_policy()->populate_kb == 0)
+        close_most(chunk);
     begin_chunk(chunk, whole, thp);
     return true;
 }
@@ -420,14 +489,24 @@ HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices
 
 /* A free run of so many slices that begins at a multiple of `align` of them; beside others of the heap with that number, unless it
  * is 0. */
-HAK_INLINE bool find_place_for(unsigned slices, unsigned align, hak_run_t what, uint16_t owner,
-                               chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+HAK_INLINE bool find_free_run(unsigned slices, unsigned align, hak_run_t what, uint16_t owner,
+                              chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
     if (owner != 0 && find_beside(slices, what, owner, chunk, first))
         return true;
     if (owner == 0 && align == 1)
-        return find_run(slices, what, chunk, first);
+        return (what == HAK_RUN_SINGLE && hak_unlikely(closed_chunk != NULL) &&
+                beside_closed < BESIDE_CLOSED && find_between_closed(slices, chunk, first)) ||
+               find_run(slices, what, chunk, first);
     return find_aligned(slices, align, chunk, first);
+}
+
+/* The same, accessible. */
+HAK_INLINE bool find_place_for(unsigned slices, unsigned align, hak_run_t what, uint16_t owner,
+                               chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
+{
+    return find_free_run(slices, align, what, owner, chunk, first) &&
+           open_for(*chunk, hak_slices_mask(*first, slices), what == HAK_RUN_SINGLE);
 }
 
 /* Only the first descriptor is written. */
@@ -489,7 +568,7 @@ bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices)
     chunk_t *chunk = chunk_of(run);
     hak_slices_t more = hak_slices_mask(run_index(run) + run->slices, slices - run->slices);
     hak_os_lock(&lock);
-    bool fits = (chunk->free & more) == more;
+    bool fits = (chunk->free & more) == more && open_for(chunk, more, true);
     if (fits)
         take_slices(chunk, more, slices - run->slices);
     hak_os_unlock(&lock);
@@ -610,6 +689,8 @@ static uint64_t chunk_floor(void)
 /* A chunk without runs is no longer part of the pool. Returns the bytes of it that were dirty. */
 static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
+    open_for(chunk, closed,
+             false); /* or it would not be known any more, should the system refuse to unmap it */
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);

@@ -22,8 +22,10 @@
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
 /* Bytes that are filled by writing them; of more the pages are given back. */
-#define FILL_MOST    ((size_t)64 << 10)
-#define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
+#define FILL_MOST ((size_t)64 << 10)
+/* Bytes behind a canary that are looked at. */
+#define SLACK_LOOKED_AT ((size_t)56)
+#define GUARDED_MOST    8192u /* large and huge blocks at a time that have an inaccessible end */
 
 hak_harden_keys_t hak_harden_keys;
 /* Of the threads' generators: secret, and another one for each. relaxed: each gets a value of its own. */
@@ -124,11 +126,11 @@ static _Noreturn void refuse(const void *p, uint32_t entry, caller_t caller)
               caller.name, number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, site);
 }
 
-static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, caller_t caller)
+/* Byte `at` behind those asked for was written, or one of the canary's, if that is 0. */
+static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, uint64_t at, caller_t caller)
 {
     uint64_t canary = hak_harden_canary(p, 0);
     const char *end = (const char *)p + usable;
-    uint64_t at = 0;
     while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
         at++;
     hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; %s called from %x",
@@ -198,6 +200,12 @@ static bool is_in_use(const void *p, uint32_t entry)
     return begins && *hak_harden_state(p) >= HAK_BLOCK_USED;
 }
 
+/* Bytes of an oversize block from its start to the first page that nothing of it needs. */
+static size_t needed(size_t asked)
+{
+    return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
+}
+
 static hak_word_anywhere_t *canary_of(const void *p, size_t usable)
 {
     return (hak_word_anywhere_t *)((uintptr_t)p + usable); /* NOLINT(performance-no-int-to-ptr) */
@@ -221,6 +229,18 @@ static bool is_kind(unsigned kind)
            (hak_kinds_are_known != NULL && (form == HAK_KIND_NEW || form == HAK_KIND_ARRAY));
 }
 
+/* How far behind what was asked for the first byte is that is not as it was when the block was handed out, of those that are looked
+ * at behind the canary; 0 if all are. */
+static size_t written_in_slack(const void *p, uint32_t entry, size_t usable)
+{
+    size_t end = hak_entry_in_slab(entry) ? hak_slab_of(p)->size : HAK_FILL_BYTE == 0 ? needed(usable) : 0;
+    end = hak_min(end, usable + HAK_CANARY_BYTES + SLACK_LOOKED_AT);
+    for (size_t at = usable + HAK_CANARY_BYTES; at < end; at++)
+        if (((const volatile unsigned char *)p)[at] != HAK_FILL_BYTE)
+            return at - usable;
+    return 0;
+}
+
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
 static size_t check(const void *p, uint32_t entry, caller_t caller)
 {
@@ -231,7 +251,10 @@ static size_t check(const void *p, uint32_t entry, caller_t caller)
         return usable;
     unsigned kind = kind_of(p, entry, usable);
     if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
-        overrun(p, entry, usable, caller);
+        overrun(p, entry, usable, 0, caller);
+    size_t written = written_in_slack(p, entry, usable);
+    if (written != 0)
+        overrun(p, entry, usable, written, caller);
     if (!is_huge(entry) && hak_guard_is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; %s called from %x",
                   number(p), class_of(entry), caller.name, number(caller.site));
@@ -324,12 +347,6 @@ static size_t with_guard(size_t size)
     return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
 }
 
-/* Bytes of an oversize block from its start to the first page that nothing of it needs. */
-static size_t needed(size_t asked)
-{
-    return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
-}
-
 static void guard_end(void *p, size_t asked)
 {
     size_t size = hak_oversize_size(p, hak_map_get(p));
@@ -411,8 +428,23 @@ static void *hand_out(void *p, size_t size, unsigned kind)
     return p;
 }
 
+/* The block that the thread freed last waits still, and nobody else has it: its first and last line are as they were left. So a
+ * write into what was just freed is seen early, not when the block is handed out again. */
+static void check_last(void)
+{
+#if HAK_HARDEN
+    const void *last = hak_thread.last;
+    if (last == NULL || hak_thread.ended || !hak_entry_in_slab(hak_map_get(last)))
+        return;
+    const char *end = (const char *)last + hak_slab_of(last)->size;
+    if (!hak_harden_is_unlinked(last) || !hak_harden_is_unlinked(end - sizeof(hak_line_t)))
+        hak_harden_corrupted(last);
+#endif
+}
+
 void *hak_harden_malloc_slow(size_t size, unsigned kind)
 {
+    check_last();
     if (size == 0)
         return hak_zero_take(HAK_ALIGN, kind);
     return hand_out(hak_fast_malloc(with_guard(size)), size, kind);

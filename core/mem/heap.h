@@ -64,6 +64,7 @@ struct hak_heap {
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
     uint32_t runs_taken HAK_BESIDE(lock);   /* from the pool, since it was emptied */
     uint32_t swept;                         /* the class where the sweep of the bins is */
+    uint32_t looks HAK_BESIDE(lock);        /* that were taken at what they hand out next */
     uint32_t cache_left;  /* slices that it may still keep there; less, if somebody else emptied a place */
     uint32_t cache_most;  /* in all, by the policy when `ticks` ran out last */
     uint32_t ticks;       /* slow paths until one looks at the clock (tick.h) */

@@ -4,6 +4,7 @@
 
 #include "base/message.h"
 #include "base/policy.h"
+#include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/link.h"
 #include "mem/remote.h"
@@ -73,6 +74,8 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, hak_run_t what) H
         heap->empty_slices -= slices;
         return slab;
     }
+    if (HAK_CHECK_LINKS && what != HAK_RUN_SINGLE && hak_thread.heap == heap)
+        hak_bins_check(heap);
     bool many = hak_unlikely(heap->runs_taken++ >= FEW_RUNS) && hak_heap_count() > 1;
     hak_slab_t *slab =
         many ? hak_chunk_take_beside(slices, what, heap->owner) : hak_chunk_take_run(slices, what);

@@ -309,6 +309,48 @@ static void test_overruns_of_every_size(void **state)
     }
 }
 
+static void spoil_byte(char *block, size_t at)
+{
+    block[at] ^= 'A';
+    hakmem_free(block);
+}
+
+// The canary is whole, and a byte behind it is not as it was.
+static void test_a_byte_behind_the_canary(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {4096, 20000, 70000, 256 << 10, 600000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = hakmem_alloc(sizes[i]);
+        for (size_t behind = HAK_CANARY_BYTES; behind < 64; behind += 23) {
+            assert_int_equal(end_of(spoil_byte, block, sizes[i] + behind), SIGABRT);
+            assert_non_null(strstr(said, "overrun of"));
+        }
+        hakmem_free(block);
+    }
+}
+
+static void write_into_last(char *block, size_t at)
+{
+    hakmem_free(block);
+    write_at((char *)escape(block), at);
+    hakmem_alloc(5000);
+}
+
+// Seen at the next request off the fast path, not when the block is handed out again.
+static void test_a_write_into_the_block_freed_last(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, 100, 4096, 30000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = hakmem_alloc(sizes[i]);
+        assert_int_equal(end_of(write_into_last, block, 0), SIGABRT);
+        assert_non_null(strstr(said, "write after free"));
+        assert_int_equal(end_of(write_into_last, block, hak_slab_of(block)->size - 1), SIGABRT);
+        hakmem_free(block);
+    }
+}
+
 static void test_overruns_of_aligned_blocks(void **state)
 {
     (void)state;
@@ -687,6 +729,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_who_looks_in_front_does_not_fault),
         cmocka_unit_test(test_aligned_blocks_of_no_bytes),
         cmocka_unit_test(test_blocks_of_no_bytes),
+        cmocka_unit_test(test_a_byte_behind_the_canary),
+        cmocka_unit_test(test_a_write_into_the_block_freed_last),
         // Last: no chunk gets an inaccessible end after it.
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),
     };

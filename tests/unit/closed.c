@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// Where links are checked, most of the first chunk is inaccessible until it is needed, and what the bins hand out next is looked at
+// when a slab is made. Whatever is about a process's first blocks is done in a forked child: none of them was taken before.
+#include "deaths.h"
+
+#include "hakmem.h"
+#include "mem/chunk.h"
+#include "os/os.h"
+
+enum {
+    MEGABYTE = 1 << 20,
+    PAGE = 4096,
+    SINGLE = 256 << 10, // a block that is a run by itself
+    SMALL = 48,
+    FEW = 20,   // blocks after which a thread has a heap
+    MANY = 900, // pages: more than a chunk has
+};
+
+bool __wrap_hak_os_make_writable(void *address, size_t size);
+bool __real_hak_os_make_writable(void *address, size_t size);
+bool __wrap_hak_os_release(void *address, size_t size);
+bool __real_hak_os_release(void *address, size_t size);
+
+static bool refuses; // to make memory accessible
+static bool keeps;   // what is to be unmapped
+static int openings;
+
+bool __wrap_hak_os_make_writable(void *address, size_t size)
+{
+    openings++;
+    return !refuses && __real_hak_os_make_writable(address, size);
+}
+
+bool __wrap_hak_os_release(void *address, size_t size)
+{
+    return !keeps && __real_hak_os_release(address, size);
+}
+
+static char said[1024]; // by the last child
+
+static int end_of(void (*deed)(void *), size_t argument)
+{
+    return death_by(deed, &argument, said, sizeof said);
+}
+
+static size_t number(const void *argument)
+{
+    return *(const size_t *)argument;
+}
+
+static char *take(size_t size)
+{
+    char *block = hakmem_alloc(size);
+    CHECK(block != NULL, "no block of %zu bytes", size);
+    return block;
+}
+
+static void write_at(char *at)
+{
+    *(volatile char *)escape(at) = 1;
+}
+
+// --- closed slices ------------------------------------------------------------------------------------------------
+
+static void run_a_megabyte(void *size)
+{
+    write_at(take(number(size)) + number(size) - 1 + MEGABYTE);
+}
+
+static void write_in_front(void *size)
+{
+    write_at(take(number(size)) - 1);
+}
+
+static void write_behind(void *size)
+{
+    write_at(take(number(size)) + number(size));
+}
+
+static void test_a_megabyte_beyond_the_first_blocks_faults(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {8, PAGE, SINGLE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(end_of(run_a_megabyte, sizes[i]), SIGSEGV);
+    }
+}
+
+static void test_beside_the_first_single_blocks_it_faults(void **state)
+{
+    (void)state;
+    assert_int_equal(end_of(write_in_front, SINGLE), SIGSEGV);
+    assert_int_equal(end_of(write_behind, SINGLE), SIGSEGV);
+}
+
+static void fill_many(size_t size, size_t count)
+{
+    static char *blocks[MANY];
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = take(size);
+        fill(blocks[i], size, i);
+    }
+    for (size_t i = 0; i < count; i++) {
+        CHECK(is_filled(blocks[i], size, i), "block %zu of %zu bytes changed", i, size);
+    }
+    for (size_t i = 0; i < count; i++) {
+        hakmem_free(blocks[i]);
+    }
+}
+
+static void use_all(void *first)
+{
+    char *block = take(number(first));
+    fill(block, number(first), 1);
+    fill_many(PAGE, MANY);
+    fill_many(SINGLE, 40);
+    fill_many(8, MANY);
+    CHECK(is_filled(block, number(first), 1), "the first block changed");
+}
+
+static void use_pages_with_few_calls(void *unused)
+{
+    (void)unused;
+    const size_t before = hak_chunk_view().reserved;
+    fill_many(PAGE, 440); // 110 slices
+    CHECK(openings == 1, "%d calls", openings);
+    CHECK(before == 0 && hak_chunk_view().used > 100 * HAK_SLICE, "the pages lie elsewhere");
+}
+
+static void use_single_blocks_with_few_calls(void *unused)
+{
+    (void)unused;
+    fill_many(70000, 40);
+    CHECK(openings >= 2 && openings <= 8, "%d calls", openings);
+}
+
+static void test_what_is_closed_is_opened_at_need(void **state)
+{
+    (void)state;
+    static const size_t firsts[] = {8, PAGE, SINGLE, MEGABYTE, 3 * MEGABYTE};
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+        assert_int_equal(end_of(use_all, firsts[i]), 0);
+    }
+    assert_int_equal(end_of(use_pages_with_few_calls, 0), 0);
+    assert_int_equal(end_of(use_single_blocks_with_few_calls, 0), 0);
+}
+
+static void use_what_cannot_be_opened(void *first)
+{
+    refuses = true;
+    use_all(first);
+}
+
+static void give_up_what_is_closed(void *system_keeps)
+{
+    hakmem_free(take(SINGLE));
+    keeps = number(system_keeps) != 0;
+    hakmem_trim();
+    hak_chunk_unmap_free();
+    keeps = false;
+    use_all(&(size_t){SINGLE});
+}
+
+static void test_what_cannot_be_opened_is_done_without(void **state)
+{
+    (void)state;
+    assert_int_equal(end_of(use_what_cannot_be_opened, 8), 0);
+    assert_int_equal(end_of(use_what_cannot_be_opened, SINGLE), 0);
+    assert_int_equal(end_of(give_up_what_is_closed, 0), 0);
+    assert_int_equal(end_of(give_up_what_is_closed, 1), 0);
+}
+
+// --- what the bins hand out next ----------------------------------------------------------------------------------
+
+// A block of a thread that has a heap.
+static char *begin(size_t size)
+{
+    for (int i = 0; i < FEW; i++) {
+        take(8);
+    }
+    return take(size);
+}
+
+static void free_inside(void *argument)
+{
+    const size_t size = number(argument);
+    hakmem_free((char *)escape(begin(size)) + size / 3 / 16 * 16);
+    take(2000);
+}
+
+static void free_by_a_byte(void *size)
+{
+    hakmem_free((char *)escape(begin(number(size))) + 1);
+    take(2000);
+}
+
+static void free_what_was_never_handed_out(void *size)
+{
+    hakmem_free((char *)escape(begin(number(size))) + PAGE / number(size) * number(size));
+    take(2000);
+}
+
+static void write_into_freed(void *size)
+{
+    char *block = begin(number(size));
+    hakmem_free(block);
+    write_at(block);
+    take(2000);
+}
+
+static void free_inside_late(void *size)
+{
+    fill_many(PAGE, MANY);
+    free_inside(size);
+    fill_many(2000, MANY);
+}
+
+static void test_what_a_bin_would_hand_out_is_looked_at(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {SMALL, SINGLE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(end_of(free_inside, sizes[i]), SIGABRT);
+        assert_non_null(strstr(said, "not the start of a block"));
+        assert_int_equal(end_of(free_by_a_byte, sizes[i]), SIGABRT);
+        assert_non_null(strstr(said, "not the start of a block"));
+        assert_int_equal(end_of(write_into_freed, sizes[i]), SIGABRT);
+        assert_non_null(strstr(said, "write after free"));
+    }
+    assert_int_equal(end_of(free_what_was_never_handed_out, SMALL), SIGABRT);
+    assert_non_null(strstr(said, "not the start of a block"));
+    assert_int_equal(end_of(free_inside_late, SMALL), SIGABRT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_megabyte_beyond_the_first_blocks_faults),
+        cmocka_unit_test(test_beside_the_first_single_blocks_it_faults),
+        cmocka_unit_test(test_what_is_closed_is_opened_at_need),
+        cmocka_unit_test(test_what_cannot_be_opened_is_done_without),
+        cmocka_unit_test(test_what_a_bin_would_hand_out_is_looked_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

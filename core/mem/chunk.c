@@ -67,7 +67,7 @@ static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
 /* The system has been told to back it by huge pages. */
 static bool region_thp HAK_GUARDED_BY(lock);
 static hak_thp_t thp_cost HAK_GUARDED_BY(lock);
-/* Where links are checked, or more: free slices of the first chunk that are inaccessible until they are taken, and that chunk; NULL
+/* Where links are checked: free slices of the first chunk that are inaccessible until they are taken, and that chunk; NULL
  * when there are none. */
 static hak_slices_t closed HAK_GUARDED_BY(lock);
 static chunk_t *closed_chunk HAK_GUARDED_BY(lock);
@@ -394,7 +394,7 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
-    if ((HAK_LINK_CHECKS || HAK_HARDEN) && all == NULL && !thp && hak_policy()->populate_kb == 0)
+    if (HAK_CHECK_LINKS && all == NULL && !thp && hak_policy()->populate_kb == 0)
         close_most(chunk);
     begin_chunk(chunk, whole, thp);
     return true;

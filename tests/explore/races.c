@@ -8,7 +8,8 @@
 
 enum {
     PLACES = 1 << 16, // of plain accesses in one schedule
-    WORDS = 1 << 12   // atomic ones
+    SLOTS = 2 * PLACES,
+    WORDS = 1 << 12 // atomic ones
 };
 
 typedef struct clocks {
@@ -28,7 +29,10 @@ typedef struct word {
 static clocks_t now[THREADS_MOST];
 static clocks_t fence_released[THREADS_MOST]; // at the last fence that releases
 static clocks_t seen[THREADS_MOST];           // by loads that do not acquire: a fence may
+// Each schedule is a process of its own, which copies what it writes to page by page: places lie close together in the
+// order in which they are met, and a small table finds them.
 static place_t places[PLACES];
+static uint16_t place_numbers[SLOTS]; // by address; 0: none
 static word_t words[WORDS];
 static unsigned places_used, words_used;
 
@@ -51,17 +55,19 @@ static size_t hash_of(uintptr_t address)
     return (size_t)((address >> 2) * 0x9e3779b97f4a7c15ull >> 40);
 }
 
+// Neighbours have neighbouring slots, for the same reason.
 static place_t *place_at(uintptr_t address)
 {
-    size_t i = hash_of(address) % PLACES;
-    while (places[i].address != address && places[i].address != 0) {
-        i = (i + 1) % PLACES;
+    size_t i = (hash_of(address >> 7) + (address >> 2)) % SLOTS;
+    while (place_numbers[i] != 0 && places[place_numbers[i]].address != address) {
+        i = (i + 1) % SLOTS;
     }
-    if (places[i].address == 0) {
+    if (place_numbers[i] == 0) {
         CHECK(++places_used < PLACES, "too many plain accesses in a schedule");
-        places[i].address = address;
+        place_numbers[i] = (uint16_t)places_used;
+        places[places_used].address = address;
     }
-    return &places[i];
+    return &places[place_numbers[i]];
 }
 
 static word_t *word_at(uintptr_t address)

@@ -31,6 +31,7 @@
 #define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */
 #define LOOKS       16u /* heaps that a new thread looks at, whether their threads have ended */
 #define VISITS      8u  /* heaps that are looked at, at each look at the clock, whether their threads sleep */
+#define PURGED      16u /* slabs whose pages one such visit gives back */
 #define IDLE_MS     100u  /* a thread that did not look at the clock for less is not asleep */
 #define LENDERS     256u  /* heaps that are tried for a block by a thread that can have none of its own */
 #define LENT_LATER  1000u /* times that it sleeps for a millisecond, and tries as many again */
@@ -423,7 +424,8 @@ void hak_heap_trim(void)
         if (!hak_os_try_lock(&heap->lock))
             continue;
         trim_and_unlock(heap);
-        hak_slab_purge_free(heap);
+        hak_purging_t place = {0};
+        hak_slab_purge_free(heap, &place, UINT32_MAX);
         hak_remote_flush_unattended(heap);
     }
 }
@@ -441,18 +443,24 @@ static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 }
 
 /* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside, and pages of blocks that are free in its
- * slabs: those in its bins, which nobody reaches, may be in any of them. */
-static void visit(hak_heap_t *heap)
+ * slabs: those in its bins, which nobody reaches, may be in any of them. Of a few slabs, as the visitor wants to go on with its own
+ * work; false if it has to come again. */
+static bool visit(hak_heap_t *heap)
 {
     hak_oversize_flush_cache(heap);
     bool holds = atomic_load_explicit(&heap->holds_some, memory_order_relaxed) ||
                  atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
     if (!holds || !hak_os_try_lock(&heap->lock))
-        return;
+        return true;
+    uint32_t seen_ms = atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
+    if (heap->purging.seen_ms != seen_ms) /* its thread was awake meanwhile */
+        heap->purging = (hak_purging_t){.seen_ms = seen_ms};
     trim_and_unlock(heap);
-    if (HAK_PURGE)
-        hak_slab_purge_free(heap);
+    bool through = !HAK_PURGE || hak_slab_purge_free(heap, &heap->purging, PURGED);
+    if (!through)
+        atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed);
     hak_remote_flush_unattended(heap);
+    return through;
 }
 
 bool hak_heaps_flush_unattended(uint32_t now_ms)
@@ -465,8 +473,10 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
         atomic_store_explicit(&visited, 0, memory_order_relaxed);
     for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
         uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;
-        if (owner <= count && sleeps(hak_heap_by_owner(owner), now_ms))
-            visit(hak_heap_by_owner(owner));
+        if (owner > count || !sleeps(hak_heap_by_owner(owner), now_ms) || visit(hak_heap_by_owner(owner)))
+            continue;
+        atomic_store_explicit(&visited, owner - 1, memory_order_relaxed);
+        break;
     }
     return atomic_load_explicit(&visited, memory_order_relaxed) < count;
 }

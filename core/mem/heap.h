@@ -36,6 +36,13 @@ typedef enum hak_heap_state {
     HAK_HEAP_LOST
 } hak_heap_state_t;
 
+/* How far the purging of a heap's free blocks is. All zero: at its beginning. */
+typedef struct hak_purging {
+    uint32_t classes; /* that are through, of those that are purged */
+    uint32_t slabs;   /* of the next one that were looked at: the first ones of its list */
+    uint32_t seen_ms; /* as the heap's when it began */
+} hak_purging_t;
+
 /* Fields are the thread's own, but for those that a lock guards, and the atomic ones. */
 struct hak_heap {
     struct {
@@ -63,6 +70,7 @@ struct hak_heap {
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
     uint32_t runs_taken HAK_BESIDE(lock);   /* from the pool, since it was emptied */
+    hak_purging_t purging HAK_BESIDE(lock); /* by those who visit it while its thread sleeps */
     uint32_t swept;                         /* the class where the sweep of the bins is */
     uint32_t looks HAK_BESIDE(lock);        /* that were taken at what they hand out next */
     uint32_t cache_left;  /* slices that it may still keep there; less, if somebody else emptied a place */

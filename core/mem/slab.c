@@ -18,6 +18,7 @@
 #define EMPTY_MOST   64u /* slices in all of them */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
+#define PASSED_EACH  64u /* slabs that may be passed once more for each that is purged */
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN)   /* blocks in a slice */
 
@@ -437,15 +438,19 @@ void hak_slab_release_empty(hak_heap_t *heap)
     heap->empty_slices = 0;
 }
 
-/* Takes the free blocks of all slabs of a class, linked. */
-static void *take_all_free(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+/* Takes the free blocks of the next slabs of a class, linked. Those that were purged have come to the front of the list, or stayed
+ * there. */
+static void *take_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *most) HAK_REQUIRES(heap->lock)
 {
     void *list = NULL;
-    hak_slab_t *next;
-    for (hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = next) { /* each slab once */
+    hak_slab_t *next, *slab = *hak_heap_slabs(heap, PURGED_FIRST + place->classes);
+    for (uint32_t i = place->slabs; i != 0 && slab != NULL; i--)
+        slab = slab->next;
+    for (; slab != NULL && *most != 0; slab = next, place->slabs++) { /* each slab once */
         next = slab->next;
         if (slab->free == NULL)
             continue;
+        --*most;
         void *last = slab->free;
         for (uint32_t n = slab->free_count; n > 1; n--)
             last = hak_link_next(last);
@@ -455,6 +460,10 @@ static void *take_all_free(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock
         slab->free_count = 0;
         if (slab->carved == slab->capacity)
             unlist_slab(heap, slab);
+    }
+    if (slab == NULL) {
+        place->classes++;
+        place->slabs = 0;
     }
     return list;
 }
@@ -582,26 +591,33 @@ static unsigned purge_list(hak_heap_t *heap, void *list, unsigned refused)
     return refused;
 }
 
-/* The same of the next class, from *c on, that has any; NULL behind the last. */
-static void *take_next_free(hak_heap_t *heap, unsigned *c) HAK_REQUIRES(heap->lock)
+/* The same of the next class that has any; NULL behind the last, which is where it begins anew. */
+static void *take_next_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *most) HAK_REQUIRES(heap->lock)
 {
     void *list = NULL;
-    while (list == NULL && *c <= HAK_MID_CLASSES)
-        list = take_all_free(heap, (*c)++);
+    while (list == NULL && PURGED_FIRST + place->classes <= HAK_MID_CLASSES)
+        list = take_free(heap, place, most);
+    if (list == NULL)
+        place->classes = 0;
     return list;
 }
 
 /* Classes that have none are passed under one lock. */
-void hak_slab_purge_free(hak_heap_t *heap)
+bool hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most)
 {
     unsigned refused = 0;
-    for (unsigned c = PURGED_FIRST; !HAK_CHECKS && c <= HAK_MID_CLASSES && refused < HAK_REFUSED_MOST;) {
+    bool through = HAK_CHECKS;
+    while (!through && most != 0 && refused < HAK_REFUSED_MOST) {
         if (!hak_os_try_lock(&heap->lock))
-            return;
-        void *list = take_next_free(heap, &c);
+            return true;
+        if (place->slabs / PASSED_EACH > most)
+            most = place->slabs / PASSED_EACH;
+        void *list = take_next_free(heap, place, &most);
+        through = list == NULL;
         hak_os_unlock(&heap->lock);
         refused = purge_list(heap, list, refused);
     }
+    return through || refused >= HAK_REFUSED_MOST;
 }
 
 /* Walks the free list of a slab. */

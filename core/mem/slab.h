@@ -107,9 +107,10 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c) HAK_REQ
     HAK_REQUIRES(to->lock);
 /* Gives every empty slab back to the pool: those that are kept, as no other stays in a list (settle). */
 void hak_slab_release_empty(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
-/* Gives the pages that lie in free blocks alone back to the system, where slabs have such beside blocks in use. Any thread; no
- * lock may be held. */
-void hak_slab_purge_free(hak_heap_t *heap) HAK_EXCLUDES(heap->lock);
+/* Gives the pages that lie in free blocks alone back to the system, where slabs have such beside blocks in use: of so many slabs
+ * about, from *place on, which the heap's lock guards if it is the heap's own. True if it is through, or has no reason to go on.
+ * Any thread; no lock may be held. */
+bool hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most) HAK_EXCLUDES(heap->lock);
 /* Walks all slabs and aborts at the first broken invariant. */
 void hak_slab_check(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 

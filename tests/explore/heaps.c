@@ -228,13 +228,11 @@ static void set_another_aside(void)
 // Purging has a scenario of its own: to visit is to purge as well, and every order of both is too many.
 static bool purges_not;
 
-void __real_hak_slab_purge_free(hak_heap_t *heap);
-void __wrap_hak_slab_purge_free(hak_heap_t *heap);
-void __wrap_hak_slab_purge_free(hak_heap_t *heap)
+bool __real_hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most);
+bool __wrap_hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most);
+bool __wrap_hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most)
 {
-    if (!purges_not) {
-        __real_hak_slab_purge_free(heap);
-    }
+    return purges_not || __real_hak_slab_purge_free(heap, place, most);
 }
 
 static void note_use_and_purge_not(void)
@@ -281,7 +279,8 @@ static void take_two_and_free_three(void)
 
 static void purge_owner(void)
 {
-    hak_slab_purge_free(owner);
+    hak_purging_t place = {0};
+    hak_slab_purge_free(owner, &place, UINT32_MAX);
 }
 
 const scenario_t purging = {

@@ -342,6 +342,12 @@ static void flush_quarantine(hak_bin_t *bin, unsigned c)
 #endif
 }
 
+static void send_remote(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+{
+    if (heap->class[c].remote != NULL)
+        hak_remote_send(heap, c);
+}
+
 static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
 {
     flush_quarantine(bin, c);
@@ -351,8 +357,7 @@ static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(hea
         hak_slab_put_list(heap, bin->head);
     if (has_previous(heap, c))
         hak_slab_put_list(heap, take_previous(heap, c));
-    if (heap->class[c].remote != NULL)
-        hak_remote_send(heap, c);
+    send_remote(heap, c);
     bin->head = NULL;
     bin->frees_left = frees_of_empty(heap, bin, c);
 }
@@ -621,8 +626,7 @@ static void leave(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(hea
         if (before != NULL)
             hak_slab_put_list(heap, before);
     }
-    if (heap->class[c].remote != NULL)
-        hak_remote_send(heap, c);
+    send_remote(heap, c);
 }
 
 void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)

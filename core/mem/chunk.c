@@ -689,8 +689,7 @@ static uint64_t chunk_floor(void)
 /* A chunk without runs is no longer part of the pool. Returns the bytes of it that were dirty. */
 static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
-    open_for(chunk, closed,
-             false); /* or it would not be known any more, should the system refuse to unmap it */
+    open_for(chunk, closed, false); /* it would not be known any more, should the system not unmap it */
     hak_slices_t to_purge = chunk->free & chunk->dirty;
     unlist_from_all(chunk);
     unlink_chunk(chunk);

@@ -440,7 +440,7 @@ void hak_slab_release_empty(hak_heap_t *heap)
 
 /* Takes the free blocks of the next slabs of a class, linked. Those that were purged have come to the front of the list, or stayed
  * there. */
-static void *take_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *most) HAK_REQUIRES(heap->lock)
+static void *take_free_blocks(hak_heap_t *heap, hak_purging_t *place, uint32_t *most) HAK_REQUIRES(heap->lock)
 {
     void *list = NULL;
     hak_slab_t *next, *slab = *hak_heap_slabs(heap, PURGED_FIRST + place->classes);
@@ -596,7 +596,7 @@ static void *take_next_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *mo
 {
     void *list = NULL;
     while (list == NULL && PURGED_FIRST + place->classes <= HAK_MID_CLASSES)
-        list = take_free(heap, place, most);
+        list = take_free_blocks(heap, place, most);
     if (list == NULL)
         place->classes = 0;
     return list;

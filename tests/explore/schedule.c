@@ -460,11 +460,18 @@ static long wanted_mapping(size_t size)
                : syscall(SYS_mmap, wanted_address, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 }
 
+// A futex that waits not at all asks whether there is memory (hak_os_readable).
+static bool is_probe(long timeout)
+{
+    const struct timespec *until = (const struct timespec *)timeout; // NOLINT(performance-no-int-to-ptr)
+    return until != NULL && until->tv_sec == 0 && until->tv_nsec == 0;
+}
+
 long __real_hak_call(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f)
 {
-    if (number == SYS_futex && acting() >= 0) {
+    if (number == SYS_futex && acting() >= 0 && !is_probe(d)) {
         return futex((uintptr_t)a, b, (uint32_t)c, CALLER);
     }
     if (number == SYS_mmap || number == SYS_munmap || number == SYS_mremap || number == SYS_mprotect ||

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from common import tables
 from common.errors import UserError
-from common.paths import ROOT
 
 TOOLCHAINS = ("clang", "gcc")
 DEFAULT_VARIANT = "bench_minimal"       # of configure.py and of make alike
@@ -108,27 +107,27 @@ def load_features(root) -> tuple:
     return tables.load(Path(root) / "variants" / "features.toml", "feature", Feature)
 
 
-def load_modes() -> tuple:
+def load_modes(root) -> tuple:
     """(name, whether the learner runs) of each row of core/base/modes.def."""
-    return tuple((name, learning == "true") for name, learning in _MODE.findall(
-        (ROOT / "core" / "base" / "modes.def").read_text()))
+    text = (Path(root) / "core" / "base" / "modes.def").read_text()
+    return tuple((name, learning == "true") for name, learning in _MODE.findall(text))
 
 
 def load_variants(root) -> dict:
     """name -> Variant, for every file of variants/."""
     features = load_features(root)
+    modes = [name for name, learning in load_modes(root) if not learning]
     found = sorted(path for path in (Path(root) / "variants").glob("*.toml") if path.name != "features.toml")
     if not found:
         raise UserError(f"{Path(root) / 'variants'} holds no variant (NAME.toml)")
     for path in found:
         if not NAME.fullmatch(path.stem):
             raise UserError(f"{path}: the name of a variant has letters, digits and underscores alone")
-    return {path.stem: _load_variant(path, features) for path in found}
+    return {path.stem: _load_variant(path, features, modes) for path in found}
 
 
-def _load_variant(path, features) -> Variant:
+def _load_variant(path, features, modes) -> Variant:
     row = tables.make(_VariantFile, tables.parse(path), str(path))
-    modes = [name for name, learning in load_modes() if not learning]
     if row.mode not in modes:
         raise UserError(f"{path}: unknown mode '{row.mode}'; valid modes: {', '.join(modes)}")
     known = {feature.name: feature for feature in features}

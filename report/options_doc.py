@@ -93,7 +93,7 @@ def page(options, names) -> str:
     """The whole page."""
     rows = "".join(f"| `{o.name}` | {o.values} | {o.default} | {generated.feature(o.needs)} | {o.sentence} |\n"
                    for o in options)
-    head = HEAD.replace("MODES", ", ".join(name for name, _learning in model.load_modes()))
+    head = HEAD.replace("MODES", ", ".join(name for name, _learning in model.load_modes(ROOT)))
     return head + rows + OTHERS + "".join(f"| `{name}` | {sentence} |\n" for name, sentence in names)
 
 

@@ -18,7 +18,7 @@ def test_page_is_up_to_date():
 def test_every_mode_is_read():
     """And a variant begins with any that does not learn (tests/test_configure.py has one that is none)."""
     text = (ROOT / "core" / "base" / "modes.def").read_text()
-    modes = dict(model.load_modes())
+    modes = dict(model.load_modes(ROOT))
     assert list(modes) == re.findall(r'^MODE\("(\w+)"', text, re.MULTILINE)
     assert [name for name, learning in modes.items() if learning] == ["evolving"]
     assert {variant.mode for variant in model.load_variants(ROOT).values()} <= {*modes} - {"evolving"}

@@ -147,7 +147,7 @@ HAK_INLINE bool hak_heap_is_unowned(const hak_heap_t *heap)
 /* A slab of the class that an orphan has: it belongs to `heap` afterwards. NULL if a few orphans have none; others are asked the
  * next time. */
 hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
-/* The calling thread ends: everything goes back into the slabs, the heap becomes an orphan. */
+/* The calling thread ends: what it has free goes back, but for a little (hak_bins_end); the heap becomes an orphan. */
 void hak_heap_detach(void);
 /* What the calling thread has free goes back: blocks into their slabs, what is empty to the pool. No lock may be held. */
 void hak_heap_give_up(void);

@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Inaccessible memory of `hardened`: how much of it there is, what it costs, and what becomes of it when the system refuses.
 #include "hardened.h"
-
-// The clock of the library, if somebody defines it (core/os/os_linux.c), stands still here: what free ranges are joined with, and
-// so how many there are, depends on which of them went back to the system meanwhile, on a slow machine more.
-uint64_t hakmem_steady_ms(void);
-
-uint64_t hakmem_steady_ms(void)
-{
-    return 3600000;
-}
+// What free ranges are joined with, and so how many there are, depends on which of them went back to the system meanwhile.
+#include "still.h"
 
 void test_untouched_memory_stays_untouched(void **state)
 {

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "hakmem.h"
 #include "mem/extent.h"
+#include "still.h"
 
 enum {
     MIB = 1 << 20,
@@ -26,14 +27,8 @@ enum {
 static bool failing;
 static char *blocks[BLOCKS_MOST];
 
-uint64_t __wrap_hak_os_now_ns(void);
 void *__real_hak_os_map(size_t size, size_t align);
 void *__wrap_hak_os_map(size_t size, size_t align);
-
-uint64_t __wrap_hak_os_now_ns(void)
-{
-    return 1000000000;
-}
 
 void *__wrap_hak_os_map(size_t size, size_t align)
 {

@@ -588,12 +588,18 @@ void hak_bins_check(hak_heap_t *heap)
     }
 }
 
+/* Those from this class on. */
+static void empty_from(hak_thread_t *thread, hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+{
+    for (; c < HAK_CLASSES; c++)
+        if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
+            empty(heap, &thread->bins[c], c);
+}
+
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
     heap->runs_taken = 0;
-    for (unsigned c = 1; c < HAK_CLASSES; c++)
-        if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
-            empty(heap, &thread->bins[c], c);
+    empty_from(thread, heap, 1);
 }
 
 /* A thread that took few runs: what it leaves cannot be in many slabs. Not in hardened, where states lie with the slabs. */
@@ -637,7 +643,5 @@ void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
     }
     for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
         leave(heap, &thread->bins[c], c);
-    for (unsigned c = HAK_MID_CLASSES + 1; c < HAK_CLASSES; c++)
-        if (holds_blocks(heap, &thread->bins[c], c))
-            empty(heap, &thread->bins[c], c);
+    empty_from(thread, heap, HAK_MID_CLASSES + 1);
 }

@@ -449,8 +449,9 @@ def test_switches_are_options():
 
 def test_a_made_variant_is_a_variant(tmp_path):
     base = model.load_variants(ROOT)["hardened"]
-    (tmp_path / "variants").mkdir()
-    (tmp_path / "variants" / "features.toml").write_text((ROOT / "variants" / "features.toml").read_text())
+    for name in ("variants/features.toml", "core/base/modes.def"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "variants" / "again.toml").write_text(ablation.variant_text(base, base.features))
     again = model.load_variants(tmp_path)["again"]
     assert again.features == base.features and again.flags == base.flags and again.mode == base.mode

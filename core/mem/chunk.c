@@ -17,6 +17,8 @@
 #include "obs/trace.h"
 #include "os/times.h"
 
+#include <sys/queue.h>
+
 /* Bytes of address space reserved at a time: a quarter of what there is, within these limits. */
 #define REGION_LEAST ((size_t)8 << 20)
 #define REGION_MOST  ((size_t)1 << 30)
@@ -38,13 +40,12 @@ static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
 typedef struct chunk {
     /* Among those that have slices to purge; first: no address is computed for it. */
     hak_age_t age HAK_GUARDED_BY(lock);
-    hak_slices_t free HAK_GUARDED_BY(lock);  /* never those in front */
-    hak_slices_t whole HAK_GUARDED_BY(lock); /* what is free when there are no runs */
-    hak_slices_t dirty HAK_GUARDED_BY(lock); /* may hold something other than zero */
-    /* Of those whose longest free run is as long; `next` of a chunk that was removed is the remover's alone. */
-    struct chunk *next, *prev HAK_GUARDED_BY(lock);
-    /* Of all chunks; a forked child relies on `before` alone. */
-    struct chunk *before HAK_GUARDED_BY(lock), *after HAK_GUARDED_BY(lock);
+    hak_slices_t free HAK_GUARDED_BY(lock);         /* never those in front */
+    hak_slices_t whole HAK_GUARDED_BY(lock);        /* what is free when there are no runs */
+    hak_slices_t dirty HAK_GUARDED_BY(lock);        /* may hold something other than zero */
+    LIST_ENTRY(chunk) as_long HAK_GUARDED_BY(lock); /* with others whose longest free run is as long */
+    LIST_ENTRY(chunk) in_all HAK_GUARDED_BY(lock);
+    SLIST_ENTRY(chunk) in_removed;         /* no part of the pool any more; the remover's alone */
     uint32_t longest HAK_GUARDED_BY(lock); /* slices in the longest free run */
     bool thp HAK_GUARDED_BY(lock);         /* the system has been told to back it by a huge page */
     uint8_t backed HAK_GUARDED_BY(lock); /* slices in front that got pages ahead of their use (populate_kb) */
@@ -52,16 +53,20 @@ typedef struct chunk {
     hak_groups_t taker HAK_GUARDED_BY(lock);
 } chunk_t;
 
+typedef LIST_HEAD(chunks, chunk) chunks_t;
+typedef SLIST_HEAD(removed, chunk) removed_t;
+
 static_assert(HAK_RUN_MOST * HAK_SLICE >= HAK_LARGE_MAX, "a large block fits");
 static_assert(sizeof(chunk_t) <= HAK_CHUNK_HEAD * sizeof(hak_slab_t), "the chunk's own descriptors hold it");
 
 /* Lists of chunks; [0] holds the full ones. */
-static chunk_t *by_longest[HAK_CHUNK_SLICES] HAK_GUARDED_BY(lock);
+static chunks_t by_longest[HAK_CHUNK_SLICES] HAK_GUARDED_BY(lock);
 /* Bit n: by_longest[n] is not empty. */
 static hak_slices_t lists HAK_GUARDED_BY(lock);
-/* Of chunks with slices to purge. */
+/* Those with slices to purge; what had a slice freed last is last. */
 static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
-static chunk_t *all HAK_GUARDED_BY(lock);
+/* A forked child relies on what follows each chunk there, and on nothing else. */
+static chunks_t all HAK_GUARDED_BY(lock);
 /* Reserved address space that is not yet chunks. */
 static char *region HAK_GUARDED_BY(lock), *region_end HAK_GUARDED_BY(lock);
 /* The system has been told to back it by huge pages. */
@@ -80,22 +85,15 @@ static hak_chunk_view_t totals HAK_GUARDED_BY(lock);
 
 static void unlink_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
-    if (chunk->next != NULL)
-        chunk->next->prev = chunk->prev;
-    if (chunk->prev != NULL)
-        chunk->prev->next = chunk->next;
-    else if ((by_longest[chunk->longest] = chunk->next) == NULL)
+    LIST_REMOVE(chunk, as_long);
+    if (LIST_NEXT(chunk, as_long) == NULL && LIST_EMPTY(&by_longest[chunk->longest]))
         lists &= ~hak_set_bit(chunk->longest);
 }
 
 static void link_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
     chunk->longest = longest;
-    chunk->prev = NULL;
-    chunk->next = by_longest[longest];
-    if (chunk->next != NULL)
-        chunk->next->prev = chunk;
-    by_longest[longest] = chunk;
+    LIST_INSERT_HEAD(&by_longest[longest], chunk, as_long);
     lists |= hak_set_bit(longest);
 }
 
@@ -128,7 +126,7 @@ static hak_slices_t look_in_list(chunk_t **chunk, unsigned slices, hak_slices_t 
     HAK_REQUIRES(lock)
 {
     for (chunk_t *next; *chunk != NULL; *chunk = next) {
-        next = (*chunk)->next;
+        next = LIST_NEXT(*chunk, as_long);
         hak_slices_t runs = hak_slices_runs((*chunk)->free, slices);
         if ((runs & places) != 0)
             return runs & places;
@@ -148,7 +146,7 @@ static HAK_NOINLINE bool find_aligned(unsigned slices, unsigned align, chunk_t *
 {
     unsigned left = ALIGNED_SCAN;
     for (hak_slices_t rest = lists >> slices << slices; rest != 0; rest &= rest - 1) {
-        *chunk = by_longest[hak_set_first(rest)];
+        *chunk = LIST_FIRST(&by_longest[hak_set_first(rest)]);
         hak_slices_t runs = look_in_list(chunk, slices, hak_slices_every(align), &left);
         if (runs != 0) {
             *first = hak_set_first(runs);
@@ -178,7 +176,7 @@ HAK_INLINE unsigned choose(hak_slices_t runs, unsigned slices, hak_run_t what)
 HAK_INLINE bool find_run(unsigned slices, hak_run_t what, chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
 {
     while ((lists >> slices) != 0) {
-        *chunk = by_longest[slices + hak_set_first(lists >> slices)];
+        *chunk = LIST_FIRST(&by_longest[slices + hak_set_first(lists >> slices)]);
         hak_slices_t runs = places_in(*chunk, slices);
         if (runs != 0) {
             *first = choose(runs, slices, what);
@@ -208,7 +206,8 @@ static bool find_beside(unsigned slices, hak_run_t what, uint16_t owner, chunk_t
     bool used = false;
     unsigned left = BESIDE_SCAN;
     for (hak_slices_t rest = lists >> slices << slices; rest != 0 && left != 0; rest &= rest - 1) {
-        for (chunk_t *at = by_longest[hak_set_first(rest)]; at != NULL && left != 0; at = at->next, left--) {
+        chunk_t *at = LIST_FIRST(&by_longest[hak_set_first(rest)]);
+        for (; at != NULL && left != 0; at = LIST_NEXT(at, as_long), left--) {
             hak_slices_t runs = hak_slices_runs(at->free, slices);
             hak_slices_t own = runs & hak_groups_equal(at->taker, (hak_groups_t){0} + owner);
             if (own != 0) {
@@ -264,22 +263,6 @@ static bool reserve_region(void) HAK_REQUIRES(lock)
         return true;
     }
     return false;
-}
-
-static void list_in_all(chunk_t *chunk) HAK_REQUIRES(lock)
-{
-    chunk->before = all;
-    chunk->after = NULL;
-    if (all != NULL)
-        all->after = chunk;
-    all = chunk;
-}
-
-static void unlist_from_all(chunk_t *chunk) HAK_REQUIRES(lock)
-{
-    if (chunk->before != NULL)
-        chunk->before->after = chunk->after;
-    *(chunk->after != NULL ? &chunk->after->before : &all) = chunk->before;
 }
 
 static void forbid_slice(char *chunk, unsigned slice)
@@ -357,7 +340,7 @@ static void begin_chunk(chunk_t *chunk, hak_slices_t whole, bool thp) HAK_REQUIR
 {
     chunk->free = whole;
     chunk->thp = thp;
-    list_in_all(chunk);
+    LIST_INSERT_HEAD(&all, chunk, in_all);
     link_chunk(chunk, HAK_RUN_MOST);
 }
 
@@ -394,7 +377,7 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
-    if (HAK_CHECK_LINKS && all == NULL && !thp && hak_policy()->populate_kb == 0)
+    if (HAK_CHECK_LINKS && LIST_EMPTY(&all) && !thp && hak_policy()->populate_kb == 0)
         close_most(chunk);
     begin_chunk(chunk, whole, thp);
     return true;
@@ -691,7 +674,7 @@ static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     open_for(chunk, closed, false); /* it would not be known any more, should the system not unmap it */
     hak_slices_t to_purge = chunk->free & chunk->dirty;
-    unlist_from_all(chunk);
+    LIST_REMOVE(chunk, in_all);
     unlink_chunk(chunk);
     if (to_purge != 0)
         hak_age_remove(&chunk->age);
@@ -702,48 +685,43 @@ static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 /* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
 static void restore_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
-    list_in_all(chunk);
+    LIST_INSERT_HEAD(&all, chunk, in_all);
     link_chunk(chunk, longest);
     note_dirty(chunk, 0);
     hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
     totals.reserved += HAK_CHUNK;
 }
 
-/* Puts chunks without runs, at most so many of all, in front of a list of such. The pool has them no more. */
-static chunk_t *remove_empty_chunks(chunk_t *removed, unsigned longest, size_t *most) HAK_REQUIRES(lock)
+/* Adds chunks without runs, at most so many of all, to a list of such. The pool has them no more. */
+static void remove_empty_chunks(removed_t *removed, unsigned longest, size_t *most) HAK_REQUIRES(lock)
 {
-    for (chunk_t *next, *chunk = by_longest[longest]; chunk != NULL && *most != 0; chunk = next, --*most) {
-        next = chunk->next;
+    chunk_t *chunk = LIST_FIRST(&by_longest[longest]);
+    for (chunk_t *next; chunk != NULL && *most != 0; chunk = next, --*most) {
+        next = LIST_NEXT(chunk, as_long);
         if (chunk->free != chunk->whole)
             continue;
         hak_retain_released(&retain, remove_chunk(chunk));
-        chunk->next = removed;
-        removed = chunk;
+        SLIST_INSERT_HEAD(removed, chunk, in_removed);
     }
-    return removed;
 }
 
 /* Unmaps at most so many chunks without runs, without the lock meanwhile. They are in the list of the longest runs; in hardened in
  * several, since bars are at random places. */
 static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
 {
-    chunk_t *removed = NULL;
+    removed_t removed = SLIST_HEAD_INITIALIZER(removed), refused = SLIST_HEAD_INITIALIZER(refused);
     for (unsigned longest = HAK_RUN_MOST; longest < HAK_CHUNK_SLICES; longest++)
-        removed = remove_empty_chunks(removed, longest, &most);
+        remove_empty_chunks(&removed, longest, &most);
     hak_os_unlock(&lock);
-    chunk_t *refused = NULL;
-    for (chunk_t *next; removed != NULL; removed = next) {
-        next = removed->next;
-        if (hak_os_release(removed, HAK_CHUNK))
-            continue;
-        removed->next = refused;
-        refused = removed;
+    for (chunk_t *chunk; (chunk = SLIST_FIRST(&removed)) != NULL;) {
+        SLIST_REMOVE_HEAD(&removed, in_removed);
+        if (!hak_os_release(chunk, HAK_CHUNK))
+            SLIST_INSERT_HEAD(&refused, chunk, in_removed);
     }
     hak_os_lock(&lock);
-    for (chunk_t *next; refused != NULL; refused = next) {
-        next = refused->next;
-        restore_chunk(refused, HAK_RUN_MOST);
-    }
+    chunk_t *chunk;
+    SLIST_FOREACH (chunk, &refused, in_removed)
+        restore_chunk(chunk, HAK_RUN_MOST);
 }
 
 /* A chunk without runs becomes a free range. False if that has no memory for its record. */
@@ -765,9 +743,9 @@ bool hak_chunk_give_used(void)
     bool given = false;
     unsigned clean = 0;
     hak_os_lock(&lock);
-    chunk_t *chunk = totals.reserved <= MAPPINGS_MOST * HAK_CHUNK ? by_longest[EMPTY_RUN] : NULL;
+    chunk_t *chunk = totals.reserved <= MAPPINGS_MOST * HAK_CHUNK ? LIST_FIRST(&by_longest[EMPTY_RUN]) : NULL;
     for (chunk_t *next; chunk != NULL && clean < CHUNKS_AT_A_TIME; chunk = next) {
-        next = chunk->next;
+        next = LIST_NEXT(chunk, as_long);
         if (chunk->free != chunk->whole)
             relink_chunk(chunk, hak_slices_longest_run(chunk->free));
         else if (is_clean(chunk))
@@ -837,7 +815,8 @@ bool hak_chunk_release_due(uint32_t now_ms)
     hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
     uint64_t due = HAK_PURGE ? hak_retain_due(&retain, chunk_floor()) : 0;
     for (unsigned i = 0; due != 0 && oldest_chunk() != NULL && i < CHUNKS_AT_A_TIME; i++) {
-        if (!purge_chunk(oldest_chunk())) { /* under mlockall, say: then what has no runs goes as a whole */
+        if (!purge_chunk(oldest_chunk())) {
+            /* Under mlockall, say: then what has no runs goes as a whole. */
             unmap_empty_chunks((size_t)(due / HAK_CHUNK));
             hak_retain_refused(&retain, now_ms);
         }
@@ -851,7 +830,8 @@ bool hak_chunk_release_due(uint32_t now_ms)
 static size_t chunks_with_runs(void) HAK_REQUIRES(lock)
 {
     size_t n = 0;
-    for (const chunk_t *chunk = all; chunk != NULL; chunk = chunk->before)
+    const chunk_t *chunk;
+    LIST_FOREACH (chunk, &all, in_all)
         n += chunk->free != chunk->whole;
     return n;
 }
@@ -900,11 +880,11 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
     hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
-        by_longest[i] = NULL;
-    chunk_t *after = NULL;
-    for (chunk_t *chunk = all; chunk != NULL; chunk = chunk->before) {
-        chunk->after = after;
-        after = chunk;
+        LIST_INIT(&by_longest[i]);
+    chunk_t *chunk, **link = &LIST_FIRST(&all);
+    LIST_FOREACH (chunk, &all, in_all) {
+        chunk->in_all.le_prev = link;
+        link = &LIST_NEXT(chunk, in_all);
         link_chunk(chunk, hak_slices_longest_run(chunk->free));
         note_dirty(chunk, 0);
         hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
@@ -914,9 +894,11 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
 bool hak_chunk_holds(const void *p)
 {
     hak_os_lock(&lock);
-    bool holds = false;
-    for (const chunk_t *chunk = all; chunk != NULL && !holds; chunk = chunk->before)
-        holds = (uintptr_t)p - (uintptr_t)chunk < HAK_CHUNK;
+    const chunk_t *chunk;
+    LIST_FOREACH (chunk, &all, in_all)
+        if ((uintptr_t)p - (uintptr_t)chunk < HAK_CHUNK)
+            break;
+    bool holds = chunk != NULL;
     hak_os_unlock(&lock);
     return holds;
 }

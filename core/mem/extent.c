@@ -12,6 +12,8 @@
 #include "obs/trace.h"
 #include "os/os.h"
 
+#include <sys/queue.h>
+
 #define PIECE_RECORDS 1024u /* records are mapped so many at a time */
 #define PIECES        1024u
 #define BINS          128u /* of any size */
@@ -32,25 +34,28 @@ typedef struct extent {
     hak_age_t age HAK_GUARDED_BY(lock);
     char *base HAK_GUARDED_BY(lock);
     size_t size HAK_GUARDED_BY(lock);
-    struct extent *next HAK_GUARDED_BY(lock), *prev HAK_GUARDED_BY(lock); /* in its bin */
-    uint32_t index HAK_GUARDED_BY(lock);                                  /* of this record */
-    uint8_t bin HAK_GUARDED_BY(lock);
+    LIST_ENTRY(extent) in_list HAK_GUARDED_BY(lock);
+    SLIST_ENTRY(extent) in_unused HAK_GUARDED_BY(lock);
+    uint32_t index HAK_GUARDED_BY(lock); /* of this record */
+    uint8_t list HAK_GUARDED_BY(lock);
     bool dirty HAK_GUARDED_BY(lock);
     bool open HAK_GUARDED_BY(lock); /* in hardened: some of it may be accessible */
 } extent_t;
+
+typedef LIST_HEAD(extents, extent) extents_t;
 
 static extent_t *pieces[PIECES] HAK_GUARDED_BY(lock);
 /* Records that ever were in use. */
 static uint32_t records_used HAK_GUARDED_BY(lock);
 /* Records before it belong to what a forked child gave up. */
 static uint32_t valid HAK_GUARDED_BY(lock);
-/* Records, linked by next. */
-static extent_t *unused HAK_GUARDED_BY(lock);
-/* Clean and dirty ones. */
-static extent_t *bins[2][BINS] HAK_GUARDED_BY(lock);
-/* Bins that are not empty. */
+/* Records. */
+static SLIST_HEAD(, extent) unused HAK_GUARDED_BY(lock);
+/* By size, the clean ones and behind them the dirty ones. */
+static extents_t lists[2 * BINS] HAK_GUARDED_BY(lock);
+/* Those that are not empty: of clean ones, of dirty ones. */
 static hak_set_words_t filled[2] HAK_GUARDED_BY(lock);
-/* Of the dirty ones. */
+/* The dirty ones; what was given first is first. */
 static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
 static hak_retain_t retain HAK_GUARDED_BY(lock);
 /* Mappings that our unmapping made, about. */
@@ -74,9 +79,9 @@ static extent_t *record_at(uint32_t index) HAK_REQUIRES(lock)
 /* NULL when there is no memory for more of them. */
 static extent_t *new_record(void) HAK_REQUIRES(lock)
 {
-    extent_t *extent = unused;
+    extent_t *extent = SLIST_FIRST(&unused);
     if (extent != NULL) {
-        unused = extent->next;
+        SLIST_REMOVE_HEAD(&unused, in_unused);
         return extent;
     }
     if (records_used == PIECES * PIECE_RECORDS)
@@ -91,8 +96,7 @@ static extent_t *new_record(void) HAK_REQUIRES(lock)
 
 static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
 {
-    extent->next = unused;
-    unused = extent;
+    SLIST_INSERT_HEAD(&unused, extent, in_unused);
 }
 
 static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
@@ -137,7 +141,8 @@ static HAK_NOINLINE void close_all(void) HAK_REQUIRES(lock)
 {
     left_open = false;
     for (unsigned list = 0; list < 2 * BINS; list++) {
-        for (extent_t *extent = bins[list / BINS][list % BINS]; extent != NULL; extent = extent->next) {
+        extent_t *extent;
+        LIST_FOREACH (extent, &lists[list], in_list) {
             if (extent->open)
                 hak_os_forbid(extent->base, extent->size);
             extent->open = false;
@@ -166,26 +171,23 @@ static unsigned bin_of(size_t size)
     return 4 * (shift - 1) + (unsigned)(slices >> shift);
 }
 
+static uint8_t list_index(size_t size, bool dirty)
+{
+    return (uint8_t)(bin_of(size) + dirty * BINS);
+}
+
 static void list_extent(extent_t *extent) HAK_REQUIRES(lock)
 {
-    extent_t **list = &bins[extent->dirty][extent->bin];
-    extent->prev = NULL;
-    extent->next = *list;
-    if (*list != NULL)
-        (*list)->prev = extent;
-    else
-        hak_set_add(&filled[extent->dirty], extent->bin);
-    *list = extent;
+    LIST_INSERT_HEAD(&lists[extent->list], extent, in_list);
+    if (LIST_NEXT(extent, in_list) == NULL)
+        hak_set_add(&filled[extent->list / BINS], extent->list % BINS);
 }
 
 static void unlist_extent(extent_t *extent) HAK_REQUIRES(lock)
 {
-    if (extent->next != NULL)
-        extent->next->prev = extent->prev;
-    if (extent->prev != NULL)
-        extent->prev->next = extent->next;
-    else if ((bins[extent->dirty][extent->bin] = extent->next) == NULL)
-        hak_set_remove(&filled[extent->dirty], extent->bin);
+    LIST_REMOVE(extent, in_list);
+    if (LIST_NEXT(extent, in_list) == NULL && LIST_EMPTY(&lists[extent->list]))
+        hak_set_remove(&filled[extent->list / BINS], extent->list % BINS);
 }
 
 /* NULL if there is none. */
@@ -246,7 +248,7 @@ static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(loc
     extent->dirty = dirty;
     if (HAK_HARDEN)
         extent->open = open;
-    extent->bin = (uint8_t)bin_of(size);
+    extent->list = list_index(size, dirty);
     set_end_entries(extent, entry_of(extent));
     list_extent(extent);
     if (HAK_HARDEN)
@@ -280,11 +282,11 @@ static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(lock)
         totals.clean += size - extent->size;
     }
     extent->size = size;
-    unsigned bin = bin_of(size);
-    if (bin == extent->bin)
+    uint8_t list = list_index(size, extent->dirty);
+    if (list == extent->list)
         return;
     unlist_extent(extent);
-    extent->bin = (uint8_t)bin;
+    extent->list = list;
     list_extent(extent);
 }
 
@@ -416,7 +418,7 @@ HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align) H
 HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     extent_t *best = NULL;
-    for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = extent->next)
+    for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = LIST_NEXT(extent, in_list))
         if (extent_fits(extent, size, align) && (best == NULL || extent->size < best->size))
             best = extent;
     return best;
@@ -425,9 +427,9 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_RE
 /* The best of the first bin that has one. */
 HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
 {
-    extent_t *const *lists = &bins[dirty][bin_of(size)];
+    const extents_t *fitting = &lists[list_index(size, dirty)];
     for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin_of(size); rest != 0; rest &= rest - 1) {
-        extent_t *best = best_of(lists[hak_set_first(rest)], size, align);
+        extent_t *best = best_of(LIST_FIRST(&fitting[hak_set_first(rest)]), size, align);
         if (best != NULL)
             return best;
     }
@@ -736,7 +738,7 @@ bool hak_extent_release_due(uint32_t now_ms)
 static extent_t *any_clean(void) HAK_REQUIRES(lock)
 {
     hak_set_t clean = hak_set_of(filled[false]);
-    return clean != 0 ? bins[false][hak_set_first(clean)] : NULL;
+    return clean != 0 ? LIST_FIRST(&lists[hak_set_first(clean)]) : NULL;
 }
 
 size_t hak_extent_trim(bool unmap)
@@ -781,10 +783,10 @@ void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
         return;
     /* Another thread was moving ranges about: what was free is given up rather than trusted. */
     valid = records_used;
-    unused = NULL;
+    SLIST_INIT(&unused);
     filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
-    for (unsigned bin = 0; bin < BINS; bin++)
-        bins[0][bin] = bins[1][bin] = NULL;
+    for (unsigned list = 0; list < 2 * BINS; list++)
+        LIST_INIT(&lists[list]);
     hak_age_clear(&queue);
     retain = (hak_retain_t){0};
     totals.clean = 0;

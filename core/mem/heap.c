@@ -543,7 +543,6 @@ static void salvage_slab(const void *first, uint32_t owner)
         atomic_load_explicit(&slab->heap, memory_order_relaxed) != hak_heap_by_owner(owner))
         return;
     slab->free = NULL;
-    slab->next = slab->prev = NULL;
     slab->free_count = 0;
     slab->carved = (uint32_t)hak_min(hak_slab_edge(slab), slab->capacity); /* see add_purged in slab.c */
     slab->purged = 0;
@@ -558,7 +557,7 @@ static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
     if (heap == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) != HAK_HEAP_LOST)
         return;
     for (unsigned c = 0; c < HAK_CLASSES; c++)
-        *hak_heap_slabs(heap, c) = NULL;
+        LIST_INIT(hak_heap_slabs(heap, c));
     heap->empty_count = heap->empty_slices = 0;
     hak_map_each(heap->owner, salvage_slab);
     hak_os_lock_reset(&heap->lock);

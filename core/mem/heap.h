@@ -22,7 +22,10 @@
 #include "obs/counters.h"
 #include "os/os.h"
 
+#include <sys/queue.h>
+
 typedef struct hak_slab hak_slab_t;
+typedef LIST_HEAD(hak_slabs, hak_slab) hak_slabs_t;
 
 #define HAK_EMPTY_SLABS 16u /* places for them; the policy says how many are used */
 #define HAK_CACHED      4u
@@ -48,7 +51,7 @@ struct hak_heap {
     struct {
         /* Blocks of an earlier bin, linked; NULL if none. release in set_aside, pairs with acquire in take_previous: the links. */
         _Atomic(void *) previous;
-        hak_slab_t *guarded_slabs; /* by the lock: hak_heap_slabs */
+        hak_slabs_t guarded_slabs; /* by the lock: hak_heap_slabs */
         void *remote;              /* blocks of other heaps that the thread freed, linked; NULL if none */
         uint64_t remote_last;      /* the last of them, beside it their owner (batch.h); 0: several */
         uint16_t remote_left;      /* frees until they are sent to their owners */
@@ -177,7 +180,7 @@ HAK_INLINE uint32_t hak_heaps_sharing(void)
 hak_heap_t *hak_heap_by_owner(uint32_t owner);
 
 /* The list of its slabs of a class that have free or never carved blocks; the first is in use. */
-HAK_INLINE hak_slab_t **hak_heap_slabs(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
+HAK_INLINE hak_slabs_t *hak_heap_slabs(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     return &heap->class[c].guarded_slabs;
 }

@@ -24,20 +24,14 @@
 
 static void list_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t **list = hak_heap_slabs(heap, slab->class);
-    slab->prev = NULL;
-    slab->next = *list;
-    if (slab->next != NULL)
-        slab->next->prev = slab;
-    *list = slab;
+    LIST_INSERT_HEAD(hak_heap_slabs(heap, slab->class), slab, in_class);
     slab->listed = true;
 }
 
-static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
+/* Of the heap whose lock the caller holds. */
+static void unlist_slab(hak_slab_t *slab)
 {
-    if (slab->next != NULL)
-        slab->next->prev = slab->prev;
-    *(slab->prev != NULL ? &slab->prev->next : hak_heap_slabs(heap, slab->class)) = slab->next;
+    LIST_REMOVE(slab, in_class);
     slab->listed = false;
 }
 
@@ -155,7 +149,7 @@ static void forget_links(const hak_slab_t *slab)
 
 static void release_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
-    unlist_slab(heap, slab);
+    unlist_slab(slab);
     set_entries(slab, 0);
     if (HAK_HARDEN || HAK_CHECK_LINKS)
         forget_links(slab);
@@ -206,10 +200,10 @@ bool hak_slab_grow(void *p, unsigned c)
 
 hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
 {
-    hak_slab_t *slab = *hak_heap_slabs(from, c);
+    hak_slab_t *slab = LIST_FIRST(hak_heap_slabs(from, c));
     if (slab == NULL)
         return NULL;
-    unlist_slab(from, slab);
+    unlist_slab(slab);
     atomic_store_explicit(&slab->heap, to, memory_order_relaxed);
     /* release: pairs with the acquire in hak_heap_by_owner. Who frees one of its blocks reads the new owner from these entries. */
     atomic_thread_fence(memory_order_release);
@@ -382,7 +376,7 @@ static void *carve(hak_slab_t *slab)
 /* One that has blocks to take; NULL when memory is out. */
 HAK_INLINE hak_slab_t *slab_with_blocks(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    hak_slab_t *slab = *hak_heap_slabs(heap, c);
+    hak_slab_t *slab = LIST_FIRST(hak_heap_slabs(heap, c));
     if (slab == NULL && (slab = hak_heap_adopt_slab(heap, c)) == NULL)
         slab = make_slab(heap, c);
     return slab;
@@ -399,7 +393,7 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c)
     slab->free = NULL;
     slab->free_count = 0;
     if (slab->carved == slab->capacity)
-        unlist_slab(heap, slab);
+        unlist_slab(slab);
     return list;
 }
 
@@ -425,7 +419,7 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
     slab->free = hak_link_next(block);
     slab->free_count--;
     if (slab->free == NULL && slab->carved == slab->capacity)
-        unlist_slab(heap, slab);
+        unlist_slab(slab);
     return block;
 }
 
@@ -443,11 +437,11 @@ void hak_slab_release_empty(hak_heap_t *heap)
 static void *take_free_blocks(hak_heap_t *heap, hak_purging_t *place, uint32_t *most) HAK_REQUIRES(heap->lock)
 {
     void *list = NULL;
-    hak_slab_t *next, *slab = *hak_heap_slabs(heap, PURGED_FIRST + place->classes);
+    hak_slab_t *next, *slab = LIST_FIRST(hak_heap_slabs(heap, PURGED_FIRST + place->classes));
     for (uint32_t i = place->slabs; i != 0 && slab != NULL; i--)
-        slab = slab->next;
+        slab = LIST_NEXT(slab, in_class);
     for (; slab != NULL && *most != 0; slab = next, place->slabs++) { /* each slab once */
-        next = slab->next;
+        next = LIST_NEXT(slab, in_class);
         if (slab->free == NULL)
             continue;
         --*most;
@@ -459,7 +453,7 @@ static void *take_free_blocks(hak_heap_t *heap, hak_purging_t *place, uint32_t *
         slab->free = NULL;
         slab->free_count = 0;
         if (slab->carved == slab->capacity)
-            unlist_slab(heap, slab);
+            unlist_slab(slab);
     }
     if (slab == NULL) {
         place->classes++;
@@ -521,7 +515,7 @@ static bool add_purged_before(batch_t *batch)
     batch->blocks |= slab->purged;
     remove_purged(slab, slab->purged);
     if (slab->listed && slab->free == NULL && slab->carved == slab->capacity)
-        unlist_slab(heap, slab);
+        unlist_slab(slab);
     unlock_owner(heap);
     return true;
 }
@@ -638,19 +632,20 @@ static uint32_t check_free(const hak_slab_t *slab)
 void hak_slab_check(hak_heap_t *heap)
 {
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
-        const hak_slab_t *prev = NULL;
-        for (const hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL;
-             prev = slab, slab = slab->next) {
+        hak_slab_t *slab, **from = &LIST_FIRST(hak_heap_slabs(heap, c));
+        LIST_FOREACH (slab, hak_heap_slabs(heap, c), in_class) {
             const char *base = hak_slab_base(slab);
             uint32_t n = check_free(slab);
             uint32_t edge = hak_slab_edge(slab);
             if (n != slab->free_count || is_empty(slab) || edge > slab->capacity || slab->class != c ||
                 !slab->listed || (slab->free == NULL && slab->carved == slab->capacity) ||
                 (slab->purged != 0 && (c < PURGED_FIRST || slab->purged >> edge != 0)) ||
-                slab->prev != prev || atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
+                slab->in_class.le_prev != from ||
+                atomic_load_explicit(&slab->heap, memory_order_relaxed) != heap ||
                 hak_map_get(base) != hak_heap_entry(heap, c))
                 hak_fatal("slab %x of class %u is inconsistent: %u free, expected %u",
                           (uint64_t)(uintptr_t)base, (uint64_t)c, (uint64_t)n, (uint64_t)slab->free_count);
+            from = &LIST_NEXT(slab, in_class);
         }
     }
 }

@@ -8,8 +8,8 @@
 /* A run in use. Written by the holder of the lock of `heap`, except where it says otherwise. */
 typedef struct hak_slab {
     void *free; /* list of blocks that are neither handed out nor in a bin */
-    /* In the heap's list of slabs of this class that have blocks to take; NULL-ended. */
-    struct hak_slab *next, *prev;
+    /* In the heap's list of slabs of this class that have blocks to take. */
+    LIST_ENTRY(hak_slab) in_class;
     /* Owner; NULL for a large block. Others may compare it with their own. relaxed: changed under the locks of both heaps, and
      * asked again by who has taken one of them. */
     _Atomic(hak_heap_t *) heap;
@@ -117,7 +117,7 @@ void hak_slab_check(hak_heap_t *heap) HAK_REQUIRES(heap->lock);
 /* The class has blocks to take that were handed out before. */
 static inline bool hak_slab_has_free(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
-    const hak_slab_t *first = *hak_heap_slabs(heap, c);
+    const hak_slab_t *first = LIST_FIRST(hak_heap_slabs(heap, c));
     return first != NULL && first->free != NULL;
 }
 

@@ -32,8 +32,9 @@ static bool lock_for_a_look(hak_heap_t *heap) HAK_TRIES(heap->lock)
 /* Adds what a heap's slabs have free. Returns the bytes of its empty slabs, which have no class. */
 static size_t add_slabs(hak_memory_view_t *view, hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
+    const hak_slab_t *slab;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        for (const hak_slab_t *slab = *hak_heap_slabs(heap, c); slab != NULL; slab = slab->next)
+        LIST_FOREACH (slab, hak_heap_slabs(heap, c), in_class)
             view->free[c] += slab->free_count + slab->capacity - slab->carved;
     size_t bytes = 0;
     for (uint32_t i = 0; i < heap->empty_count; i++)

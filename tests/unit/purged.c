@@ -44,7 +44,7 @@ static void *holds_the_lock(void *unused)
 {
     (void)unused;
     hak_os_lock(&heap->lock);
-    hak_slab_t *slab = *hak_heap_slabs(heap, hak_class_of(SIZE));
+    hak_slab_t *slab = LIST_FIRST(hak_heap_slabs(heap, hak_class_of(SIZE)));
     const uint32_t purged = slab->purged;
     CHECK(purged != 0, "no block is purged");
     if (half) {

@@ -19,7 +19,8 @@ from common.tables import TOO_MUCH
 
 TABLE = "core/base/policy.def"
 FORMAT = 1
-LONGEST = 1 << 20       # bytes that the library reads of a file
+LONGEST = 1 << 20       # bytes that the library reads of a file,
+LINE_MOST = 255         # and of a line
 MARK = "\ufeff"         # which some editors put in front of a text
 HEAD = """\
 # What a workload asks of the allocator: HAKMEM_POLICY=FILE for a run, configure.py --policy=FILE for a build.
@@ -125,6 +126,18 @@ def check_form(document, text: str, complain):
             complain("values", line.partition("=")[0].strip(), f"not of the form name = number: {line.strip()}")
 
 
+def check_lengths(text: str, path):
+    """Nothing too long for the library, but comments and lines of sections for people."""
+    for_people = False
+    for number, line in enumerate(text.split("\n"), 1):
+        begin = line.encode()[:LINE_MOST].strip(b" \t")
+        if begin.startswith(b"["):
+            for_people = not _VALUES.fullmatch(line)
+        counts = b"#" not in begin and (not for_people or begin[:1] in (b"", b"["))
+        if counts and len(line.encode()) > LINE_MOST:
+            raise UserError(f"{path}:{number}: longer than {LINE_MOST} bytes, which the library does not read")
+
+
 def check_values(values, rows, complain):
     """`complain(key, sentence)` for the first value that cannot be."""
     known = {row.name: row for row in rows}
@@ -158,6 +171,7 @@ def parse(text: str, path, rows) -> Policy:
     values = document.get("values", {})
     check_values(values, rows, lambda key, sentence: complain("values", key, sentence))
     check_form(document, text, complain)
+    check_lengths(text, path)
     return Policy(values, document.get("provenance", {}), document.get("figures", {}), tuple(parameters))
 
 

@@ -29,7 +29,8 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
 - `HAKMEM_POLICY=FILE` reads a policy file when the program starts: `format = 1`, then a section `[values]` with a line
   `name = number` a parameter; other sections are for people and tools. A file that is bad in any line is named once on
   stderr, with the line, and none of its values is used. One that asks for another value of scope `build` than was
-  compiled in is such a file. What is not of this form is refused by configure.py as well.
+  compiled in is such a file, and one with a line of more than 255 bytes, unless that is a comment's end or in a section
+  for people. What is not of this form is refused by configure.py as well.
 - `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever
   it gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it
   starts write to the same file: the last one to exit is what is left.

@@ -106,6 +106,11 @@ FILES = {
     "thp = 9\n": False, "thp = 0x1\n": False, "thp = 1_0\n": False, "thp = +1\n": False, "thp = '1'\n": False,
     "thp = 01\n": False, "thp = 00\n": False, "thp = 0\n": True, "#\n" * 600_000: False,
     "thp = 1\r\n# a\r\n": True, "thp = 1\r# a\r": False, "# a\u2028b\u0085c\n": True,
+    "thp = 1" + " " * 248 + "\n": True, "thp = 1" + " " * 249 + "\n": False, "thp = 1" + " " * 247 + "\r\n": True,
+    "thp = 1" + " " * 248 + "\r\n": False, "thp = " + " " * 250 + "1\n": False, "thp = 1 #" + "a" * 300 + "\n": True,
+    "# " + "a" * 300 + "\n": True, " " * 256 + "\n": False, " " * 256 + "[mine]\n": False,
+    "[mine]\nx = '" + "a" * 300 + "'\n": True, "[mine]\nx = 1\n" + " " * 256 + "[mine2]\n": False,
+    "[mine." + "a" * 300 + "]\n": False, "thp = 1\nborrow = 1 #" + "ä" * 200 + "\n": True,
     "'thp' = 1\n": False, "thp.x = 1\n": False, "thp = 1\nthp = 1\n": False, "[values]\n": False,
 }
 WHOLE = {"format = 1\nthp = 1\n[values]\n": False, "format = 1\nvalues = {thp = 1}\n": False, "format = 1\n": False,

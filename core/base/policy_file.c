@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LINE_MOST  256u     /* bytes of a line that are looked at */
+#define LINE_MOST  256u     /* bytes of a line that are looked at, and its end */
 #define VALUES     "values" /* the section that is read */
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyz0123456789_-"
 #define FILE_MOST  ((size_t)1 << 20) /* bytes; what is longer is none of ours, and may be endless */
@@ -111,10 +111,18 @@ static bool take_section(parser_t *parser, const char *line)
     return true;
 }
 
-static bool parse_line(parser_t *parser, char *line)
+/* True if what is not looked at of a line that is too long may count: it is no comment, nor a line of a section for people. */
+static bool may_count(const parser_t *parser, const char *line)
+{
+    return strchr(line, '#') == NULL && (parser->section != SECTION_OTHER || *line == '[' || *line == 0);
+}
+
+static bool parse_line(parser_t *parser, char *line, bool cut)
 {
     uint32_t number;
     line += strspn(line, " \t");
+    if (cut && may_count(parser, line))
+        return bad(parser, "longer than 255 bytes", "");
     if (ends_here(line))
         return true;
     if (*line == '[')
@@ -148,14 +156,18 @@ static int next_byte(reader_t *reader)
     return (unsigned char)reader->bytes[reader->at++];
 }
 
-/* A line, cut where it is too long, without its end. Returns what that was: a line feed, or as next_byte. */
-static int next_line(reader_t *reader, char *line)
+/* A line without its end. *cut: it is too long, and only begins so. Returns what its end was: a line feed, or as next_byte. */
+static int next_line(reader_t *reader, char *line, bool *cut)
 {
     size_t length = 0;
     int byte;
-    while ((byte = next_byte(reader)) >= 0 && byte != '\n')
+    *cut = false;
+    while ((byte = next_byte(reader)) >= 0 && byte != '\n') {
         if (length < LINE_MOST - 1)
             line[length++] = (char)(byte != 0 ? byte : '?');
+        else
+            *cut = true;
+    }
     if (byte == '\n' && length > 0 && line[length - 1] == '\r')
         length--;
     line[length] = 0;
@@ -166,13 +178,14 @@ static bool parse_file(parser_t *parser, int fd)
 {
     reader_t reader = {.fd = fd};
     char line[LINE_MOST];
+    bool cut;
     int end;
     do {
-        end = next_line(&reader, line);
+        end = next_line(&reader, line, &cut);
         parser->line++;
         if (end == -2)
             return bad(parser, "it cannot be read, or is longer than 1 MiB", "");
-        if (!parse_line(parser, line))
+        if (!parse_line(parser, line, cut))
             return false;
     } while (end == '\n');
     if (!parser->has_format)

@@ -305,13 +305,19 @@ static bool get_file(const char *name)
     return true;
 }
 
+// More than the library looks at of a line.
+#define BLANKS                                                                                               \
+    "                                                                                                    "   \
+    "                                                                                                    "   \
+    "                                                                                                    "
+
 static void test_a_file_sets_values_and_the_environment_wins(void **state)
 {
     (void)state;
     NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
-    put_file(
-        "# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few\r\nretain_mb=7\r\n\n[provenance]\n"
-        "program = \"x = y\"\nborrow = 99999\n[figures]\nwall_s = [1.0, 0.5]");
+    put_file("# made by hand\nformat = 1\n\n [\tvalues ] # these\r\n  borrow = 3 # few" BLANKS
+             ".\r\nretain_mb=7\r\n\n[provenance]\n"
+             "program = \"x = y\"\nborrow = 99999\nwords = " BLANKS "1\n[figures]\nwall_s = [1.0, 0.5]");
     RUN("nothing", setting, "HAKMEM_RETAIN_MB=5", "HAKMEM_STATS=options", "HAKMEM_THP=on");
     char line[128];
     snprintf(line, sizeof line, "HAKMEM_POLICY = %s  (environment)\n", path);
@@ -352,6 +358,9 @@ static void test_a_bad_file_is_named_once_and_changes_nothing(void **state)
         {"\x7f"
          "ELF\n\n",
          "line 1: not of the form"},
+        {"format = 1\n[values]\nborrow = " BLANKS "3\n", "line 3: longer than 255 bytes"},
+        {"format = 1\n[values]\nborrow = 3" BLANKS "4\n", "line 3: longer than 255 bytes"},
+        {"format = 1\n[values]\nborrow = 3\n" BLANKS "[mine]\nx = 1\n", "line 4: longer than 255 bytes"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put_file(bad[i][0]);

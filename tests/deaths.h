@@ -9,7 +9,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-// The signal that ends a child that does this, 0 if none does. What it says on stderr is in `said`, terminated.
+// The signal that ends a child that does this, 0 if none does; -1 of one that finds something wrong (CHECK). What it says on
+// stderr is in `said`, terminated.
 static inline int death_by(void (*deed)(void *), void *argument, char *said, size_t room)
 {
     int ends[2];
@@ -29,7 +30,7 @@ static inline int death_by(void (*deed)(void *), void *argument, char *said, siz
     close(ends[0]);
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return WIFSIGNALED(status) ? WTERMSIG(status) : status == 0 ? 0 : -1;
 }
 
 #endif

@@ -161,6 +161,7 @@ HAK_INLINE hak_slices_t places_in(const chunk_t *chunk, unsigned slices) HAK_REQ
 {
     if (hak_likely(chunk != closed_chunk))
         return hak_slices_runs(chunk->free, slices);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what lists hold is not NULL */
     hak_slices_t open = hak_slices_runs(chunk->free & ~closed, slices);
     return open != 0 ? open : hak_slices_runs(chunk->free, slices);
 }
@@ -484,15 +485,8 @@ HAK_INLINE bool find_free_run(unsigned slices, unsigned align, hak_run_t what, u
     return find_aligned(slices, align, chunk, first);
 }
 
-/* The same, accessible. */
-HAK_INLINE bool find_place_for(unsigned slices, unsigned align, hak_run_t what, uint16_t owner,
-                               chunk_t **chunk, unsigned *first) HAK_REQUIRES(lock)
-{
-    return find_free_run(slices, align, what, owner, chunk, first) &&
-           open_for(*chunk, hak_slices_mask(*first, slices), what == HAK_RUN_SINGLE);
-}
-
-/* Only the first descriptor is written. */
+/* Only the first descriptor is written. What is closed is opened once it is sure that it is taken; should the system refuse that,
+ * it is not free any more, and another place is looked for. */
 HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, hak_run_t what, uint16_t owner)
 {
     chunk_t *chunk = NULL;
@@ -501,15 +495,16 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, hak_run_t what
         return NULL;
     hak_os_lock(&lock);
     for (bool asked = false;; asked = true) {
-        bool found = find_place_for(slices, align, what, owner, &chunk, &first);
-        if (found && (asked || hak_likely(!is_clean(chunk))))
-            break;
-        if (add_chunk(slices, what == HAK_RUN_SINGLE, !found))
+        bool found = find_free_run(slices, align, what, owner, &chunk, &first);
+        bool good = found && (asked || hak_likely(!is_clean(chunk)));
+        if (!good && add_chunk(slices, what == HAK_RUN_SINGLE, !found))
             continue;
-        if (found)
+        if (!found) {
+            hak_os_unlock(&lock);
+            return NULL;
+        }
+        if (open_for(chunk, hak_slices_mask(first, slices), what == HAK_RUN_SINGLE))
             break;
-        hak_os_unlock(&lock);
-        return NULL;
     }
     if (owner != 0 && (vacant_groups(chunk) >> first & 1) != 0)
         chunk->taker[first / HAK_GROUP] = owner;
@@ -746,11 +741,11 @@ bool hak_chunk_give_used(void)
     chunk_t *chunk = totals.reserved <= MAPPINGS_MOST * HAK_CHUNK ? LIST_FIRST(&by_longest[EMPTY_RUN]) : NULL;
     for (chunk_t *next; chunk != NULL && clean < CHUNKS_AT_A_TIME; chunk = next) {
         next = LIST_NEXT(chunk, as_long);
-        if (chunk->free != chunk->whole)
+        if (chunk->free != ALL_FREE) /* or some of it is not accessible: open_closed */
             relink_chunk(chunk, hak_slices_longest_run(chunk->free));
         else if (is_clean(chunk))
             clean++;
-        else
+        else if (open_for(chunk, closed, false))
             given |= give_chunk(chunk);
     }
     hak_os_unlock(&lock);

@@ -5,6 +5,7 @@
 
 #include "hakmem.h"
 #include "mem/chunk.h"
+#include "mem/heap.h"
 #include "os/os.h"
 
 enum {
@@ -16,6 +17,8 @@ enum {
     MANY = 900, // pages: more than a chunk has
 };
 
+#define MAP_BYTES (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
+
 bool __wrap_hak_os_make_writable(void *address, size_t size);
 bool __real_hak_os_make_writable(void *address, size_t size);
 bool __wrap_hak_os_release(void *address, size_t size);
@@ -25,8 +28,12 @@ static bool refuses; // to make memory accessible
 static bool keeps;   // what is to be unmapped
 static int openings;
 
+// Windows of the map, too, are made writable: these are neither counted nor refused.
 bool __wrap_hak_os_make_writable(void *address, size_t size)
 {
+    if ((uintptr_t)address - (uintptr_t)hak_map < MAP_BYTES) {
+        return __real_hak_os_make_writable(address, size);
+    }
     openings++;
     return !refuses && __real_hak_os_make_writable(address, size);
 }
@@ -40,7 +47,11 @@ static char said[1024]; // by the last child
 
 static int end_of(void (*deed)(void *), size_t argument)
 {
-    return death_by(deed, &argument, said, sizeof said);
+    const int end = death_by(deed, &argument, said, sizeof said);
+    if (end < 0) {
+        fputs(said, stderr);
+    }
+    return end;
 }
 
 static size_t number(const void *argument)
@@ -124,14 +135,16 @@ static void use_pages_with_few_calls(void *unused)
     const size_t before = hak_chunk_view().reserved;
     fill_many(PAGE, 440); // 110 slices
     CHECK(openings == 1, "%d calls", openings);
-    CHECK(before == 0 && hak_chunk_view().used > 100 * HAK_SLICE, "the pages lie elsewhere");
+    const hak_chunk_view_t now = hak_chunk_view();
+    CHECK(before == 0 && now.used + now.dirty > 100 * HAK_SLICE, "the pages lie elsewhere");
 }
 
 static void use_single_blocks_with_few_calls(void *unused)
 {
     (void)unused;
     fill_many(70000, 40);
-    CHECK(openings >= 2 && openings <= 8, "%d calls", openings);
+    // seven, and the pieces that these have left
+    CHECK(openings >= 2 && openings <= 7 + 8, "%d calls", openings);
 }
 
 static void test_what_is_closed_is_opened_at_need(void **state)
@@ -161,6 +174,27 @@ static void give_up_what_is_closed(void *system_keeps)
     use_all(&(size_t){SINGLE});
 }
 
+// Small blocks, and then huge ones, which get chunks that are empty and dirty. Of the first chunk some cannot be opened: when it is
+// to be given; or before, when it was to be unmapped, which is refused as well.
+static void use_huge_after(void *trimmed)
+{
+    if (number(trimmed) != 0) {
+        hakmem_free(take(PAGE));
+        refuses = keeps = true;
+        hakmem_trim();
+        refuses = keeps = false;
+    }
+    fill_many(PAGE, FEW);
+    hak_heap_give_up();
+    CHECK(hak_chunk_view().dirty != 0, "the pool has nothing to give");
+    refuses = number(trimmed) == 0;
+    for (int i = 0; i < FEW; i++) {
+        char *block = take(2 * MEGABYTE);
+        fill(block, 2 * MEGABYTE, 1);
+    }
+    use_all(&(size_t){SINGLE});
+}
+
 static void test_what_cannot_be_opened_is_done_without(void **state)
 {
     (void)state;
@@ -168,6 +202,34 @@ static void test_what_cannot_be_opened_is_done_without(void **state)
     assert_int_equal(end_of(use_what_cannot_be_opened, SINGLE), 0);
     assert_int_equal(end_of(give_up_what_is_closed, 0), 0);
     assert_int_equal(end_of(give_up_what_is_closed, 1), 0);
+    assert_int_equal(end_of(use_huge_after, 0), 0);
+    assert_int_equal(end_of(use_huge_after, 1), 0);
+}
+
+// The first chunk is purged as time passes, but for its closed slices; then a huge block leaves memory that is not clean.
+static void open_once(void *unused)
+{
+    (void)unused;
+    static const uint32_t moments[] = {1000, 3000, 5000};
+    fill_many(PAGE, FEW);
+    hak_heap_give_up();
+    for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
+        hak_chunk_release_due(moments[i]);
+    }
+    CHECK(hak_chunk_view().dirty == 0 && openings == 0, "%zu bytes are dirty", hak_chunk_view().dirty);
+    char *huge = take(4 * MEGABYTE);
+    fill(huge, 4 * MEGABYTE, 1);
+    hakmem_free(huge);
+    hak_heap_give_up();
+    openings = 0;
+    take(SINGLE);
+    CHECK(openings == 1, "one block was taken, and slices were opened %d times", openings);
+}
+
+static void test_what_is_opened_is_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(end_of(open_once, 0), 0);
 }
 
 // --- what the bins hand out next ----------------------------------------------------------------------------------
@@ -239,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_beside_the_first_single_blocks_it_faults),
         cmocka_unit_test(test_what_is_closed_is_opened_at_need),
         cmocka_unit_test(test_what_cannot_be_opened_is_done_without),
+        cmocka_unit_test(test_what_is_opened_is_taken),
         cmocka_unit_test(test_what_a_bin_would_hand_out_is_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

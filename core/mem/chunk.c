@@ -387,12 +387,13 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
 /* Dirty ranges come before fresh memory. If a chunk is `needed`, that is next, and where the system refuses it any range. */
 static HAK_NOINLINE bool add_chunk(unsigned slices, bool single, bool needed) HAK_REQUIRES(lock)
 {
-    if (hak_extent_shares() && add_range_chunk(true))
+    bool shares = hak_extent_shares();
+    if (shares && add_range_chunk(true))
         return true;
     if (!needed)
         return false;
     return add_fresh_chunk(slices, single) ||
-           (!HAK_HARDEN && (add_range_chunk(true) || add_range_chunk(false)));
+           (!HAK_HARDEN && ((!shares && add_range_chunk(true)) || add_range_chunk(false)));
 }
 
 /* A run there would be the first, and touch fresh memory. */

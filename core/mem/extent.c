@@ -609,7 +609,7 @@ char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
         cut(extent, at, HAK_CHUNK);
         hak_retain_move_rise(&retain, pool, dirty ? HAK_CHUNK : 0);
         count_split(-1);
-    } else {
+    } else if (dirty) { /* asked for first */
         pool->rise += hak_retain_missed(&retain, hak_retain_beyond(pool, HAK_CHUNK));
     }
     hak_os_unlock(&lock);

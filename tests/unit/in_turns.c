@@ -35,6 +35,18 @@ void *__wrap_hak_os_map(size_t size, size_t align)
     return failing ? NULL : __real_hak_os_map(size, align);
 }
 
+static size_t asked[2]; // in vain, while the system gives nothing: for a clean range, for a dirty one
+
+char *__real_hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
+char *__wrap_hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
+
+char *__wrap_hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
+{
+    char *chunk = __real_hak_extent_take_chunk(dirty, pool);
+    asked[dirty] += failing && (chunk == NULL || !dirty);
+    return chunk;
+}
+
 static long faults(void)
 {
     struct rusage usage;
@@ -98,6 +110,8 @@ static void at_a_limit(void)
         memset(block, 1, 15000);
     }
     CHECK(bytes > REGION + AHEAD / 3, "small blocks got %zu bytes of what was mapped", bytes);
+    CHECK(asked[1] <= asked[0] + REGION / HAK_CHUNK, "a dirty range was asked for %zu times, a clean one %zu",
+          asked[1], asked[0]);
 }
 
 int main(void)

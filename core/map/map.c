@@ -126,10 +126,13 @@ size_t hak_map_give_up(void)
     if (hak_os_space_limit() >= PLENTY)
         return 0;
     hak_os_lock(&lock);
-    for (; readable[BESIDE].windows != 0; readable[BESIDE].first++, readable[BESIDE].windows--)
-        if (!bit(covered, readable[BESIDE].first) &&
-            hak_os_unmap(window_of(readable[BESIDE].first), WINDOW_BYTES))
-            bytes += WINDOW_BYTES;
+    for (; readable[BESIDE].windows != 0; readable[BESIDE].first++, readable[BESIDE].windows--) {
+        if (bit(covered, readable[BESIDE].first))
+            continue;
+        if (!hak_os_unmap(window_of(readable[BESIDE].first), WINDOW_BYTES))
+            break; /* it stays readable: to be known when it is to be covered */
+        bytes += WINDOW_BYTES;
+    }
     hak_os_unlock(&lock);
     return bytes;
 }

@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -227,6 +228,48 @@ static void test_each_slice_of_an_owner(void **state)
     hak_os_unmap(area, 64 * HAK_SLICE);
 }
 
+static bool keeps; // what is to be unmapped
+
+bool __real_hak_os_unmap(void *address, size_t size);
+bool __wrap_hak_os_unmap(void *address, size_t size);
+
+bool __wrap_hak_os_unmap(void *address, size_t size)
+{
+    return !keeps && __real_hak_os_unmap(address, size);
+}
+
+// With little address space to have.
+static size_t give_up(void)
+{
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    const struct rlimit little = {.rlim_cur = (size_t)1 << 29, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+    const size_t bytes = hak_map_give_up();
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    return bytes;
+}
+
+// Some windows beside the libraries, on either side.
+static void cover_beside(uintptr_t windows)
+{
+    const uintptr_t one = (uintptr_t)hak_os_libraries(), other = (uintptr_t)hak_os_libraries_end();
+    assert_true(hak_map_cover((void *)(hak_min(one, other) - (windows << HAK_WINDOW_SHIFT)), HAK_SLICE));
+    assert_true(hak_map_cover((void *)(hak_max(one, other) + (windows << HAK_WINDOW_SHIFT)), HAK_SLICE));
+}
+
+// The last test, since it takes windows away.
+static void test_what_is_given_up_can_be_covered(void **state)
+{
+    (void)state;
+    keeps = true;
+    assert_int_equal(give_up(), 0);
+    keeps = false;
+    cover_beside(8);
+    assert_true(give_up() >= 8 * WINDOW_BYTES);
+    cover_beside(9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_others_is_left),
         cmocka_unit_test(test_child_of_one_that_covers),
         cmocka_unit_test(test_place_is_random),
+        cmocka_unit_test(test_what_is_given_up_can_be_covered),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

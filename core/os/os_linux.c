@@ -310,7 +310,9 @@ static hak_clock_t find_clock(void)
     hak_clock_t clock = atomic_load_explicit(&found, memory_order_relaxed);
     if (hak_likely(clock != NULL))
         return clock;
+    int saved = errno; /* getauxval sets it where the kernel maps no clock */
     clock = hak_vdso_clock((const void *)getauxval(AT_SYSINFO_EHDR)); /* NOLINT(performance-no-int-to-ptr) */
+    errno = saved;
     if (clock == NULL)
         clock = clock_by_call;
     atomic_store_explicit(&found, clock, memory_order_relaxed);

@@ -170,11 +170,30 @@ static void test_clock_is_found_in_the_kernels_image(void **state)
     assert_null(hak_vdso_clock("no image at all, but sixty-four bytes that lie where it should be"));
 }
 
-static bool secure;
+static bool secure, without_clock;
 
 unsigned long __wrap_getauxval(unsigned long type)
 {
+    if (type == AT_SYSINFO_EHDR && without_clock) {
+        errno = ENOENT;
+        return 0;
+    }
     return type == AT_SECURE ? secure : __real_getauxval(type);
+}
+
+// In a child, before anybody else: where the clock is, is found once.
+static void test_a_kernel_without_a_clock(void **state)
+{
+    (void)state;
+    int status = 1;
+    const pid_t child = fork();
+    if (child == 0) {
+        without_clock = true;
+        errno = 77;
+        _exit(hak_os_now_ms() != 0 && errno == 77 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void test_environment_of_a_privileged_program(void **state)
@@ -548,6 +567,7 @@ static void test_a_message_raises_no_signal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_kernel_without_a_clock), // first of all
         cmocka_unit_test(test_a_message_raises_no_signal),
         cmocka_unit_test(test_map_is_aligned_and_zero),
         cmocka_unit_test(test_too_large_is_null),

@@ -35,12 +35,25 @@ void hak_free_unknown(void *p)
         hak_free_refuse(p, HAK_LINK_CHECKS && !HAK_HARDEN && is_nobodys(p));
 }
 
+/* Of a slab that another thread may be purging: what that changes in two steps (slab.c) is known if there was none between two
+ * looks. Else a block in use could seem to lie behind all that were handed out. */
+static bool was_handed_out(const hak_slab_t *slab, size_t index)
+{
+    uint32_t purged, carved;
+    do { /* ends: each further round others have purged blocks, or taken such */
+        purged = __atomic_load_n(&slab->purged, __ATOMIC_ACQUIRE);
+        carved = __atomic_load_n(&slab->carved, __ATOMIC_ACQUIRE);
+    } while (__atomic_load_n(&slab->purged, __ATOMIC_RELAXED) != purged);
+    return index < carved + (uint32_t)__builtin_popcount(purged) &&
+           (purged == 0 || (purged >> index & 1) == 0);
+}
+
 void hak_free_check_start(const void *p)
 {
     const hak_slab_t *slab = hak_slab_of(p);
     size_t at = (size_t)((const char *)p - hak_slab_base(slab));
     size_t index = at / slab->size;
-    if (at % slab->size != 0 || index >= hak_slab_edge(slab) || hak_slab_is_purged(slab, index))
+    if (at % slab->size != 0 || !was_handed_out(slab, index))
         hak_link_not_a_start(p);
 }
 

@@ -171,13 +171,13 @@ static char *block_at(const hak_slab_t *slab, uint32_t index)
  * thread between them: at worst too many blocks are carved, never one in use too few. */
 static void add_purged(hak_slab_t *slab, uint32_t set)
 {
-    slab->purged |= set;
+    __atomic_store_n(&slab->purged, slab->purged | set, __ATOMIC_RELAXED);
     __atomic_store_n(&slab->carved, slab->carved - (uint32_t)__builtin_popcount(set), __ATOMIC_RELEASE);
 }
 
 static void remove_purged(hak_slab_t *slab, uint32_t set)
 {
-    slab->carved += (uint32_t)__builtin_popcount(set);
+    __atomic_store_n(&slab->carved, slab->carved + (uint32_t)__builtin_popcount(set), __ATOMIC_RELAXED);
     __atomic_store_n(&slab->purged, slab->purged & ~set, __ATOMIC_RELEASE);
 }
 

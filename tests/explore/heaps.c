@@ -283,6 +283,40 @@ static void purge_owner(void)
     hak_slab_purge_free(owner, &place, UINT32_MAX);
 }
 
+static void purge_owner_and_take_one(void)
+{
+    purge_owner();
+    taken[0] = new_block(BLOCK);
+}
+
+// As safe_free does, and who makes a slab, of what lies in bins.
+static void look_at_one(void)
+{
+    hak_free_check_start(given[3]);
+}
+
+static void free_three_and_one(void)
+{
+    for (unsigned i = 3; i < 6; i++) {
+        hakmem_free(given[i]);
+    }
+    hakmem_free(taken[0]);
+    empty_out();
+}
+
+const scenario_t looked_at = {
+    .name = "looked_at",
+    .sentence =
+        "A thread looks whether a block is in use while another gives pages beside it back, and takes them.",
+    .threads = 2,
+    .least = 20,
+    .before = note_use,
+    .prepare = {put_three_back, have_heap},
+    .act = {purge_owner_and_take_one, look_at_one},
+    .finish = {free_three_and_one, empty_out},
+    .after = expect_nothing_lost,
+};
+
 const scenario_t purging = {
     .name = "purging",
     .sentence = "A thread takes blocks and frees some while another gives pages of its slabs back.",

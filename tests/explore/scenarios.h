@@ -10,6 +10,7 @@
 #include "mem/bin.h"
 #include "mem/chunk.h"
 #include "mem/extent.h"
+#include "mem/free_slow.h"
 #include "mem/harden_fast.h"
 #include "mem/oversize.h"
 #include "mem/remote.h"
@@ -52,7 +53,7 @@ void trim(void);
 
 // heaps.c
 extern const scenario_t inbox, senders, waiting, ending, ending_two, orphan, late_orphan, late_ending,
-    adoption, takeover, trimming, stash, purging;
+    adoption, takeover, trimming, stash, purging, looked_at;
 // addresses.c
 extern const scenario_t map, big_move, big_move_foreign, big_free_foreign, big_cache;
 // children.c

@@ -33,6 +33,7 @@ typedef struct hak_thread {
     uint32_t self;  /* the heap's owner number, shifted as in the map; HAK_NO_OWNER without a heap */
     bool ended;     /* the thread has been told that it ends */
     uint8_t strays; /* blocks that it took or freed without a heap; counted as far as HAK_STRAYS */
+    bool at_tick;   /* in hak_tick_now */
     hak_heap_t *heap;
     hak_heap_t *claimed; /* on its way to or from the thread: nobody else's, in a forked child either */
 #if HAK_HARDEN

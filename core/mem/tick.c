@@ -20,12 +20,10 @@ static void sweep_bins(hak_heap_t *heap, uint32_t now_ms)
     hak_bins_sweep(heap);
 }
 
-void hak_tick_now(void)
+static void look_at_clock(hak_heap_t *heap)
 {
-    hak_heap_t *heap = hak_thread.heap;
     uint32_t now_ms = (uint32_t)hak_os_now_ms();
     if (heap != NULL) {
-        hak_tick_begin(heap); /* before anything else: a watcher that allocates comes by here too */
         atomic_store_explicit(&heap->seen_ms, now_ms, memory_order_relaxed);
         sweep_bins(heap, now_ms);
     }
@@ -39,4 +37,18 @@ void hak_tick_now(void)
     more |= hak_extent_release_due(now_ms);
     if (heap != NULL && more)
         heap->ticks = 1;
+}
+
+/* What is given back within a look, and a watcher that allocates, come by here again: that look goes on, and sees to it. Or each
+ * sleeping heap whose blocks make more due would have a look, and the stack's next part, of its own. */
+void hak_tick_now(void)
+{
+    hak_heap_t *heap = hak_thread.heap;
+    if (heap != NULL)
+        hak_tick_begin(heap);
+    if (hak_thread.at_tick)
+        return;
+    hak_thread.at_tick = true;
+    look_at_clock(heap);
+    hak_thread.at_tick = false;
 }

@@ -105,8 +105,8 @@ struct hak_heap {
     _Atomic uint32_t state;
     /* When its thread looked at the clock last; the low bits of the clock. relaxed: orders nothing. */
     _Atomic uint32_t seen_ms;
-    /* There may be a previous list, or an empty slab that is kept. Cleared by whoever gives all of them back. release in set_aside,
-     * pairs with acquire in hak_bins_flush_previous: the list is seen. */
+    /* There may be a previous list, an empty slab that is kept, or blocks that others have put into the slabs. Cleared by whoever
+     * gives all of them back. release in set_aside, pairs with acquire in hak_bins_flush_previous: the list is seen. */
     _Atomic bool holds_some;
     hak_os_lock_t lock;
 #if HAK_HARDEN

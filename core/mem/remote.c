@@ -67,6 +67,8 @@ void hak_remote_flush_unattended(hak_heap_t *heap)
                          hak_os_try_lock(&heap->lock);
          i++) {
         hak_remote_put_inbox(heap);
+        /* Beside blocks in use, perhaps: their pages go back when somebody visits the heap. */
+        atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed);
         hak_os_unlock(&heap->lock);
         /* seq_cst, as the push is: either we see one that found the lock taken, or the pusher finds it free. */
         atomic_thread_fence(memory_order_seq_cst);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A thread that does nothing but free what another one has allocated: that goes back at once beyond what is kept for reuse, whether
-// its owner sleeps or has ended.
+// its owner sleeps or has ended. And as time passes what lies beside blocks in use.
 #include <stdbool.h>
 
 #include "threads.h"
@@ -50,6 +50,53 @@ static void free_all(const char *owner, long before)
           owner, stays);
 }
 
+// Slow paths: more sizes in turns than a thread keeps of large blocks.
+static void go_on(int ms)
+{
+    for (int i = 0; i < ms; i++) {
+        for (size_t k = 0; k < 8; k++) {
+            free(malloc(opaque(300000 + k * 16384)));
+        }
+        usleep(1000);
+    }
+}
+
+static void *free_most_and_end(void *unused)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i % 8 != 0) {
+            free(blocks[i]);
+        }
+    }
+    return unused;
+}
+
+// Of blocks that lie beside others in use pages go back as time passes, though their owner, who frees nothing, sleeps, and who
+// freed them has ended.
+static void free_most_of_others(void)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        size = 5000;
+        count = TAKEN / size;
+        pthread_t owner, freeing;
+        const long before = resident_kib();
+        CHECK(pthread_create(&owner, NULL, take_and_wait, NULL) == 0, "pthread_create");
+        pthread_barrier_wait(&taken);
+        CHECK(pthread_create(&freeing, NULL, free_most_and_end, NULL) == 0, "pthread_create");
+        pthread_join(freeing, NULL);
+        long stays = TAKEN;
+        for (int i = 0; i < 20 && stays > TAKEN >> 11; i++) {
+            go_on(500);
+            stays = resident_kib() - before;
+        }
+        CHECK(stays <= TAKEN >> 11, "of %d KiB most were freed by a thread that ended: %ld KiB stay",
+              TAKEN >> 10, stays);
+        _exit(0);
+    }
+    expect_child_succeeds(child, "most blocks of another thread");
+}
+
 // In a process of its own: memory that is asked for again soon after it went back would be kept.
 static void free_others(size_t bytes, bool owner_ends)
 {
@@ -85,6 +132,9 @@ int main(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         free_others(sizes[i], false);
         free_others(sizes[i], true);
+    }
+    if (!is_variant("debug")) { // there pages of free blocks stay
+        free_most_of_others();
     }
     return 0;
 }

@@ -678,14 +678,20 @@ static uint64_t remove_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
     return hak_set_count(to_purge) * HAK_SLICE;
 }
 
-/* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
-static void restore_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
+/* Lists a chunk that is in no list but that of all, and counts it. */
+static void restore_sums(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
 {
-    LIST_INSERT_HEAD(&all, chunk, in_all);
     link_chunk(chunk, longest);
     note_dirty(chunk, 0);
     hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
     totals.reserved += HAK_CHUNK;
+}
+
+/* Undoes it for a chunk that the system does not unmap: it would have to cut a mapping, and has no more of them. */
+static void restore_chunk(chunk_t *chunk, unsigned longest) HAK_REQUIRES(lock)
+{
+    LIST_INSERT_HEAD(&all, chunk, in_all);
+    restore_sums(chunk, longest);
 }
 
 /* Adds chunks without runs, at most so many of all, to a list of such. The pool has them no more. */
@@ -875,15 +881,15 @@ void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
     lists = 0;
     hak_age_clear(&queue);
     retain = (hak_retain_t){0};
+    used_slices = totals.reserved = 0;
     for (unsigned i = 0; i < HAK_CHUNK_SLICES; i++)
         LIST_INIT(&by_longest[i]);
     chunk_t *chunk, **link = &LIST_FIRST(&all);
     LIST_FOREACH (chunk, &all, in_all) {
         chunk->in_all.le_prev = link;
         link = &LIST_NEXT(chunk, in_all);
-        link_chunk(chunk, hak_slices_longest_run(chunk->free));
-        note_dirty(chunk, 0);
-        hak_retain_freed(&retain, hak_set_count(chunk->free & chunk->dirty) * HAK_SLICE);
+        restore_sums(chunk, hak_slices_longest_run(chunk->free));
+        used_slices += hak_set_count(chunk->whole & ~chunk->free);
     }
 }
 

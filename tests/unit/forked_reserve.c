@@ -44,6 +44,11 @@ static void *gives_back(void *unused)
 static int goes_on(void)
 {
     alarm(20);
+    CHECK(hak_chunk_holds(hakmem_alloc(16)), "no block");
+    CHECK(hak_chunk_view().used >= SIZE, "%zu bytes are in use, and a block of %d", hak_chunk_view().used,
+          SIZE);
+    CHECK(hak_chunk_view().reserved == HAK_CHUNK, "%zu bytes are counted as reserved: what is gone, too",
+          hak_chunk_view().reserved);
     for (size_t i = 0; i < BLOCKS; i++) {
         unsigned char *block = hakmem_alloc(SIZE);
         CHECK(block != NULL, "no block");
@@ -55,7 +60,7 @@ static int goes_on(void)
 int main(void)
 {
     pthread_t thread;
-    hakmem_free(hakmem_alloc(SIZE));
+    CHECK(hakmem_alloc(SIZE) != NULL, "no block");
     CHECK(pthread_create(&thread, NULL, gives_back, NULL) == 0, "no thread");
     while (atomic_load(&state) != UNMAPPED) {
         hak_pause();

@@ -25,6 +25,7 @@ from plan.gate import REPEATED_POLICY  # noqa: E402
 from plan.project import Config, Project, flag_lines  # noqa: E402
 
 TEMPLATE = "build.ninja.in"
+LONGEST_OPTIONS = 100_000       # bytes; the system takes 128 KiB for a word, and a shell gets all of them in one
 CLOCK_SLACK = 60        # seconds that a file may be ahead of the clock; ninja tries for ten
 EXAMPLE = """example: ./configure.py --variant=bench_minimal                    one variant, clang
          ./configure.py --variant=minimal,debug --toolchain=all     two variants, both compilers
@@ -72,6 +73,11 @@ def choose(words, valid, what) -> tuple:
     return tuple(valid) if "all" in names else tuple(dict.fromkeys(names))
 
 
+def what_runs(row) -> tuple:
+    """Of an own row, what makes two of them the same."""
+    return row.command, row.env, row.server
+
+
 def own_rows(arguments, chosen) -> tuple:
     """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role, or more
     where their own weights need it."""
@@ -88,10 +94,10 @@ def own_rows(arguments, chosen) -> tuple:
         rows += [own.workload(f"{name}{number}", command, share, source)
                  for number, (command, share) in enumerate(zip(commands, shares), 1)]
     for row in rows:
-        if row.role == "holdout" and not row.server and any(
-                other.role == "train" and (other.command, other.env) == (row.command, row.env) for other in rows):
+        if row.role == "holdout" and not (row.server and serve.load(row.server).held) and any(
+                other.role == "train" and what_runs(other) == what_runs(row) for other in rows):
             raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another "
-                            "command, or leave --holdout out")
+                            f"{'file, or a load as `held` in it' if row.server else 'command'}, or leave --holdout out")
     return tuple(rows)
 
 
@@ -207,6 +213,10 @@ def check_surroundings(argv):
     if any("\n" in word for word in argv):
         raise UserError("an option has a line's end in it, which build.ninja cannot hold; call it from another "
                         "directory, or leave it out")
+    length = len(os.fsencode(shlex.join(argv)))
+    if length > LONGEST_OPTIONS:
+        raise UserError(f"the options have {length:,} bytes, more than {LONGEST_OPTIONS:,}, which ninja could not hand "
+                        "on; put a long command into a script")
     for name in graph_inputs():
         ahead = (ROOT / name).stat().st_mtime - time.time()
         if ahead > CLOCK_SLACK:

@@ -129,7 +129,7 @@ class Household:
         self.directory, self.grace = directory, grace
         self.left = []
         self.main = None
-        self._before = set()
+        self._before, self._aside = set(), set()
 
     def __enter__(self):
         adopt()
@@ -141,14 +141,19 @@ class Household:
         self.main = pid
         _mains.add(pid)
 
+    def set_aside(self):
+        """What runs now is of the run, but not what the run is about: it is only ended with it."""
+        self._aside = self.remaining()
+
     def remaining(self) -> set:
         """What runs of it."""
         others = _mains - {self.main}
-        found = descendants(but=others) - self._before
+        found = descendants(but=others | self._aside) - self._before
         return {pid for pid in found if not others or self.directory is None or _shows(pid, self.directory)}
 
     def end(self):
         """Ask what is left to end, wait a little, then end it."""
+        self._aside = set()
         remaining = self.remaining()
         self.left = sorted(name_of(pid) for pid in remaining)
         send(remaining, signal.SIGTERM)

@@ -20,7 +20,6 @@ from common.scratch import PINNED_ENV, Scratch
 from common.tree import LIBRARY
 
 STDOUT = "stdout"
-LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
 _REFUSED = re.compile(r"ERROR: ld\.so: object '([^']*)' from LD_PRELOAD cannot be preloaded \(([^)]*)\)")
 _OTHER_KIND = "wrong ELF class"     # a 32-bit program on the way: it runs without the library
 
@@ -149,12 +148,18 @@ def _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout) -> pro
     """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
     counting = any("callgrind" in word for word in wrapper)
 
+    def keep_loaded(scratch):
+        with open(scratch / serve.LOGS["server"], "rb") as log:
+            check_preloaded(proc.ends(log), scratch)
+        if keep is not None:
+            keep(scratch)
+
     def preload(scratch, theirs):
         return preload_word(scratch, so, FORGET if counting else "", theirs)
 
     try:
-        found = serve.run(workload, preload, wrapper=wrapper, keep=keep, beside=beside, counting=counting, idle=idle,
-                          extra_env=extra_env, timeout=timeout)
+        found = serve.run(workload, preload, wrapper=wrapper, keep=keep_loaded, beside=beside, counting=counting,
+                          idle=idle, extra_env=extra_env, timeout=timeout)
     except (Failure, UserError) as error:
         raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)
@@ -167,7 +172,7 @@ def _run(workload, argv, scratch, environment, timeout, place) -> proc.Result:
         with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
             result = proc.run(argv, cwd=place, env=environment, name=workload.command[0], started=household.started,
                               timeout=workload.timeout if timeout is None else timeout, stdout=scratch / STDOUT,
-                              file_limit=LARGEST_FILE)
+                              file_limit=proc.LARGEST_FILE)
     except UserError as error:
         raise UserError(f"{error}{hint(scratch)}") from None
     if household.left and workload.own:

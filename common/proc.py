@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import re
 import resource
 import select
 import signal
@@ -16,7 +17,11 @@ from dataclasses import dataclass
 from common import files
 from common.errors import Failure, UserError
 
-TAIL_LINES = 20
+TAIL_LINES, LONGEST_LINE = 20, 400
+LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
+SHOWN_BYTES = 1 << 20       # of each end of an output that may come to so much
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 GRACE_SECONDS = 2.0     # between asking a process to end and ending it
 LONGEST_POLL = 2 ** 31 - 1      # milliseconds
 LEAST_ROOM = 1 << 20
@@ -45,9 +50,26 @@ def full() -> str:
         if found.f_bavail * found.f_frsize < LEAST_ROOM else ""
 
 
+def _shown(line: str) -> str:
+    """A line of a program's, which may be binary, for a terminal."""
+    line = _COLOURS.sub("", line[:LONGEST_LINE]) + " ..." * (len(line) > LONGEST_LINE)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
+
+
 def tail(text: str, lines: int = TAIL_LINES) -> str:
     """The last lines of an output, indented for an error message."""
-    return "".join(f"\n    {line}" for line in text.rstrip().splitlines()[-lines:])
+    return "".join(f"\n    {_shown(line)}" for line in text.rstrip().splitlines()[-lines:])
+
+
+def ends(stream) -> str:
+    """What was written to a file; of more than can be looked at, the beginning and the end."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    data = stream.read(2 * SHOWN_BYTES)
+    if size > len(data):
+        stream.seek(-SHOWN_BYTES, os.SEEK_END)
+        data = data[:SHOWN_BYTES] + b"\n" + stream.read()
+    return data.decode(errors="replace")
 
 
 def beyond(returncode: int, file_limit, stdout) -> str:
@@ -171,7 +193,7 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
         if expired:
             _end_group(process, signal.SIGTERM)
         process.wait()
-        result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), _read(err), seconds)
+        result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), ends(err), seconds)
     if log:
         files.write_atomic(log, f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")
     where = f"; log: {log}" if log else ""

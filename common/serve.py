@@ -8,6 +8,7 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 
 import contextlib
 import dataclasses
+import functools
 import glob
 import math
 import os
@@ -16,24 +17,22 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import household, paths, proc, tables
+from common import household, paths, ports, proc, tables
 from common.errors import Failure, UserError
 from common.scratch import PINNED_ENV, Scratch, own_setting
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OPEN_FILES = 1024
+PORT = "port"       # what `ready` says of a server that is waited for by its port
 UNITS = {"ns": 1e-6, "us": 1e-3, "\u00b5s": 1e-3, "ms": 1.0, "s": 1e3}
 LOGS = {what: f"{what}.log" for what in ("prepare", "server", "load", "stop")}     # in the run's directory
 LEAST = {"requests": 1, "counted": 0, "seconds": 1, "times": 1, "held_times": 1, "timeout": 1, "stop_timeout": 1}
-_LISTENS = "0A"
-_LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Server:
     """One file; docs/pipeline.md explains the keys."""
     start: tuple[str, ...]
     load: tuple[str, ...]
-    ready: str = "port"             # "port", or the name of a file
+    ready: str = PORT               # that, or the name of a file
     ready_text: str = ""            # what the file must hold
     held: tuple[str, ...] = ()      # the held-out load
     stop: tuple[str, ...] | str = "SIGTERM"
@@ -128,6 +127,8 @@ def _wrong_names(server: Server):
             yield f"files: '{name}' must be a name below {{dir}}"
         elif name in LOGS.values():
             yield f"files: '{name}' is the name of a log of the run; take another one"
+        elif name == server.ready.removeprefix("{dir}/") and server.ready_text in server.files[name]:
+            yield f"ready: '{name}' is one of the files, which are there before the server is started"
     if wrong := own_setting(server.environment):
         yield f"environment: {wrong}"
     if server.user:
@@ -152,46 +153,25 @@ def no_file(path: Path) -> str:
 def _untold(server: Server):
     """A port that is waited for in vain."""
     told = (*server.start, *server.prepare, *server.environment.values(), *server.files.values())
-    if server.ready == "port" and not any("{port}" in text for text in told):
+    if server.ready == PORT and not any("{port}" in text for text in told):
         yield "ready is \"port\", but nothing tells the server which one: put {port} into start or files"
 
 
+def newest(names):
+    """The last by name, where numbers count as such: 15 comes behind 9.6. None of none."""
+    return max(names, default=None, key=lambda name: [
+        int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)])
+
+
 def find_program(word: str, server: Server) -> str:
-    """The absolute path of a program; a pattern is its first match."""
+    """The absolute path of a program; of a pattern, the program that matches and is the newest."""
     if "/" in word and not os.path.isabs(word):
         raise UserError(f"{word}: a server runs in a directory of its own; give the whole name of the program")
-    found = max(glob.glob(word), default=None) if "*" in word else shutil.which(word, path=SEARCHED)
+    found = newest(filter(shutil.which, glob.glob(word))) if "*" in word else shutil.which(word, path=SEARCHED)
     if found is None:
         install = f"; install it with: apt-get install {' '.join(server.packages)}" if server.packages else ""
         raise UserError(f"no such program: {word}{install}")
     return found
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-        return True
-    return False
-
-
-def exposed(port: int, text=None) -> bool:
-    """Whether somebody listens on that port of more than the loopback interface."""
-    if text is None:
-        text = "".join(Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6") if Path(
-            f"/proc/net/{name}").exists())
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) > 3 and fields[3] == _LISTENS and fields[1].endswith(f":{port:04X}") and \
-                not _LOOPBACK.fullmatch(fields[1].partition(":")[0]):
-            return True
-    return False
 
 
 def _stat_sum(pids, first: int) -> int:
@@ -231,10 +211,10 @@ def peak_kib(pids) -> int:
     return total
 
 
-def confine():
+def confine(file_limit):
     """In the child: as proc.confine, and with the usual number of files. Under valgrind a program cannot set another
     one, and memcached ends when it cannot set this."""
-    proc.confine(None)
+    proc.confine(file_limit)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
@@ -261,7 +241,7 @@ class Session:
     def __init__(self, workload, scratch: Path, counting: bool, timeout=None):
         self.server = load(workload.server)
         self.workload, self.scratch = workload, scratch
-        self.port = free_port()
+        self.port = ports.free_port()
         self.counting = counting
         self.values = {"port": str(self.port), "dir": str(scratch), "root": str(paths.ROOT),
                        **self.server.length(counting)}
@@ -304,28 +284,34 @@ class Session:
         if self.server.prepare:
             self._command(self.server.prepare, "prepare", **self.as_user)
 
-    def _command(self, words, what: str, source=os.devnull, **more) -> str:
-        """One of the file's commands to its end; its output."""
+    def _command(self, words, what: str, source=os.devnull, seconds=None, **more) -> str:
+        """One of the file's commands to its end; its output. Without `seconds` it has what is left of the run's."""
         words = self.words(words)
+        left, allowed = (seconds, seconds) if seconds else (max(1.0, self.deadline - time.monotonic()), self.seconds)
         with open(source, "rb") as stdin, open(self.scratch / LOGS[what], "w+b") as output:
-            process = proc.start(words, confine, cwd=self.scratch, env=self.environment(), stdin=stdin, stdout=output,
-                                 stderr=subprocess.STDOUT, **more)
+            process = proc.start(words, functools.partial(confine, proc.LARGEST_FILE), cwd=self.scratch,
+                                 env=self.environment(), stdin=stdin, stdout=output, stderr=subprocess.STDOUT, **more)
             try:
-                process.wait(max(1.0, self.deadline - time.monotonic()))
+                process.wait(left)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                raise Failure(f"{what} ({words[0]}) did not end within {self.seconds:.0f} s") from None
-            output.seek(0)
-            text = output.read().decode(errors="replace")
+                raise Failure(f"{what} ({words[0]}) did not end within {allowed:.0f} s") from None
+            text = proc.ends(output)
         if process.returncode != 0:
-            raise Failure(f"{what} ({words[0]}) failed with {proc.describe_status(process.returncode)}{proc.tail(text)}"
-                          f"{self.server_tail()}")
+            beyond = proc.beyond(process.returncode, proc.LARGEST_FILE, self.scratch / LOGS[what])
+            raise Failure(f"{what} ({words[0]}) failed with {proc.describe_status(process.returncode)}{beyond}"
+                          f"{proc.tail(text)}{self.server_tail()}")
         return text
+
+    def server_said(self) -> str:
+        """Its log."""
+        with open(self.log, "rb") as stream:
+            return proc.ends(stream)
 
     def server_tail(self) -> str:
         """What the server wrote last."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        text = self.server_said() if self.log.exists() else ""
         return f"\n    the server's log:{proc.tail(text)}" if text.strip() else ""
 
     def start(self, wrapper, environment):
@@ -334,15 +320,18 @@ class Session:
         place = self.scratch / self.fill(self.server.directory)
         if not place.is_dir():
             raise UserError(f"{self.workload.server}: directory: {place} is no directory")
+        if self.server.ready != PORT and self.ready():
+            raise UserError(f"{self.workload.server}: ready: {self.fill(self.server.ready)} is as the server would "
+                            "leave it before that is started; remove it, or name a file that only the server makes")
         with open(self.log, "wb") as log:
-            self.process = proc.start(words, confine, cwd=place, env={**self.environment(), **environment},
-                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
+            self.process = proc.start(words, functools.partial(confine, None), cwd=place, env={
+                **self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
         return self.process.pid
 
     def ready(self) -> bool:
         """Whether it can be talked to."""
-        if self.server.ready == "port":
-            return answers(self.port)
+        if self.server.ready == PORT:
+            return ports.answers(self.port)
         path = self.scratch / self.fill(self.server.ready)
         with contextlib.suppress(OSError):
             return self.server.ready_text in path.read_text(errors="replace")
@@ -359,9 +348,21 @@ class Session:
                 raise Failure(f"the server {self.server.start[0]} was not ready within {self.seconds:.0f} s"
                               f"{self.server_tail()}")
             time.sleep(0.01)
-        if exposed(self.port):
-            raise Failure(f"the server {self.server.start[0]} listens on more than the loopback interface: bind it to "
-                          "127.0.0.1")
+        self.check_listeners(pids())
+
+    def check_listeners(self, pids):
+        """That who answers is the server, and that it answers nobody else than this machine."""
+        mine, found = ports.sockets_of(pids), ports.listeners()
+        here = [one for one in found if one.port == self.port]
+        if self.server.ready == PORT and here and mine is not None and not any(one.link in mine for one in here):
+            holders = [pid for pid in household.parents() if here[0].link in (ports.sockets_of([pid]) or ())]
+            name = household.name_of(holders[0]) if holders else "another process"
+            raise Failure(f"port {self.port} is answered by {name}, which the server {self.server.start[0]} did not "
+                          f"start: no library is preloaded there{self.server_tail()}")
+        for one in found:
+            if one.exposed and (one.port == self.port or one.link in (mine or ())):
+                raise Failure(f"the server {self.server.start[0]} listens on more than the loopback interface, on port "
+                              f"{one.port}: bind it to 127.0.0.1")
 
     def load(self, pids, idle: float) -> Run:
         """Make the load and read what it says; then wait."""
@@ -382,6 +383,8 @@ class Session:
             spent = precise     # no process ended meanwhile: ticks of 10 ms are too coarse
         found = re.search(self.server.count, text, re.MULTILINE)
         requests = _number("count", found[1], int) if found else int(self.values["requests"]) * times
+        if requests < 1:
+            raise Failure(f"the load ({words[0]}) made {requests} requests, as it says{proc.tail(text)}")
         found = Run(requests, spent, _latency("p50", self.server.p50, text), _latency("p99", self.server.p99, text),
                     peak_kib(left), page_faults(left))
         if idle:
@@ -396,7 +399,7 @@ class Session:
             household.send([self.process.pid] if self.process.poll() is None else pids(), number)
         else:
             number = signal.SIGTERM
-            self._command(self.server.stop, "stop", **self.as_user)
+            self._command(self.server.stop, "stop", seconds=self.server.stop_timeout, **self.as_user)
         deadline = time.monotonic() + self.server.stop_timeout
         while (self.process.poll() is None or pids()) and time.monotonic() < deadline:
             household.reap(pids() - {self.process.pid})
@@ -439,12 +442,13 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, 
             prepare(scratch)
         home = household.Household(scratch)
         session = Session(workload, scratch, counting, timeout)
-        word = preload(scratch, session.server.environment.get("LD_PRELOAD", ""))
+        word = preload(scratch, session.fill(session.server.environment.get("LD_PRELOAD", "")))
         environment = {} if "{preload}" in wrapper else dict([word.split("=", 1)]) if word.partition("=")[2] else {}
         environment |= {key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}
         wrapper = [word if part == "{preload}" else part.replace("{scratch}", str(scratch)) for part in wrapper]
         with home:
             session.prepare()
+            home.set_aside()
             home.started(session.start(wrapper, environment))
             pids = home.remaining
             session.wait(pids)
@@ -452,4 +456,4 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, 
             session.stop(pids)
         if keep is not None:
             keep(scratch)
-        return Run(**{**found.__dict__, "stderr": session.log.read_text(errors="replace")})
+        return Run(**{**found.__dict__, "stderr": session.server_said()})

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from common.serve import answers, free_port
+from common.ports import answers, free_port
 from tests.programs import program, wait_until
 
 

@@ -337,7 +337,7 @@ def test_an_interrupt_ends_the_workload_too(workshop, tmp_path):
 
 def test_a_workload_that_writes_without_end(tmp_path, monkeypatch):
     """It is ended before the disk is full."""
-    monkeypatch.setattr("common.launch.LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("common.proc.LARGEST_FILE", 1 << 20)
     shell = ("/bin/sh", "-c")
     for command in (("/usr/bin/yes",), (*shell, "yes > file; exit $?"), (*shell, "trap '' XFSZ; yes")):
         with pytest.raises(Failure, match="workload 'w' .*; its output, or a file that it wrote, came to the limit"):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from common import serve, tables
+from common import ports, proc, serve, tables
 from common.errors import Failure, UserError
 from common.household import parents
 from common.launch import launch
@@ -21,12 +21,12 @@ from bench import own as own_table
 from tests.programs import wait_until
 from tests.shop import BASE, so_of
 from tests.test_own import SOURCE, configure, numbers
-from tests.test_faults import proc_state, tool
+from tests.test_faults import one_sentence, proc_state, tool
 
 SERVERS = sorted(path.stem for path in (ROOT / "bench" / "servers").glob("*.toml"))
 LIBM = "/lib/x86_64-linux-gnu/libm.so.6"      # a library that is everywhere
 ECHO = """\
-import http.server, os, signal, sys, threading
+import http.server, os, signal, socket, sys, threading
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == '/end':
@@ -39,8 +39,12 @@ if 'child' in sys.argv and os.fork() == 0:
     os.setsid(); threading.Event().wait(600)
 if 'brief' in sys.argv:
     threading.Timer(1, os._exit, [0]).start()
-address = '0.0.0.0' if 'open' in sys.argv else '127.0.0.1'
-http.server.HTTPServer((address, int(sys.argv[1])), Answer).serve_forever()
+if 'beside' in sys.argv:
+    beside = socket.create_server(('0.0.0.0', 0))
+class Server(http.server.HTTPServer):
+    address_family = socket.AF_INET6 if 'six' in sys.argv else socket.AF_INET
+address = '0.0.0.0' if 'open' in sys.argv else '::1' if 'six' in sys.argv else '127.0.0.1'
+Server((address, int(sys.argv[1])), Answer).serve_forever()
 """
 
 
@@ -124,8 +128,9 @@ def test_what_a_file_preloads_stays(tmp_path):
     """LD_PRELOAD in its environment: behind ours."""
     row = described(tmp_path, start=["/bin/sh", "-c", "echo found $LD_PRELOAD >&2; exit 4; : {port}"])
     with open(row.server, "a") as stream:
-        stream.write("[environment]\nLD_PRELOAD = \"libdl.so.2\"\n")
-    for so, found in ((None, "found libdl.so.2\\n"), (LIBM, "found /.*/libhakmem.so:libdl.so.2\\n")):
+        stream.write("[environment]\nLD_PRELOAD = \"libdl.so.2:{dir}/mine.so\"\n")
+    theirs = r"libdl.so.2:/tmp/hakmem\.\w+/mine.so\n"
+    for so, found in ((None, f"found {theirs}"), (LIBM, f"found /.*/libhakmem.so:{theirs}")):
         with pytest.raises(Failure) as failed:
             launch(row, so)
         assert re.search(found, f"{failed.value}\n"), failed.value
@@ -134,6 +139,9 @@ def test_what_a_file_preloads_stays(tmp_path):
 @pytest.mark.parametrize("more, words", [
     ({"path": "/end"}, "load \\(/usr/bin/python3\\) failed with exit 1"),
     ({"words": ["open"]}, "listens on more than the loopback interface"),
+    ({"words": ["beside"]}, "listens on more than the loopback interface, on port "),
+    ({"load": ["/bin/echo", "requests 0"]}, "the load \\(/bin/echo\\) made 0 requests, as it says"),
+    ({"stop": ["/bin/sleep", "60"], "stop_timeout": 2}, "stop \\(/bin/sleep\\) did not end within 2 s"),
     ({"words": ["stubborn"], "stop_timeout": 1}, "did not end within 1 s of being asked to by SIGTERM"),
     ({"words": ["child"], "stop_timeout": 1}, "did not end within 1 s"),
     ({"ready": "{dir}/never", "timeout": 1}, "was not ready within 1 s"),
@@ -185,7 +193,7 @@ def test_a_run_has_variables_and_a_limit_of_its_own(tmp_path):
         ("requests = 0", "requests must be at least 1, not 0"), ("counted = -1", "counted must be at least 0"),
         ("times = 0", "times must be"), ("held_times = 0", "held_times must be"), ("seconds = 0", "seconds must be"),
         ("timeout = 0", "timeout must be"), ("stop_timeout = -5", "stop_timeout must be"),
-        ("ready = ''", "ready is empty"),
+        ("ready = ''", "ready is empty"), ("ready = '{dir}/a'\n[files]\na = ''", "'a' is one of the files, which are"),
         ("user = 'no-such-user'", "there is no user 'no-such-user'"), ("requests = '5'", "key 'requests' must be int"),
         ("environment = { HAKMEM_THP = 'on' }", "s.toml: environment: HAKMEM_THP decides in the library"),
         ("input = 'gone'", "input: .*/gone is missing"), ("input = '.'", "input: .* is no file"),
@@ -207,6 +215,7 @@ def test_a_directory_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("more, words", [({"directory": "absent"}, "directory: .*/absent is no directory"),
+                                         ({"ready": "/etc/passwd", "ready_text": "root"}, "ready: /etc/passwd is as"),
                                          ({"input": "{dir}/absent"}, "input: .*/absent is missing"),
                                          ({"input": "{dir}"}, "input: .* is no file"),
                                          ({"prepare": ["/bin/mkfifo", "pipe"], "input": "{dir}/pipe"}, "is no file")])
@@ -215,6 +224,64 @@ def test_what_is_missing_is_said(tmp_path, more, words):
     with pytest.raises(UserError, match=words):
         launch(described(tmp_path, **more), None)
     assert of_runs() == []
+
+
+def test_a_server_of_the_other_kind_of_address(tmp_path):
+    """It listens on ::1 alone."""
+    load = ("import http.client, sys; c = http.client.HTTPConnection('::1', int(sys.argv[1])); c.request('GET', '/'); "
+            "print('requests', len(c.getresponse().read()))")
+    row = described(tmp_path, words=["six"], load=["/usr/bin/python3", "{dir}/load.py", "{port}"])
+    with open(row.server, "a") as stream:
+        stream.write(f"\"load.py\" = \"{load}\"\n")
+    assert launch(row, None).server.requests == 1
+
+
+def test_what_was_prepared_may_run_on(tmp_path):
+    """Another server, say, that the server asks: it is not waited for, and ends with the run."""
+    sleep = f"sleep 618.{os.getpid()}"
+    assert launch(described(tmp_path, prepare=["/bin/sh", "-c", f"{sleep} & sleep 0"], stop_timeout=5), None).server
+    assert sleep not in proc.run(["ps", "-eo", "args="]).stdout.splitlines()
+
+
+def test_somebody_else_answers(tmp_path, monkeypatch):
+    """A process that was there before has the port: no library is in it, and the load would be its."""
+    source = ("import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
+              "time.sleep(600)")
+    other = subprocess.Popen(["/usr/bin/python3", "-c", source], stdout=subprocess.PIPE)
+    try:
+        port = int(other.stdout.readline())
+        monkeypatch.setattr(ports, "free_port", lambda: port)
+        with pytest.raises(Failure, match=f"port {port} is answered by python3, which the server /bin/sleep did not"):
+            launch(described(tmp_path, start=["/bin/sleep", "60", "{port}"]), None)
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def test_a_server_that_does_not_load_the_library(tmp_path):
+    """What ld.so says in its log, as of a command."""
+    (tmp_path / "none.so").write_bytes(b"\x7fELF")
+    with pytest.raises(Failure, match="ld.so does not preload the library: "):
+        launch(described(tmp_path), tmp_path / "none.so")
+
+
+def test_a_log_of_gigabytes(tmp_path):
+    """Its ends are looked at; the beginning, for what ld.so says."""
+    with open(tmp_path / "log", "w+b") as stream:
+        stream.write(b"first\n")
+        stream.truncate(40 << 30)
+        stream.seek(0, os.SEEK_END)
+        stream.write(b"\nlast\n")
+        text = proc.ends(stream)
+    assert text.startswith("first\n") and text.endswith("\nlast\n") and len(text) < 3 << 20
+
+
+def test_the_newest_of_a_pattern(tmp_path):
+    """15 is newer than 9.6, and what cannot be run is none."""
+    for name in ("9.6", "15", "16"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o644 if name == "16" else 0o755)
+    assert serve.find_program(f"{tmp_path}/*", None) == f"{tmp_path}/15"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -239,9 +306,10 @@ def test_a_server_ends_with_its_tool(tmp_path, number):
     ("0000000000000000FFFF00000100007F", False),
 ])
 def test_who_listens_where(address, open_):
-    """Lines of /proc/net/tcp and tcp6."""
-    assert serve.exposed(8080, f"  0: {address}:1F90 00000000:0000 0A 00000000:00000000") is open_
-    assert not serve.exposed(8081, f"  0: {address}:1F90 00000000:0000 0A 00000000:00000000")
+    """Lines of /proc/net/tcp and tcp6; one that listens, and one that is connected."""
+    line = f"  0: {address}:1F90 00000000:0000 %s 00000000:00000000 00:00000000 00000000  0  0 4711 1 0"
+    assert ports.listeners(f"{line % '0A'}\n{line % '01'}") == [ports.Listener(address, 8080, "socket:[4711]")]
+    assert ports.Listener(address, 8080, "").exposed is open_
 
 
 def test_a_slower_server_is_asked_less():
@@ -264,6 +332,13 @@ def test_every_shipped_file_has_a_held_out_load():
 def line(subject, time_="1.000", **more):
     """A row of a command's table."""
     return {"subject": subject, "time": time_, "peak_kib": 2048, "faults": 1234, "share": 0.137, **more}
+
+
+def test_the_load_that_trains_does_not_judge(shop, tmp_path):
+    """A file without a held-out load, given for both."""
+    row = described(tmp_path)
+    one_sentence(configure(shop, "--train", row.server, "--holdout", row.server), 2,
+                 "s.toml is trained on as well; give another file, or a load as `held` in it")
 
 
 def test_the_table_of_a_command():

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import backing, files, paths, records, tables, tools, usage
-from common.arguments import Parser, at_least, shared_library
+from common.arguments import Parser, at_least, result_file, shared_library
 from common.errors import Failure, UserError, given, guard
 from common.launch import launch
 from common.machine import machine
@@ -286,7 +286,7 @@ def parse_arguments(argv):
     parser.add_argument("--only", metavar="NAMES", default="", help="benchmarks, separated by commas")
     parser.add_argument("--rounds", "--runs", type=at_least(1), default=7, help="interleaved rounds (default 7)")
     parser.add_argument("--warmup", type=at_least(0), default=0, help="rounds before that are not recorded (default 0)")
-    parser.add_argument("--results", "--output", type=Path, default=RESULTS,
+    parser.add_argument("--results", "--output", type=result_file, default=RESULTS,
                         help="file to append rows to (default %(default)s)")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE",
                         help="run nothing; print the last study of this results file")

@@ -10,10 +10,9 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser, seconds
+from common.arguments import Parser, result_file, seconds
 from common.columns import columns
 from common.errors import UserError, guard
 from common.launch import launch
@@ -175,7 +174,8 @@ def main(argv) -> int:
     parser.add_argument("--build", type=build_tree, action="append", required=True, metavar="B")
     parser.add_argument("--budget", type=seconds(0), default=BUDGET_SECONDS, metavar="SECONDS",
                         help="for the rounds of one command (default: %(default)g)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON of the first build; without it, what was found before")
+    parser.add_argument("-o", "--output", type=result_file,
+                        help="JSON of the first build; without it, what was found before")
     arguments = parser.parse_args(argv)
     rows = [row for row in workloads.load_workloads(ROOT) if row.own]
     if not arguments.output:

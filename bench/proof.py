@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import backing, files, idle, proc, records, tables, usage
-from common.arguments import Parser, at_least, seconds
+from common.arguments import Parser, at_least, result_file, seconds
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -290,7 +290,7 @@ def parse(argv) -> Options:
                         help="of rounds, each (%(default)g)")
     parser.add_argument("--idle", type=at_least(0, float, 60), default=IDLE_SECONDS, metavar="S",
                         help="how long behind the work memory is looked at (%(default)g)")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="what to append to (results/<year>.jsonl)")
+    parser.add_argument("--results", type=result_file, metavar="FILE", help="what to append to (results/<year>.jsonl)")
     parser.add_argument("--show", action="store_true", help="run nothing; print the last one on record")
     arguments = parser.parse_args(argv)
     rows = asked(arguments)

@@ -24,10 +24,9 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from common import paths, records, workloads
-from common.arguments import Parser, at_least
+from common.arguments import Parser, at_least, result_file
 from common.errors import Failure, UserError, guard
 from common.pool import Pool
 from common.tree import library_path, variant_library
@@ -299,7 +298,7 @@ def parse(argv) -> tuple:
     parser.add_argument("--rounds", type=at_least(1), help="runs of each (default 3; of variance 10)")
     parser.add_argument("--scale", type=at_least(1e-6, float), default=1.0,
                         help="of the amount of work (default %(default)s)")
-    parser.add_argument("--results", type=Path, help="file to append to (default: results/<year>.jsonl)")
+    parser.add_argument("--results", type=result_file, help="file to append to (default: results/<year>.jsonl)")
     arguments = parser.parse_args(argv)
     found = bench.contenders(arguments, lambda text: print(f"study: {text}", file=sys.stderr))
     found = tuple(one for one in found if not one.points_only)

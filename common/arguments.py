@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from common import files
 from common.errors import UserError, given
 
 ELF_MAGIC = b"\x7fELF"
@@ -75,6 +76,12 @@ def shared_library(word: str) -> Path:
             raise UserError(f"{word} is missing: build it first, or give another library") from None
     if magic != ELF_MAGIC:
         raise UserError(f"{word} is no shared library: give a .so")
+    return Path(word)
+
+
+def result_file(word: str) -> Path:
+    """The type of an option that is a file to write, behind work that would be lost."""
+    files.check_place(word)
     return Path(word)
 
 

@@ -62,12 +62,33 @@ def write_atomic(path, data, mode=0o644) -> bool:
     return True
 
 
+def check_place(path):
+    """OSError where no such file can be made, before the work for it is done. That a disk is full shows only when it is
+    written."""
+    if _is_special(path):
+        return
+    place = Path(os.path.realpath(path))
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = place.parent
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def append_line(path, line: str):
     """Add a line to a file, in a single write, so that two writers do not mix. A line that does not fit on the disk
-    is taken back: the file never ends in half of one."""
+    is taken back: the file never ends in half of one. Behind one that was cut off by something else, the new one is a
+    line all the same."""
     data = line.encode() + b"\n"
-    with open(path, "ab", buffering=0) as stream:
+    with open(path, "a+b", buffering=0) as stream:
         before = stream.seek(0, os.SEEK_END)
+        if before and os.pread(stream.fileno(), 1, before - 1) != b"\n":
+            data = b"\n" + data
         try:
             if stream.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import clone, files, lock, proc, workloads
-from common.arguments import Parser, seconds
+from common.arguments import Parser, result_file, seconds
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, PYTHON, ROOT, STEADY
 from common.pool import Pool
@@ -259,7 +259,7 @@ def main(argv) -> int:
                              "(default: %(default)s)")
     parser.add_argument("--seconds", type=seconds(0), default=wall.BUDGET_SECONDS,
                         help="of wall clock, where the rules ask for it (default %(default)g)")
-    parser.add_argument("-o", "--output", type=Path, help="also write the verdict as JSON")
+    parser.add_argument("-o", "--output", type=result_file, help="also write the verdict as JSON")
     arguments = parser.parse_args(argv)
     model.check_variant(ROOT, arguments.variant)
     with lock.alone():

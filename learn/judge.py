@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser, shared_library
+from common.arguments import Parser, result_file, shared_library
 from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
@@ -65,7 +65,7 @@ def main(argv) -> int:
     parser.add_argument("--policy", type=Path, required=True, help="a policy file")
     parser.add_argument("--so", type=shared_library, default=learn.LIBRARY,
                         help="the library that records and reads policies")
-    parser.add_argument("-o", dest="out", type=Path, required=True, help="JSON")
+    parser.add_argument("-o", dest="out", type=result_file, required=True, help="JSON")
     arguments = parser.parse_args(argv)
     given = policy.read(arguments.policy, policy.load_rows(ROOT))
     rows, held = judging(workloads.load_workloads(ROOT))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from common import files, lock
-from common.arguments import Parser, at_least, check_weights, seconds, shared_library, weights
+from common.arguments import Parser, at_least, check_weights, result_file, seconds, shared_library, weights
 from common.errors import UserError, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
@@ -58,7 +58,7 @@ def parse(argv):
     parser.add_argument("--so", type=shared_library, default=LIBRARY,
                         help="the library that records and reads policies")
     parser.add_argument("--replay", type=Path, default=BENCH_PROGRAMS / replay.PROGRAM, help="what replays")
-    parser.add_argument("-o", dest="out", type=Path, help="the policy file (policy/NAME.toml)")
+    parser.add_argument("-o", dest="out", type=result_file, help="the policy file (policy/NAME.toml)")
     return parser.parse_args(argv)
 
 
@@ -73,6 +73,12 @@ def check_request(arguments):
     check_weights(arguments.weights, len(arguments.train) + len(arguments.trace))
     workloads_of(arguments)
     given_traces(arguments)
+    files.check_place(place_of(arguments))
+
+
+def place_of(arguments) -> Path:
+    """Where the policy is written."""
+    return arguments.out or POLICIES / f"{arguments.name}.toml"
 
 
 def check(arguments):
@@ -333,7 +339,7 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     verifier.budget = max(verifier.budget, arguments.budget - runs.spent)
     found, made, dropped = attribute.proven(judge, best.policy, verifier.verify)
     notes = notes_of(workloads, made, dropped, found.untold)
-    out = arguments.out or POLICIES / f"{arguments.name}.toml"
+    out = place_of(arguments)
     policy.write(out, dataclasses.replace(result(arguments, traces, before, found, rows, runs), notes=notes))
     shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     print(table.table(f"learned for {arguments.goal}: {len(runs.known)} replays, {runs.spent:.0f} s; {one.ended}",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, tables
-from common.arguments import Parser, shared_library
+from common.arguments import Parser, result_file, shared_library
 from common.errors import Failure, UserError, guard
 from common.launch import STDOUT
 from common.paths import ROOT
@@ -233,7 +233,7 @@ def main(argv) -> int:
     parser.add_argument("--check", type=Path, nargs="?", const=TABLE, metavar="TOML",
                         help="exit 1 when a figure is above the committed one")
     parser.add_argument("--update", type=Path, nargs="?", const=TABLE, metavar="TOML", help="write the figures there")
-    parser.add_argument("-o", "--output", type=Path, help="JSON; without it a table is printed")
+    parser.add_argument("-o", "--output", type=result_file, help="JSON; without it a table is printed")
     parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B",
                         help="count nothing; print (--check, --update) what these build trees hold, stage by stage")
     arguments = parser.parse_args(argv)

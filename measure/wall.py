@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser, seconds
+from common.arguments import Parser, result_file, seconds
 from common.errors import UserError, guard
 from common.launch import launch
 from common.machine import machine
@@ -134,7 +134,7 @@ def main(argv) -> int:
     parser.add_argument("--workload", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--budget", type=seconds(0), default=BUDGET_SECONDS, metavar="SECONDS",
                         help="(default: %(default)g)")
-    parser.add_argument("-o", "--output", type=Path, help="JSON; without it the table is printed")
+    parser.add_argument("-o", "--output", type=result_file, help="JSON; without it the table is printed")
     arguments = parser.parse_args(argv)
     if arguments.show:
         print("\n\n".join(shown(Tree(path)) for path in arguments.build))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, workloads
-from common.arguments import Parser, seconds
+from common.arguments import Parser, result_file, seconds
 from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
@@ -114,7 +114,8 @@ def parse(argv):
     parser.add_argument("--toolchain", required=True, help="clang or gcc")
     parser.add_argument("--variant", default="", help="for the record beside the profile")
     parser.add_argument("--timeout", type=seconds(0), help="seconds (default: the workload's own)")
-    parser.add_argument("-o", dest="out", required=True, type=Path, help="the profile; OUT.json stands beside it")
+    parser.add_argument("-o", dest="out", required=True, type=result_file,
+                        help="the profile; OUT.json stands beside it")
     return parser.parse_args(argv)
 
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from common import workloads
-from common.arguments import Parser
+from common.arguments import Parser, result_file
 from common.errors import UserError, guard
 from common.paths import ROOT
 from common.tree import Tree, build_tree
@@ -83,7 +83,7 @@ def main(argv) -> int:
                     "Draw which cache lines of the library execute, stage by stage.")
     parser.add_argument("--build", type=build_tree, required=True, metavar="B")
     parser.add_argument("--role", choices=workloads.ROLES, default="holdout", help="(default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
+    parser.add_argument("-o", "--output", type=result_file, required=True, help="SVG or PNG file")
     arguments = parser.parse_args(argv)
     if arguments.output.suffix not in FORMATS:
         raise UserError(f"{arguments.output}: the picture's name must end in {' or '.join(FORMATS)}")

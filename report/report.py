@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, records, workloads
-from common.arguments import Parser
+from common.arguments import Parser, result_file
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, ROOT
@@ -321,7 +321,7 @@ def main(argv) -> int:
     parser.add_argument("--build", type=build_tree, action="append", default=[], metavar="B",
                         help="build tree; repeatable (default: all that were measured)")
     parser.add_argument("--table", action="store_true", help="print the table (default without --html)")
-    parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with pictures")
+    parser.add_argument("--html", type=result_file, metavar="OUT", help="write a page with pictures")
     arguments = parser.parse_args(argv)
     trees = [Tree(path) for path in arguments.build] or \
         [Tree(path.parent.parent) for path in sorted(BUILD.glob("*/measure/base"))]

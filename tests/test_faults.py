@@ -4,6 +4,7 @@ with a profile that is empty or foreign. One sentence, the documented exit statu
 
 import contextlib
 import errno
+import importlib
 import io
 import json
 import os
@@ -534,6 +535,39 @@ def test_file_in_place_of_a_directory(finished, tmp_path, name):
     assert snapshot(tmp_path) == {"file": b"mine"}
 
 
+BEFORE_WORK = {
+    "measure.counting --workload xz --so /bin/true": "measure", "report.heatmap --build @": "stage_shares",
+    "measure.golden --so /bin/true": "count", "measure.wall --build @": "compare", "bench.own --build @": "study",
+    "pgo.train --workload xz --so /bin/true --toolchain clang": "train", "pgo.resolve --workload user1": "train",
+    "gate.ab --a . --b .": "resolve", "learn.learn --train /bin/true": "learn", "bench.study hits": "bench.contenders",
+    "learn.judge --policy @ --so /bin/true": "judge", "bench.bench --only larson": "contenders",
+    "bench.proof": "prove_all",
+}
+
+
+@pytest.mark.parametrize("command", BEFORE_WORK)
+def test_no_work_for_nothing(tmp_path, monkeypatch, command):
+    """Where nobody may write is said before the work for it."""
+    name, *words = command.replace("@", str(tmp_path)).split()
+    module = importlib.import_module(name)
+    monkeypatch.setattr(f"{name}.{BEFORE_WORK[command]}", lambda *_arguments, **_more: pytest.fail("worked first"))
+    option = "--results" if name in ("bench.study", "bench.proof", "bench.bench") else "-o"
+    with pytest.raises(OSError, match="/sys/hakmem"):
+        module.main([*words, option, f"{UNWRITABLE}/out.svg"])
+
+
+def test_a_look_at_a_place_leaves_nothing(tmp_path):
+    """Directories that are to be made are not, yet; what can be written into may be a pipe."""
+    files.check_place(tmp_path / "new" / "deeper" / "out")
+    (tmp_path / "file").write_text("mine")
+    files.check_place(tmp_path / "file")
+    files.check_place("/dev/stdout")
+    for name in ("file/out", "."):
+        with pytest.raises(OSError, match="irectory"):
+            files.check_place(tmp_path / name)
+    assert snapshot(tmp_path) == {"file": b"mine"}
+
+
 def test_ship_spares_a_file(finished, tmp_path):
     """dist is a file of the user's."""
     (tmp_path / "out").write_text("mine")
@@ -602,6 +636,9 @@ def test_a_result_line_is_whole_or_absent(tmp_path):
     assert done.returncode == 1 and path.read_text() == "first\n"
     files.append_line(path, "second")
     assert path.read_text() == "first\nsecond\n"
+    path.write_text("cut of")       # by a machine that stopped
+    files.append_line(path, "third")
+    assert path.read_text() == "cut of\nthird\n"
 
 
 def test_configure_in_an_unwritable_clone(tmp_path):

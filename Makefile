@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Makefile: the commands that people type. All work is done by ninja, on the graph that configure.py wrote.
 
+$(if $(wildcard configure.py),,$(if $(findstring /,$(MAKEFILE_LIST)),$(error $(strip $(MAKEFILE_LIST)) works in its own directory: give that by -C)))
 PYTHON ?= /usr/bin/python3
 NINJA ?= ninja
 BENCH_MINIMAL ?=
@@ -13,24 +14,28 @@ TIMEOUT ?=
 TRAIN2 ?=
 TRAIN3 ?=
 WEIGHTS ?=
-TRACE ?=
 POLICY ?= $(if $(strip $(TRAINS)),$(wildcard policy/learned.toml))
-NAME ?= learned
-GOAL ?= balanced
-BUDGET ?= 180
 INSTALL ?=
 BENCH_ARGS ?=
 PROOF_ARGS ?=
 ABLATION_ARGS ?=
 STUDY ?= operation
 STUDY_ARGS ?=
-METRIC ?= ir_alloc
-STAGE ?= shipped
-WORKLOAD ?=
-RULES ?= regression
 FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 600
-K ?=
+# Common words, which the environment has for other things: only make's own command line sets them.
+A =
+B =
+BUDGET = 180
+CLONES =
+GOAL = balanced
+K =
+METRIC = ir_alloc
+NAME = learned
+RULES = regression
+STAGE = shipped
+TRACE =
+WORKLOAD =
 
 # A second `configure` costs 0.1 s and changes nothing; one with other options changes build.ninja alone. A plain
 # `make pgo` keeps whatever was configured before.
@@ -162,7 +167,7 @@ ship: build-tools ## dist/: library, debug file, archive, header, license, profi
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
-	@$(ALONE) $(MODULE) ship.verify_repro $(if $(CLONES),--clones $(COLUMN))
+	@$(ALONE) $(MODULE) ship.verify_repro $(if $(filter 1,$(CLONES)),--clones $(COLUMN))
 
 report: build-tools ## build/report/index.html: tables, charts, heatmaps
 	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet report && echo build/report/index.html
@@ -237,4 +242,4 @@ lint: test-tools ## What tests/test_style.py enforces: clang-format, clang-tidy,
 	@$(MODULE) tests.run --build tests/test_style.py
 
 clean: ## Remove everything that was built
-	@$(ALONE) rm -rf build dist build.ninja compile_commands.json
+	@$(ALONE) find build/ -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} + && rm -rf dist build.ninja compile_commands.json

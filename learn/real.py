@@ -93,4 +93,4 @@ def why_not(name: str, *words: str) -> str:
 def kinds() -> dict:
     """Kind -> "" where the machine can do it, else why not."""
     return {PLAIN: "", CALLS: why_not("strace", counting.strace(), "-c", "-o", "/dev/null"),
-            INSTRUCTIONS: why_not("valgrind", counting.valgrind(), "-q", "--tool=none")}
+            INSTRUCTIONS: why_not("valgrind", counting.valgrind(), *counting.QUIET, "--tool=none")}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import files, proc, provenance, tools, workloads
-from common.arguments import Parser, shared_library
+from common.arguments import Parser, result_file, shared_library
 from common.errors import Failure, UserError, guard
 from common.launch import launch, tell
 from common.machine import machine
@@ -31,6 +31,9 @@ LINE_BYTES, PAGE_BYTES = 64, 4096
 HOT_SHARE = 0.99
 OUTPUT = "callgrind.out"
 NOT_WRITTEN = "can not open cache simulation output file"     # valgrind, of what it made itself as another user
+# Of valgrind. No .valgrindrc of the user's, which may lie where a command runs. Without the pipe for a debugger, which
+# is named by the process's number: one that a killed run left is in the way.
+QUIET = ("-q", "--command-line-only=yes", "--vgdb=no")
 USAGE, TRACE = "usage", "syscalls"
 MEMORY_CALLS = frozenset(("mmap", "munmap", "mremap", "madvise", "mprotect", "brk"))
 _STRACE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)\s*$")
@@ -95,8 +98,7 @@ def outputs(scratch: Path, subject) -> list:
 
 def under_callgrind(workload, library, keep, timeout=None, flags=callgrind.FLAGS, extra_env=None):
     """One run; `keep(scratch, subject)` takes callgrind's outputs, OUTPUT.<pid>, of the library that was run."""
-    # without the pipe for a debugger, which is named by the process's number: one that a killed run left is in the way
-    wrapper = [valgrind(), "-q", "--vgdb=no", *flags, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
+    wrapper = [valgrind(), *QUIET, *flags, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
     with readable_copy(library) as subject:
         launch(workload, subject, wrapper=wrapper, keep=lambda scratch: keep(scratch, subject), timeout=timeout,
                steady=True, extra_env=extra_env)
@@ -291,7 +293,7 @@ def main(argv) -> int:
     parser.add_argument("--stage", default="base")
     parser.add_argument("--toolchain", default="")
     parser.add_argument("--variant", default="")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .cg.gz is written beside it")
+    parser.add_argument("-o", "--output", type=result_file, required=True, help="the .cg.gz is written beside it")
     arguments = parser.parse_args(argv)
     (workload,) = workloads.select(workloads.load_workloads(ROOT), [arguments.workload])
     subject = Subject(arguments.so, arguments.stage, arguments.toolchain, arguments.variant)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from common import files, workloads
-from common.arguments import Parser
+from common.arguments import Parser, result_file
 from common.errors import Failure, UserError, guard
 from common.launch import tell
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
@@ -48,21 +48,23 @@ def seen_files(row, processes) -> list:
     return sorted({process.program for process in processes if os.path.isfile(process.program)} | set(row.watch))
 
 
-def state_of(directory: str) -> dict:
-    """Name -> size and time of the files of a directory, "" for none."""
+def state_of(row) -> dict:
+    """Path -> size and time of the files where a command was given, and of those that its words name."""
     found = {}
-    for path in Path(directory).iterdir() if directory else ():
+    for path in (*(Path(row.here).iterdir() if row.here else ()), *map(Path, row.watch)):
         with contextlib.suppress(OSError):
             if path.is_file() and path.name not in MADE_BY_BUILD:
-                found[path.name] = path.stat().st_size, path.stat().st_mtime_ns
+                found[path] = path.stat().st_size, path.stat().st_mtime_ns
     return found
 
 
 def tell_changes(row, before: dict, after: dict):
-    """A run works on the files themselves, by links: who changes them should know that there are many runs."""
-    changed = sorted(name for name in after if name in before and before[name] != after[name])
-    if changed:
-        tell(f"workload '{row.name}' changes {', '.join(changed)} in {row.here}: each run finds what the one before it "
+    """A run works on the files themselves, by links: who changes or removes them should know that there are many."""
+    changed = sorted(path for path, state in before.items()
+                     if (after[path] != state if path in after else str(path) in row.watch))
+    names = [path.name if str(path.parent) == row.here else str(path) for path in changed]
+    if names:
+        tell(f"workload '{row.name}' changes {', '.join(names)} in {row.here}: each run finds what the one before it "
              "left; let the command work on a copy")
 
 
@@ -106,21 +108,24 @@ def main(argv) -> int:
     parser = Parser(prog="pgo.resolve", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
                     description=__doc__)
     parser.add_argument("--workload", required=True, help="one of your own (user1)")
-    parser.add_argument("-o", dest="out", required=True, type=Path, help="JSON; OUT.d beside it names the programs")
+    parser.add_argument("-o", dest="out", required=True, type=result_file,
+                        help="JSON; OUT.d beside it names the programs")
     arguments = parser.parse_args(argv)
     recorded = ROOT / "build" / "workload" / f"{arguments.workload}.json"
     try:
         row = workloads.from_record(files.read_json(recorded), recorded)
     except FileNotFoundError:
         raise UserError(f"{recorded} is missing: run ./configure.py with --train") from None
-    before = state_of(row.here)
+    before = state_of(row)
     processes, _answers = train.run(row, BENCH_PROGRAMS / WITNESS)
-    tell_changes(row, before, state_of(row.here))
+    tell_changes(row, before, state_of(row))
     for told in (tell_lost, tell_unseen, tell_settings):
         told(row, processes)
     if not processes:
         raise Failure(f"{row.command[0]} cannot be preloaded: it is a static or 32-bit program, or one that runs with "
                       "another user's rights; no library can take the place of its malloc")
+    if not any(process.counts[train.REQUESTED] for process in processes):
+        raise Failure(f"{row.command[0]} makes no malloc call: there is nothing that the library could do for it")
     seen = seen_files(row, processes)
     files.write_json(arguments.out, {
         "given": list(row.command), "command": list(row.command if row.server else innermost(processes, row.command)),

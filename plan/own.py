@@ -21,6 +21,7 @@ from common.workloads import Workload
 
 _OPERATOR = re.compile(r"(\|\|?|&&?|;|\d*>>?(&\d|\|)?|\d*<<?<?|&>>?|\d*[<>]&\d|\d*>>?[^=\s].*|\d*<[^\s].*)")
 UNNAMEABLE = frozenset("|\n\r")     # ninja cannot name such a file
+OF_THE_KERNEL = ("/proc/", "/sys/")    # files that are new each time they are looked at
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 
@@ -132,7 +133,8 @@ def watched(program: str, words, here: str) -> tuple:
     """Files whose change changes the run: the program, what it is linked to, and what its words name."""
     named = (os.path.join(here, part) for word in words for part in (word, word.partition("=")[2]) if part)
     found = [program, os.path.realpath(program), *(os.path.abspath(name) for name in named)]
-    return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and not set(name) & UNNAMEABLE))
+    return tuple(dict.fromkeys(name for name in found if os.path.isfile(name) and not set(name) & UNNAMEABLE
+                               and not name.startswith(OF_THE_KERNEL)))
 
 
 def server(name: str, path: str, command: str, weight: int, source: Source) -> Workload:
@@ -156,6 +158,9 @@ def workload(name: str, command: str, weight: int, source: Source) -> Workload:
         path = os.path.abspath(os.path.join(source.here, words[0]))
         return server(name, path, command, weight, source)
     environment, rest = take_environment(words, command, source)
+    if rest and rest[0].endswith(".toml"):
+        raise UserError(f"{source.option} '{command}': a server's file stands alone; its environment and the words of "
+                        "its programs are in it")
     if not rest:
         raise UserError(f"{source.option} '{command}': no such program; give a command that runs from {source.here}, "
                         "without a shell")

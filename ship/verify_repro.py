@@ -38,12 +38,20 @@ def build_anew(place: Path, toolchain: str, arguments) -> Path:
     return place / "dist"
 
 
+def sums_of(directory: Path) -> dict:
+    """Name -> digest, by its SHA256SUMS."""
+    found = {}
+    for number, line in enumerate((directory / "SHA256SUMS").read_text(errors="replace").splitlines(), 1):
+        digest, gap, name = line.partition("  ")
+        if not gap:
+            raise UserError(f"{directory}/SHA256SUMS line {number} is not of sha256sum: ship again by `make pgo`")
+        found[name] = digest
+    return found
+
+
 def differences(one: Path, other: Path) -> list:
     """Names in SHA256SUMS whose content differs, or that only one side has."""
-    sums = []
-    for directory in (one, other):
-        rows = (line.split("  ", 1) for line in (directory / "SHA256SUMS").read_text().splitlines())
-        sums.append({name: digest for digest, name in rows})
+    sums = [sums_of(directory) for directory in (one, other)]
     return sorted(name for name in sums[0].keys() | sums[1].keys() if sums[0].get(name) != sums[1].get(name))
 
 
@@ -87,6 +95,7 @@ def main(argv) -> int:
     dist = arguments.dist.resolve()
     if not (dist / "SHA256SUMS").exists():
         raise UserError(f"{dist} holds no SHA256SUMS: run `make pgo` first")
+    sums_of(dist)
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
         built = [build(Path(scratch) / place, dist) for place in PLACES]
         for label, one, other in (("two clean builds", built[0], built[1]), ("a clean build and dist", built[0], dist)):

@@ -23,9 +23,11 @@ from common.errors import Failure, UserError, guard
 from common.launch import launch
 from common.tree import build_tree
 from common.workloads import Workload
-from measure import counting
+from learn import real
+from measure import callgrind, counting
 from gate import ab
 from plan import own
+from ship import verify_repro
 from tests import kill, programs
 from tests.support import ROOT, copy_of_sources, needs
 from tests.test_faults import one_sentence, tool
@@ -202,6 +204,34 @@ def test_counts_that_are_cut_off(monkeypatch, tmp_path, capsys):
 # Files
 
 
+def test_settings_of_valgrind(monkeypatch, tmp_path):
+    """A .valgrindrc where a command was given, and VALGRIND_OPTS: nothing of them reaches a run that counts."""
+    (tmp_path / ".valgrindrc").write_text("--no-such-option\n")
+    monkeypatch.setenv("VALGRIND_OPTS", "--no-such-option")
+    row = own.workload("user1", "/bin/true", 1, own.Source("--train", "train", str(tmp_path), 60))
+    assert "summary: " in counting.callgrind_output(row, None, flags=callgrind.INSTRUCTIONS)
+    assert real.kinds()[real.INSTRUCTIONS] == ""
+
+
+def test_a_program_that_prints_what_no_terminal_should(tmp_path):
+    """The end of it stands in an error: without colours and control characters, and not the whole of a long line."""
+    with pytest.raises(Failure) as failed:
+        proc.run(["/bin/sh", "-c", "printf '\\033[31mred\\033[0m\\a\\n' >&2; head -c 9000 /dev/zero >&2; exit 3"])
+    text = str(failed.value)
+    assert "\n    red\\x07\n" in text and text.replace("\n", "").isprintable() and len(text) < 2000
+
+
+def test_gigabytes_on_stderr():
+    """Two of them would be lines beyond all memory."""
+    source = ("import resource; from common import proc; from common.errors import Failure\n"
+              "resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))\n"
+              "try:\n"
+              "    proc.run(['/bin/sh', '-c', 'yes | head -c 300000000 >&2; echo end >&2; exit 3'])\n"
+              "except Failure as error:\n    print(error)\n")
+    done = proc.run([PYTHON, "-c", source], cwd=ROOT)
+    assert "failed with exit 3" in done.stdout and done.stdout.endswith("end\n")
+
+
 def test_a_device_stays_one(tmp_path):
     """-o /dev/null: written into, not replaced."""
     device = tmp_path / "null"
@@ -228,6 +258,13 @@ def test_a_torn_seal_is_named(tmp_path, line):
     (tmp_path / records.SEALS).write_text(f"{line}\n")
     with pytest.raises(Failure, match="seals.jsonl line 1 is no seal"):
         records.verify(tmp_path)
+
+
+def test_checksums_that_are_none(tmp_path):
+    """A dist/ with a cut SHA256SUMS: said before two clones are built."""
+    (tmp_path / "SHA256SUMS").write_bytes(b"00  a\nabc\xff")
+    with pytest.raises(UserError, match="SHA256SUMS line 2 is not of sha256sum"):
+        verify_repro.main(["--dist", str(tmp_path)])
 
 
 def test_a_limit_of_the_user(tmp_path):
@@ -487,6 +524,36 @@ def test_requests_that_build_nothing(plain, words, sentence):
     assert (plain / "build.ninja").read_bytes() == before
 
 
+def test_a_command_that_ninja_could_not_call(plain):
+    """A word of a command has 128 KiB at most."""
+    before = (plain / "build.ninja").read_bytes()
+    done = subprocess.run([PYTHON, "configure.py", f"--train=ls {'x' * 110_000}"], cwd=plain, capture_output=True,
+                          text=True, check=False)
+    one_sentence(done, 2, "more than 100,000, which ninja could not hand on")
+    assert (plain / "build.ninja").read_bytes() == before
+    done = subprocess.run([PYTHON, "configure.py", "--variant=bench_minimal", f"--train=ls {'x' * 90_000}"], cwd=plain,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    os.utime(plain / "configure.py")
+    proc.run(["ninja", "build.ninja"], cwd=plain)
+
+
+def test_make_from_elsewhere(plain, tmp_path):
+    """`make -f` of a clone, in another directory: nothing of it would be found."""
+    done = proc.run(["make", "-s", "-f", plain / "Makefile", "help"], cwd=tmp_path, check=False)
+    assert done.returncode == 2 and f"{plain}/Makefile works in its own directory: " in done.stderr
+    assert "make verify-repro" in proc.run(["make", "-s", "-f", "./Makefile", "help"], cwd=plain).stdout
+
+
+def test_clean_keeps_the_lock(tmp_path):
+    """Who waits for it would hold a file that nobody else opens."""
+    place = copy_of_sources(tmp_path / "clone")
+    (place / "build" / "deep").mkdir(parents=True)
+    (place / "dist").mkdir()
+    make(place, "clean")
+    assert [path.name for path in (place / "build").iterdir()] == [".lock"] and not (place / "dist").exists()
+
+
 def test_a_clock_that_was_set_back(plain):
     """ninja would call configure.py a hundred times."""
     path = plain / "bench" / "workloads.toml"
@@ -616,6 +683,21 @@ def test_a_learned_policy_is_taken_with_a_command(tmp_path):
     (tmp_path / "Makefile").write_text(MAKEFILE)
     for words, taken in (([], False), (["TRAIN=x"], True), (["TRAIN2=x"], True), (["TRAIN=x", "POLICY="], False)):
         assert ("--policy='policy/learned.toml'" in make(tmp_path, "-n", "pgo", *words).stdout) == taken, words
+
+
+def test_common_words_in_the_environment(plain):
+    """Some systems have the machine's name in NAME, and others a STAGE: not what a policy or a question is about."""
+    there = {**os.environ, "NAME": "pc", "STAGE": "prod", "TRACE": "1", "GOAL": "x", "K": "x", "CLONES": "1", "A": "x"}
+    shown = [make(plain, "-n", *words, env=there).stdout for words in (["learn", "TRAIN=x"], ["history"], ["test"])]
+    assert "--name='learned' --goal='balanced'" in shown[0] and "--trace" not in shown[0]
+    assert "--stage='shipped'" in shown[1] and " -k " not in shown[2]
+    assert "--name='pc'" in make(plain, "-n", "learn", "TRAIN=x", "NAME=pc").stdout
+
+
+def test_zero_clones(plain):
+    """CLONES=0 is none, as INSTALL=0."""
+    assert "--clones" not in make(plain, "-n", "verify-repro", "CLONES=0").stdout
+    assert "--clones" in make(plain, "-n", "verify-repro", "CLONES=1").stdout
 
 
 def test_an_install_of_others_is_none(plain):

@@ -243,7 +243,8 @@ def test_shell_syntax_is_one_sentence(shop, command, found):
 
 @pytest.mark.parametrize("words, sentence", [
     (["--train", "README.md"], "no such program"), (["--train", "./README.md"], "is not executable"),
-    (["--train", "A=b"], "no such program"),
+    (["--train", "A=b"], "no such program"), (["--train", "s.toml x"], "'s.toml x': a server's file stands alone"),
+    (["--train", "A=b s.toml"], "'A=b s.toml': a server's file stands alone"),
     (["--train", "/bin/ls a", "--holdout", "/bin/ls a"], "is trained on as well"),
     (["--holdout", "no-such-program-here"], "--holdout 'no-such-program-here': no such program"),
     (["--train", "env HAKMEM_THP=on ls"], "--train 'env HAKMEM_THP=on ls': HAKMEM_THP decides in the library"),
@@ -329,6 +330,24 @@ def test_a_command_that_changes_its_files_is_told(shop, tmp_path):
     done = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop)
     assert f"workload 'user1' changes log in {tmp_path}: each run finds" in done.stdout
     assert not (tmp_path / "new").exists()
+
+
+def test_a_command_that_changes_what_its_words_name_is_told(tmp_path, capsys):
+    """Files elsewhere, too, and one that goes; files of the kernel are of no time."""
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("kept", "written", "gone"):
+        (tmp_path / name).write_text("")
+    row = own.workload("user1", f"cat ../kept {tmp_path}/written -x={tmp_path}/gone /proc/version", 1,
+                       own.Source("--train", "train", str(here), 60))
+    assert [os.path.basename(name) for name in row.watch if "cat" not in name and "coreutils" not in name] == [
+        "kept", "written", "gone"]
+    before = resolve.state_of(row)
+    (tmp_path / "written").write_text("more")
+    (tmp_path / "gone").unlink()
+    (here / "new").write_text("")
+    resolve.tell_changes(row, before, resolve.state_of(row))
+    assert f"workload 'user1' changes {tmp_path}/gone, {tmp_path}/written in {here}: each" in capsys.readouterr().err
 
 
 def test_names_in_a_command_are_not_filled_in():
@@ -437,6 +456,15 @@ def test_messages_name_the_program(shop):
     """Not what it is run by."""
     one_sentence(trained(shop, "/bin/sh -c 'exit 3'"), 1, "/bin/sh failed with exit 3")
     one_sentence(trained(shop, "/bin/false"), 1, "/bin/false failed with exit 1")
+
+
+def test_a_program_that_allocates_nothing(shop, tmp_path):
+    """Said at once: neither training nor the table would find anything."""
+    (tmp_path / "p.c").write_text("int main(void) { return 0; }\n")
+    proc.run([needs("gcc", "gcc"), tmp_path / "p.c", "-o", tmp_path / "none"])
+    assert configure(shop, "--train", tmp_path / "none").returncode == 0
+    one_sentence(tool(shop, "pgo.resolve", "--workload", "user1", "-o", tmp_path / "out.json"), 1,
+                 "none makes no malloc call")
 
 
 def test_a_static_program(shop, tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from common.proc import GRACE_SECONDS, interrupts_wait
 
 PR_SET_CHILD_SUBREAPER = 36
+TRACER_GRACE = 15       # times as long as others
 _LIBC = ctypes.CDLL(None)
 _mains = set()          # the first processes of the runs that go on at present, in whatever thread
 
@@ -123,10 +124,11 @@ class Guardian:
 
 class Household:
     """Context manager: at its end nothing runs that was started inside. `directory` is the run's own: it tells its
-    processes from those of another run in another thread. `left` are the names of those that had to be ended."""
+    processes from those of another run in another thread. `left` are the names of those that had to be ended; one that
+    is named `tracer` is waited for."""
 
-    def __init__(self, directory=None, grace=GRACE_SECONDS):
-        self.directory, self.grace = directory, grace
+    def __init__(self, directory=None, grace=GRACE_SECONDS, tracer=""):
+        self.directory, self.grace, self.tracer = directory, grace, tracer
         self.left = []
         self.main = None
         self._before, self._aside = set(), set()
@@ -152,16 +154,18 @@ class Household:
         return {pid for pid in found if not others or self.directory is None or _shows(pid, self.directory)}
 
     def end(self):
-        """Ask what is left to end, wait a little, then end it."""
+        """Ask what is left to end, wait a little, then end it. A tracer ends when nothing is left to trace, and writes
+        what it has seen."""
         self._aside = set()
         remaining = self.remaining()
-        self.left = sorted(name_of(pid) for pid in remaining)
-        send(remaining, signal.SIGTERM)
-        deadline = time.monotonic() + self.grace
+        begun, tracers = time.monotonic(), {pid for pid in remaining if name_of(pid) == self.tracer}
+        self.left = sorted(name_of(pid) for pid in remaining - tracers)
+        send(remaining - tracers, signal.SIGTERM)
         ended = set(remaining)
         while remaining:
-            if time.monotonic() > deadline:
-                send(remaining, signal.SIGKILL)
+            late = time.monotonic() - begun
+            if late > self.grace:
+                send(remaining - tracers if late < TRACER_GRACE * self.grace else remaining, signal.SIGKILL)
             time.sleep(0.005)
             reap(ended)
             remaining = self.remaining()

@@ -108,7 +108,7 @@ def tell(text: str):
 
 
 def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False,
-           companion="", beside=(), idle=0.0) -> proc.Result:
+           companion="", beside=(), idle=0.0, tracer="") -> proc.Result:
     """Run the workload to its end under `so` (None: the C library's own malloc) and return the Result.
 
     `wrapper` is an argv put before the program's (valgrind, strace). A word "{preload}" in it becomes
@@ -118,7 +118,8 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
     goes, to take files out. The program's stdout is in its file "stdout". Without `timeout` the workload's own holds.
     `steady` makes equal runs count the same (bench/programs/steady.c); `companion` is another library of the project's
     that is preloaded before the subject. `beside(scratch)`s prepare the directory.
-    A server waits `idle` seconds behind its load before it is asked to end.
+    A server waits `idle` seconds behind its load before it is asked to end. `tracer` is the name of a wrapper that runs
+    on when the program has ended, to the end of all that it left.
     """
     if workload.server:
         return _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout)
@@ -135,7 +136,9 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
             environment["LD_PRELOAD"] = preload.partition("=")[2]
         wrapper = [preload if word == "{preload}" else word.replace("{scratch}", str(scratch)) for word in wrapper]
         try:
-            result = _run(workload, [*wrapper, *argv], scratch, environment, timeout, _place_of(workload, scratch))
+            result = _run(workload, [*wrapper, *argv], scratch, environment, timeout, tracer)
+            if not (scratch / STDOUT).exists():
+                raise Failure(f"its program removed files of {scratch}, the directory above its own")
             check_preloaded(result.stderr, scratch)
         except (Failure, UserError) as error:
             raise type(error)(f"workload '{workload.name}' under {so or 'the C library'}: {error}") from None
@@ -165,9 +168,9 @@ def _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout) -> pro
     return proc.Result(workload.command, 0, "", found.stderr, found.cpu_seconds, found)
 
 
-def _run(workload, argv, scratch, environment, timeout, place) -> proc.Result:
+def _run(workload, argv, scratch, environment, timeout, tracer) -> proc.Result:
     """The program to its end, and the end of what it left behind."""
-    household = Household(scratch)
+    household, place = Household(scratch, tracer=tracer), _place_of(workload, scratch)
     try:
         with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
             result = proc.run(argv, cwd=place, env=environment, name=workload.command[0], started=household.started,

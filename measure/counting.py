@@ -84,7 +84,7 @@ def whole(text: str) -> bool:
         return True
     if proc.full():
         raise Failure(f"callgrind could not write all of its counts{proc.full()}")
-    tell("a process was killed while it wrote its counts: it is not counted")
+    tell("a process was killed, or came to a limit of its own for files, as it wrote its counts: it is not counted")
     return False
 
 
@@ -126,7 +126,8 @@ def callgrind_output(workload, library, timeout=None, flags=callgrind.FLAGS, ext
         raise
     if not kept:
         raise Failure(f"workload '{workload.name}': no process of {workload.command[0]} loaded the library under "
-                      "valgrind: is it a static program, or one that runs with another user's rights?")
+                      "valgrind and wrote its counts: is it a static program, one that runs with another user's rights "
+                      "or one that sets a limit for its files?")
     return "".join(kept)
 
 
@@ -220,12 +221,17 @@ def strace() -> str:
 
 def system_calls(workload, library, timeout=None, environment=None) -> dict:
     """Name -> times, of the whole program in one run, with these variables for the program alone."""
-    kept, flags = {}, ["-f", "-c"]
-    if workload.server:
-        flags.append("-D")      # a server is asked to end by a signal, which is to reach it and not the tracer
+    kept, tracer = {}, strace()
     words = [word for name, value in (environment or {}).items() for word in ("-E", f"{name}={value}")]
-    launch(workload, library, wrapper=[strace(), *flags, "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}", *words],
-           keep=lambda scratch: kept.update(text=(scratch / TRACE).read_text()), timeout=timeout)
+
+    def keep(scratch):
+        kept["text"] = (scratch / TRACE).read_text() if (scratch / TRACE).exists() else ""
+
+    # -D: what ends is the program, whatever it leaves running, and a signal reaches it and not the tracer
+    launch(workload, library, keep=keep, timeout=timeout, tracer=os.path.basename(tracer),
+           wrapper=[tracer, "-D", "-f", "-c", "-o", f"{{scratch}}/{TRACE}", "-E", "{preload}", *words])
+    if not kept["text"]:
+        raise Failure(f"workload '{workload.name}': what it leaves running does not end, and so the tracer was ended")
     return parse_strace(kept["text"])
 
 

@@ -440,6 +440,25 @@ def test_a_background_child_does_not_hold_the_run(shop):
     assert not [line for line in proc.run(["ps", "-eo", "args="]).stdout.splitlines() if line == sleeper]
 
 
+@pytest.mark.parametrize("script", ["{} & exec /bin/true", "trap '' TERM; {} & kill -STOP $!"])
+def test_a_background_child_does_not_hold_the_tracer(tmp_path, script):
+    """strace goes on to the end of all that it traces: a child is ended first, even one that does not want to."""
+    needs("strace", "strace")
+    sleeper, started = f"sleep 78.{os.getpid()}", time.monotonic()
+    row = own.workload("user1", f"sh -c {shlex.quote(script.format(sleeper))}", 1, own.Source(
+        "--train", "train", str(tmp_path), 60))
+    calls = counting.syscall_metrics(row, None)["syscalls"]
+    assert calls is not None and calls > 20 and time.monotonic() - started < 30
+    assert not [line for line in proc.run(["ps", "-eo", "args="]).stdout.splitlines() if line == sleeper]
+
+
+def test_a_command_that_removes_its_run(tmp_path):
+    """The directory above its own, in which the tools keep what they read."""
+    row = own.workload("user1", "sh -c 'rm -rf ../*'", 1, own.Source("--train", "train", str(tmp_path), 60))
+    with pytest.raises(Failure, match="its program removed files of /tmp/hakmem.*, the directory above its own"):
+        launch(row, None)
+
+
 def test_a_daemon_ends_with_the_run(shop, tmp_path):
     """Even one that left its session and its parent."""
     source = ("import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n"

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from common.paths import ROOT
 # Another apt-get may run, that of a `make` that was killed among them: wait for it.
 INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=600"]
 APT_TIMEOUT = 1800
+DEBIANS = "/usr/bin/python3"
 EXAMPLE = """example: python3 -m common.doctor                      show the table
          python3 -m common.doctor --install --group build   install what `make pgo` lacks (as root)"""
 
@@ -71,20 +73,22 @@ def version_line(status: int, text: str) -> str:
     return next((line for line in lines if VERSION.search(line)), lines[0] if lines else "")[:48]
 
 
+def ask(program: str, word: str, room: str) -> str:
+    """What it answers; "" when it does not know the question."""
+    try:
+        output = proc.run([program, word], timeout=20, check=False, cwd=room)
+    except (Failure, UserError):
+        return "does not run"
+    return version_line(output.returncode, output.stdout + output.stderr)
+
+
 def version_of(need: Need) -> str:
     """What the program says of its version, the module's version, or what is known without running."""
     if not need.found:
         return "missing"
     if os.path.isabs(need.found) and os.access(need.found, os.X_OK):
-        for word in ASK:
-            try:
-                output = proc.run([need.found, word], timeout=20, check=False)
-            except (Failure, UserError):
-                return "does not run"
-            found = version_line(output.returncode, output.stdout + output.stderr)
-            if found:
-                return found
-        return "present"
+        with tempfile.TemporaryDirectory(prefix="hakmem-ask.") as room:     # cc1 compiles its empty input as well
+            return next(filter(None, (ask(need.found, word, room) for word in ASK)), "present")
     if os.path.isabs(need.found):
         return "present"
     module = __import__(need.found)
@@ -157,7 +161,9 @@ def main(argv) -> int:
         install(sorted({need.package for need in wanted}))
         lacking = [need for need in gather(groups) if need.lacking]
         if lacking:
-            raise Failure(f"still missing after the installation: {', '.join(need.name for need in lacking)}")
+            own = os.path.realpath(sys.executable) == os.path.realpath(DEBIANS)
+            why = "" if own else f"; Debian's modules are those of {DEBIANS}, and this is {sys.executable}"
+            raise Failure(f"still missing after the installation: {', '.join(need.name for need in lacking)}{why}")
     if lacking:
         packages = " ".join(sorted({need.package for need in lacking}))
         raise UserError(f"missing: {', '.join(need.name for need in lacking)}; "

@@ -338,6 +338,16 @@ def test_doctor_asks_as_the_tool_understands(tmp_path):
     assert doctor.version_of(doctor.Need("tool", str(tool), "", "")) == "tool 3.3a"
 
 
+def test_a_tool_that_is_asked_leaves_nothing(tmp_path, monkeypatch):
+    """gcc's cc1 compiles what it reads as well, into <stdin>.s where it is called."""
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho > made\necho tool 1.2\n")
+    tool.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert doctor.version_of(doctor.Need("tool", str(tool), "", "")) == "tool 1.2"
+    assert [path.name for path in tmp_path.iterdir()] == ["tool"]
+
+
 def test_perf_is_called_by_what_doctor_says():
     """doctor names no tool that nothing calls."""
     need = doctor.discovery.load_tools()["perf"].need

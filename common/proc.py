@@ -76,7 +76,8 @@ def beyond(returncode: int, file_limit, stdout) -> str:
     """That it was ended by, or met, the limit of a file's size; "" when it was not."""
     met = returncode in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ) or stdout and os.path.exists(stdout) and \
         os.path.getsize(stdout) >= file_limit
-    return f"; its output, or a file that it wrote, came to the limit of {file_limit >> 20:,} MiB" if met else ""
+    return f"; its output, or a file that it wrote, came to the limit of {file_limit >> 20:,} MiB, or to its own" \
+        if met else ""
 
 
 def describe_status(returncode: int) -> str:

@@ -15,7 +15,8 @@ import pytest
 
 from common import files, idle
 from common.errors import UserError
-from common.paths import BENCH_PROGRAMS, FORGET
+from common.launch import launch
+from common.paths import BENCH_PROGRAMS, FORGET, IDLE
 from common.tree import Tree
 from learn import attribute, learn, objective, record, replay, show, table
 from learn.runs import Runs
@@ -182,6 +183,15 @@ def test_what_to_run_next_can_be_run(capsys):
     assert words == ["make", "pgo", "TRAIN=sh -c 'echo \"$1\"'", "HOLDOUT=the same on another input",
                      "POLICY=/a b/it's.toml"]
     assert shlex.split(tried)[1:] == ["HAKMEM_POLICY=/a b/it's.toml", "LD_PRELOAD=$PWD/a.so", "sh", "-c", 'echo "$1"']
+
+
+def test_a_program_that_limits_its_files(place):
+    """What is written of its memory as it ends does not end it."""
+    row = own.workload("user1", "bash -c 'ulimit -f 0'", 1, own.Source("--train", "train", str(place), 60))
+    kept = []
+    launch(row, LIBRARY, companion=IDLE, extra_env=idle.environment(0), wrapper=["/usr/bin/env", "{preload}"],
+           keep=lambda scratch: kept.extend(idle.read(scratch)))
+    assert kept == []       # it cannot be written
 
 
 def test_settings_of_a_script_are_told(place, capsys):

@@ -5,6 +5,7 @@
  * the library it has in its environment. It calls neither malloc nor stdio: either would be work. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -99,6 +100,7 @@ __attribute__((destructor)) static void look(void)
     *end++ = ' ';
     end = put_number(end, count_settings());
     *end++ = '\n';
+    signal(SIGXFSZ, SIG_IGN); // the program may have set a limit for its files
     const int out = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (out >= 0) {
         const ssize_t written = write(out, line, (size_t)(end - line));

@@ -438,7 +438,8 @@ static size_t idle_after_ms(void)
 
 static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 {
-    uint32_t idle_ms = now_ms - atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
+    uint32_t seen_ms = atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
+    uint32_t idle_ms = hak_tick_since(seen_ms, now_ms);
     return heap != hak_thread.heap && idle_ms >= idle_after_ms();
 }
 
@@ -467,7 +468,7 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
 {
     uint32_t count = hak_heap_count();
     uint32_t began = atomic_load_explicit(&round_ms, memory_order_relaxed);
-    if (now_ms - began >= idle_after_ms() &&
+    if (hak_tick_since(began, now_ms) >= idle_after_ms() &&
         atomic_compare_exchange_strong_explicit(&round_ms, &began, now_ms, memory_order_relaxed,
                                                 memory_order_relaxed))
         atomic_store_explicit(&visited, 0, memory_order_relaxed);

@@ -2,6 +2,8 @@
 /* retain.c: see retain.h. No state. */
 #include "mem/retain.h"
 
+#include "mem/tick.h"
+
 void hak_retain_released(hak_retain_t *retain, uint64_t bytes)
 {
     retain->owed -= hak_min(bytes, retain->owed);
@@ -11,8 +13,8 @@ void hak_retain_released(hak_retain_t *retain, uint64_t bytes)
 
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
 {
-    retain->refused = retain->refused && now_ms - retain->refused_ms < window_ms;
-    uint32_t passed = now_ms - retain->since_ms;
+    retain->refused = retain->refused && hak_tick_since(retain->refused_ms, now_ms) < window_ms;
+    uint32_t passed = hak_tick_since(retain->since_ms, now_ms);
     if (passed < window_ms)
         return;
     bool next = window_ms == 0 || passed / window_ms == 1;

@@ -8,6 +8,7 @@
 #include "mem/huge.h"
 #include "mem/sample.h"
 #include "mem/scarce.h"
+#include "mem/tick.h"
 #include "obs/site_table.h"
 
 #define SLICES_MASK (HAK_SLICE - 1)
@@ -130,7 +131,7 @@ void hak_site_cache_flush(void)
 void hak_site_cache_release_due(uint32_t now_ms)
 {
     uint32_t since = atomic_load_explicit(&window_ms, memory_order_relaxed);
-    if (now_ms - since < hak_policy()->purge_delay_ms || hak_site_cache_blocks() == 0 ||
+    if (hak_tick_since(since, now_ms) < hak_policy()->purge_delay_ms || hak_site_cache_blocks() == 0 ||
         !atomic_compare_exchange_strong_explicit(&window_ms, &since, now_ms, memory_order_relaxed,
                                                  memory_order_relaxed))
         return;

@@ -8,7 +8,16 @@
 #include "base/policy.h"
 #include "mem/heap.h"
 
-#define HAK_TICK_SHORT 4096u /* short slow paths that come between two looks at most */
+#define HAK_TICK_SHORT   4096u  /* short slow paths that come between two looks at most */
+#define HAK_TICK_LATE_MS 60000u /* from a thread's look at the clock to what it does then, at most */
+
+/* Milliseconds from `since` to `now`, the low bits of the clock. None when somebody looked at it a little later than the caller and
+ * was faster to write that down: the difference would be 49 days. */
+HAK_INLINE uint32_t hak_tick_since(uint32_t since, uint32_t now)
+{
+    uint32_t passed = now - since;
+    return passed <= UINT32_MAX - HAK_TICK_LATE_MS ? passed : 0;
+}
 
 /* So many slow paths from now on the next look is due. What the heap's shorter paths need of the policy is taken over here. */
 HAK_INLINE void hak_tick_begin(hak_heap_t *heap)

@@ -117,6 +117,7 @@ static void test_the_clock_may_wrap(void **state)
 {
     (void)state;
     hak_retain_t retain = {0};
+    hak_retain_tick(&retain, UINT32_MAX - 100000, WINDOW);
     hak_retain_tick(&retain, UINT32_MAX - 100, WINDOW);
     hak_retain_freed(&retain, MIB);
     hak_retain_tick(&retain, 399, WINDOW);

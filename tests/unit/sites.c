@@ -238,6 +238,8 @@ static void check_windows(void)
     hakmem_free_at(q, 3 * MIB);
     hak_site_cache_release_due(5 * window);
     CHECK(hak_site_cache_blocks() == 2, "who only gives is not idle");
+    hak_site_cache_release_due(5 * window - 4); // by a thread that looked before, and comes late
+    CHECK(hak_site_cache_blocks() == 2, "a late look ends a window that has just begun");
 }
 
 static void check_limits(void)

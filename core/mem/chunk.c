@@ -838,6 +838,14 @@ static size_t chunks_with_runs(void) HAK_REQUIRES(lock)
     return n;
 }
 
+size_t hak_chunk_in_use(void)
+{
+    hak_os_lock(&lock);
+    size_t bytes = chunks_with_runs() * HAK_CHUNK;
+    hak_os_unlock(&lock);
+    return bytes;
+}
+
 size_t hak_chunk_trim(void)
 {
     hak_os_lock(&lock);

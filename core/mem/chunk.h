@@ -43,6 +43,8 @@ void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices);
 bool hak_chunk_release_due(uint32_t now_ms);
 /* Purges all free slices, and unmaps chunks without runs where that leaves few mappings. Returns the bytes given back. */
 size_t hak_chunk_trim(void);
+/* Bytes of the chunks that have runs. No lock may be held. */
+size_t hak_chunk_in_use(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_chunk_unmap_free(void);

@@ -22,11 +22,17 @@
 #define TURNS_MOST 32u               /* as many as blocks wait in hardened */
 #define SPACE_MOST ((size_t)1 << 44) /* bytes: what is refused beyond it no memory of ours makes room for */
 
+/* RLIMIT_AS was set below what is in use: whatever is unmapped, nothing can be mapped for it. Then what is free stays mapped. */
+static bool is_beyond_limit(void)
+{
+    return hak_chunk_in_use() + hak_extent_view().live > hak_os_space_limit();
+}
+
 /* What is cached or reserved goes back to the system. False if that was nothing. */
 static bool trim_once(void)
 {
     hak_heap_trim();
-    return (hak_extent_trim(true) + hak_chunk_unmap_free() + hak_map_give_up()) != 0;
+    return is_beyond_limit() || (hak_extent_trim(true) + hak_chunk_unmap_free() + hak_map_give_up()) != 0;
 }
 
 /* Memory is out. Under RLIMIT_DATA a block that waits in hardened can be made accessible only when others have gone, whose memory
@@ -61,14 +67,14 @@ static size_t surely_in_use(void)
  * as it is, or a program that asks for what it cannot have would fault in anew each time what it has free. */
 static bool may_be_met(size_t size)
 {
-    size_t most = hak_min(hak_os_space_limit(), SPACE_MOST);
+    size_t most = hak_min(hak_os_memory_limit(), SPACE_MOST);
     return size <= most && surely_in_use() <= most - size;
 }
 
 /* The end of a second try at a request of `size`. */
 static void *met_or_not(void *p, size_t size)
 {
-    if (p != NULL || size <= HAK_LARGE_MAX)
+    if ((p != NULL || size <= HAK_LARGE_MAX) && !is_beyond_limit())
         hak_scarce_begin();
     if (p == NULL)
         errno = ENOMEM;

@@ -69,6 +69,8 @@ uint64_t hak_os_now_ns(void);
 
 /* Bytes of address space that the process may have; SIZE_MAX without a limit. */
 size_t hak_os_space_limit(void);
+/* Bytes of writable memory of its own that it may have (RLIMIT_AS, RLIMIT_DATA); SIZE_MAX without a limit. */
+size_t hak_os_memory_limit(void);
 /* The value of an environment variable, or NULL; works before main, and allocates nothing. Always NULL in a program that
  * has more rights than who started it (set-user-id): that one must not decide what the allocator does. */
 const char *hak_os_environment(const char *name);

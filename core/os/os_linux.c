@@ -289,11 +289,22 @@ void hak_os_populate(void *address, size_t size)
     hak_call(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
 }
 
-size_t hak_os_space_limit(void)
+/* SIZE_MAX without a limit. */
+static size_t limit_of(int resource)
 {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
-    long answer = hak_call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+    long answer = hak_call(SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0);
     return hak_call_failed(answer) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur;
+}
+
+size_t hak_os_space_limit(void)
+{
+    return limit_of(RLIMIT_AS);
+}
+
+size_t hak_os_memory_limit(void)
+{
+    return hak_min(limit_of(RLIMIT_AS), limit_of(RLIMIT_DATA));
 }
 
 /* --- clock -------------------------------------------------------------------------------------------------------- */

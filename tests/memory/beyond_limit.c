@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Under a limit of the address space (RLIMIT_AS): a request that is larger than all of it is refused, and what is free stays. One
+// Under a limit of memory (RLIMIT_AS, RLIMIT_DATA): a request that is larger than all of it is refused, and what is free stays. One
 // that is set while the program runs leaves room for what the allocator has mapped and does not need. Nor is a request refused for
 // what only waits, in bins, caches or quarantine.
 #include <errno.h>
@@ -25,12 +25,17 @@ static long faults(void)
     return usage.ru_minflt;
 }
 
-static void limit_space(rlim_t bytes)
+static void set_limit(int resource, rlim_t bytes)
 {
     struct rlimit limit;
-    CHECK(getrlimit(RLIMIT_AS, &limit) == 0, "getrlimit");
+    CHECK(getrlimit(resource, &limit) == 0, "getrlimit");
     limit.rlim_cur = bytes;
-    CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+    CHECK(setrlimit(resource, &limit) == 0, "setrlimit");
+}
+
+static void limit_space(rlim_t bytes)
+{
+    set_limit(RLIMIT_AS, bytes);
 }
 
 static void use_blocks(void)
@@ -46,9 +51,8 @@ static void use_blocks(void)
     }
 }
 
-static void test_refused(void)
+static void ask_for_too_much(void)
 {
-    limit_space((rlim_t)4096 * MIB);
     use_blocks();
     const long before = faults();
     for (int i = 0; i < ROUNDS; i++) {
@@ -62,6 +66,18 @@ static void test_refused(void)
     const long more = faults() - before;
     CHECK(more < FAULTS_MOST, "%ld page faults in %d rounds with requests that nobody can meet", more,
           ROUNDS);
+}
+
+static void test_refused_space(void)
+{
+    limit_space((rlim_t)4096 * MIB);
+    ask_for_too_much();
+}
+
+static void test_refused_data(void)
+{
+    set_limit(RLIMIT_DATA, (rlim_t)4096 * MIB);
+    ask_for_too_much();
 }
 
 static void test_given_up(void)
@@ -126,6 +142,7 @@ int main(void)
     run_alone(test_given_up, "a limit set midway");
     run_alone(test_waiting_is_free, "what only waits");
     run_alone(test_waiting_is_free_aligned, "what only waits, aligned");
-    test_refused();
+    run_alone(test_refused_space, "more than the address space");
+    run_alone(test_refused_data, "more than RLIMIT_DATA");
     return 0;
 }

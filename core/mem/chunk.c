@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "map/map.h"
 #include "mem/age.h"
+#include "mem/eager.h"
 #include "mem/extent.h"
 #include "mem/guard.h"
 #include "mem/retain.h"
@@ -244,14 +245,24 @@ static void note_dirty(chunk_t *chunk, hak_slices_t before) HAK_REQUIRES(lock)
         hak_age_remove(&chunk->age);
 }
 
+/* Of a region that was just mapped, how much stays: a chunk, where all of it would be locked. Small programs are not looked at. */
+static size_t region_to_keep(char *at, size_t size)
+{
+    if (size > REGION_LEAST || hak_eager_is_on())
+        hak_eager_look(at);
+    bool less = hak_eager_is_on() && size > HAK_CHUNK && hak_os_unmap(at + HAK_CHUNK, size - HAK_CHUNK);
+    return less ? HAK_CHUNK : size;
+}
+
 static bool reserve_region(void) HAK_REQUIRES(lock)
 {
     size_t quarter = hak_round_up(totals.reserved / 4, HAK_CHUNK);
-    size_t wanted = hak_min(hak_max(quarter, REGION_LEAST), REGION_MOST);
+    size_t wanted = hak_eager_is_on() ? HAK_CHUNK : hak_min(hak_max(quarter, REGION_LEAST), REGION_MOST);
     for (size_t size = wanted; size >= HAK_CHUNK; size = size / 2 & ~(HAK_CHUNK - 1)) {
         char *at = hak_os_map(size, HAK_CHUNK);
         if (at == NULL)
             continue;
+        size = region_to_keep(at, size);
         if (!hak_map_cover(at, size)) {
             hak_os_unmap(at, size);
             continue;

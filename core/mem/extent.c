@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "mem/age.h"
 #include "mem/chunk.h"
+#include "mem/eager.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "obs/trace.h"
@@ -513,11 +514,19 @@ static void advise(char *base, size_t bytes, size_t size)
         hak_os_thp(base, size, true);
 }
 
+/* What was mapped ahead would be locked: true if it is gone again. */
+static bool lies_ahead_in_vain(char *base, size_t size)
+{
+    hak_eager_look(base);
+    return hak_eager_is_on() && hak_os_unmap(base, size);
+}
+
 /* From the system; what is mapped ahead becomes a free range. `live` bytes were taken so far. */
 static char *map_fresh(size_t size, size_t align, size_t live)
 {
     size_t ahead = hak_min(live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;
-    size_t bytes = align <= HAK_UNIT && ahead > size && !hak_is_scarce() ? ahead : size;
+    bool plenty = !hak_is_scarce() && !hak_eager_is_on();
+    size_t bytes = align <= HAK_UNIT && ahead > size && plenty ? ahead : size;
     char *base = hak_os_map_seen(bytes, align);
     if (base == NULL && bytes != size) {
         bytes = size;
@@ -525,6 +534,8 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     }
     if (base == NULL)
         return NULL;
+    if (bytes != size && lies_ahead_in_vain(base + size, bytes - size))
+        bytes = size;
     if (!hak_map_cover(base, bytes)) {
         hak_os_unmap(base, bytes);
         return NULL;

@@ -33,6 +33,9 @@ bool hak_os_unmap(void *address, size_t size);
 void hak_os_thp(void *address, size_t size, bool on);
 /* Backs these pages now rather than at their first touch. Advice; failure is ignored. */
 void hak_os_populate(void *address, size_t size);
+/* True if the system locks what is mapped (mlockall), seen at a page that was mapped just now: it has backed that one, and does not
+ * take it back. By a call that sandboxes know. */
+bool hak_os_locks_memory(void *page);
 /* All pages there belong to some mapping. */
 bool hak_os_is_mapped(const void *address, size_t size);
 

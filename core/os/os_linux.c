@@ -289,6 +289,12 @@ void hak_os_populate(void *address, size_t size)
     hak_call(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
 }
 
+bool hak_os_locks_memory(void *page)
+{
+    count_memory_call();
+    return hak_call(SYS_madvise, (long)page, HAK_OS_PAGE, MADV_DONTNEED, 0, 0, 0) == -EINVAL;
+}
+
 /* SIZE_MAX without a limit. */
 static size_t limit_of(int resource)
 {

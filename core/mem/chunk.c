@@ -389,9 +389,10 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
     *(volatile hak_slices_t *)&chunk->whole = whole; /* the first touch */
     if (thp)
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
-    if (HAK_CHECK_LINKS && LIST_EMPTY(&all) && !thp && hak_policy()->populate_kb == 0)
-        close_most(chunk);
+    bool first = LIST_EMPTY(&all);
     begin_chunk(chunk, whole, thp);
+    if (HAK_CHECK_LINKS && first && !thp && hak_policy()->populate_kb == 0)
+        close_most(chunk); /* last: a child that is forked meanwhile knows the chunk */
     return true;
 }
 

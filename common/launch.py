@@ -78,14 +78,14 @@ def _argv_and_environment(workload, scratch: Path) -> tuple:
 def preload_word(scratch: Path, so, beside="", theirs="") -> str:
     """LD_PRELOAD=... with absolute names: the program may change its directory. The libraries are copied there.
     `theirs` is what the command itself preloads: it comes last."""
-    if so is None:
-        return f"LD_PRELOAD={theirs}"
     names = []
     if beside:
         _copy_library(paths.BENCH_PROGRAMS / beside, scratch / beside)
         names.append(str(scratch / beside))
-    _copy_library(Path(so).resolve(), scratch / LIBRARY)
-    return f"LD_PRELOAD={':'.join(filter(None, [*names, str(scratch / LIBRARY), theirs]))}"
+    if so is not None:
+        _copy_library(Path(so).resolve(), scratch / LIBRARY)
+        names.append(str(scratch / LIBRARY))
+    return f"LD_PRELOAD={':'.join(filter(None, [*names, theirs]))}"
 
 
 def hint(scratch: Path) -> str:
@@ -132,7 +132,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
         environment = {**PINNED_ENV, "GIT_CEILING_DIRECTORIES": str(scratch.parent), **own_environment,
                        **{key: value.replace("{scratch}", str(scratch)) for key, value in (extra_env or {}).items()}}
         preload = preload_word(scratch, so, STEADY if steady else companion, own_environment.get("LD_PRELOAD", ""))
-        if so is not None and "{preload}" not in wrapper:
+        if "{preload}" not in wrapper and preload != "LD_PRELOAD=":
             environment["LD_PRELOAD"] = preload.partition("=")[2]
         wrapper = [preload if word == "{preload}" else word.replace("{scratch}", str(scratch)) for word in wrapper]
         try:

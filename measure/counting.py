@@ -22,7 +22,7 @@ from common.arguments import Parser, result_file, shared_library
 from common.errors import Failure, UserError, guard
 from common.launch import launch, tell
 from common.machine import machine
-from common.paths import BENCH_PROGRAMS, INPUTS, ROOT
+from common.paths import BENCH_PROGRAMS, FORGET, INPUTS, ROOT
 from common.tree import LIBRARY
 from measure import callgrind, elf, flow
 
@@ -101,7 +101,7 @@ def under_callgrind(workload, library, keep, timeout=None, flags=callgrind.FLAGS
     wrapper = [valgrind(), *QUIET, *flags, f"--callgrind-out-file={{scratch}}/{OUTPUT}.%p"]
     with readable_copy(library) as subject:
         launch(workload, subject, wrapper=wrapper, keep=lambda scratch: keep(scratch, subject), timeout=timeout,
-               steady=True, extra_env=extra_env)
+               steady=library is not None, companion=FORGET if workload.own else "", extra_env=extra_env)
 
 
 def instructions(workload, library, timeout=None, extra_env=None) -> int:

@@ -208,7 +208,7 @@ def test_settings_of_valgrind(monkeypatch, tmp_path):
     """A .valgrindrc where a command was given, and VALGRIND_OPTS: nothing of them reaches a run that counts."""
     (tmp_path / ".valgrindrc").write_text("--no-such-option\n")
     monkeypatch.setenv("VALGRIND_OPTS", "--no-such-option")
-    row = own.workload("user1", "/bin/true", 1, own.Source("--train", "train", str(tmp_path), 60))
+    row = Workload("w", "train", ("/bin/true",), "s", here=str(tmp_path))
     assert "summary: " in counting.callgrind_output(row, None, flags=callgrind.INSTRUCTIONS)
     assert real.kinds()[real.INSTRUCTIONS] == ""
 

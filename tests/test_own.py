@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from common import proc
+from common import paths, proc
 from common.errors import Failure
 from common.launch import launch
 from common.paths import WITNESS
 from common.workloads import Workload
+from bench import own as bench_own
 from measure import counting
 from plan import own
 from plan.ninja import render
@@ -101,7 +102,7 @@ def test_measuring_counts_each_process_once(shop):
         assert 7000 <= counted_mallocs(shop, command) < 7300
 
 
-def test_another_user_under_valgrind(shop):
+def test_another_user_under_valgrind(shop, monkeypatch):
     """A process that becomes another user is counted, when training and by valgrind; where valgrind cannot write its
     counts, since the program went past the C library: a sentence."""
     if os.geteuid() != 0:
@@ -110,6 +111,9 @@ def test_another_user_under_valgrind(shop):
     assert processes == 2 and mallocs >= 7000
     assert 7000 <= counted_mallocs(shop, "./gauge becomes") < 7300
     assert 7000 <= counted_mallocs(shop, "./gauge user") < 7300
+    row = own.workload("user1", "./gauge becomes", 1, own.Source("--train", "train", str(shop), 60))
+    monkeypatch.setattr(paths, "BENCH_PROGRAMS", shop / "build" / "bench")
+    assert 0 < bench_own.share_of_glibc(row) < 1
     assert configure(shop, "--train", "./gauge 'becomes raw'").returncode == 0
     one_sentence(measured(shop), 1, "gauge became another user", "as that user from the start")
 

@@ -39,8 +39,8 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def counted(*arguments, each=0.02):
-    """Runs that take a fiftieth of a second each, however busy the machine is."""
+def counted(*arguments, each=0.05):
+    """Runs that take a twentieth of a second each, however busy the machine is."""
     made = Runs(*arguments, clock=lambda: len(made.known) * each)
     return made
 
@@ -70,8 +70,10 @@ def learned(place) -> policy.Policy:
     return policy.read(place / "app.toml", policy.load_rows(ROOT))
 
 
-def test_a_command_is_recorded_searched_and_written(place, capsys):
-    """The whole way: two commands, what the policy says of itself, the table, and a second run that replays nothing."""
+def test_a_command_is_recorded_searched_and_written(place, capsys, monkeypatch):
+    """The whole way: two commands, what the policy says of itself, the table, and a second run that replays nothing.
+    Both parameters that pay are found: that takes more replays than other tests have."""
+    monkeypatch.setattr(learn, "Runs", lambda *words: counted(*words, each=0.02))
     words = arguments(place, "--train", program(place, WRITES.format("one 1000")),
                       "--train", program(place, WRITES.format("two 3000"), "other.py"), "--budget", "15")
     assert learn.main(words) == 0

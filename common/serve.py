@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import household, paths, ports, proc, tables
-from common.errors import Failure, UserError
+from common.errors import Failure, UserError, describe
 from common.scratch import PINNED_ENV, Scratch, own_setting
 
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -284,13 +284,22 @@ class Session:
         if self.server.prepare:
             self._command(self.server.prepare, "prepare", **self.as_user)
 
+    def _start(self, what: str, words, file_limit, **more) -> subprocess.Popen:
+        """A process of the file's."""
+        try:
+            return proc.start(words, functools.partial(confine, file_limit), **more)
+        except OSError as error:
+            who = f" as {more['user']}" if "user" in more else ""
+            raise UserError(f"{self.workload.server}: {what}: {words[0]} cannot be run{who} ({describe(error)}); a "
+                            "script needs its interpreter, and a user the right to enter TMPDIR") from None
+
     def _command(self, words, what: str, source=os.devnull, seconds=None, **more) -> str:
         """One of the file's commands to its end; its output. Without `seconds` it has what is left of the run's."""
         words = self.words(words)
         left, allowed = (seconds, seconds) if seconds else (max(1.0, self.deadline - time.monotonic()), self.seconds)
         with open(source, "rb") as stdin, open(self.scratch / LOGS[what], "w+b") as output:
-            process = proc.start(words, functools.partial(confine, proc.LARGEST_FILE), cwd=self.scratch,
-                                 env=self.environment(), stdin=stdin, stdout=output, stderr=subprocess.STDOUT, **more)
+            process = self._start(what, words, proc.LARGEST_FILE, cwd=self.scratch, env=self.environment(), stdin=stdin,
+                                  stdout=output, stderr=subprocess.STDOUT, **more)
             try:
                 process.wait(left)
             except subprocess.TimeoutExpired:
@@ -324,8 +333,8 @@ class Session:
             raise UserError(f"{self.workload.server}: ready: {self.fill(self.server.ready)} is as the server would "
                             "leave it before that is started; remove it, or name a file that only the server makes")
         with open(self.log, "wb") as log:
-            self.process = proc.start(words, functools.partial(confine, None), cwd=place, env={
-                **self.environment(), **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
+            self.process = self._start("start", words, None, cwd=place, env={**self.environment(), **environment},
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
         return self.process.pid
 
     def ready(self) -> bool:
@@ -334,7 +343,8 @@ class Session:
             return ports.answers(self.port)
         path = self.scratch / self.fill(self.server.ready)
         with contextlib.suppress(OSError):
-            return self.server.ready_text in path.read_text(errors="replace")
+            return path.exists() and (not self.server.ready_text or path.is_file() and
+                                      self.server.ready_text in path.read_text(errors="replace"))
         return False
 
     def wait(self, pids):

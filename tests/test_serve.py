@@ -216,11 +216,18 @@ def test_a_directory_is_no_file(tmp_path):
 
 @pytest.mark.parametrize("more, words", [({"directory": "absent"}, "directory: .*/absent is no directory"),
                                          ({"ready": "/etc/passwd", "ready_text": "root"}, "ready: /etc/passwd is as"),
+                                         ({"start": ["{script}", "{port}"]}, "start: .*/script cannot be run .*No "),
+                                         ({"prepare": ["{script}"]}, "prepare: .*/script cannot be run "),
                                          ({"input": "{dir}/absent"}, "input: .*/absent is missing"),
                                          ({"input": "{dir}"}, "input: .* is no file"),
                                          ({"prepare": ["/bin/mkfifo", "pipe"], "input": "{dir}/pipe"}, "is no file")])
 def test_what_is_missing_is_said(tmp_path, more, words):
-    """A directory below the run's, a file beside the description."""
+    """A directory below the run's, a file beside the description, what runs a script."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/shell\n")
+    script.chmod(0o755)
+    more = {key: [word.replace("{script}", str(script)) for word in value] if isinstance(value, list) else value
+            for key, value in more.items()}
     with pytest.raises(UserError, match=words):
         launch(described(tmp_path, **more), None)
     assert of_runs() == []
@@ -233,6 +240,18 @@ def test_a_server_of_the_other_kind_of_address(tmp_path):
     row = described(tmp_path, words=["six"], load=["/usr/bin/python3", "{dir}/load.py", "{port}"])
     with open(row.server, "a") as stream:
         stream.write(f"\"load.py\" = \"{load}\"\n")
+    assert launch(row, None).server.requests == 1
+
+
+def test_a_server_on_a_socket_file(tmp_path):
+    """It is ready when that is there, which nobody can read as a file."""
+    row = described(tmp_path, start=["/usr/bin/python3", "{dir}/server.py", "{dir}/s.sock"], ready="{dir}/s.sock",
+                    load=["/usr/bin/python3", "{dir}/load.py", "{dir}/s.sock"])
+    begin = "import socket, sys; s = socket.socket(socket.AF_UNIX); s."
+    with open(row.server, "a") as stream:
+        stream.write(f"\"server.py\" = \"{begin}bind(sys.argv[1]); s.listen(); c = s.accept()[0]; c.send(b'x'); "
+                     "s.accept()\"\n"
+                     f"\"load.py\" = \"{begin}connect(sys.argv[1]); print('requests', len(s.recv(9)))\"\n")
     assert launch(row, None).server.requests == 1
 
 

@@ -160,6 +160,24 @@ def test_launcher_reports_and_passes_the_status_on(programs, tmp_path):
     assert 200 < int(usage["peak_rss_kib"]) < 10000
 
 
+def test_launcher_leaves_no_page_out(programs, tmp_path):
+    """What a program reads of its own peak while it is there is not more than what is told of it when it has ended."""
+    out = tmp_path / "usage"
+    script = 'while read -r line; do echo "$line"; done < /proc/$$/status'
+    for _attempt in range(5):
+        status = run([programs(LAUNCHER), out, "/bin/sh", "-c", script]).stdout
+        own = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1])
+        assert own <= int(parse(out.read_text())["peak_rss_kib"]) < own + 1000
+
+
+def test_launcher_passes_signals_on(programs, tmp_path):
+    """Also one that stops the program, which somebody else lets go on."""
+    goes_on = "(while kill -CONT $$ 2>/dev/null; do sleep 0.01; done) &"
+    script = f"trap 'echo caught' USR1; kill -USR1 $$; {goes_on} kill -STOP $$; kill -KILL $$"
+    result = run([programs(LAUNCHER), tmp_path / "usage", "/bin/sh", "-c", script], check=False)
+    assert (result.returncode, result.stdout) == (-9, "caught\n")
+
+
 def figures_of(program, *words, env=None) -> dict:
     """The figures of bursts of 64 MiB with a fiftieth of the waiting."""
     return over_time.parse(run([program, "--figures", *words, "64", "2"], env=env).stdout)

@@ -7,6 +7,7 @@
 #include "mem/guard.h"
 #include "mem/harden_fast.h"
 #include "mem/oversize.h"
+#include "mem/retain.h"
 #include "mem/scarce.h"
 #include "os/os.h"
 
@@ -18,6 +19,9 @@
 /* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate: what
  * was done to the block. */
 static _Atomic(void *) quarantine[QUARANTINE];
+/* Large ones for which there was no place when the system refused to make them accessible, linked by `next` of their runs. release
+ * when one is put there, pairs with acquire in free_refused: the link. Taken all at once, so none is met twice. */
+static _Atomic(hak_slab_t *) refused_runs;
 /* The one that came last. relaxed: it is compared, not followed. */
 static _Atomic(const void *) quarantine_last;
 /* Blocks of slabs that were freed by threads without a heap. acq_rel: an exchange both puts and takes. */
@@ -55,8 +59,7 @@ static bool end_quarantine(void *p)
     return true;
 }
 
-/* For a block that could not be made accessible: it waits until that is tried again. With every place taken by such, its
- * addresses are lost. */
+/* For a large block that could not be made accessible: it waits until that is tried again. */
 static void quarantine_anywhere(void *p)
 {
     for (unsigned i = 0; i < QUARANTINE; i++) {
@@ -65,6 +68,11 @@ static void quarantine_anywhere(void *p)
                                                     memory_order_relaxed))
             return;
     }
+    hak_slab_t *run = hak_slab_of(p);
+    run->next = atomic_load_explicit(&refused_runs, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&refused_runs, &run->next, run, memory_order_release,
+                                                  memory_order_relaxed)) {
+    } /* ends: each round that fails another thread has put one there, or taken all */
 }
 
 /* Takes out what waits at a place; where it was when it cannot be freed. True if a block was. */
@@ -156,6 +164,24 @@ void hak_quarantine_flush_other(bool ends)
     (void)ends;
 }
 
+/* Tries again what was refused, but for the block freed last: until the system refuses some in a row. True if any was freed. */
+static bool free_refused(const void *last)
+{
+    bool any = false;
+    unsigned refused = 0;
+    hak_slab_t *run = atomic_exchange_explicit(&refused_runs, NULL, memory_order_acquire);
+    for (hak_slab_t *next; run != NULL; run = next) { /* each once */
+        next = run->next;
+        void *p = hak_slab_base(run);
+        bool freed = p != last && refused < HAK_REFUSED_MOST && end_quarantine(p);
+        refused = freed ? 0 : refused + 1;
+        any |= freed;
+        if (!freed)
+            quarantine_anywhere(p);
+    }
+    return any;
+}
+
 bool hak_quarantine_flush_oversize(bool all)
 {
     bool any = false;
@@ -166,6 +192,7 @@ bool hak_quarantine_flush_oversize(bool all)
             continue;
         any |= vacate(i);
     }
+    any |= free_refused(last);
     for (unsigned i = 0; i < STRAYS; i++)
         send_stray(atomic_exchange_explicit(&strays[i], NULL, memory_order_acq_rel));
     return any;

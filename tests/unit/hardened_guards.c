@@ -77,22 +77,26 @@ static size_t bytes_in_use(void)
     return view.used + view.huge_bytes;
 }
 
-// Blocks that the system does not make accessible wait on, and are freed when it does.
+// Blocks that the system does not make accessible wait on, and are freed when it does; also more than there are places for.
 void test_refused_blocks_are_not_lost(void **state)
 {
     (void)state;
+    enum {
+        MANY = 200
+    };
     for (size_t size = 300000; size <= 900000; size += 300000) {
-        void *blocks[20];
+        void *blocks[MANY];
         hakmem_trim();
         const size_t before = bytes_in_use();
-        for (int i = 0; i < 20; i++) {
+        for (int i = 0; i < MANY; i++) {
             blocks[i] = hakmem_alloc(size);
             assert_non_null(blocks[i]);
         }
         refusing = true;
-        for (int i = 0; i < 20; i++) {
+        for (int i = 0; i < MANY; i++) {
             hakmem_free(blocks[i]);
         }
+        hakmem_trim();
         refusing = false;
         hakmem_trim();
         assert_in_range(bytes_in_use(), 0, before + 2 * size);

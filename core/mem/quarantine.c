@@ -19,8 +19,8 @@
 /* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate: what
  * was done to the block. */
 static _Atomic(void *) quarantine[QUARANTINE];
-/* Large ones for which there was no place when the system refused to make them accessible, linked by `next` of their runs. release
- * when one is put there, pairs with acquire in free_refused: the link. Taken all at once, so none is met twice. */
+/* Large ones for which there was no place when the system refused to make them accessible, linked by `in_class` of their runs.
+ * release when one is put there, pairs with acquire in free_refused: the link. Taken all at once, so none is met twice. */
 static _Atomic(hak_slab_t *) refused_runs;
 /* The one that came last. relaxed: it is compared, not followed. */
 static _Atomic(const void *) quarantine_last;
@@ -69,9 +69,9 @@ static void quarantine_anywhere(void *p)
             return;
     }
     hak_slab_t *run = hak_slab_of(p);
-    run->next = atomic_load_explicit(&refused_runs, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&refused_runs, &run->next, run, memory_order_release,
-                                                  memory_order_relaxed)) {
+    LIST_NEXT(run, in_class) = atomic_load_explicit(&refused_runs, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&refused_runs, &LIST_NEXT(run, in_class), run,
+                                                  memory_order_release, memory_order_relaxed)) {
     } /* ends: each round that fails another thread has put one there, or taken all */
 }
 
@@ -171,7 +171,7 @@ static bool free_refused(const void *last)
     unsigned refused = 0;
     hak_slab_t *run = atomic_exchange_explicit(&refused_runs, NULL, memory_order_acquire);
     for (hak_slab_t *next; run != NULL; run = next) { /* each once */
-        next = run->next;
+        next = LIST_NEXT(run, in_class);
         void *p = hak_slab_base(run);
         bool freed = p != last && refused < HAK_REFUSED_MOST && end_quarantine(p);
         refused = freed ? 0 : refused + 1;

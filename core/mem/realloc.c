@@ -45,6 +45,8 @@ static HAK_NOINLINE void *resize_sampled(void *p, uint32_t entry, size_t size)
 static HAK_NOINLINE void *resize_in_place(void *p, size_t size, size_t before)
 {
     uint32_t entry = hak_map_get(p);
+    if (size > before && hak_thread.heap != NULL)
+        hak_oversize_flush_cache(hak_thread.heap); /* which may be what lies behind it */
     if (hak_sample_is_on())
         return resize_sampled(p, entry, size);
     if (hak_entry_in_slab(entry)) {
@@ -61,6 +63,17 @@ static size_t as_asked(size_t size)
     return size;
 }
 
+/* Both blocks begin a slice, and much may be untouched. What was outgrown is not kept for a block of just its size: another one
+ * may grow into it. */
+static HAK_NOINLINE void *move_pages(void *target, void *p, size_t bytes)
+{
+    hak_huge_copy_pages(target, p, bytes);
+    hak_fast_free(p);
+    if (bytes > HAK_CLASS_MAX && hak_thread.heap != NULL)
+        hak_oversize_flush_cache(hak_thread.heap);
+    return target;
+}
+
 static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
 {
     if (before > HAK_MID_MAX) {
@@ -71,11 +84,10 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
     void *target = hak_realloc_target(size, before, as_asked);
     if (target == NULL)
         return size > before ? NULL : p;
-    if (hak_min(before, size) > HAK_MID_MAX) /* both begin a slice; much may be untouched */
-        hak_huge_copy_pages(target, p, hak_min(before, size));
-    else
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
-        memcpy(target, p, hak_min(before, size));
+    if (hak_min(before, size) > HAK_MID_MAX)
+        return move_pages(target, p, hak_min(before, size));
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
+    memcpy(target, p, hak_min(before, size));
     hak_fast_free(p);
     return target;
 }

@@ -531,14 +531,25 @@ def test_a_long_tmpdir(shop, tmp_path):
 # Where the clone is
 
 
+def taken_apart(place, tree, layer) -> dict:
+    """Take away what stages without a profile have compiled of a layer of core/; path -> content."""
+    found = {path: path.read_bytes() for path in (place / tree).glob(f"*/core/{layer}/*") if path.suffix == ".o"}
+    for path in found:
+        path.unlink()
+    return found
+
+
 def test_a_clone_by_any_name(shop, tmp_path):
-    """An apostrophe and a space in its path, reached through a link, PYTHONSAFEPATH set: its profile is that of a clone
-    elsewhere, and what it ships can be built there again, byte for byte, with what this tree has compiled without a
-    profile. That is gcc; with clang two clones that both go all the way are compared in
-    test_faults.py::test_killed_runs_ship_the_same."""
+    """An apostrophe and a space in its path, reached through a link, PYTHONSAFEPATH set: what it compiles without a
+    profile is this tree's, byte for byte (one layer is compiled again there), its profile is that of a clone elsewhere,
+    and what it ships can be built there again. That is gcc; with clang two clones that both go all the way are compared
+    in test_faults.py::test_killed_runs_ship_the_same."""
     odd, plain = kill.odd_place(tmp_path), tmp_path / "plain"
-    kill.small_project(odd, "gcc")
+    take_built(kill.small_project(odd, "gcc"), "gcc")
+    taken = taken_apart(odd, "build/gcc-bench_minimal", "api")
     proc.run(kill.COMMAND, cwd=odd, env={**os.environ, "PYTHONSAFEPATH": "1"}, timeout=kill.MINUTES)
+    assert {path.relative_to(odd).parts[2] for path in taken} == {"base", "train"}
+    assert [path for path, content in taken.items() if path.read_bytes() != content] == []
     done = tool(shop, "pgo.train", "--workload", "words", "--so", so_of("gcc"), "--toolchain", "gcc",
                 "--variant", "bench_minimal", "-o", tmp_path / "words")
     assert done.returncode == 0, done.stderr

@@ -63,6 +63,12 @@ static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
     return small ? cap_of(policy, c, (size_t)policy->bin_first_kb << 10) : last_cap(policy, c);
 }
 
+/* Previous lists are short: nobody has set one aside since a thread left them. Its own thread's to ask. */
+static bool holds_little(hak_heap_t *heap)
+{
+    return atomic_load_explicit(&heap->holds, memory_order_relaxed) != HAK_HOLDS_MUCH;
+}
+
 /* What had left the bin is asked for again: it is too small for what goes to and fro. Not so if that was much: of a program that
  * takes all and frees all in turns, no bin is large enough. Nor if it is asked for, but never used up: a thread that frees more
  * than it allocates takes each list back. So that makes a bin grow once, and then only if slabs are asked, too. Returns the
@@ -71,11 +77,14 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 {
     if (heap->class[c].put_back > TO_AND_FRO)
         return block;
+    if (holds_little(heap)) /* what came back is not this thread's */
+        return block;
     hak_bin_t *bin = &hak_thread.bins[c];
     const hak_policy_t *policy = hak_policy();
     uint16_t last = last_cap(policy, c);
     bin->cap = (uint16_t)hak_min(policy->bin_growth * bin->cap, last);
     heap->class[c].grown = bin->cap == last ? GROWN_FULLY : GROWN_ONCE;
+    heap->grew = true;
     return block;
 }
 
@@ -99,6 +108,14 @@ static void learn_first_caps(hak_heap_t *heap)
     heap->caps_heaps = heaps;
 }
 
+static void forget_growth(hak_heap_t *heap)
+{
+    heap->grew = false;
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        heap->class[c].grown = GROWN_NOT;
+}
+
+/* Records of classes are not touched without need, nor in hak_bins_end: of threads that come and go each is on another core. */
 void hak_bins_reset(hak_thread_t *thread)
 {
     hak_heap_t *heap = thread->heap;
@@ -106,8 +123,9 @@ void hak_bins_reset(hak_thread_t *thread)
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         thread->bins[c].cap = heap->first_caps[c];
         thread->bins[c].frees_left = frees_of_empty(heap, &thread->bins[c], c);
-        heap->class[c].grown = GROWN_NOT;
     }
+    if (heap->grew)
+        forget_growth(heap);
 }
 
 void hak_bins_init(hak_thread_t *thread)
@@ -157,13 +175,13 @@ static void *set_aside(hak_heap_t *heap, size_t c, void *list)
 {
     void *before = atomic_exchange_explicit(&heap->class[c].previous, list, memory_order_acq_rel);
     /* release: who finds it set finds the previous list, too */
-    atomic_store_explicit(&heap->holds_some, true, memory_order_release);
+    atomic_store_explicit(&heap->holds, HAK_HOLDS_MUCH, memory_order_release);
     return before;
 }
 
 void hak_bins_flush_previous(hak_heap_t *heap)
 {
-    if (!atomic_exchange_explicit(&heap->holds_some, false, memory_order_acq_rel))
+    if (atomic_exchange_explicit(&heap->holds, HAK_HOLDS_NOTHING, memory_order_acq_rel) == HAK_HOLDS_NOTHING)
         return;
     for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
         if (has_previous(heap, c))
@@ -588,18 +606,12 @@ void hak_bins_check(hak_heap_t *heap)
     }
 }
 
-/* Those from this class on. */
-static void empty_from(hak_thread_t *thread, hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
-{
-    for (; c < HAK_CLASSES; c++)
-        if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
-            empty(heap, &thread->bins[c], c);
-}
-
 void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
 {
     heap->runs_taken = 0;
-    empty_from(thread, heap, 1);
+    for (unsigned c = 1; c < HAK_CLASSES; c++)
+        if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
+            empty(heap, &thread->bins[c], c);
 }
 
 /* A thread that took few runs: what it leaves cannot be in many slabs. Not in hardened, where states lie with the slabs. */
@@ -632,16 +644,29 @@ static void leave(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(hea
         if (before != NULL)
             hak_slab_put_list(heap, before);
     }
-    send_remote(heap, c);
 }
 
+static void send_all(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
+{
+    for (hak_set_t rest = hak_set_of(heap->remote_classes); rest != 0; rest &= rest - 1)
+        send_remote(heap, hak_set_first(rest) + 1);
+    heap->remote_classes = (hak_set_words_t){{0, 0}};
+}
+
+/* Where the thread has set nothing aside, only what those before it left is: short lists, which are not touched again. */
 void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
 {
     if (!may_leave(heap)) {
         hak_bins_empty(thread, heap);
         return;
     }
+    bool little = holds_little(heap);
     for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
-        leave(heap, &thread->bins[c], c);
-    empty_from(thread, heap, HAK_MID_CLASSES + 1);
+        if (!little || thread->bins[c].head != NULL)
+            leave(heap, &thread->bins[c], c);
+    for (unsigned c = HAK_MID_CLASSES + 1; c < HAK_CLASSES; c++)
+        if (thread->bins[c].head != NULL)
+            empty(heap, &thread->bins[c], c);
+    atomic_store_explicit(&heap->holds, HAK_HOLDS_LITTLE, memory_order_release); /* as in set_aside */
+    send_all(heap);
 }

@@ -449,7 +449,7 @@ static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 static bool visit(hak_heap_t *heap)
 {
     hak_oversize_flush_cache(heap);
-    bool holds = atomic_load_explicit(&heap->holds_some, memory_order_relaxed) ||
+    bool holds = atomic_load_explicit(&heap->holds, memory_order_relaxed) != HAK_HOLDS_NOTHING ||
                  atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
     if (!holds || !hak_os_try_lock(&heap->lock))
         return true;
@@ -459,7 +459,7 @@ static bool visit(hak_heap_t *heap)
     trim_and_unlock(heap);
     bool through = !HAK_PURGE || hak_slab_purge_free(heap, &heap->purging, PURGED);
     if (!through)
-        atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed);
+        atomic_store_explicit(&heap->holds, HAK_HOLDS_MUCH, memory_order_relaxed);
     hak_remote_flush_unattended(heap);
     return through;
 }

@@ -17,6 +17,7 @@
 #ifndef HAK_MEM_HEAP_H
 #define HAK_MEM_HEAP_H
 
+#include "base/bits.h"
 #include "mem/thread.h"
 #include "obs/countdown.h"
 #include "obs/counters.h"
@@ -38,6 +39,14 @@ typedef enum hak_heap_state {
     HAK_HEAP_ORPHAN,
     HAK_HEAP_LOST
 } hak_heap_state_t;
+
+/* What a heap has beside what is in the bins and in full slabs: previous lists, empty slabs that it keeps, or blocks that others
+ * have put into its slabs. */
+typedef enum hak_holds {
+    HAK_HOLDS_NOTHING,
+    HAK_HOLDS_LITTLE, /* no more than threads that ended have left: lists of HAK_LEFT_BLOCKS */
+    HAK_HOLDS_MUCH
+} hak_holds_t;
 
 /* How far the purging of a heap's free blocks is. All zero: at its beginning. */
 typedef struct hak_purging {
@@ -73,6 +82,8 @@ struct hak_heap {
     uint32_t empty_count HAK_BESIDE(lock);
     uint32_t empty_slices HAK_BESIDE(lock); /* in all of them */
     uint32_t runs_taken HAK_BESIDE(lock);   /* from the pool, since it was emptied */
+    hak_set_words_t remote_classes; /* bit i: class i + 1 may have remote blocks; all that have some */
+    bool grew;                      /* a bin has grown since a thread began here */
     hak_purging_t purging HAK_BESIDE(lock); /* by those who visit it while its thread sleeps */
     uint32_t swept;                         /* the class where the sweep of the bins is */
     uint32_t looks HAK_BESIDE(lock);        /* that were taken at what they hand out next */
@@ -105,9 +116,9 @@ struct hak_heap {
     _Atomic uint32_t state;
     /* When its thread looked at the clock last; the low bits of the clock. relaxed: orders nothing. */
     _Atomic uint32_t seen_ms;
-    /* There may be a previous list, an empty slab that is kept, or blocks that others have put into the slabs. Cleared by whoever
-     * gives all of them back. release in set_aside, pairs with acquire in hak_bins_flush_previous: the list is seen. */
-    _Atomic bool holds_some;
+    /* hak_holds_t. Cleared by whoever gives all of it back. release in set_aside and hak_bins_end, pairs with acquire in
+     * hak_bins_flush_previous: the lists are seen. */
+    _Atomic uint8_t holds;
     hak_os_lock_t lock;
 #if HAK_HARDEN
     /* An address of others' memory that its thread is reading; 0: none (guard.c). seq_cst: this is written before the map is

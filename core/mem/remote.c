@@ -68,7 +68,7 @@ void hak_remote_flush_unattended(hak_heap_t *heap)
          i++) {
         hak_remote_put_inbox(heap);
         /* Beside blocks in use, perhaps: their pages go back when somebody visits the heap. */
-        atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed);
+        atomic_store_explicit(&heap->holds, HAK_HOLDS_MUCH, memory_order_relaxed);
         hak_os_unlock(&heap->lock);
         /* seq_cst, as the push is: either we see one that found the lock taken, or the pusher finds it free. */
         atomic_thread_fence(memory_order_seq_cst);
@@ -228,6 +228,8 @@ static HAK_NOINLINE void send_without_heap(void *p, uint32_t entry)
 static void begin_or_mix(hak_heap_t *heap, unsigned c, void *p, uint32_t owner)
 {
     bool begins = heap->class[c].remote == NULL;
+    if (begins)
+        hak_set_add(&heap->remote_classes, c - 1);
     heap->class[c].remote_last =
         begins ? hak_beside(p, owner) : hak_beside(hak_beside_block(heap->class[c].remote_last), 0);
 }

@@ -100,7 +100,8 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->l
     }
     heap->empty_slabs[heap->empty_count++] = slab;
     heap->empty_slices += slab->slices;
-    atomic_store_explicit(&heap->holds_some, true, memory_order_relaxed); /* should the thread go to sleep */
+    /* Should the thread go to sleep. */
+    atomic_store_explicit(&heap->holds, HAK_HOLDS_MUCH, memory_order_relaxed);
 }
 
 /* In a new slab of the class. */

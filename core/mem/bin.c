@@ -665,7 +665,7 @@ void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
         if (!little || thread->bins[c].head != NULL)
             leave(heap, &thread->bins[c], c);
     for (unsigned c = HAK_MID_CLASSES + 1; c < HAK_CLASSES; c++)
-        if (thread->bins[c].head != NULL)
+        if (thread->bins[c].head != NULL || (!little && has_previous(heap, c)))
             empty(heap, &thread->bins[c], c);
     atomic_store_explicit(&heap->holds, HAK_HOLDS_LITTLE, memory_order_release); /* as in set_aside */
     send_all(heap);

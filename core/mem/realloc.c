@@ -65,7 +65,7 @@ static size_t as_asked(size_t size)
 
 /* Both blocks begin a slice, and much may be untouched. What was outgrown is not kept for a block of just its size: another one
  * may grow into it. */
-static HAK_NOINLINE void *move_pages(void *target, void *p, size_t bytes)
+static HAK_NOINLINE void *move_slices(void *target, void *p, size_t bytes)
 {
     hak_huge_copy_pages(target, p, bytes);
     hak_fast_free(p);
@@ -85,7 +85,7 @@ static HAK_NOINLINE void *realloc_moving(void *p, size_t size, size_t before)
     if (target == NULL)
         return size > before ? NULL : p;
     if (hak_min(before, size) > HAK_MID_MAX)
-        return move_pages(target, p, hak_min(before, size));
+        return move_slices(target, p, hak_min(before, size));
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
     memcpy(target, p, hak_min(before, size));
     hak_fast_free(p);

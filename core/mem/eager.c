@@ -4,7 +4,7 @@
 
 #include "os/os.h"
 
-_Atomic bool hak_eager;
+_Atomic bool hak_eager; /* relaxed: see eager.h */
 
 void hak_eager_look(void *page)
 {

@@ -28,9 +28,9 @@ static void list_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->loc
     slab->listed = true;
 }
 
-/* Of the heap whose lock the caller holds. */
-static void unlist_slab(hak_slab_t *slab)
+static void unlist_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
+    (void)heap; /* whose list it is, and whose lock that takes */
     LIST_REMOVE(slab, in_class);
     slab->listed = false;
 }
@@ -150,7 +150,7 @@ static void forget_links(const hak_slab_t *slab)
 
 static void release_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
-    unlist_slab(slab);
+    unlist_slab(heap, slab);
     set_entries(slab, 0);
     if (HAK_HARDEN || HAK_CHECK_LINKS)
         forget_links(slab);
@@ -204,7 +204,7 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
     hak_slab_t *slab = LIST_FIRST(hak_heap_slabs(from, c));
     if (slab == NULL)
         return NULL;
-    unlist_slab(slab);
+    unlist_slab(from, slab);
     atomic_store_explicit(&slab->heap, to, memory_order_relaxed);
     /* release: pairs with the acquire in hak_heap_by_owner. Who frees one of its blocks reads the new owner from these entries. */
     atomic_thread_fence(memory_order_release);
@@ -394,7 +394,7 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c)
     slab->free = NULL;
     slab->free_count = 0;
     if (slab->carved == slab->capacity)
-        unlist_slab(slab);
+        unlist_slab(heap, slab);
     return list;
 }
 
@@ -420,7 +420,7 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
     slab->free = hak_link_next(block);
     slab->free_count--;
     if (slab->free == NULL && slab->carved == slab->capacity)
-        unlist_slab(slab);
+        unlist_slab(heap, slab);
     return block;
 }
 
@@ -454,7 +454,7 @@ static void *take_free_blocks(hak_heap_t *heap, hak_purging_t *place, uint32_t *
         slab->free = NULL;
         slab->free_count = 0;
         if (slab->carved == slab->capacity)
-            unlist_slab(slab);
+            unlist_slab(heap, slab);
     }
     if (slab == NULL) {
         place->classes++;
@@ -516,7 +516,7 @@ static bool add_purged_before(batch_t *batch)
     batch->blocks |= slab->purged;
     remove_purged(slab, slab->purged);
     if (slab->listed && slab->free == NULL && slab->carved == slab->capacity)
-        unlist_slab(slab);
+        unlist_slab(heap, slab);
     unlock_owner(heap);
     return true;
 }

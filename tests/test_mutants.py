@@ -48,7 +48,7 @@ def test_survivors_are_told(monkeypatch, tmp_path):
 
     def first_failed(tree, rows):
         seen.append((tree / rows[0].file).read_text())
-        return "unit_os" if rows[0].name == "a" else ""
+        return ("unit_os", "") if rows[0].name == "a" else ("", "")
 
     monkeypatch.setattr(drive, "build", lambda tree, targets: None)
     monkeypatch.setattr(drive, "first_failed", first_failed)
@@ -67,7 +67,7 @@ def test_a_bounded_run_stops_and_each_seed_has_its_order(monkeypatch, tmp_path):
     (tmp_path / "core" / "a.c").write_text("return x + 1;")
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(drive, "build", lambda tree, targets: None)
-    monkeypatch.setattr(drive, "first_failed", lambda tree, rows: "unit_os")
+    monkeypatch.setattr(drive, "first_failed", lambda tree, rows: ("unit_os", ""))
     monkeypatch.setattr(drive.time, "monotonic", lambda: next(clock))
     rows = [dataclasses.replace(ROW, name=str(number)) for number in range(9)]
     assert drive.judge(tmp_path, rows, io.StringIO(), 45) == (2, [])

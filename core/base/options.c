@@ -186,7 +186,7 @@ static bool parse_number(const char *text, uint32_t *number)
     return end != text && *end == 0 && value <= UINT32_MAX;
 }
 
-/* 0, 1, or 0. and up to three digits, as thousandths; so nothing is rounded. */
+/* 0 or 1, and behind a point up to three digits, as thousandths; so nothing is rounded. */
 static bool parse_thousandths(const char *text, uint32_t *number)
 {
     uint32_t whole = 0, unit = 1000;
@@ -194,9 +194,8 @@ static bool parse_thousandths(const char *text, uint32_t *number)
         return false;
     whole = (uint32_t)(*text++ - '0') * unit;
     if (*text == '.')
-        text++;
-    for (; *text >= '0' && *text <= '9' && unit > 1; text++)
-        whole += (uint32_t)(*text - '0') * (unit /= 10);
+        for (text++; *text >= '0' && *text <= '9' && unit > 1; text++)
+            whole += (uint32_t)(*text - '0') * (unit /= 10);
     *number = whole;
     return *text == 0 && whole <= 1000;
 }

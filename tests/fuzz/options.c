@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ typedef struct row {
     const char *words; // of a choice, or NULL; "" of a text, which is left alone here: any will do
     uint32_t low, high;
     bool fixed; // the build has decided
+    const char *unit, *needs;
 } row_t;
 
 enum {
@@ -25,14 +27,15 @@ enum {
 };
 
 static row_t rows[] = {
-    {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0, false},
+    {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0, false, "", "ANY"},
 #define POLICY(field, unit, low, high, value, axis, scope, needs, sentence)                                  \
-    {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build},
+    {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build, unit, #needs},
 #include "base/policy.def"
 #undef POLICY
-#define OPTION(field, name, low, high, value, unit, needs, sentence) {name, NULL, low, high, false},
-#define CHOICE(field, name, words, value, needs, sentence)           {name, words, 0, 0, false},
-#define TEXT(field, name, needs, sentence)                           {name, "", 0, 0, false},
+#define OPTION(field, name, low, high, value, unit, needs, sentence)                                         \
+    {name, NULL, low, high, false, unit, #needs},
+#define CHOICE(field, name, words, value, needs, sentence) {name, words, 0, 0, false, "", #needs},
+#define TEXT(field, name, needs, sentence)                 {name, "", 0, 0, false, "", #needs},
 #include "base/options.def"
 #undef OPTION
 #undef CHOICE
@@ -47,6 +50,7 @@ static char *values[ROWS]; // NULL: not set
 static char said[1 << 16];
 static size_t said_bytes;
 static bool listening;
+static uint32_t by_mode[ROWS]; // what each option is where the mode alone is set
 
 long __real_hak_call(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_hak_call(long number, long a, long b, long c, long d, long e, long f);
@@ -83,6 +87,34 @@ static const char *lookup(const char *name)
     return NULL;
 }
 
+// 0 or 1, or that with a point and up to three digits: in thousandths; or -1.
+static int64_t thousandths(const char *value)
+{
+    const size_t point = value[0] != 0 && value[1] == '.';
+    const size_t digits = point ? strspn(value + 2, "0123456789") : 0;
+    if ((value[0] != '0' && value[0] != '1') || value[1 + point + digits] != 0 || digits > 3) {
+        return -1;
+    }
+    const int64_t number = (int64_t)(strtod(value, NULL) * 1000 + 0.5);
+    return number <= 1000 ? number : -1;
+}
+
+static const char *lookup_mode(const char *name)
+{
+    return strcmp(name, rows[0].name) == 0 ? values[0] : NULL;
+}
+
+static void read_options(const char *(*from)(const char *name))
+{
+    hak_options_live = hak_options_default;
+    hak_policy_start(&hak_policy_default, (const hak_origin_t[HAK_POLICIES]){0});
+    said_bytes = 0;
+    listening = true;
+    hak_options_read(from);
+    listening = false;
+    said[said_bytes] = 0;
+}
+
 // The number of the value, or -1 if it is none that the row allows.
 static int64_t meaning(const row_t *row, const char *value)
 {
@@ -99,6 +131,9 @@ static int64_t meaning(const row_t *row, const char *value)
     if (row->fixed) {
         return -1;
     }
+    if (strcmp(row->unit, "thousandths") == 0) {
+        return thousandths(value);
+    }
     const size_t digits = strspn(value, "0123456789");
     const size_t zeros = strspn(value, "0");
     if (digits == 0 || value[digits] != 0 || digits - zeros > 10) {
@@ -111,8 +146,13 @@ static int64_t meaning(const row_t *row, const char *value)
 // Whether the variant of the fuzz target lacks what the option turns on.
 static bool asks_in_vain(const row_t *row, int64_t meant)
 {
-    return meant > 0 &&
-           (strcmp(row->name, "HAKMEM_SIZE_HIST") == 0 || strcmp(row->name, "HAKMEM_MEM_TRACE") == 0);
+    static const char *const lacks[] = {"HISTOGRAM", "TRACE", "RECORD", "CALL_SITES", "SAMPLING", "LEARNER"};
+    for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
+        if (strcmp(row->needs, lacks[i]) == 0) {
+            return meant > 0;
+        }
+    }
+    return false;
 }
 
 // Lines that begin as the warning about a row does.
@@ -176,13 +216,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = 0;
     read_lines(text);
 
-    hak_options_live = hak_options_default;
-    hak_policy_start(&hak_policy_default, (const hak_origin_t[HAK_POLICIES]){0});
-    said_bytes = 0;
-    listening = true;
-    hak_options_read(lookup);
-    listening = false;
-    said[said_bytes] = 0;
+    read_options(lookup_mode);
+    for (size_t i = 1; i < ROWS; i++) {
+        by_mode[i] = hak_options_view(i - 1).value;
+    }
+    read_options(lookup);
     PROMISE(said_bytes == 0 || said[said_bytes - 1] == '\n', "an unfinished line: %s", said);
     for (size_t i = 0; i < ROWS; i++) {
         const int64_t meant = values[i] != NULL ? meaning(&rows[i], values[i]) : -1;
@@ -194,7 +232,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         const hak_option_view_t view = hak_options_view(i - 1);
         PROMISE(strcmp(view.name, rows[i].name) == 0, "%s is not %s", view.name, rows[i].name);
-        PROMISE(meant < 0 || view.value == meant, "%s=%s gives %u", view.name, values[i], view.value);
+        PROMISE(view.value == (meant < 0 ? by_mode[i] : meant), "%s=%s gives %u", view.name, values[i],
+                view.value);
         PROMISE(rows[i].words != NULL || (view.value >= rows[i].low && view.value <= rows[i].high),
                 "%s is %u", view.name, view.value);
     }

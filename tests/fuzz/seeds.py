@@ -4,8 +4,13 @@
 import re
 from pathlib import Path
 
+from common.paths import ROOT
+from plan import policy
+from report import options_doc
+
 OPERATIONS = tuple(re.findall(r"^OPERATION\((\w+)\)", (Path(__file__).parent / "operations.def").read_text(), re.M))
 SIZES = (0, 1, 16, 100, 1024, 1025, 5000, 32768, 40000, 300000, 1 << 20, 3 << 20)
+VALUES = ("0", "1", "2", "16", "05", "10", "0.5", "1.0", "1.001", "0.0001", "-1", "4294967296", "off", "x")
 
 
 def record(operation, slot=0, number=0, size=0, kind=None) -> bytes:
@@ -117,6 +122,12 @@ def _sites(size) -> list:
             record("fork", number=1), record("site", 3, 2, size), record("sweep", 0, 30, kind=1)]
 
 
+def _names_of_options() -> list:
+    """Of every row of the tables."""
+    rows = options_doc.parse(options_doc.TABLE.read_text())
+    return [row.name for row in rows] + [f"HAKMEM_{row.name.upper()}" for row in policy.load_rows(ROOT)]
+
+
 def _options() -> dict:
     return {
         "none": b"",
@@ -125,6 +136,7 @@ def _options() -> dict:
         "edges": b"HAKMEM_PURGE_DELAY_MS=3600001\nHAKMEM_BIGCACHE_MB=65536\nHAKMEM_RETAIN_MB=0004294967297\n",
         "long": b"HAKMEM_STATS_DUMP=" + 600 * b"9" + b"\nHAKMEM_MODE=" + 600 * b"m",
         "repeated": b"\x01" + b"1\n\x01x\n\x02" + 12 * b"0",
+        **{f"all-{value}": "".join(f"{name}={value}\n" for name in _names_of_options()).encode() for value in VALUES},
     }
 
 

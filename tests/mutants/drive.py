@@ -103,8 +103,8 @@ def build(tree, targets):
     proc.run(["ninja", "--quiet", *targets], cwd=tree, timeout=900)
 
 
-def first_failed(tree, rows) -> str:
-    """The name of the first test that fails, or "" when all pass."""
+def first_failed(tree, rows) -> tuple:
+    """The name of the first test that fails, or "" when all pass, and the end of what was said of it."""
     wanted = needs_of(rows)
     libraries = dict.fromkeys(str(tree / library(row.variant)) for row in rows)
     built = [so for so in libraries if Path(so).exists()]
@@ -113,10 +113,10 @@ def first_failed(tree, rows) -> str:
         result = proc.run([sys.executable, "-m", "tests.run", "-x", *wanted.nodes], cwd=tree, env=environment,
                           timeout=300 * len(rows) + 300, check=False)
     except Failure:
-        return "a test that does not end"
+        return "a test that does not end", ""
     failed = re.findall(r"^failed +\S+::(?:test_program|test_bounded_run)?(\S+)", result.stdout, re.M)
     if result.returncode == 0 or failed:
-        return failed[0].strip("[]") if failed else ""
+        return (failed[0].strip("[]"), proc.tail(result.stdout + result.stderr)) if failed else ("", "")
     raise Failure(f"the tests did not run: exit {result.returncode}{proc.tail(result.stdout + result.stderr)}")
 
 
@@ -127,7 +127,7 @@ def try_mutant(tree, row) -> str:
     path.write_text(mutate(row, original))
     try:
         build(tree, needs_of([row]).targets)
-        return first_failed(tree, [row])
+        return first_failed(tree, [row])[0]
     except Failure as failure:
         raise Failure(f"mutant '{row.name}': {failure}") from None
     finally:
@@ -180,9 +180,9 @@ def main(argv) -> int:
         tree = copy_of_sources(Path(directory))
         proc.run([sys.executable, "configure.py", "--variant=bench_minimal"], cwd=tree)
         build(tree, needs_of(rows).targets)
-        failed = first_failed(tree, rows)
+        failed, said = first_failed(tree, rows)
         if failed:
-            raise Failure(f"{failed} fails without any mutant; mend that first")
+            raise Failure(f"{failed} fails without any mutant; mend that first{said}")
         tried, survivors = judge(tree, rows, sys.stdout, arguments.seconds)
     left = f", {len(rows) - tried} not tried" if tried < len(rows) else ""
     print(f"{tried - len(survivors)} caught, {len(survivors)} survived{left}")

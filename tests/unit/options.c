@@ -117,6 +117,8 @@ static void test_bad_values_warn_and_change_nothing(void **state)
         {"HAKMEM_TARGET_HIT_MID", "650"},
         {"HAKMEM_TARGET_HIT_MID", "0,65"},
         {"HAKMEM_TARGET_HIT_MID", ".5"},
+        {"HAKMEM_TARGET_HIT_MID", "05"},
+        {"HAKMEM_TARGET_HIT_MID", "10"},
         {"HAKMEM_TARGET_HIT_MID", ""},
         {"HAKMEM_MODE", "quick"},
         {"HAKMEM_MODE", ""},

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from common.errors import Failure
+from common.shapes import SHAPES, fits
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 SOURCE_ROOMS = ("core", "include")
@@ -127,12 +128,13 @@ def read_json(path):
 
 
 def read_fields(path, *names) -> dict:
-    """The object in a JSON file, which must have these keys."""
+    """The object in a JSON file, which must have these keys, each with a value of its shape."""
     found = read_json(path)
     missing = [name for name in names if not isinstance(found, dict) or name not in found]
-    if missing:
-        raise Failure(f"{path} does not say {', '.join(missing)}: it is not what a step of this build writes; "
-                      "delete it and build again")
+    strange = [name for name in names if not missing and not fits(found[name], SHAPES.get(name, object))]
+    if missing or strange:
+        raise Failure(f"{path} does not say {', '.join(missing or strange)}{' as it should' if strange else ''}: it is "
+                      "not what a step of this build writes; delete it and build again")
     return found
 
 

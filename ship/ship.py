@@ -121,10 +121,21 @@ def checksums(directory: Path) -> str:
     return "".join(f"{files.sha256(directory / name)}  {name}\n" for name in names)
 
 
+def chosen(tree: Tree) -> tuple:
+    """What the gates chose: the stage with its library, and the objects that the library was linked from."""
+    listed = tree.select("objects.rsp")
+    try:
+        objects = listed.read_text().split()
+    except UnicodeDecodeError:
+        objects = []
+    if not objects:
+        raise Failure(f"{listed} lists no objects: delete it and build again")
+    return files.read_fields(tree.select("ship.json"), "stage", "so"), objects
+
+
 def fill(tree: Tree, toolchain: str, variant: str, directory: Path):
     """Everything that ships, and the checks on the library."""
-    shipped = files.read_fields(tree.select("ship.json"), "stage", "so")
-    objects = tree.select("objects.rsp").read_text().split()
+    shipped, objects = chosen(tree)
     ship_library(Path(shipped["so"]), directory)
     proc.run([*PYTHON, "-m", "layout.artifact", "--so", directory / LIBRARY, "--map", EXPORTS], cwd=ROOT)
     ship_archive(objects, directory)
@@ -168,9 +179,9 @@ def main(argv) -> int:
     whatever the umask is."""
     arguments = parse(argv)
     os.umask(0o022)
-    chosen, out = Tree(arguments.build).select("ship.json"), Path(os.path.realpath(arguments.out))
-    if not chosen.exists():
-        raise UserError(f"{chosen} is missing: the gates have not chosen; run `make pgo`")
+    choice, out = Tree(arguments.build).select("ship.json"), Path(os.path.realpath(arguments.out))
+    if not choice.exists():
+        raise UserError(f"{choice} is missing: the gates have not chosen; run `make pgo`")
     if out.exists() and not out.is_dir():
         raise UserError(f"{arguments.out} is not a directory: move it away, it is where the library ships to")
     out.parent.mkdir(parents=True, exist_ok=True)

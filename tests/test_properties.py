@@ -23,6 +23,7 @@ from pgo import check, clang_profile, gcc_profile, kinds, merge, unpack
 from measure import callgrind, counting, elf, flow, golden, wall
 from layout import artifact, bolt, fdata
 from gate import gate, select
+from ship import ship
 from bench import bench
 from tests.check import SHORT
 from tests.mutants import drive
@@ -197,6 +198,9 @@ def test_tables_with_damage(table, data):
 MEASURE = {"workload": "w", "role": "holdout", "weight": 2, "gate": True, "digest": "d",
            "metrics": {"ir_alloc": 200000, "i1_miss_alloc": 3}, "provenance": record()["provenance"]}
 VERDICT = {"accepted": True, "verdict": "GO"}
+COSTS = {"malloc": 13, "free": 15, "together": 32, "loads": 12, "stores": 6, "branches": 6}
+GOLDEN = {"kind": "golden", "patterns": {"pair64": COSTS}}
+GATES = gate.load_gates()
 SAMPLE = {"started": "t", "round": 1}
 
 
@@ -217,11 +221,39 @@ def verdict_chain(root, value):
 
 
 def judged(root, value):
-    """A measurement on one side of a gate."""
+    """A measurement on one side of a gate, judged by its rows."""
     files.write_json(root / "a.json", MEASURE)
     files.write_json(root / "b.json", value)
     before, after = gate.evidence_from([root / "a.json"]), gate.evidence_from([root / "b.json"])
-    gate.check_same_workloads(before, after)
+    gate.table(gate.judge("pgo", before, after, GATES))
+
+
+def golden_of(root, value):
+    """The costs that a stage was counted at: judged, shown, and compared with the committed ones."""
+    files.write_json(root / "m.json", MEASURE)
+    files.write_json(root / "a.json", GOLDEN)
+    files.write_json(root / "b.json", value)
+    before, after = (gate.evidence_from([root / "m.json", root / name]) for name in ("a.json", "b.json"))
+    gate.judge("pgo", before, after, GATES)
+    place = tree.Tree(root / "clang-bench_minimal")
+    files.write_json(place.golden("base"), value)
+    golden.stages_table(place)
+    golden.judge_trees([place], golden.TABLE, None)
+
+
+def manifested(root, value):
+    """What the gates chose to ship."""
+    files.write_json(root / "select" / "ship.json", value)
+    files.write_atomic(root / "select" / "objects.rsp", "a.o\n")
+    shipped, objects = ship.chosen(tree.Tree(root))
+    assert Path(shipped["so"]) and objects == ["a.o"]
+
+
+def listed(root, value):
+    """What it is linked from: a list of names, as text."""
+    files.write_json(root / "select" / "ship.json", {"stage": "pgo", "so": "x"})
+    (root / "select" / "objects.rsp").write_bytes(json.dumps(value).encode()[::2] + b"\xff" * isinstance(value, str))
+    ship.chosen(tree.Tree(root))
 
 
 def chosen(root, value):
@@ -267,6 +299,9 @@ def bench_lines(root, value):
 RECORDS = {
     "verdict": (verdict_chain, VERDICT),
     "measurement": (judged, MEASURE),
+    "costs": (golden_of, GOLDEN),
+    "shipped": (manifested, {"stage": "pgo", "so": "x"}),
+    "linked": (listed, "a.o b.o"),
     "choice": (chosen, {"stage": "pgo", "so": "x"}),
     "profile": (recorded, record()),
     "workloads": (own_rows, {"selected": ["a"], "own": [
@@ -291,6 +326,13 @@ def test_records_with_other_values(name, known_compiler, tmp_path, data):
     """JSON of another shape: accepted, or one of the two errors."""
     read, document = RECORDS[name]
     accepts(read, tmp_path, data.draw(mutated(document, JSON) | JSON))
+
+
+def test_a_field_of_another_shape_is_named(tmp_path):
+    """One sentence says which."""
+    files.write_json(tmp_path / "m.json", {**MEASURE, "weight": "2"})
+    with pytest.raises(Failure, match="m.json does not say weight as it should: .*delete it and build again"):
+        gate.read_measures([tmp_path / "m.json"])
 
 
 @steady

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""What the fields of a build's JSON files are, by their names: a field of one name is the same thing in all of them.
+
+A shape is a type, a function that says yes or no, a list of one shape for all elements, or a mapping from keys to
+shapes, in which the key `str` stands for all that it does not name."""
+
+
+def is_figure(value) -> bool:
+    """A count, a cost or a weight: finite, and not below zero."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18
+
+
+def are_metrics(value) -> bool:
+    """What a measurement counted: figures, and the calls of each function."""
+    return isinstance(value, dict) and "ir_alloc" in value and \
+        all(fits(inner, {str: is_figure}) if name == "calls" else is_figure(inner) for name, inner in value.items())
+
+
+SHAPES = {
+    **dict.fromkeys(("digest", "note", "role", "sentence", "so", "stage", "toolchain", "variant", "workload"), str),
+    "accepted": bool,
+    "command": [str],
+    "given": [str],
+    "metrics": are_metrics,
+    "patterns": {str: {"malloc": is_figure, "free": is_figure, "together": is_figure, str: is_figure}},
+    "provenance": dict,
+    "weight": is_figure,
+}
+
+
+def fits(value, shape) -> bool:
+    """Whether a value is of a shape. Keys that a mapping names must be there."""
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(element, shape[0]) for element in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(key is str or key in value for key in shape) and \
+            all(fits(inner, shape.get(key, shape[str])) for key, inner in value.items())
+    return isinstance(value, shape) if isinstance(shape, type) else shape(value)

@@ -12,6 +12,7 @@ enum {
     MOST = 2 * USED,
     ROUNDS = 6,
     MORE = 500, // refused requests
+    FEW = 16,
     BLOCKS = MOST / 1000
 };
 
@@ -53,11 +54,25 @@ static void test_rounds(size_t size)
     }
 }
 
-static void run_alone(size_t size)
+// Mappings of their own are refused to blocks of this size; the pool has room for them between those that stay.
+static void test_between_others(size_t size)
+{
+    const size_t each = 100000, stays = 40, count = take(USED, each) / each;
+    CHECK(setrlimit(RLIMIT_AS, &(struct rlimit){4096, RLIM_INFINITY}) == 0, "setrlimit");
+    for (size_t i = 0; i < count; i++) {
+        if (i % stays != 0) {
+            free(blocks[i]);
+        }
+    }
+    const size_t had = take(USED, size) / size;
+    CHECK(had >= FEW, "%zu blocks of %zu bytes of what was freed", had, size);
+}
+
+static void run_alone(void (*test)(size_t), size_t size)
 {
     const pid_t child = fork();
     if (child == 0) {
-        test_rounds(size);
+        test(size);
         _exit(0);
     }
     expect_child_succeeds(child, "a limit below what is in use");
@@ -67,7 +82,8 @@ int main(void)
 {
     static const size_t sizes[] = {1000, 20000, 100000, 300000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        run_alone(sizes[i]);
+        run_alone(test_rounds, sizes[i]);
     }
+    run_alone(test_between_others, 600000);
     return 0;
 }

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from common.errors import UserError
+from common.errors import Failure, UserError
 from tests.mutants import drive
 from tests.support import ROOT
 
@@ -59,6 +59,23 @@ def test_survivors_are_told(monkeypatch, tmp_path):
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("caught   a ") and lines[0].endswith("by unit_os")
     assert lines[1].startswith("SURVIVED b ") and lines[1].endswith("s; none of unit_os noticed")
+
+
+def test_the_compiler_may_notice(monkeypatch, tmp_path):
+    """A lock that is not held; any other mistake in a mutant is an error of the table."""
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "a.c").write_text("return x + 1;")
+
+    def build(tree, targets):
+        raise Failure(f"a.c:1: {said}")
+
+    monkeypatch.setattr(drive, "build", build)
+    said = "requires holding lock 'x' [-Werror,-Wthread-safety-analysis]"
+    assert drive.try_mutant(tmp_path, ROW) == "clang -Wthread-safety"
+    said = "expected ';'"
+    with pytest.raises(Failure, match="mutant 'a': a.c:1: expected ';'"):
+        drive.try_mutant(tmp_path, ROW)
+    assert (tmp_path / "core" / "a.c").read_text() == "return x + 1;"
 
 
 def test_a_bounded_run_stops_and_each_seed_has_its_order(monkeypatch, tmp_path):

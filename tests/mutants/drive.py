@@ -25,6 +25,7 @@ OPERATORS = tuple(f"tests/test_operators.py::{name}" for name in (
     "test_a_program_out_of_memory[shared]"))
 # What no row of tests/tests.toml runs, by the name that `notice` has for it.
 OF_PYTEST = {"operators": OPERATORS, "policy": ("tests/test_policy.py::test_a_library_does_what_was_compiled_in",)}
+LOCKS = "-Wthread-safety"
 EXAMPLE = """example: python3 -m tests.mutants.drive
          python3 -m tests.mutants.drive 'calloc overflows' 'inbox'    those whose name has one of these words
          python3 -m tests.mutants.drive --seconds 240                 as many as fit, others for each commit"""
@@ -121,7 +122,7 @@ def first_failed(tree, rows) -> tuple:
 
 
 def try_mutant(tree, row) -> str:
-    """The name of the test that noticed, or ""."""
+    """The name of the test that noticed, or "". A lock that is not held the compiler notices."""
     path = tree / row.file
     original = path.read_text()
     path.write_text(mutate(row, original))
@@ -129,6 +130,8 @@ def try_mutant(tree, row) -> str:
         build(tree, needs_of([row]).targets)
         return first_failed(tree, [row])[0]
     except Failure as failure:
+        if LOCKS in str(failure):
+            return f"clang {LOCKS}"
         raise Failure(f"mutant '{row.name}': {failure}") from None
     finally:
         path.write_text(original)

@@ -270,11 +270,39 @@ static void write_into_freed(void *size)
     take(2000);
 }
 
+// Others lie in the bin before it, and all go back to their slabs.
+static void free_inside_below_others(void *argument)
+{
+    const size_t size = number(argument);
+    char *others[] = {begin(size), take(size), take(size)};
+    hakmem_free((char *)escape(take(size)) + size / 3 / 16 * 16);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        hakmem_free(others[i]);
+    }
+    hak_heap_give_up();
+}
+
+static void free_inside_alone(void *size)
+{
+    hakmem_free((char *)escape(begin(number(size))) + number(size) / 3 / 16 * 16);
+    hak_heap_give_up();
+}
+
 static void free_inside_late(void *size)
 {
     fill_many(PAGE, MANY);
     free_inside(size);
     fill_many(2000, MANY);
+}
+
+// The same where the classes are looked at in turn, all of them in a dozen slabs; later on the bin is emptied, and that sees it.
+static void free_inside_later(void *size)
+{
+    fill_many(PAGE, MANY);
+    free_inside(size);
+    for (int i = 0; i < 13 * 8; i++) {
+        take(2000);
+    }
 }
 
 static void test_what_a_bin_would_hand_out_is_looked_at(void **state)
@@ -291,7 +319,12 @@ static void test_what_a_bin_would_hand_out_is_looked_at(void **state)
     }
     assert_int_equal(end_of(free_what_was_never_handed_out, SMALL), SIGABRT);
     assert_non_null(strstr(said, "not the start of a block"));
+    assert_int_equal(end_of(free_inside_alone, SMALL), SIGABRT);
+    assert_non_null(strstr(said, "not the start of a block"));
+    assert_int_equal(end_of(free_inside_below_others, SMALL), SIGABRT);
+    assert_non_null(strstr(said, "not the start of a block"));
     assert_int_equal(end_of(free_inside_late, SMALL), SIGABRT);
+    assert_int_equal(end_of(free_inside_later, 600), SIGABRT);
 }
 
 int main(void)

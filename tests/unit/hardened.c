@@ -726,6 +726,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mappings_stay_few),
         cmocka_unit_test(test_mappings_of_free_ranges_stay_few),
         cmocka_unit_test(test_closed_again_after_many_free_ranges),
+        cmocka_unit_test(test_closed_with_the_one_beside),
         cmocka_unit_test(test_refused_blocks_are_not_lost),
         cmocka_unit_test(test_refused_blocks_go_with_their_chunks),
         cmocka_unit_test(test_who_looks_in_front_does_not_fault),

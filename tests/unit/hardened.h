@@ -40,5 +40,6 @@ void test_what_is_mapped_ahead_is_closed(void **state);
 void test_huge_blocks_stay_closed(void **state);
 void test_mappings_of_free_ranges_stay_few(void **state);
 void test_closed_again_after_many_free_ranges(void **state);
+void test_closed_with_the_one_beside(void **state);
 
 #endif

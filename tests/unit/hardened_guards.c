@@ -448,3 +448,41 @@ void test_closed_again_after_many_free_ranges(void **state)
         hakmem_free(blocks[i]);
     }
 }
+
+// They become few since many are in use again, not since they are joined: the next one that is freed is closed, and so is the one
+// beside it that was left open.
+void test_closed_with_the_one_beside(void **state)
+{
+    (void)state;
+    enum {
+        SIZE = 600000,
+        MANY = 9000,
+        AGAIN = 4400
+    };
+    static char *blocks[MANY], *again[AGAIN];
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = hakmem_alloc(SIZE);
+        assert_non_null(blocks[i]);
+    }
+    char *beside = hakmem_alloc(SIZE), *open = hakmem_alloc(3 * SIZE); // of another size: nobody has it again
+    for (int i = 0; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+    hak_quarantine_flush_oversize(true);
+    hakmem_free(open);
+    hak_quarantine_flush_oversize(true);
+    for (int i = 0; i < AGAIN; i++) {
+        again[i] = hakmem_alloc(SIZE);
+    }
+    assert_int_equal(end_of(write_byte, open, 0), 0);
+    hakmem_free(beside);
+    hak_quarantine_flush_oversize(true);
+    assert_int_equal(end_of(write_byte, open, 0), SIGSEGV);
+    assert_int_equal(end_of(write_byte, beside, 0), SIGSEGV);
+    for (int i = 0; i < AGAIN; i++) {
+        hakmem_free(again[i]);
+    }
+    for (int i = 1; i < MANY; i += 2) {
+        hakmem_free(blocks[i]);
+    }
+}

@@ -11,9 +11,10 @@ def is_figure(value) -> bool:
 
 
 def are_metrics(value) -> bool:
-    """What a measurement counted: figures, and the calls of each function."""
-    return isinstance(value, dict) and "ir_alloc" in value and \
-        all(fits(inner, {str: is_figure}) if name == "calls" else is_figure(inner) for name, inner in value.items())
+    """What a measurement counted: figures, None where one was not measured, and the calls of each function."""
+    return isinstance(value, dict) and is_figure(value.get("ir_alloc")) and \
+        all(fits(inner, {str: is_figure}) if name == "calls" else inner is None or is_figure(inner)
+            for name, inner in value.items())
 
 
 SHAPES = {

@@ -404,7 +404,7 @@ DAMAGES = {
     "half a record": (lambda path: path.with_name(path.name + ".json").write_text('{"schema": 1,'), "is not JSON"),
     "no record": (lambda path: os.unlink(f"{path}.json"), "has no record"),
     "record of something else": (lambda path: path.with_name(path.name + ".json").write_text("[]"), "does not say"),
-    "provenance of something else": (lambda path: damage_record(path, provenance=3), "not a provenance record"),
+    "provenance of something else": (lambda path: damage_record(path, provenance=3), "does not say provenance as"),
     "other toolchain": (lambda path: damage_record(path, toolchain="gcc"), "its toolchain is 'gcc'"),
     "other compiler": (lambda path: damage_record(path, compiler="clang 1"), "its compiler is 'clang 1'"),
     "other variant": (lambda path: damage_record(path, variant="debug"), "its variant is 'debug'"),
@@ -464,7 +464,9 @@ def test_bad_gcc_profiles(tmp_path, content):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("", "is not JSON"), ("{}", "does not say toolchain, variant"), ('{"toolchain": 1, "variant": []}', "it is of"),
+    ("", "is not JSON"), ("{}", "does not say toolchain, variant"),
+    ('{"toolchain": 1, "variant": []}', "does not say toolchain, variant as it should"),
+    ('{"toolchain": "rust", "variant": "none"}', "it is of"),
 ])
 def test_bad_repeats(finished, tmp_path, text, words):
     """configure.py --repeat of a directory whose index is damaged."""

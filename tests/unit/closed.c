@@ -243,10 +243,16 @@ static char *begin(size_t size)
     return take(size);
 }
 
+// No start of a block, and aligned as one.
+static char *inside(char *block, size_t size)
+{
+    return (char *)escape(block) + size / 3 / 16 * 16;
+}
+
 static void free_inside(void *argument)
 {
     const size_t size = number(argument);
-    hakmem_free((char *)escape(begin(size)) + size / 3 / 16 * 16);
+    hakmem_free(inside(begin(size), size));
     take(2000);
 }
 
@@ -275,7 +281,7 @@ static void free_inside_below_others(void *argument)
 {
     const size_t size = number(argument);
     char *others[] = {begin(size), take(size), take(size)};
-    hakmem_free((char *)escape(take(size)) + size / 3 / 16 * 16);
+    hakmem_free(inside(take(size), size));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         hakmem_free(others[i]);
     }
@@ -284,7 +290,7 @@ static void free_inside_below_others(void *argument)
 
 static void free_inside_alone(void *size)
 {
-    hakmem_free((char *)escape(begin(number(size))) + number(size) / 3 / 16 * 16);
+    hakmem_free(inside(begin(number(size)), number(size)));
     hak_heap_give_up();
 }
 

@@ -383,18 +383,23 @@ void test_huge_blocks_stay_closed(void **state)
     hakmem_free(half);
 }
 
+static void take_many(char **blocks, int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = hakmem_alloc(size);
+        assert_non_null(blocks[i]);
+    }
+}
+
 void test_mappings_of_free_ranges_stay_few(void **state)
 {
     (void)state;
     enum {
         MANY = 40000
     };
-    static void *blocks[MANY];
+    static char *blocks[MANY];
     const int before = mappings();
-    for (int i = 0; i < MANY; i++) {
-        blocks[i] = hakmem_alloc(700000);
-        assert_non_null(blocks[i]);
-    }
+    take_many(blocks, MANY, 700000);
     for (int i = 0; i < MANY; i += 2) {
         hakmem_free(blocks[i]);
     }
@@ -417,10 +422,7 @@ void test_closed_again_after_many_free_ranges(void **state)
         APART = 900
     };
     static char *blocks[MANY];
-    for (int i = 0; i < MANY; i++) {
-        blocks[i] = hakmem_alloc(SIZE);
-        assert_non_null(blocks[i]);
-    }
+    take_many(blocks, MANY, SIZE);
     for (int i = 0; i < MANY - 2; i += 2) {
         hakmem_free(blocks[i]);
     }
@@ -460,10 +462,7 @@ void test_closed_with_the_one_beside(void **state)
         AGAIN = 4400
     };
     static char *blocks[MANY], *again[AGAIN];
-    for (int i = 0; i < MANY; i++) {
-        blocks[i] = hakmem_alloc(SIZE);
-        assert_non_null(blocks[i]);
-    }
+    take_many(blocks, MANY, SIZE);
     char *beside = hakmem_alloc(SIZE), *open = hakmem_alloc(3 * SIZE); // of another size: nobody has it again
     for (int i = 0; i < MANY; i += 2) {
         hakmem_free(blocks[i]);
@@ -471,9 +470,7 @@ void test_closed_with_the_one_beside(void **state)
     hak_quarantine_flush_oversize(true);
     hakmem_free(open);
     hak_quarantine_flush_oversize(true);
-    for (int i = 0; i < AGAIN; i++) {
-        again[i] = hakmem_alloc(SIZE);
-    }
+    take_many(again, AGAIN, SIZE);
     assert_int_equal(end_of(write_byte, open, 0), 0);
     hakmem_free(beside);
     hak_quarantine_flush_oversize(true);

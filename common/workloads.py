@@ -30,7 +30,7 @@ class Workload:
     inputs: tuple[str, ...] = ()    # files of build/inputs
     env: Mapping[str, str] = field(default_factory=dict)
     package: str = ""               # Debian package that brings the program; "" for the project's own
-    gate: bool = True               # read by the gate when held out
+    gate: bool = True               # read by gates, held out or as what over-fit compares with
     wall: bool = False              # part of the wall-clock comparison
     timeout: int = 600              # seconds after which a run is killed; valgrind makes it some fifty times longer
     own: bool = False               # given with --train or --holdout

@@ -182,7 +182,7 @@ def check_same_workloads(before: Evidence, after: Evidence):
 
 
 def _in_scope(record, scope, material):
-    return record["role"] == scope and (scope != "holdout" or record.get("gate", True)) and \
+    return record["role"] == scope and record.get("gate", True) and \
         record["metrics"]["ir_alloc"] >= material.instructions
 
 

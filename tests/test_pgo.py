@@ -233,5 +233,5 @@ def test_clones_that_train_for_themselves_are_compared(monkeypatch, capsys, othe
     monkeypatch.setattr(verify_repro, "build_anew", build)
     assert verify_repro.guard(verify_repro.main, ["--clones", "--toolchain", "all"]) == status
     said = capsys.readouterr()
-    assert len(set(made)) == (2 if status else 4)
-    assert "differ in hakmem.h" in said.err if status else "each trained for itself" in said.out
+    assert len(set(made)) == 4
+    assert said.err.count("differ in hakmem.h") == 2 if status else "each trained for itself" in said.out

@@ -3,6 +3,7 @@
 compare the bytes with each other and with what was shipped. With --clones without any profile: each of the two trains,
 measures and judges for itself."""
 
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -55,6 +56,22 @@ def differences(one: Path, other: Path) -> list:
     return sorted(name for name in sums[0].keys() | sums[1].keys() if sums[0].get(name) != sums[1].get(name))
 
 
+def first_difference(one: Path, other: Path, name: str) -> str:
+    """The name of a file, and of text the first lines that differ."""
+    try:
+        sides = [(place / name).read_text().splitlines() for place in (one, other)]
+    except (UnicodeDecodeError, FileNotFoundError):
+        return name
+    pairs = enumerate(itertools.zip_longest(*sides, fillvalue=""), 1)
+    return next((f"{name} (line {number}: `{old.strip()}` and `{new.strip()}`)" for number, (old, new) in pairs
+                 if old != new), name)
+
+
+def told(one: Path, other: Path) -> str:
+    """What differs, for a sentence; "" when nothing does."""
+    return ", ".join(first_difference(one, other, name) for name in differences(one, other))
+
+
 def parse(argv):
     """Command line."""
     parser = Parser(prog="ship.verify_repro", usage=f"{EXAMPLE}\n\n       %(prog)s [options]",
@@ -78,9 +95,8 @@ def compare_clones(toolchain: str, arguments) -> str:
     """Two clones that know nothing of each other ship the same; else the sentence that says what differs."""
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
         built = [build_anew(Path(scratch) / place, toolchain, arguments) for place in PLACES]
-        wrong = differences(*built)
-        if wrong:
-            return f"two clones that trained with {toolchain}, each for itself, differ in {', '.join(wrong)}"
+        if wrong := told(*built):
+            return f"two clones that trained with {toolchain}, each for itself, differ in {wrong}"
         report(built[0], f"each trained for itself with {toolchain}")
         return ""
 
@@ -102,9 +118,8 @@ def main(argv) -> int:
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
         built = [build(Path(scratch) / place, dist) for place in PLACES]
         for label, one, other in (("two clean builds", built[0], built[1]), ("a clean build and dist", built[0], dist)):
-            wrong = differences(one, other)
-            if wrong:
-                raise Failure(f"{label} differ in {', '.join(wrong)}")
+            if wrong := told(one, other):
+                raise Failure(f"{label} differ in {wrong}")
     report(dist, "each byte as shipped")
     return 0
 

@@ -215,6 +215,10 @@ def test_differences_are_named(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "SHA256SUMS").write_text(sums)
     assert verify_repro.differences(tmp_path / "a", tmp_path / "b") == ["y", "z"]
+    for name, text in (("a", b"1\n22\n3\n"), ("b", b"1\n2\n3\n")):
+        (tmp_path / name / "y").write_bytes(text)
+        (tmp_path / name / "z").write_bytes(text + b"\xff")
+    assert verify_repro.told(tmp_path / "a", tmp_path / "b") == "y (line 2: `22` and `2`), z"
 
 
 @pytest.mark.parametrize("other, status", [("1", 0), ("2", 1)])

@@ -86,7 +86,7 @@ def test_a_command_is_recorded_searched_and_written(place, capsys, monkeypatch):
     assert made.parameters[0]["time_us"] == pytest.approx(48 / 68 - 1, rel=0.01)
     assert re.search(r"faults_small +140,000 +96,000 +-31.43 %", shown)
     assert re.search(r"thp_block_kb +0 KiB +[\d,]+ KiB +-29.\d\d % +0 +0 +0\n", shown)
-    assert re.search(r"retain_mb +16 MiB +[\d,]+ MiB +-4.0\d % +\+(0.9\d|1.00) % +0 +0\n", shown)
+    assert re.search(r"retain_mb +4 MiB +[\d,]+ MiB +-4.0\d % +\+(0.9\d|1.00) % +0 +0\n", shown)
     assert "\nnext: `make pgo TRAIN='/usr/bin/python3 prog.py' HOLDOUT=" in shown
     before = (place / "app.toml").read_bytes()
     replays = re.search(r"(\d+) replays", shown)[1]

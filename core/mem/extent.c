@@ -24,7 +24,7 @@
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
-#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first where zeroes are wanted */
+#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first */
 #define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
@@ -420,16 +420,20 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_RE
 {
     extent_t *best = NULL;
     for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = LIST_NEXT(extent, in_list))
-        if (extent_fits(extent, size, align) && (best == NULL || extent->size < best->size))
+        if (extent_fits(extent, size, align) && (best == NULL || extent->size < best->size)) {
             best = extent;
+            if (best->size == size)
+                break;
+        }
     return best;
 }
 
 /* The best of the first bin that has one. */
 HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
 {
-    const extents_t *fitting = &lists[list_index(size, dirty)];
-    for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin_of(size); rest != 0; rest &= rest - 1) {
+    unsigned bin = bin_of(size);
+    const extents_t *fitting = &lists[bin + dirty * BINS];
+    for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin; rest != 0; rest &= rest - 1) {
         extent_t *best = best_of(LIST_FIRST(&fitting[hak_set_first(rest)]), size, align);
         if (best != NULL)
             return best;
@@ -449,34 +453,40 @@ static void note_taken(size_t size) HAK_REQUIRES(lock)
     totals.taken++;
 }
 
-/* No dirty range fits: chunks without runs become some. False if there are none: then what the pool has given back lately would
- * have been of use here, which is learned as if it had gone from here. */
-static bool ask_pool(size_t size) HAK_REQUIRES(lock)
+/* So much of what the pool has given back would have been of use here: it is learned as if it had gone from here. */
+static void learn_from_pool(uint64_t bytes)
 {
-    if (!hak_extent_shares())
-        return false;
-    uint64_t beyond = hak_retain_beyond(&retain, size);
-    hak_os_unlock(&lock);
-    bool given = hak_chunk_give_used();
-    uint64_t missed = given ? 0 : hak_chunk_missed(beyond);
+    uint64_t missed = hak_chunk_missed(bytes);
     hak_os_lock(&lock);
     retain.rise += missed;
-    return given;
+    hak_os_unlock(&lock);
 }
 
-/* No range fits of the kind that is better, or NULL. */
+/* No range fits of the kind that is better, or NULL. Before a clean one come the pool's dirty chunks without runs. */
 static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     extent_t *extent = NULL;
-    if (!clean_was_better && ask_pool(size))
-        extent = find_extent(true, size, align);
+    if (!clean_was_better && hak_extent_shares()) {
+        uint64_t beyond = find_extent(false, size, align) != NULL ? hak_retain_beyond(&retain, size) : 0;
+        hak_os_unlock(&lock);
+        bool given = hak_chunk_give_used();
+        if (!given)
+            learn_from_pool(beyond);
+        hak_os_lock(&lock);
+        extent = given ? find_extent(true, size, align) : NULL;
+    }
     return extent != NULL ? extent : find_extent(clean_was_better, size, align);
 }
 
-/* Out of what is free already; NULL if nothing fits. */
-static char *take_free(size_t size, size_t align, bool zeroed, bool *zero, bool *open) HAK_REQUIRES(lock)
+/* Where zeroes are wanted, and many of them. */
+HAK_INLINE bool is_clean_better(size_t size, bool zeroed)
 {
-    bool clean_first = zeroed && size >= ZERO_BY_PAGE;
+    return zeroed && size >= ZERO_BY_PAGE;
+}
+
+/* Out of what is free already; NULL if nothing fits. */
+static char *take_free(size_t size, size_t align, bool clean_first, bool *zero, bool *open) HAK_REQUIRES(lock)
+{
     extent_t *extent = find_extent(!clean_first, size, align);
     if (hak_unlikely(extent == NULL))
         extent = find_other(clean_first, size, align);
@@ -565,20 +575,27 @@ static HAK_COLD bool heap_gives_up(size_t size)
     return hak_chunk_give_used();
 }
 
-/* Nothing that is free fits. */
+/* Nothing that is free fits. A request that the system refuses teaches nothing: a program that asked for 5 GiB in vain after each
+ * burst of 64 MiB touched these anew every time. */
 static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, bool *zero, size_t live)
 {
     if (heap_gives_up(size))
         return hak_extent_take(size, align, zeroed, zero);
     *zero = true;
-    return map_fresh(size, align, live);
+    hak_os_lock(&lock);
+    uint64_t beyond = hak_retain_beyond(&retain, size);
+    hak_os_unlock(&lock);
+    char *at = map_fresh(size, align, live);
+    if (at != NULL && !is_clean_better(size, zeroed) && hak_extent_shares())
+        learn_from_pool(beyond);
+    return at;
 }
 
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool open = false;
     hak_os_lock(&lock);
-    char *at = take_free(size, align, zeroed, zero, &open);
+    char *at = take_free(size, align, is_clean_better(size, zeroed), zero, &open);
     size_t live = totals.live;
     hak_os_unlock(&lock);
     if (hak_likely(at != NULL && open_range(at, size, open)))

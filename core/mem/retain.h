@@ -9,8 +9,8 @@
  *           and is asked for again within two windows raises it by that byte, so a burst that repeats finds from its third
  *           time on what it used. Each window lowers the rise by what nobody needed in it, that is `low`.
  *
- * Example: bursts of 100 MiB, each freed at its end, floor 16 MiB. The first leaves 16, 84 go back. The second touches these
- * 84 anew: the limit is now 100, and from the third on nothing goes back. Half a second after the last one all of it does.
+ * Example: bursts of 100 MiB, each freed at its end, floor 4 MiB. The first leaves 4, 96 go back. The second touches these
+ * 96 anew: the limit is now 100, and from the third on nothing goes back. Half a second after the last one all of it does.
  *
  * Rejected: an age for each free range. Where ranges are joined, the joint one is as young as its youngest part, and what
  * lies beside something busy never ages (2 GiB of freed blocks stayed for ever beside a block of 5 MiB that came and went). */

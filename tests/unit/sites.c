@@ -328,16 +328,16 @@ static void check_memory_out(void)
     if (!RESIDENT_IS_KNOWN) { // a sanitizer needs the address space for itself
         return;
     }
-    turn(SITE(1), 6 * MIB, 10);
-    turn(SITE(2), 8 * MIB, 10);
-    CHECK(hak_site_cache_bytes() == 14 * MIB, "kept");
+    turn(SITE(1), 3 * MIB, 10);
+    turn(SITE(2), 4 * MIB, 10);
+    CHECK(hak_site_cache_bytes() == 7 * MIB, "kept");
     FILE *statm = fopen("/proc/self/statm", "r");
     unsigned long pages = 0;
     CHECK(statm != NULL && fscanf(statm, "%lu", &pages) == 1, "no statm");
     fclose(statm);
-    const struct rlimit limit = {pages * 4096 + 4 * MIB, RLIM_INFINITY};
+    const struct rlimit limit = {pages * 4096 + 2 * MIB, RLIM_INFINITY};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
-    void *p = hakmem_alloc(12 * MIB);
+    void *p = hakmem_alloc(6 * MIB);
     CHECK(p != NULL && hak_site_cache_blocks() == 0, "what sites keep was not given back");
 }
 

@@ -24,7 +24,7 @@ from common.machine import machine
 from common.paths import BUILD, IDLE, PYTHON, ROOT
 from common.scratch import Scratch
 from common.tree import GIVEN, Tree
-from learn import judge, learn, objective
+from learn import judge, learn, objective, record as recording, replay
 from measure import counting, wall
 from plan import own, policy
 from gate import ab
@@ -185,6 +185,21 @@ def replayed(row: Program, given: policy.Policy) -> dict:
         return judge.judge([row.workload("holdout")], given.values, row.name, learn.LIBRARY, PLACE / row.name, scratch)
 
 
+def room(row: Program) -> dict:
+    """Bytes of the held-out run's largest process at its peak, as it is replayed under the default: all, those of the
+    program's files (a server's are not known), and those of blocks that live."""
+    workload, place = row.workload("holdout"), PLACE / row.name
+    place.mkdir(parents=True, exist_ok=True)
+    traces = recording.recorded([workload], learn.LIBRARY, recording.MEGABYTES, place, learn.say)
+    beside = recording.beside(place)
+    with Scratch() as scratch:
+        replayer = replay.Replayer(learn.LIBRARY, traces, scratch, beside=beside)
+        found = {name: replayer({}, name) for name in traces}
+    largest = max(found, key=lambda name: found[name]["peak_bytes"])
+    return {"peak": found[largest]["peak_bytes"], "live": found[largest]["live_bytes"],
+            "files": beside[largest]["files"], "server": bool(workload.server)}
+
+
 def prove(row: Program, fixed: dict, options: Options, say) -> dict:
     """All figures of one program."""
     made = learned(row, options, say)
@@ -197,6 +212,7 @@ def prove(row: Program, fixed: dict, options: Options, say) -> dict:
         libraries[TAILORED] = build(BUILD / "ab" / "proof", PLACE / row.name / "tailored.so", made)
         by_replay = replayed(row, given)
     return {"policy": dict(given.values), "parameters": list(given.parameters), "replay": by_replay, "train": row.train,
+            "room": room(row),
             "defaults": {part.name: part.default for part in table if part.name in given.values},
             "held": row.held or "held-out load of the same file", "sentence": row.sentence,
             "figures": figures(row.workload("holdout"), libraries, options, say)}

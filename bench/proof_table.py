@@ -3,7 +3,7 @@
 
 A record's `programs` are name -> {policy, parameters, replay, train, held, sentence, figures}, or {"failure": why};
 `figures` are subject -> metric -> values, one a round. Without a policy there is no tailored library, and the default
-stands for it.
+stands for it. `room` is of what any policy could still gain (bench/proof.py).
 """
 
 import functools
@@ -11,6 +11,7 @@ import statistics
 from dataclasses import dataclass
 
 from common.columns import columns
+from learn import objective
 from measure import stats
 
 KIND = "proof"
@@ -43,6 +44,9 @@ GAIN_TITLE = ("the library with the learned policy against the same without, on 
               "~ may be noise")
 PART_TITLE = "each parameter: the policy with it against the policy without it, in the replay of that run"
 DEFAULT_TITLE = "what was learned for all and is the default now: the library against the same with its first defaults"
+ROOM_TITLE = ("what is left: shares of the generic library's figures about which a policy can decide at all; more than "
+              "that nothing can gain")
+INSTRUCTIONS_A_NS = 3       # as in learn/costs.toml
 FOR_ALL = "the same, together with what was learned for all and is the default now"
 REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"),
           ("end_bytes", "at the end"))
@@ -171,6 +175,29 @@ def default_rows(record: dict) -> list:
               for name, found in measured(record).items())]
 
 
+def share(part, whole) -> str:
+    """In percent."""
+    return f"{100 * part / whole:.1f} %" if part is not None and whole else NOT_MEASURED
+
+
+def room_rows(record: dict) -> list:
+    """Head and a row a program: how much of its time its page faults take, and the library's own code; how much of its
+    peak are neither blocks that live nor its files. Of a server the time of a request is known, which is no such whole.
+    """
+    rows = [("program", "time: page faults", "time: allocator", "peak: not live, no files")]
+    for name, found in measured(record).items():
+        left = found.get("room")
+        if left is None:
+            continue
+        cpu, faults, instructions = (None if left["server"] else middle(found, GENERIC, key)
+                                     for key in ("cpu", "faults", "instructions"))
+        known = None not in (cpu, faults, instructions)
+        rows.append((name, share(faults * objective.cost_of("faults_small") / 1000 if known else None, cpu),
+                     share(instructions / INSTRUCTIONS_A_NS / 1000 if known else None, cpu),
+                     share(left["peak"] - left["files"] - left["live"], left["peak"])))
+    return rows
+
+
 def amount_rows(record: dict) -> list:
     """Head and a row a program: before and after, in numbers."""
     shown = METRICS[1:]
@@ -196,7 +223,7 @@ def tables(record: dict) -> list:
     """(title, head and rows)"""
     amounts = f"before > after; idle is {record['idle']:g} s behind the work"
     every = [(GAIN_TITLE, gain_rows(record)), (amounts, amount_rows(record)),
-             (PART_TITLE, part_rows(record)), (DEFAULT_TITLE, default_rows(record))]
+             (PART_TITLE, part_rows(record)), (DEFAULT_TITLE, default_rows(record)), (ROOM_TITLE, room_rows(record))]
     return [(title, rows) for title, rows in every if len(rows) > 1]
 
 

@@ -106,7 +106,13 @@ def figures(shown: dict, costs=None, beside=0, calls=0) -> dict:
             "byte_operations": found["resident_byte_operations"] + beside * found["events"],
             "end_bytes": found["end_resident_bytes"] + beside, "faults": found["faults_small"] + found["faults_huge"],
             "program_calls": found.get("system_calls", 0) + calls,
-            "instructions": sum(parts[cost.figure] * cost.instructions for cost in costs), **parts}
+            "instructions": sum(parts[cost.figure] * cost.instructions for cost in costs),
+            "live_bytes": found.get("peak_live_bytes", 0), **parts}
+
+
+def cost_of(figure: str) -> float:
+    """Nanoseconds that one of a figure costs."""
+    return next(cost.ns for cost in load_costs() if cost.figure == figure)
 
 
 def names_of(figures: dict) -> tuple:

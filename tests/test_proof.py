@@ -102,6 +102,17 @@ def test_the_tables():
     assert "-" in proof_table.gain_rows(bare)[1]
 
 
+def test_what_is_left():
+    """9,000 faults at 1.5 us and 5 million instructions, of 100 ms; 2 of 10 MiB that are neither live nor files."""
+    left = {"peak": 10 << 20, "live": 6 << 20, "files": 2 << 20}
+    shown = record(x=program() | {"room": left | {"server": False}}, y=program() | {"room": left | {"server": True}},
+                   z=program(policy={}))
+    shown["programs"]["x"]["figures"]["generic"] = {**PLAIN, "cpu": [100_000.0] * 3}
+    assert proof_table.room_rows(shown)[1:] == [("x", "13.5 %", "1.7 %", "20.0 %"), ("y", "-", "-", "20.0 %")]
+    assert proof_table.ROOM_TITLE in dict(proof_table.tables(shown))
+    assert proof_table.ROOM_TITLE not in dict(proof_table.tables(RECORD))
+
+
 def test_the_page_has_the_newest(monkeypatch):
     """What is derived is made from the record alone."""
     monkeypatch.setattr(readme, "on_record", lambda: (RECORD,))

@@ -18,6 +18,7 @@ EXAMPLE = "example: python3 -m ship.verify_repro --dist dist"
 PLACES = ("a", "a-second-place/with a longer name")
 LEFT_OUT = ("results",)     # of the sources: what ships does not depend on it
 ALL = "all"
+SHOWN = 80                  # characters of a line
 
 
 def build(place: Path, dist: Path) -> Path:
@@ -63,8 +64,8 @@ def first_difference(one: Path, other: Path, name: str) -> str:
     except (UnicodeDecodeError, FileNotFoundError):
         return name
     pairs = enumerate(itertools.zip_longest(*sides, fillvalue=""), 1)
-    return next((f"{name} (line {number}: `{old.strip()}` and `{new.strip()}`)" for number, (old, new) in pairs
-                 if old != new), name)
+    return next((f"{name} (line {number}: `{old.strip()[:SHOWN]}` and `{new.strip()[:SHOWN]}`)"
+                 for number, (old, new) in pairs if old != new), name)
 
 
 def told(one: Path, other: Path) -> str:

@@ -139,8 +139,8 @@ static void print_truth(void)
 static const struct {
     const char *name;
     size_t size;
-} turns[] = {{"64 KiB", 64 * KIB}, {"2 MiB", 2 * MIB},     {"256 KiB", 256 * KIB},
-             {"3 MiB", 3 * MIB},   {"300 KiB", 300 * KIB}, {"5 MiB", 5 * MIB}};
+} turns[] = {{"64 KiB", 64 * KIB}, {"1 MiB", 1 * MIB},     {"256 KiB", 256 * KIB},
+             {"2 MiB", 2 * MIB},   {"300 KiB", 300 * KIB}, {"4 MiB", 4 * MIB}};
 
 static void pair(size_t size, const char *name, bool by_malloc)
 {

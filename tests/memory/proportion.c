@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What stays of freed blocks at once, as a program may do nothing that needs the allocator from then on. Of huge ones it is in
 // proportion to what lives: a program that copies a table of 40 MiB into one of 80 is left with the new one and a quarter of it. Of
-// a burst of any size beside which little lives, a few MiB stay.
+// a burst of any size beside which little lives, a few MiB stay; also of blocks that are freed in any order, when those that bins
+// keep may each hold a slab.
 #include <unistd.h>
 
 #include "threads.h"
@@ -38,6 +39,27 @@ static void check_burst(size_t size)
     free(blocks);
 }
 
+static void check_scattered(size_t least)
+{
+    enum {
+        COUNT = 800000
+    };
+    uint64_t state = 1;
+    unsigned char **blocks = (unsigned char **)touched(COUNT * sizeof *blocks);
+    const long start = resident_kib();
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = touched(least + 16 * (i % 4));
+    }
+    for (size_t i = COUNT; i > 0; i--) { // the order of their ends is as good as any
+        const size_t other = next_random(&state) % i;
+        free(blocks[other]);
+        blocks[other] = blocks[i - 1];
+    }
+    const long stays = (resident_kib() - start) >> 10;
+    CHECK(stays <= STAYS, "%ld MiB stay of %d blocks of four sizes", stays, COUNT);
+    free(blocks);
+}
+
 static void check_huge(void)
 {
     const long start = resident_kib();
@@ -50,19 +72,26 @@ static void check_huge(void)
     free(now);
 }
 
+// What was given back for one would be asked for again by the next.
+static void run_alone(void (*check)(size_t), size_t size)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        check(size);
+        _exit(0);
+    }
+    expect_child_succeeds(child, "a burst");
+}
+
 int main(void)
 {
     static const size_t sizes[] = {64, 8000, 200000, 4 * MIB};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (is_variant("minimal") && !is_variant("bench_minimal")) { // of small ones all stays there
-            break;
-        }
-        const pid_t child = fork(); // what was given back for one size would be asked for again by the next
-        if (child == 0) {
-            check_burst(sizes[i]);
-            _exit(0);
-        }
-        expect_child_succeeds(child, "a burst");
+    const int keeps_all = is_variant("minimal") && !is_variant("bench_minimal"); // of small ones
+    for (size_t i = 0; !keeps_all && i < sizeof sizes / sizeof *sizes; i++) {
+        run_alone(check_burst, sizes[i]);
+    }
+    if (!keeps_all) {
+        run_alone(check_scattered, 48);
     }
     check_huge();
     return 0;

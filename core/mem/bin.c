@@ -18,8 +18,8 @@
 #define LOOK_BINS     8u /* afterwards so many at a time */
 #define TO_AND_FRO    4u /* lists that were put back, at most, where a bin is to grow */
 #define PUT_BACK_MOST 15u
-#define FULL_SOONER                                                                                          \
-    64u /* frees that fill a bin from then on: bursts of 64 B take 1.6 % more instructions, with 32 3.8 % */
+/* Frees that fill a bin once so many lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
+#define FULL_SOONER 64u
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
 #define UNCOUNTED_TINY 64u
@@ -164,9 +164,9 @@ HAK_INLINE void begin_uncounted(hak_heap_t *heap, size_t c)
     heap->class[c].uncounted = heap->class[c].uncounted_most;
 }
 
-/* When so many have gone back, and malloc asked for none, what comes now will not be asked for soon, and each block that is kept may
- * hold a slab by itself: the bin is full sooner, until it is filled again. (When redis had freed 2.7 million keys, bins held 1,025
- * slabs.) */
+/* When so many have gone back, and malloc asked for none, what comes now will not be asked for soon, and each block that is kept
+ * may hold a slab by itself: the bin is full sooner, until it is filled again. (When redis had freed 2.7 million keys, bins held
+ * 1,025 slabs.) */
 static HAK_NOINLINE void flush_previous(hak_heap_t *heap, size_t c, void *list)
 {
     hak_bin_t *bin = &hak_thread.bins[c];

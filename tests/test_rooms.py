@@ -6,6 +6,7 @@ import graphlib
 import re
 from pathlib import Path
 
+from common.proc import run
 from tests.support import ROOT
 
 # In the order in which a profile flows; docs/design.md says why.
@@ -85,3 +86,11 @@ def test_a_violation_is_seen(tmp_path):
         "ship.d imports tests.support: tests does not lie before ship",
         "a circle: bench.f -> bench.g -> bench.f",
     ]
+
+
+def test_the_top_holds_what_a_newcomer_looks_for():
+    """Whatever a program leaves where it runs, `git add -A` takes along: a compiler's output lay here for two hours."""
+    known = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "build.ninja.in",
+             "configure.py"}
+    listed = run(["git", "ls-files", "--", ":/*", ":!:*/*"], cwd=ROOT).stdout.split()
+    assert {name for name in listed if not name.startswith(".")} == known

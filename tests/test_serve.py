@@ -72,22 +72,28 @@ def of_runs() -> list:
     return found
 
 
-def shortened(place, name) -> str:
+def shortened(place, name, seconds=1) -> str:
     """A shipped file with the shortest load. Rows of a table, which nobody asks for, would take longest."""
     text = (place / "bench" / "servers" / f"{name}.toml").read_text().replace('"pgbench",', '"pgbench", "--empty",')
     text = re.sub(r"^requests = \d+", "requests = 50", text, flags=re.MULTILINE)
     text = re.sub(r"^counted = \d+", "counted = 5", text, flags=re.MULTILINE)
     path = place / "build" / f"{name}.toml"
-    path.write_text(re.sub(r"^seconds = \d+", "seconds = 1", text, flags=re.MULTILINE))
+    path.write_text(re.sub(r"^seconds = \d+", f"seconds = {seconds}", text, flags=re.MULTILINE))
     return str(path)
 
 
-def held_mallocs(place, path) -> int:
+def held_mallocs(place, name) -> int:
     """Calls of malloc under the held-out load, as callgrind counts them; without the caches, which take half of its
-    time."""
-    row = own.workload("held1", path, 1, own.Source("--train", "holdout", str(ROOT), 60))
-    text = counting.callgrind_output(row, place / BASE, flags=callgrind.INSTRUCTIONS)
-    return callgrind.parse(text).entries["malloc"].count
+    time. On a busy machine node answers nothing in its first second there."""
+    for seconds in (1, 4, 16):
+        row = own.workload("held1", shortened(place, name, seconds), 1, own.Source("--train", "holdout", str(ROOT), 60))
+        try:
+            text = counting.callgrind_output(row, place / BASE, flags=callgrind.INSTRUCTIONS)
+            return callgrind.parse(text).entries["malloc"].count
+        except Failure as error:
+            if "made 0 requests" not in str(error):
+                raise
+    raise AssertionError(f"{name} answered nothing in 16 s")
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -101,7 +107,7 @@ def test_shipped_servers(shop, name):
     assert processes >= wanted_processes / 2 and mallocs > 20 and wanted > 20
     if name in ("nginx", "postgres"):
         assert processes >= 3
-    assert held_mallocs(shop, path) > 20
+    assert held_mallocs(shop, name) > 20
 
 
 def test_a_server_is_measured(shop):

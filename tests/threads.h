@@ -47,6 +47,17 @@ static inline void expect_child_succeeds(pid_t child, const char *what)
     CHECK(WEXITSTATUS(status) == 0, "%s: child returned %d", what, WEXITSTATUS(status));
 }
 
+// Runs a test in a child, which is left what no other test has used or limited.
+static inline void run_in_child(void (*test)(size_t), size_t size, const char *what)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        test(size);
+        _exit(0);
+    }
+    expect_child_succeeds(child, what);
+}
+
 // Allocates, fills, checks and frees one block of each kind of size.
 static inline void use_every_size(void)
 {

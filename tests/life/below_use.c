@@ -68,22 +68,12 @@ static void test_between_others(size_t size)
     CHECK(had >= FEW, "%zu blocks of %zu bytes of what was freed", had, size);
 }
 
-static void run_alone(void (*test)(size_t), size_t size)
-{
-    const pid_t child = fork();
-    if (child == 0) {
-        test(size);
-        _exit(0);
-    }
-    expect_child_succeeds(child, "a limit below what is in use");
-}
-
 int main(void)
 {
     static const size_t sizes[] = {1000, 20000, 100000, 300000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        run_alone(test_rounds, sizes[i]);
+        run_in_child(test_rounds, sizes[i], "a limit below what is in use");
     }
-    run_alone(test_between_others, 600000);
+    run_in_child(test_between_others, 600000, "a limit below what is in use, between others");
     return 0;
 }

@@ -3,8 +3,6 @@
 // proportion to what lives: a program that copies a table of 40 MiB into one of 80 is left with the new one and a quarter of it. Of
 // a burst of any size beside which little lives, a few MiB stay; also of blocks that are freed in any order, when those that bins
 // keep may each hold a slab.
-#include <unistd.h>
-
 #include "threads.h"
 
 enum {
@@ -72,26 +70,15 @@ static void check_huge(void)
     free(now);
 }
 
-// What was given back for one would be asked for again by the next.
-static void run_alone(void (*check)(size_t), size_t size)
-{
-    const pid_t child = fork();
-    if (child == 0) {
-        check(size);
-        _exit(0);
-    }
-    expect_child_succeeds(child, "a burst");
-}
-
 int main(void)
 {
     static const size_t sizes[] = {64, 8000, 200000, 4 * MIB};
-    const int keeps_all = is_variant("minimal") && !is_variant("bench_minimal"); // of small ones
-    for (size_t i = 0; !keeps_all && i < sizeof sizes / sizeof *sizes; i++) {
-        run_alone(check_burst, sizes[i]);
-    }
-    if (!keeps_all) {
-        run_alone(check_scattered, 48);
+    if (!is_variant("minimal") || is_variant("bench_minimal")) { // of small ones all stays there
+        // What was given back for one would be asked for again by the next.
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            run_in_child(check_burst, sizes[i], "a burst");
+        }
+        run_in_child(check_scattered, 48, "blocks of four sizes");
     }
     check_huge();
     return 0;

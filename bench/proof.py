@@ -24,7 +24,7 @@ from common.machine import machine
 from common.paths import BUILD, IDLE, PYTHON, ROOT
 from common.scratch import Scratch
 from common.tree import GIVEN, Tree
-from learn import judge, learn, objective, record as recording, replay
+from learn import judge, learn, objective
 from measure import counting, wall
 from plan import own, policy
 from gate import ab
@@ -188,16 +188,13 @@ def replayed(row: Program, given: policy.Policy) -> dict:
 def room(row: Program) -> dict:
     """Bytes of the held-out run's largest process at its peak, as it is replayed under the default: all, those of the
     program's files (a server's are not known), and those of blocks that live."""
-    workload, place = row.workload("holdout"), PLACE / row.name
-    place.mkdir(parents=True, exist_ok=True)
-    traces = recording.recorded([workload], learn.LIBRARY, recording.MEGABYTES, place, learn.say)
-    beside = recording.beside(place)
+    workload = row.workload("holdout")
     with Scratch() as scratch:
-        replayer = replay.Replayer(learn.LIBRARY, traces, scratch, beside=beside)
-        found = {name: replayer({}, name) for name in traces}
+        replayer = judge.replayer_of([workload], learn.LIBRARY, PLACE / row.name, scratch)
+        found = {name: replayer({}, name) for name in replayer.traces}
     largest = max(found, key=lambda name: found[name]["peak_bytes"])
     return {"peak": found[largest]["peak_bytes"], "live": found[largest]["live_bytes"],
-            "files": beside[largest]["files"], "server": bool(workload.server)}
+            "files": replayer.beside[largest]["files"], "server": bool(workload.server)}
 
 
 def prove(row: Program, fixed: dict, options: Options, say) -> dict:

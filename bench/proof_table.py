@@ -46,7 +46,6 @@ PART_TITLE = "each parameter: the policy with it against the policy without it, 
 DEFAULT_TITLE = "what was learned for all and is the default now: the library against the same with its first defaults"
 ROOM_TITLE = ("what is left: shares of the generic library's figures about which a policy can decide at all; more than "
               "that nothing can gain")
-INSTRUCTIONS_A_NS = 3       # as in learn/costs.toml
 FOR_ALL = "the same, together with what was learned for all and is the default now"
 REPLAY = (("time_us", "modelled time"), ("peak_bytes", "peak"), ("byte_operations", "over time"),
           ("end_bytes", "at the end"))
@@ -193,7 +192,7 @@ def room_rows(record: dict) -> list:
                                      for key in ("cpu", "faults", "instructions"))
         known = None not in (cpu, faults, instructions)
         rows.append((name, share(faults * objective.cost_of("faults_small") / 1000 if known else None, cpu),
-                     share(instructions / INSTRUCTIONS_A_NS / 1000 if known else None, cpu),
+                     share(instructions / objective.INSTRUCTIONS_A_NS / 1000 if known else None, cpu),
                      share(left["peak"] - left["files"] - left["live"], left["peak"])))
     return rows
 

@@ -36,12 +36,19 @@ def note(rows, held: bool) -> str:
     return f"by replay of {of}" + ("" if held else ", on which it is trained: no HOLDOUT was given")
 
 
+def replayer_of(rows, so: Path, place: Path, scratch: Path) -> replay.Replayer:
+    """Of these commands; what was recorded in `place` before is not recorded again."""
+    place.mkdir(parents=True, exist_ok=True)
+    traces = record.recorded(rows, so, record.MEGABYTES, place, learn.say)
+    return replay.Replayer(so, traces, scratch, beside=record.beside(place))
+
+
 def judge(rows, values, named, so: Path, place: Path, scratch: Path) -> dict:
     """`workloads`: of each figures before and after, its weight, and how far equal replays differ; `parts`: what each
     parameter alone changes in these runs. `named` is what people call the policy."""
-    place.mkdir(parents=True, exist_ok=True)
-    traces = record.recorded(rows, so, record.MEGABYTES, place, learn.say)
-    runs = Runs(replay.Replayer(so, traces, scratch, beside=record.beside(place)), workers=learn.WORKERS)
+    replayer = replayer_of(rows, so, place, scratch)
+    traces = replayer.traces
+    runs = Runs(replayer, workers=learn.WORKERS)
     before, noise, _repetitions = replay.look(runs, list(traces))
     if None in runs.figures([(values, (name, 0)) for name in traces]):
         raise UserError(f"{named}: the replay of a held-out run fails under it; learn another policy")

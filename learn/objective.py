@@ -32,6 +32,7 @@ ALLOWED = {"program_calls": 10, "faults": 10}    # so many more are none: starti
 ALONE = 1.05            # nor by more by what one parameter changes, whatever the other parameters gain
 LEAST = 0.01            # of a score: what is less is none
 PAGE, HUGE_PAGES = 4096, 512
+INSTRUCTIONS_A_NS = 3   # of the library, as the times of learn/costs.toml have it
 TIMES = "*"             # in a workload's name: what was recorded, with each block so many times
 LARGER = {2: "each block twice", 3: "each block three times"}   # what stands for larger inputs
 

@@ -13,12 +13,12 @@
 
 /* Classes that a refill looks at: with 1 sh6 needs 1.5 times the memory, with 4 1.15 times the instructions. */
 #define SWEEP_CLASSES ((unsigned)HAK_BUILT_sweep_classes)
-#define SWEEP_FIRST   9u /* blocks of 144 bytes */
-#define LOOKS_AT_ALL  4u /* looks at what all bins hand out next; */
-#define LOOK_BINS     8u /* afterwards so many at a time */
-#define TO_AND_FRO    4u /* lists that were put back, at most, where a bin is to grow */
-#define PUT_BACK_MOST 15u
-/* Frees that fill a bin once so many lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
+#define SWEEP_FIRST   9u  /* blocks of 144 bytes */
+#define LOOKS_AT_ALL  4u  /* looks at what all bins hand out next; */
+#define LOOK_BINS     8u  /* afterwards so many at a time */
+#define TO_AND_FRO    4u  /* lists that were put back, at most, where a bin is to grow */
+#define PUT_BACK_MOST 15u /* as far as they are counted */
+/* Frees that fill a bin once PUT_BACK_MOST lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
 #define FULL_SOONER 64u
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
@@ -164,9 +164,9 @@ HAK_INLINE void begin_uncounted(hak_heap_t *heap, size_t c)
     heap->class[c].uncounted = heap->class[c].uncounted_most;
 }
 
-/* When so many have gone back, and malloc asked for none, what comes now will not be asked for soon, and each block that is kept
- * may hold a slab by itself: the bin is full sooner, until it is filled again. (When redis had freed 2.7 million keys, bins held
- * 1,025 slabs.) */
+/* When PUT_BACK_MOST lists have gone back, and malloc asked for none, what comes now will not be asked for soon, and each block
+ * that is kept may hold a slab by itself: the bin is full sooner, until it is filled again. (When redis had freed 2.7 million
+ * keys, bins held 1,025 slabs.) */
 static HAK_NOINLINE void flush_previous(hak_heap_t *heap, size_t c, void *list)
 {
     hak_bin_t *bin = &hak_thread.bins[c];
@@ -436,8 +436,9 @@ void hak_bins_sweep(hak_heap_t *heap)
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so
- * their number varies much, and what one class lacks the next one has. A class that is never freed to must get its own
- * in the end. NULL if there is none to spare. */
+ * their number varies much, and what one class lacks the next one has. Example: malloc(5000) finds no block of 5,120 bytes in
+ * slabs, and gets one of 5,632 that was freed before; but each 17th time (`borrow` of the policy is 16) a class gets its own all
+ * the same, as one must that is never freed to. NULL if there is none to spare. */
 HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
 {
     if (c <= HAK_TINY_CLASSES || c >= HAK_MID_CLASSES)
@@ -661,7 +662,7 @@ static void send_all(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
     heap->remote_classes = (hak_set_words_t){{0, 0}};
 }
 
-/* Where the thread has set nothing aside, only what those before it left is: short lists, which are not touched again. */
+/* Where the thread has set nothing aside, previous lists are what those before it left: short, and not touched again. */
 void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
 {
     if (!may_leave(heap)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* chunk.c: the pool of slices. Memory goes back to the system without the lock, from slices that are marked as taken meanwhile
- * and chunks that are in no list. */
+ * and chunks that are in no list. (Address space that is no chunk yet goes back with it.) */
 #include "mem/chunk.h"
 
 #include "base/message.h"
@@ -29,10 +29,10 @@
 /* From here on all are free in every chunk without runs, up to the tail: a run that fits there can always be had. */
 #define SURELY_FREE      (HAK_CHUNK_SLICES - HAK_CHUNK_TAIL - HAK_RUN_MOST)
 #define STATE_GROUP      (unsigned)(HAK_OS_PAGE / (HAK_SLICE >> 4)) /* slices whose states fill a page */
-#define CHUNKS_AT_A_TIME 16u                                        /* that one call purges */
-#define MAPPINGS_MOST    4096u
-#define ALIGNED_SCAN     16u /* chunks that are looked at for a run that is aligned and fits exactly */
-#define BESIDE_CLOSED    8u /* single blocks that are put between closed slices: a call and two mappings each */
+#define CHUNKS_AT_A_TIME 16u   /* that one call purges, or passes to find dirty ones */
+#define MAPPINGS_MOST    4096u /* chunks beyond which none is taken out from between others */
+#define ALIGNED_SCAN     16u   /* chunks that are looked at for a run that is aligned and fits exactly */
+#define BESIDE_CLOSED    8u /* the single block between closed slices that opens them all; two mappings each */
 #define BESIDE_SCAN      8u /* chunks that are looked at for a run beside others of the heap */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
@@ -295,8 +295,8 @@ static hak_slices_t guard_chunk(char *chunk)
     return ALL_FREE & ~bars;
 }
 
-/* All but the first quarter of the first chunk, which is what a small program has: a run of a megabyte from any block there meets
- * closed slices, or the chunk's beginning. One call more for each process, and one for those that have more. */
+/* All but the first quarter of the first chunk, which is what a small program has: an overrun of a megabyte from any block there
+ * meets closed slices, or the chunk's beginning. One call more for each process, and one for those that have more. */
 static void close_most(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     const unsigned quarter = HAK_CHUNK_SLICES / 4;

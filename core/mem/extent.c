@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* extent.c: see extent.h. The system is asked without the lock: what is about to go back has no map entries by then and is in
- * no list. Of all that is taken from the system the map is covered first. */
+/* extent.c: see extent.h. Memory is mapped and goes back to the system without the lock: what is about to go has no map entries
+ * by then and is in no list. (With it are mapped pieces for records; and in hardened, what was joined is closed.) Of all that is
+ * mapped the map is covered first. */
 #include "mem/extent.h"
 
 #include "base/bits.h"
@@ -24,7 +25,7 @@
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
-#define ZERO_BY_PAGE  ((size_t)32 << 20) /* from here on, clean ranges come first */
+#define ZERO_BY_PAGE  ((size_t)32 << 20) /* of what is to be zero: from here on, clean ranges come first */
 #define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
@@ -113,7 +114,8 @@ static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
  *
  * In hardened nobody can touch what is free: the freed block that was there, and the block behind it whose program writes in
  * front of it. A range is closed before it is on a list, and opened when it was taken off. While there are too many it is opened
- * instead, since it may be closed since its block waited; when that fails it stays so. Once they are few, all are closed. */
+ * instead: the quarantine has closed the block, if it waited there. When the system refuses that, it stays closed. Once there are
+ * few, all are closed. */
 
 /* True if it is accessible afterwards. */
 static bool close_range(char *base, size_t size)
@@ -210,7 +212,7 @@ static bool is_ours(const char *p)
     return hak_map_find(p) != 0;
 }
 
-/* The free range that has an entry at p, beside `covered`, or NULL. */
+/* The free range of which p lies in the first or the last slice, or NULL. `covered` is p or right beside it, and in the map. */
 static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(lock)
 {
     bool same_window = hak_map_window(p) == hak_map_window(covered);
@@ -462,7 +464,8 @@ static void learn_from_pool(uint64_t bytes)
     hak_os_unlock(&lock);
 }
 
-/* No range fits of the kind that is better, or NULL. Before a clean one come the pool's dirty chunks without runs. */
+/* When no range of the better kind fits: one of the other kind, or NULL. Before a clean one come the pool's dirty chunks without
+ * runs. */
 static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, size_t align) HAK_REQUIRES(lock)
 {
     extent_t *extent = NULL;
@@ -531,7 +534,7 @@ static bool lies_ahead_in_vain(char *base, size_t size)
     return hak_eager_is_on() && hak_os_unmap(base, size);
 }
 
-/* From the system; what is mapped ahead becomes a free range. `live` bytes were taken so far. */
+/* From the system; what is mapped ahead becomes a free range. `live` are the bytes that are taken without it. */
 static char *map_fresh(size_t size, size_t align, size_t live)
 {
     size_t ahead = hak_min(live / BULK_PART, BULK_MOST) / HAK_UNIT * HAK_UNIT;

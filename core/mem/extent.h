@@ -2,8 +2,9 @@
 /* extent.h: the address space of huge blocks: ranges of whole units that are free, and where new ones come from. Any thread.
  *
  * A range that is given is joined with its neighbours and kept: dirty, until retain.h says that it goes back to the
- * system; afterwards unmapped, or, where that would cut a mapping in two, without pages and clean. (The system allows some
- * 65,000 mappings. If every other of 131,072 blocks were unmapped, no thread could be started any more.)
+ * system; afterwards unmapped, or, where that would cut a mapping in two and a thousand were cut before (SPLITS_MOST), without
+ * pages and clean. (The system allows some 65,000 mappings. If every other of 131,072 blocks were unmapped, no thread could be
+ * started any more.)
  *
  * In hardened free ranges are inaccessible (up to some thousand of them): what is taken is made accessible. A short one lies in
  * front of what has nothing else of ours there.
@@ -21,8 +22,9 @@
  * joined, and what is cut from a range fits others. */
 #define HAK_UNIT ((size_t)64 << 10)
 
-/* Takes `size` bytes, whole units, aligned to at least a unit. `zeroed`: a range that is clean is better; *zero says whether it
- * is. The map is covered there. NULL when the system has no more. No lock may be held. */
+/* Takes `size` bytes, whole units, aligned to at least a unit. `zeroed`: it is going to be zeroed, so that of large ones a clean
+ * range is better; *zero says whether it is clean. The map is covered there. NULL when the system has no more. No lock may be
+ * held. */
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero);
 /* Takes the `size` bytes that begin at `at`, if they are free. */
 bool hak_extent_take_at(char *at, size_t size);

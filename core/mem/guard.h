@@ -16,7 +16,7 @@ typedef enum hak_guard_extent {
 
 /* For the next chunk; called once for each. */
 hak_guard_extent_t hak_guard_next_chunk(void);
-/* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that a run of a
+/* A set of slices of a chunk: the first behind its states, and some between blocks, at random distances, so that an overrun of a
  * megabyte from any block meets one. The last HAK_RUN_MOST before its end are never among them. */
 hak_set_t hak_guard_bars(void);
 /* True if the byte in front of a block is not as the allocator left it. */

@@ -520,7 +520,7 @@ hak_slab_t *hak_heap_adopt_slab(hak_heap_t *heap, unsigned c)
 
 /* --- in a forked child -------------------------------------------------------------------------------------------- */
 
-static bool list_is_broken; /* of orphans; from find_lost to after_fork */
+static bool list_is_broken; /* of orphans; from hak_heaps_find_lost to hak_heaps_after_fork */
 
 void hak_heaps_find_lost(void)
 {

@@ -16,7 +16,7 @@
 
 /* Of a block's size, should its alignment alone make it huge: the rest is never touched, and a size tells large from huge. */
 #define LEAST (HAK_LARGE_MAX + HAK_UNIT)
-/* Bytes: above it pages are given back instead of filled with zeroes. */
+/* Bytes: from here on pages are given back instead of filled with zeroes. */
 #define CLEAR_BY_PAGE ((size_t)32 << 20)
 /* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
 #define COPY_MOST ((size_t)4 << 20)

@@ -5,12 +5,14 @@
  * The rule has two numbers.
  *   window  Memory that was free all through a window of time (HAKMEM_PURGE_DELAY_MS) goes back when it ends. That is `low`,
  *           the least that was free at any moment of it. What a program uses at least once in each window stays.
- *   limit   What is free beyond it goes back at once. It starts at a floor (HAKMEM_RETAIN_MB). Each byte that had gone back
- *           and is asked for again within two windows raises it by that byte, so a burst that repeats finds from its third
- *           time on what it used. Each window lowers the rise by what nobody needed in it, that is `low`.
+ *   limit   Once more than it is free, what is beyond seven eighths of it goes back at once. It starts at a floor
+ *           (HAKMEM_RETAIN_MB, and HAKMEM_BIGCACHE_MB for huge blocks). Each byte that had gone back and is asked for again
+ *           within two windows raises it by that byte, so a burst that repeats finds from its third time on what it used.
+ *           Each window lowers the rise by what nobody needed in it, that is `low`.
  *
- * Example: bursts of 100 MiB, each freed at its end, floor 4 MiB. The first leaves 4, 96 go back. The second touches these
- * 96 anew: the limit is now 100, and from the third on nothing goes back. Half a second after the last one all of it does.
+ * Example: bursts of 100 MiB, each freed at its end, floor 4 MiB. The first leaves 3.5, 96.5 go back. The second touches these
+ * 96.5 anew: the limit is now 100.5, and from the third on nothing goes back. All of it does once a window has passed in which
+ * there was no burst: half a second to a second after the last one.
  *
  * Rejected: an age for each free range. Where ranges are joined, the joint one is as young as its youngest part, and what
  * lies beside something busy never ages (2 GiB of freed blocks stayed for ever beside a block of 5 MiB that came and went). */

@@ -18,7 +18,7 @@
 #define EMPTY_MOST   64u /* slices in all of them */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
-#define PASSED_EACH  64u /* slabs that may be passed once more for each that is purged */
+#define PASSED_EACH  64u /* slabs that may be passed once more for each that is looked at */
 #define CARVED_MOST  (HAK_OS_PAGE / HAK_ALIGN) /* blocks at a time, where they are shuffled */
 #define CHAIN_MOST   (HAK_SLICE / HAK_ALIGN)   /* blocks in a slice */
 
@@ -90,7 +90,7 @@ static unsigned empty_left(const hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     slab->touched = touched_slices(slab);
-    /* And not somebody's that frees what the heap's thread does not come for. */
+    /* Others put blocks back for a thread that sleeps, whose heap is not to keep anything for it. */
     bool own = hak_thread.heap == heap;
     unsigned longest = slab->class > HAK_MID_CLASSES ? EMPTY_RUN : EMPTY_SLICES;
     if (!own || slab->slices > hak_min(longest, empty_left(heap)) ||
@@ -597,7 +597,8 @@ static void *take_next_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *mo
     return list;
 }
 
-/* Classes that have none are passed under one lock. */
+/* Classes that have none are passed under one lock. In debug nothing is purged: a free block holds HAK_FILL_BYTE, and one
+ * whose pages went back would not. */
 bool hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most)
 {
     unsigned refused = 0;

@@ -42,22 +42,26 @@ def load_http(arguments) -> list:
     return taken
 
 
+def _ask_memcached(connection, stream, number: int, size: int):
+    """A set, or each third time a get, and its answer."""
+    key = f"key{number * 31 % 997}"
+    if number % 3:
+        connection.sendall(f"set {key} 0 0 {size}\r\n{'x' * size}\r\n".encode())
+        stream.readline()
+        return
+    connection.sendall(f"get {key}\r\n".encode())
+    while not stream.readline().startswith((b"END", b"ERROR")):
+        pass
+
+
 def load_memcached(arguments) -> list:
     """Sets and gets of changing keys on one connection."""
     taken = []
     with socket.create_connection(("127.0.0.1", arguments.port), timeout=60) as connection:
         stream = connection.makefile("rb")
         for number in range(arguments.requests):
-            size = 1 + number * 7919 % arguments.bytes
-            key = f"key{number * 31 % 997}"
             started = time.perf_counter()
-            if number % 3:
-                connection.sendall(f"set {key} 0 0 {size}\r\n{'x' * size}\r\n".encode())
-                stream.readline()
-            else:
-                connection.sendall(f"get {key}\r\n".encode())
-                while not stream.readline().startswith((b"END", b"ERROR")):
-                    pass
+            _ask_memcached(connection, stream, number, 1 + number * 7919 % arguments.bytes)
             taken.append(time.perf_counter() - started)
     return taken
 

@@ -29,12 +29,11 @@ def adopt(on=True):
 def parents() -> dict:
     """Process id -> its parent's, of everything that runs and is no zombie."""
     found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    found[int(name)] = int(parent)
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            state, parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                found[int(name)] = int(parent)
     return found
 
 

@@ -38,14 +38,21 @@ def listeners(text=None) -> list:
     return found
 
 
+def _links(directory) -> set:
+    """Where the links of a directory lead, but for those that are gone."""
+    found = set()
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"{directory}/{name}"))
+    return found
+
+
 def sockets_of(pids):
     """The sockets of these processes, as links; None when one does not show what it has."""
     found = set()
     for pid in pids:
         try:
-            for name in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(FileNotFoundError):
-                    found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+            found |= _links(f"/proc/{pid}/fd")
         except (FileNotFoundError, ProcessLookupError):
             pass        # it has ended
         except PermissionError:

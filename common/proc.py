@@ -165,6 +165,14 @@ def _sink(stdout):
     return open(stdout, "wb") if stdout else tempfile.TemporaryFile()
 
 
+def _started(argv, name, file_limit, **more) -> subprocess.Popen:
+    """The process, confined; one that cannot be started is the user's to mend."""
+    try:
+        return start(argv, functools.partial(confine, file_limit), **more)
+    except OSError as error:
+        raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool") from None
+
+
 def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=None, stdout=None,
         file_limit=None, name="", started=None) -> Result:
     """Run argv to its end. `stdin` and `stdout` are paths (or None: no input, captured output). No file that it writes
@@ -176,13 +184,8 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     argv = [os.fspath(word) for word in argv]
     name = name or argv[0]
     with open(stdin or os.devnull, "rb") as source, _sink(stdout) as out, tempfile.TemporaryFile() as err:
-        try:
-            process = start(argv, functools.partial(confine, file_limit), cwd=cwd, env=env, stdin=source, stdout=out,
-                            stderr=err)
-            begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
-        except OSError as error:
-            raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool"
-                            ) from None
+        process = _started(argv, name, file_limit, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err)
+        begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
         try:
             if started is not None:
                 started(process.pid)

@@ -121,19 +121,23 @@ class Model:
         self.start = start
         self._pieces = {}
 
-    def _piece(self, function, residue):
+    def _split(self, function, residue):
         """(misses of the lines that no other function can share, {edge line: visits by workload})."""
+        last = (residue + function.size - 1) // LINE_BYTES
+        inner, edges = 0.0, {0: [0.0] * len(self.workloads), last: [0.0] * len(self.workloads)}
+        for at, (workload, rows) in enumerate(zip(self.workloads, function.transfers)):
+            for line, times in line_visits(rows, residue).items():
+                if line in edges:
+                    edges[line][at] += times
+                else:
+                    inner += workload.weight * misses(times, workload.survival)
+        return inner, edges
+
+    def _piece(self, function, residue):
+        """The same, computed once."""
         key = function.name, residue
         if key not in self._pieces:
-            last = (residue + function.size - 1) // LINE_BYTES
-            inner, edges = 0.0, {0: [0.0] * len(self.workloads), last: [0.0] * len(self.workloads)}
-            for at, (workload, rows) in enumerate(zip(self.workloads, function.transfers)):
-                for line, times in line_visits(rows, residue).items():
-                    if line in edges:
-                        edges[line][at] += times
-                    else:
-                        inner += workload.weight * misses(times, workload.survival)
-            self._pieces[key] = inner, edges
+            self._pieces[key] = self._split(function, residue)
         return self._pieces[key]
 
     def _line(self, visits) -> float:
@@ -143,7 +147,7 @@ class Model:
     def predict(self, names) -> float:
         """Weighted misses of an order."""
         total, address = 0.0, self.start
-        open_line, open_visits = None, None
+        open_line, open_visits = None, ()
         for name in names:
             function = self.functions[name]
             address += -address % function.alignment
@@ -153,12 +157,23 @@ class Model:
                 number = address // LINE_BYTES + line
                 if number == open_line:
                     open_visits = [a + b for a, b in zip(open_visits, edges[line])]
-                else:
-                    if open_line is not None:
-                        total += self._line(open_visits)
-                    open_line, open_visits = number, edges[line]
+                    continue
+                total += self._line(open_visits)
+                open_line, open_visits = number, edges[line]
             address += function.size
-        return total + (self._line(open_visits) if open_line is not None else 0.0)
+        return total + self._line(open_visits)
+
+
+def _moved(model: Model, names: list, name: str, value: float) -> tuple:
+    """The best order, of this value, with one function at another place, and its value; the same list when no place is
+    better."""
+    rest, best = [other for other in names if other != name], names
+    for position in range(len(names)):
+        trial = rest[:position] + [name] + rest[position:]
+        predicted = model.predict(trial)
+        if predicted < value * (1 - 1e-9):
+            best, value = trial, predicted
+    return best, value
 
 
 def search(model: Model, starts, budget: int) -> list:
@@ -169,13 +184,10 @@ def search(model: Model, starts, budget: int) -> list:
     while improved and budget > 0:
         improved = False
         for name in list(best):
-            rest = [other for other in best if other != name]
-            for position in range(len(best)):
-                trial = rest[:position] + [name] + rest[position:]
-                predicted = model.predict(trial)
-                budget -= 1
-                if predicted < value * (1 - 1e-9):
-                    best, value, improved = trial, predicted, True
+            before = best
+            best, value = _moved(model, before, name, value)
+            improved |= best is not before
+            budget -= len(best)
             if budget <= 0:
                 break
     return best

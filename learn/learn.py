@@ -308,6 +308,14 @@ def in_shell(path: Path) -> str:
     return f"{'' if path.is_absolute() else '$PWD/'}{shlex.quote(str(path))}"
 
 
+def tell_of_ends(replayer, names):
+    """Which traces are not whole."""
+    for name in sorted(replayer.cut):
+        say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
+    for name, where in sorted(replayer.short.items()):
+        say(f"the trace of '{names[name]}' ends {where}: what its program does behind that is not looked at")
+
+
 def learn(arguments, directory: Path, scratch: Path) -> int:
     """All of it, once it is alone."""
     rows = space.searched(policy.load_rows(ROOT))
@@ -321,10 +329,7 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     if runs.resumed:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
     before, noise, repetitions = look(runs, names, arguments.budget)
-    for name in sorted(replayer.cut):
-        say(f"the trace of '{names[name]}' is cut: its process was ended in the middle; what is there is used")
-    for name, where in sorted(replayer.short.items()):
-        say(f"the trace of '{names[name]}' ends {where}: what its program does behind that is not looked at")
+    tell_of_ends(replayer, names)
     warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before, given_weights(arguments)), noise)

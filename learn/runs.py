@@ -63,21 +63,25 @@ class Runs:
                 found.setdefault(place, policy)
         return list(found.items())
 
-    def figures(self, requests) -> list:
-        """Figures (or None) of each (policy, job). What is not known yet is replayed, several at a time."""
-        requests, begun = list(requests), self.clock()
-        missing = self.missing(requests)
+    def _make(self, missing):
+        """Replay what is missing, several at a time, and keep what there is should that be interrupted."""
+        begun = self.clock()
         try:
-            if missing:
-                with Pool(self.workers) as pool:
-                    made = pool.map(lambda item: self.replay(item[1], item[0][1]), missing)
-                    for (place, _policy), found in zip(missing, made):
-                        self.known[place] = found
-                        self.replays += 1
+            with Pool(self.workers) as pool:
+                made = pool.map(lambda item: self.replay(item[1], item[0][1]), missing)
+                for (place, _policy), found in zip(missing, made):
+                    self.known[place] = found
+                    self.replays += 1
         finally:
-            self.spent += self.clock() - begun if missing else 0.0
-            if missing:
-                self.save()
+            self.spent += self.clock() - begun
+            self.save()
+
+    def figures(self, requests) -> list:
+        """Figures (or None) of each (policy, job). What is not known yet is replayed."""
+        requests = list(requests)
+        missing = self.missing(requests)
+        if missing:
+            self._make(missing)
         return [self.known[key_of(policy), workload, repetition] for policy, (workload, repetition) in requests]
 
     @property

@@ -31,14 +31,19 @@ def pack(directory: Path) -> bytes:
     return stream.getvalue()
 
 
+def _check_member(archive: Path, member):
+    """A foreign tar cannot name a file outside, nor one of another kind."""
+    parts = Path(member.name).parts
+    if not member.isfile() or ".." in parts or "/" in parts or not member.name.endswith(".gcda"):
+        raise Failure(f"{archive} holds '{member.name}', which is no profile of a source")
+
+
 def members(archive: Path) -> dict:
-    """Name -> content of a tar of .gcda files. A foreign tar cannot name a file outside, nor one of another kind."""
+    """Name -> content of a tar of .gcda files."""
     try:
         with tarfile.open(archive, "r:") as source:
             for member in source.getmembers():
-                parts = Path(member.name).parts
-                if not member.isfile() or ".." in parts or "/" in parts or not member.name.endswith(".gcda"):
-                    raise Failure(f"{archive} holds '{member.name}', which is no profile of a source")
+                _check_member(archive, member)
             return {member.name: source.extractfile(member).read() for member in source.getmembers()}
     except (tarfile.TarError, EOFError) as error:
         raise Failure(f"{archive} is not a tar of .gcda files ({error}): train again with `ninja pgo`") from None

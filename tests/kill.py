@@ -116,15 +116,14 @@ def marked(mark: str, strangers=None) -> dict:
     """Process id -> command line of what runs with the mark in its environment. `strangers` remembers those without
     it from call to call: the shortest steps last a twentieth of a second."""
     found, strangers = {}, set() if strangers is None else strangers
-    for name in os.listdir("/proc"):
-        if name.isdigit() and name not in strangers:
-            try:
-                if f"{MARK}={mark}".encode() in Path("/proc", name, "environ").read_bytes().split(b"\0"):
-                    found[int(name)] = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                else:
-                    strangers.add(name)
-            except OSError:
-                pass        # it has ended meanwhile
+    for name in set(filter(str.isdigit, os.listdir("/proc"))) - strangers:
+        try:
+            if f"{MARK}={mark}".encode() in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                found[int(name)] = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            else:
+                strangers.add(name)
+        except OSError:
+            pass        # it has ended meanwhile
     return found
 
 

@@ -98,10 +98,15 @@ class SideBySide:
                     job = waiting.pop(0)
                     running.register(start(session, job), selectors.EVENT_READ, job)
                 for key, _events in running.select():
-                    if not pass_on(session, key.fileobj, key.data):
-                        running.unregister(key.fileobj)
-                        key.fileobj.close()
-                        self.cpu[key.data.file] += finish(session, key.data)
+                    self.hear(session, running, key.fileobj, key.data)
+
+    def hear(self, session, running, pipe, job):
+        """What a job reports, or its end."""
+        if pass_on(session, pipe, job):
+            return
+        running.unregister(pipe)
+        pipe.close()
+        self.cpu[job.file] += finish(session, job)
 
 
 def start(session, job):

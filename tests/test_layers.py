@@ -45,9 +45,9 @@ def violations(core: Path, include: Path) -> list[str]:
             continue
         for wanted in INCLUDE.findall(path.read_text()):
             target = next((base / wanted for base in (path.parent, core) if (base / wanted).is_file()), None)
+            if target is None and not (include / wanted).is_file():
+                found.append(f"{name} includes {wanted}, which does not exist")
             if target is None:
-                if not (include / wanted).is_file():
-                    found.append(f"{name} includes {wanted}, which does not exist")
                 continue
             layer = target.resolve().relative_to(core.resolve()).parts[0]
             if not allowed(name.parts[0], layer):

@@ -107,8 +107,8 @@ static void fill_bin(void)
     }
 }
 
-const scenario_t fork_stash = {
-    .name = "fork_stash",
+const scenario_t fork_previous = {
+    .name = "fork_previous",
     .forks = true,
     .sentence = "A thread forks while another sets blocks aside: the child finds each of them once.",
     .threads = 2,

@@ -206,7 +206,7 @@ const scenario_t trimming = {
     .after = expect_nothing_lost,
 };
 
-// --- stashes --------------------------------------------------------------------------------------------------------
+// --- previous lists -------------------------------------------------------------------------------------------------
 
 // Three blocks of this size fill a bin.
 static void set_one_aside(void)
@@ -246,8 +246,8 @@ static void visit_all(void)
     hak_heaps_flush_unattended((uint32_t)hak_os_now_ms() + 10000);
 }
 
-const scenario_t stash = {
-    .name = "stash",
+const scenario_t previous = {
+    .name = "previous",
     .sentence = "A thread sets blocks aside and takes them back, another puts them into their slabs.",
     .threads = 2,
     .least = 20,

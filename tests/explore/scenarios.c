@@ -125,10 +125,11 @@ void trim(void)
 }
 
 const scenario_t *const scenarios[] = {
-    &inbox,        &senders,     &waiting,        &ending,           &ending_two,
-    &orphan,       &late_orphan, &late_ending,    &adoption,         &takeover,
-    &trimming,     &map,         &big_move,       &big_move_foreign, &big_free_foreign,
-    &big_cache,    &stash,       &purging,        &looked_at,        &fork_small,
-    &fork_stash,   &fork_big,    &fork_ending,    &fork_starting,    &fork_raw,
-    &fork_raw_big, &locks,       &locks_of_three, &late_repair,      &late_repair_heaps,
-    NULL};
+    &inbox,         &senders,     &waiting,        &ending,           &ending_two,
+    &orphan,        &late_orphan, &late_ending,    &adoption,         &takeover,
+    &trimming,      &map,         &big_move,       &big_move_foreign, &big_free_foreign,
+    &big_cache,     &previous,    &purging,        &looked_at,        &fork_small,
+    &fork_previous, &fork_big,    &fork_ending,    &fork_starting,    &fork_raw,
+    &fork_raw_big,  &locks,       &locks_of_three, &late_repair,      &late_repair_heaps,
+    NULL,
+};

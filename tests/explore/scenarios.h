@@ -53,11 +53,11 @@ void trim(void);
 
 // heaps.c
 extern const scenario_t inbox, senders, waiting, ending, ending_two, orphan, late_orphan, late_ending,
-    adoption, takeover, trimming, stash, purging, looked_at;
+    adoption, takeover, trimming, previous, purging, looked_at;
 // addresses.c
 extern const scenario_t map, big_move, big_move_foreign, big_free_foreign, big_cache;
 // children.c
-extern const scenario_t fork_small, fork_stash, fork_big, fork_ending, fork_starting, fork_raw, fork_raw_big,
-    locks, locks_of_three, late_repair, late_repair_heaps;
+extern const scenario_t fork_small, fork_previous, fork_big, fork_ending, fork_starting, fork_raw,
+    fork_raw_big, locks, locks_of_three, late_repair, late_repair_heaps;
 
 #endif

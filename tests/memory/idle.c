@@ -65,7 +65,7 @@ static void use(size_t size)
     free(blocks);
 }
 
-// Takes and frees ever more blocks of a size in turns: its bin grows, and what is freed last fills it, and the stash.
+// Takes and frees ever more blocks of a size in turns: its bin grows, and what is freed last fills it, and the previous list.
 static void go_to_and_fro(void)
 {
     for (int n = 1; n <= SWAY; n++) {

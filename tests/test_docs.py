@@ -18,7 +18,7 @@ import configure
 from common.proc import run
 from bench import study
 from plan import plan
-from tests.support import ROOT, copy_of_sources, ctests, libraries
+from tests.support import ROOT, copy_of_sources, ctests, libraries, needs
 
 NEEDS = ("matrix", "bench")
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -226,6 +226,22 @@ def test_the_forge_runs_what_everybody_runs():
     assert re.findall(r"^ *- run: (.*)$", workflow, re.MULTILINE)[-1] == ".ci/run"
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"^ *entry: (\S+)", hooks, re.MULTILINE) == ["clang-format", "flake8"]
+
+
+def test_the_debugger_stops_in_the_library(tmp_path):
+    """The command of docs/develop.md as it stands there, but for the program: gdb puts the library into that alone."""
+    debug = ROOT / "build" / "clang-debug" / "base" / "libhakmem.so"
+    if not debug.exists():
+        pytest.skip("no build of debug: run `make all`")
+    page = (ROOT / "docs" / "develop.md").read_text()
+    command = re.search(r"^(gdb .*?)^\(gdb\) run$", page, re.MULTILINE | re.DOTALL)[1].replace("$PWD", str(ROOT))
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[-3:] == ["--args", "build/tests/misuse", "double-free"]
+    source, program = tmp_path / "p.c", tmp_path / "p"
+    source.write_text("#include <stdlib.h>\nint main(void) { void *volatile p = malloc(9); free(p); free(p); }\n")
+    run([needs("gcc", "gcc"), "-w", "-O0", "-o", program, source])
+    shown = run([needs("gdb", "gdb"), "-nx", "-batch", *words[1:-3], "-ex", "run", "--args", program], timeout=120)
+    assert "Breakpoint 1, hak_fatal (format=" in shown.stdout and "double free" in shown.stdout
 
 
 def test_there_is_a_readme():

@@ -30,6 +30,11 @@ def describe(error: OSError) -> str:
     return f"{' -> '.join(names)}: {reason}" if names else reason
 
 
+def tell(text: str):
+    """A line on stderr for whoever waits, or who should know; not an error."""
+    print(f"{program_name()}: {text}", file=sys.stderr, flush=True)
+
+
 def check_file(path):
     """UserError for a pipe or a device: nobody knows whether that ends. What is missing is said by who opens it."""
     with contextlib.suppress(OSError, ValueError):

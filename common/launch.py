@@ -9,11 +9,10 @@ import contextlib
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from common import paths, proc, serve
-from common.errors import Failure, UserError, program_name
+from common.errors import Failure, UserError, tell
 from common.household import Guardian, Household
 from common.paths import FORGET, STEADY
 from common.scratch import PINNED_ENV, Scratch
@@ -100,11 +99,6 @@ def check_preloaded(stderr: str, scratch: Path):
     for name, reason in _REFUSED.findall(stderr):
         if name.startswith(f"{scratch}/") and _OTHER_KIND not in reason:
             raise Failure(f"ld.so does not preload the library: {reason}{hint(scratch)}")
-
-
-def tell(text: str):
-    """A remark that is not an error."""
-    print(f"{program_name()}: {text}", file=sys.stderr)
 
 
 def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None, steady=False,

@@ -4,10 +4,9 @@
 import contextlib
 import fcntl
 import os
-import sys
 from pathlib import Path
 
-from common.errors import program_name
+from common.errors import tell
 from common.paths import BUILD
 
 LOCK = BUILD / ".lock"
@@ -37,7 +36,7 @@ def taken(path, busy=lambda: None):
 
 
 def _say_busy():
-    print(f"{program_name()}: another build of this tree is still running; waiting for it", file=sys.stderr, flush=True)
+    tell("another build of this tree is still running; waiting for it")
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from common import files, idle
-from common.errors import Failure, UserError
-from common.launch import launch, tell
+from common.errors import Failure, UserError, tell
+from common.launch import launch
 from common.paths import IDLE
 from common.scratch import SETTING
 

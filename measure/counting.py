@@ -19,8 +19,8 @@ from pathlib import Path
 
 from common import files, proc, provenance, tools, workloads
 from common.arguments import Parser, result_file, shared_library
-from common.errors import Failure, UserError, guard
-from common.launch import launch, tell
+from common.errors import Failure, UserError, guard, tell
+from common.launch import launch
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, FORGET, INPUTS, ROOT
 from common.tree import LIBRARY

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from common import files, workloads
 from common.arguments import Parser, result_file
-from common.errors import Failure, UserError, guard
-from common.launch import tell
+from common.errors import Failure, UserError, guard, tell
 from common.paths import BENCH_PROGRAMS, ROOT, WITNESS
 from common.scratch import SETTING
 from pgo import counters, train

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common import clone, files, proc
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import Failure, UserError, guard, tell
 from common.paths import PYTHON, ROOT
 from plan import model
 
@@ -23,6 +23,7 @@ SHOWN = 80                  # characters of a line
 
 def build(place: Path, dist: Path) -> Path:
     """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
+    tell(f"building in {place.name}/ from the profile in {dist}")
     clone.copy(place, LEFT_OUT)
     first = files.read_fields(dist / "repeat" / "repeat.json", "toolchain", "variant")
     proc.run([*PYTHON, "configure.py", f"--variant={first['variant']}",
@@ -33,6 +34,7 @@ def build(place: Path, dist: Path) -> Path:
 
 def build_anew(place: Path, toolchain: str, arguments) -> Path:
     """A clean copy of the sources in `place`, trained and built there. Returns its dist."""
+    tell(f"training with {toolchain} and building in {place.name}/")
     clone.copy(place, LEFT_OUT)
     proc.run([*PYTHON, "configure.py", f"--variant={arguments.variant}", f"--toolchain={toolchain}",
               f"--workloads={arguments.workloads}"], cwd=place)

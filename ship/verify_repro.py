@@ -23,7 +23,7 @@ SHOWN = 80                  # characters of a line
 
 def build(place: Path, dist: Path) -> Path:
     """A clean copy of the sources in `place`, built from the shipped profile. Returns its dist."""
-    tell(f"building in {place.name}/ from the profile in {dist}")
+    tell(f"building in '{place.name}' from the profile in {dist}")
     clone.copy(place, LEFT_OUT)
     first = files.read_fields(dist / "repeat" / "repeat.json", "toolchain", "variant")
     proc.run([*PYTHON, "configure.py", f"--variant={first['variant']}",
@@ -34,7 +34,6 @@ def build(place: Path, dist: Path) -> Path:
 
 def build_anew(place: Path, toolchain: str, arguments) -> Path:
     """A clean copy of the sources in `place`, trained and built there. Returns its dist."""
-    tell(f"training with {toolchain} and building in {place.name}/")
     clone.copy(place, LEFT_OUT)
     proc.run([*PYTHON, "configure.py", f"--variant={arguments.variant}", f"--toolchain={toolchain}",
               f"--workloads={arguments.workloads}"], cwd=place)
@@ -97,7 +96,10 @@ def report(dist: Path, how: str):
 def compare_clones(toolchain: str, arguments) -> str:
     """Two clones that know nothing of each other ship the same; else the sentence that says what differs."""
     with tempfile.TemporaryDirectory(prefix="hakmem-repro.") as scratch:
-        built = [build_anew(Path(scratch) / place, toolchain, arguments) for place in PLACES]
+        built = []
+        for place in PLACES:
+            tell(f"training with {toolchain} and building in '{place}'")
+            built.append(build_anew(Path(scratch) / place, toolchain, arguments))
         if wrong := told(*built):
             return f"two clones that trained with {toolchain}, each for itself, differ in {wrong}"
         report(built[0], f"each trained for itself with {toolchain}")

@@ -10,8 +10,8 @@
 #define PRICE_FAULT       1500.0
 #define PRICE_MAJOR_FAULT 100000.0
 
-#define MID_BITS    11u /* the shortest of a size above 1 KiB */
-#define LARGE_BITS  19u /* the shortest of a size above 256 KiB */
+#define MID_BITS    11u /* the place of the least size above 1 KiB */
+#define LARGE_BITS  19u /* of the least size above 256 KiB */
 #define FIRST_ARM   0u
 #define BETTER      0.98   /* of the rival's cost: won; the inverse: lost */
 #define MUCH_BETTER 0.9    /* of the cost when it froze: a trial that is a reason to learn again */
@@ -52,6 +52,8 @@ static void forget_costs(hak_tune_t *tune)
     tune->in_period = 0;
     tune->period_cost = 0;
     tune->rival_cost = 0;
+    for (unsigned i = 0; i < HAK_ELO_STRATEGIES; i++)
+        tune->known_cost[i] = 0;
 }
 
 void hak_tune_init(hak_tune_t *tune, const hak_tune_goals_t *goals, const hak_tune_totals_t *now,
@@ -146,6 +148,7 @@ static bool end_period(hak_tune_t *tune, uint64_t now_ms, uint64_t random)
 {
     double cost = tune->period_cost / tune->in_period;
     bool changed = reward(tune, cost, now_ms);
+    tune->known_cost[tune->strategy] = cost;
     changed |= tune->goals.control && hak_ace_slow(&tune->mid, &tune->goals.mid);
     changed |= tune->goals.control && hak_ace_slow(&tune->large, &tune->goals.large);
     if (tune->goals.rate) {
@@ -153,8 +156,6 @@ static bool end_period(hak_tune_t *tune, uint64_t now_ms, uint64_t random)
         changed |= crown(tune);
         tune->strategy = hak_elo_pick(&tune->elo, random);
     }
-    if (tune->rival == tune->leader)
-        tune->leader_cost = cost;
     tune->in_period = 0;
     tune->period_cost = 0;
     return changed;
@@ -211,8 +212,10 @@ static void learn_again(hak_tune_t *tune, uint64_t now_ms)
 static void judge(hak_tune_t *tune, double cost, uint64_t now_ms)
 {
     tune->distance = hak_shape_distance(&tune->shape, &tune->frozen);
-    bool better =
-        tune->strategy != tune->leader && tune->leader_cost > 0 && cost < MUCH_BETTER * tune->leader_cost;
+    double leading = tune->known_cost[tune->leader];
+    bool better = tune->strategy != tune->leader && leading > 0 && cost < MUCH_BETTER * leading;
+    if (tune->strategy == tune->leader && leading <= 0)
+        tune->known_cost[tune->leader] = cost;
     if (better)
         hak_elo_game(&tune->elo, tune->strategy, tune->leader, 1);
     tune->strategy = tune->leader;

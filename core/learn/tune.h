@@ -21,7 +21,7 @@
 
 /* What a process has counted since it began. */
 typedef struct hak_tune_totals {
-    uint64_t requests[HAK_SHAPE_BINS]; /* [b]: sizes of b bits */
+    uint64_t requests[HAK_SHAPE_BINS]; /* [b]: sizes above 2^(b-1) up to 2^b */
     uint64_t slow;                     /* entries into slow paths */
     uint64_t refills, refills_mid;     /* bins filled from slabs; of sizes from 1 to 256 KiB */
     uint64_t oversize;                 /* blocks above 256 KiB that no thread had kept */
@@ -55,10 +55,12 @@ typedef struct hak_tune {
     uint32_t windows, looks, drifts, idle; /* idle: times in a row that a window had too few samples */
     uint32_t strategy, leader, rival;      /* in force; the best so far; the one of the period before */
     uint32_t in_period;                    /* windows */
-    double period_cost, rival_cost, leader_cost;
-    hak_shape_t shape, frozen; /* of the last window; when it froze */
-    uint32_t distance;         /* between them, when last compared */
-    hak_p2_t cost[3];          /* its 50th, 95th and 99th percentile */
+    double period_cost, rival_cost;
+    double
+        known_cost[HAK_ELO_STRATEGIES]; /* of the last period under each; 0: none since it began to learn */
+    hak_shape_t shape, frozen;          /* of the last window; when it froze */
+    uint32_t distance;                  /* between them, when last compared */
+    hak_p2_t cost[3];                   /* its 50th, 95th and 99th percentile */
     hak_ucb_t ucb;
     hak_elo_t elo;
     hak_ace_t mid, large;

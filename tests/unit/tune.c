@@ -149,6 +149,38 @@ static void test_the_strategy_that_pays_leads(void **state)
     assert_true(paid / 4 > not_paid / 8 + 30);
 }
 
+static void run_period(uint32_t strategy, uint64_t missed)
+{
+    const program_t program = {.bits = 12, .requests = 100000, .missed = missed};
+    tune.strategy = strategy;
+    for (unsigned i = 0; i < HAK_ACE_WINDOWS; i++) {
+        run_window(&program);
+    }
+}
+
+// A trial is judged by what the leader cost, whoever had the last period: here the loser.
+static void test_a_trial_is_judged_by_the_leader(void **state)
+{
+    (void)state;
+    begin(&goals);
+    run_period(0, 300);
+    run_period(3, 100);
+    tune.elo.rating[3] = 1540;
+    run_period(5, 300);
+    assert_int_equal(tune.leader, 3);
+    assert_true(tune.known_cost[3] > 0 && tune.known_cost[3] < tune.known_cost[5] / 2);
+    tune.state = HAK_CYCLE_CANARY;
+    tune.frozen = tune.shape;
+    tune.strategy = 5;
+    const double before = tune.elo.rating[5];
+    run_window(&(program_t){.bits = 12, .requests = 100000, .missed = 200});
+    assert_true(tune.elo.rating[5] == before); // twice what the leader takes
+    tune.state = HAK_CYCLE_CANARY;
+    run_window(&other);
+    assert_int_equal(tune.state, HAK_CYCLE_LEARN);
+    assert_true(tune.known_cost[3] <= 0); // of what was there before
+}
+
 static void test_strategies_differ_and_the_first_changes_nothing(void **state)
 {
     (void)state;
@@ -234,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_a_look_finds_calm_or_drift),
         cmocka_unit_test(test_quiet_programs),
         cmocka_unit_test(test_the_strategy_that_pays_leads),
+        cmocka_unit_test(test_a_trial_is_judged_by_the_leader),
         cmocka_unit_test(test_strategies_differ_and_the_first_changes_nothing),
         cmocka_unit_test(test_a_strategy_governs_a_whole_period),
         cmocka_unit_test(test_what_is_off_stays_off),

@@ -99,7 +99,7 @@ int hakmem_trim(void);
  *            "big_cached"  bytes of freed ones that are kept
  *            "heaps"       threads that had a heap at the same time, at most
  *   may go   all others: counters of the slow paths, where the variant has statistics (core/obs/counters.def), and
- *            "requests_below_N", where it has the histogram
+ *            "requests_upto_N", where it has the histogram
  *
  * The values are not of one moment: other threads go on meanwhile. */
 HAKMEM_ATTRIBUTES(__nothrow__)

@@ -100,9 +100,9 @@ static void write_histogram(page_t *page)
         if (n == 0)
             continue;
         hak_text_t name = {.length = 0};
-        hak_text_format(&name, "requests_below_%u", (uint64_t)1 << bits);
+        hak_text_format(&name, "requests_upto_%u", bits < HAK_HISTOGRAM_BINS - 1 ? (uint64_t)1 << bits : 0);
         name.bytes[name.length] = 0;
-        line(page, name.bytes, n, "", "requests of this size in bytes, at least half of it");
+        line(page, name.bytes, n, "", "requests of this size in bytes, more than half of it");
     }
 }
 

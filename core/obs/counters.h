@@ -32,14 +32,15 @@ HAK_INLINE void hak_count_add(hak_counters_t *counters, hak_counter_t counter, u
 
 #define HAK_HISTOGRAM_BINS 64
 
-/* Requests by power of two: [b] counts sizes of b bits. All threads; two threads may lose a count between them, which
+/* Requests by power of two, as classes end at them: [b] counts sizes above 2^(b-1) up to 2^b, the last place those of 0 (and those
+ * above 2^62, which nobody meets). All threads; two threads may lose a count between them, which
  * does not matter to a distribution; relaxed. Whether it is wanted, watch.h says. */
 extern _Atomic uint64_t hak_histogram[HAK_HISTOGRAM_BINS] HAK_HIDDEN;
 
 HAK_INLINE void hak_histogram_add(size_t size)
 {
-    /* the bits of a size, without a test for 0 */
-    unsigned bits = 63u ^ (unsigned)__builtin_clzl(size << 1 | 1);
+    /* the bits of the size less 1, without a test for 0 */
+    unsigned bits = 63u ^ (unsigned)__builtin_clzl((size << 1) - 1);
     _Atomic uint64_t *bin = &hak_histogram[bits];
     atomic_store_explicit(bin, atomic_load_explicit(bin, memory_order_relaxed) + 1, memory_order_relaxed);
 }

@@ -280,17 +280,17 @@ static void test_the_histogram(void **state)
     (void)state;
     RUN("counts", "HAKMEM_SIZE_HIST=1");
     if (!has_histogram()) {
-        assert_int_equal(told("requests_below_"), -1);
+        assert_int_equal(told("requests_upto_"), -1);
         assert_true(!has_options() ||
                     strstr(text, "the variants that can do it: learning and research") != NULL);
         return;
     }
-    assert_in_range(told("requests_below_256 = "), SIZED, SIZED + 100);
-    assert_in_range(told("requests_below_4096 = "), SIZED, SIZED + 100);
+    assert_in_range(told("requests_upto_256 = "), SIZED, SIZED + 100);
+    assert_in_range(told("requests_upto_4096 = "), SIZED, SIZED + 100);
     static const char *const off[] = {"HAKMEM_SIZE_HIST=0", "HAKMEM_MODE=minimal", "HAKMEM_MODE=balanced"};
     for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
         RUN("counts", off[k]);
-        assert_int_equal(told("requests_below_"), -1);
+        assert_int_equal(told("requests_upto_"), -1);
     }
 }
 

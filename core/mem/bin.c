@@ -495,10 +495,18 @@ HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
     return block;
 }
 
-/* While the learner looks: compiled once more, so that no other refill pays for it. */
+/* While the learner looks. A bin of runs does not grow by itself: it is told here what it may hold by now. It is empty. */
+static uint64_t watched_begins(hak_heap_t *heap, unsigned c)
+{
+    if (c > HAK_MID_CLASSES && heap != NULL)
+        hak_thread.bins[c].cap = last_cap(hak_policy(), c);
+    return hak_learner_refill_begins(heap, c);
+}
+
+/* Compiled once more, so that no other refill pays for it. */
 static HAK_NOINLINE void *refill_watched(unsigned c, bool exact)
 {
-    uint64_t since_ns = hak_learner_refill_begins(hak_thread.heap, c);
+    uint64_t since_ns = watched_begins(hak_thread.heap, c);
     void *block = refill(c, exact, NULL);
     hak_learner_refill_ended(since_ns);
     return block;
@@ -586,7 +594,7 @@ void *hak_bin_refill_zero(unsigned c, bool *zero)
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL || !has_previous(heap, c)) {
         if (hak_learner_is_watching())
-            hak_learner_refill_begins(heap, c);
+            watched_begins(heap, c);
         return refill(c, false, zero);
     }
     return hak_bin_refill(c, false);

@@ -182,12 +182,22 @@ static uint32_t percent_of(uint32_t value, uint32_t percent)
 /* Sets a value, unless somebody asked for the one that is there. True if that is a change. */
 static bool set_value(hak_policy_t *next, uint32_t *field, uint32_t value)
 {
-    hak_origin_t origin = hak_policy_origin((size_t)(field - hak_policy_value(next, 0)));
+    size_t row = (size_t)(field - hak_policy_value(next, 0));
+    hak_origin_t origin = hak_policy_origin(row);
+    value = (uint32_t)hak_min(hak_max(value, hak_policy_rows[row].low), hak_policy_rows[row].high);
     if (origin == HAK_FROM_FILE || origin == HAK_FROM_ENVIRONMENT || origin == HAK_FROM_PROGRAM ||
         *field == value)
         return false;
     *field = value;
     return true;
+}
+
+/* Of bins of blocks above 32 KiB: as many times what they held as those below hold; not more than the budget of these allows. */
+static uint32_t run_kb(uint32_t mid_kb)
+{
+    if (mid_kb < first.bin_mid_kb)
+        return (uint32_t)hak_min(first.bin_run_kb, mid_kb);
+    return (uint32_t)((uint64_t)first.bin_run_kb * mid_kb / first.bin_mid_kb);
 }
 
 static bool publish_values(void)
@@ -200,6 +210,7 @@ static bool publish_values(void)
     changed |= set_value(&next, &next.retain_mb, percent_of(first.retain_mb, wanted.retain_percent));
     changed |= set_value(&next, &next.populate_kb, populate_kb);
     changed |= set_value(&next, &next.bin_mid_kb, wanted.mid_kb);
+    changed |= set_value(&next, &next.bin_run_kb, run_kb(wanted.mid_kb));
     changed |= set_value(&next, &next.heap_cache_kb, wanted.large_kb);
     changed |= set_value(&next, &next.carve_bytes, first.carve_bytes * wanted.bundle);
     if (changed) {

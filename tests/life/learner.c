@@ -167,6 +167,33 @@ static void scenario_long(void)
     print_statistics(1);
 }
 
+// Blocks of one size taken and given in turns, until there were so many windows.
+static void take_in_turns(size_t size, int turns)
+{
+    for (const uint64_t end = clock_ms() + 20000; clock_ms() < end && shown("learner_windows = ") < 60;) {
+        for (int i = 0; i < 20000; i++) {
+            blocks[i % turns] = malloc(size);
+            CHECK(blocks[i % turns] != NULL, "malloc(%zu)", size);
+            if (i % turns == turns - 1) {
+                give_all();
+            }
+        }
+    }
+    print_statistics(1);
+}
+
+// More than their bin holds at first, and less than it may hold.
+static void scenario_runs(void)
+{
+    take_in_turns(128 << 10, 6);
+}
+
+// The largest size that has a bin.
+static void scenario_largest(void)
+{
+    take_in_turns(256 << 10, 6);
+}
+
 // Frozen, and until its thread has gone.
 static void scenario_frozen(void)
 {
@@ -307,6 +334,7 @@ static const scenario_t scenarios[] = {
     {"user", scenario_user},     {"last", scenario_last},       {"fork", scenario_fork},
     {"idle", scenario_idle},     {"refused", scenario_refused}, {"widest", scenario_widest},
     {"frozen", scenario_frozen}, {"looking", scenario_looking}, {"thread", scenario_thread},
+    {"runs", scenario_runs},     {"largest", scenario_largest},
 };
 
 // --- the judge ---
@@ -357,12 +385,14 @@ static void test_targets_steps_and_budgets(void **state)
     RUN("widest", FAST, HIGH);
     assert_int_equal(told("learner_cap_mid_kb = "), 4096);
     assert_int_equal(told("HAKMEM_BIN_MID_KB = "), 4096);
+    assert_int_equal(told("HAKMEM_BIN_RUN_KB = "), 1024);
     assert_int_equal(told("learner_bundle = "), 4);
     assert_int_equal(told("HAKMEM_CARVE_BYTES = "), 16384);
     RUN("windows", FAST, HIGH, "HAKMEM_CAP_STEP_MID=0");
     assert_int_equal(told("learner_cap_mid_kb = "), 1024);
     RUN("windows", FAST, HIGH, "HAKMEM_BUDGET_MID=2");
     assert_int_equal(told("learner_cap_mid_kb = "), 2048);
+    assert_int_equal(told("HAKMEM_BIN_RUN_KB = "), 512);
     RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=0");
     assert_int_equal(told("learner_cap_large_kb = "), 4096);
     RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=1");
@@ -372,6 +402,20 @@ static void test_targets_steps_and_budgets(void **state)
     assert_int_equal(told("learner_cap_large_kb = "), 4096);
     RUN("large", FAST, "HAKMEM_TARGET_HIT_LARGE=1", "HAKMEM_BUDGET_LARGE=1");
     assert_int_equal(told("learner_cap_large_kb = "), 1024);
+}
+
+// What is counted as met or not is what bins were asked for, to the byte; and what the controller raises is what decides.
+static void test_the_sizes_that_bins_have(void **state)
+{
+    (void)state;
+    RUN("largest", FAST, "HAKMEM_DISABLE_ELO=1");
+    assert_in_range(told("learner_hit_mid = "), 1, 600);
+    assert_int_equal(told("learner_hit_large = "), 1000); // nobody asked
+    assert_int_equal(told("learner_cap_mid_kb = "), 4096);
+    RUN("runs", FAST, HIGH, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CAP_STEP_MID=0");
+    const long before = told("learner_hit_mid = ");
+    RUN("runs", FAST, HIGH, "HAKMEM_DISABLE_ELO=1");
+    assert_true(told("learner_hit_mid = ") > before + 200);
 }
 
 static bool all_ratings_are_equal(void)
@@ -518,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_mode_evolving),
         cmocka_unit_test(test_windows_and_samples),
         cmocka_unit_test(test_targets_steps_and_budgets),
+        cmocka_unit_test(test_the_sizes_that_bins_have),
         cmocka_unit_test(test_parts_that_can_be_turned_off),
         cmocka_unit_test(test_freezing_and_looking),
         cmocka_unit_test(test_another_pattern_is_noticed_and_learned),

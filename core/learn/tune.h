@@ -56,11 +56,10 @@ typedef struct hak_tune {
     uint32_t strategy, leader, rival;      /* in force; the best so far; the one of the period before */
     uint32_t in_period;                    /* windows */
     double period_cost, rival_cost;
-    double
-        known_cost[HAK_ELO_STRATEGIES]; /* of the last period under each; 0: none since it began to learn */
-    hak_shape_t shape, frozen;          /* of the last window; when it froze */
-    uint32_t distance;                  /* between them, when last compared */
-    hak_p2_t cost[3];                   /* its 50th, 95th and 99th percentile */
+    double known_cost[HAK_ELO_STRATEGIES]; /* of the last period under each; 0: none of this pattern */
+    hak_shape_t shape, frozen;             /* of the last window; when it froze */
+    uint32_t distance;                     /* between them, when last compared */
+    hak_p2_t cost[3];                      /* its 50th, 95th and 99th percentile */
     hak_ucb_t ucb;
     hak_elo_t elo;
     hak_ace_t mid, large;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One policy for several workloads: of each parameter the weighted mean of what their policies say, absent ones the
 default. Amounts are averaged by their logarithms, as they differ by factors; where 0 turns something off, and where
-values are words, the heavier side decides and the others do not count."""
+values are words, the heavier side decides and the others do not count. What is compiled into tables fits together or
+not at all: that is taken from one side, the heaviest."""
 
 import math
 import os
@@ -18,7 +19,7 @@ from plan import policy
 EXAMPLE = "example: python3 -m learn.merge -o policy/both.toml 3:policy/small.toml 1:policy/large.toml"
 
 
-def vote(weighted) -> int:
+def vote(weighted):
     """The value with the most weight; of equal ones the smallest."""
     tally = Counter()
     for value, weight in weighted:
@@ -41,9 +42,13 @@ def merge_value(row, weighted) -> int:
 
 def merge_values(weighted, rows) -> dict:
     """Of (values of a policy, weight)s."""
+    built = [row for row in rows if row.scope == "build"]
+    shapes = [(tuple(values.get(row.name, row.default) for row in built), weight) for values, weight in weighted]
+    shape = dict(zip((row.name for row in built), vote(shapes)))
     found = {}
     for row in rows:
-        value = merge_value(row, [(values.get(row.name, row.default), weight) for values, weight in weighted])
+        value = shape[row.name] if row.name in shape else merge_value(
+            row, [(values.get(row.name, row.default), weight) for values, weight in weighted])
         if value != row.default:
             found[row.name] = value
     return found

@@ -28,6 +28,8 @@ HEAD = """\
 """
 _ROW = re.compile(r'^POLICY\((\w+),\s*"([^"]*)",' + r"\s*(\w+)," * 6 + r'\s*((?:"[^"]*"\s*)+)\)', re.MULTILINE)
 _DEFAULT = re.compile(r'^(POLICY\((\w+),\s*"[^"]*",\s*\w+,\s*\w+,\s*)(\w+)', re.MULTILINE)
+_MULTIPLE = re.compile(r"a multiple of (\d+)")     # in a unit
+_POWER = "a power of 2"
 _STRING = re.compile(r'"([^"]*)"')
 _VALUES = re.compile(r"\s*\[\s*values\s*\]\s*(#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([a-z0-9_-]+\s*=\s*[0-9]+\s*)?(#.*)?")
@@ -149,6 +151,23 @@ def check_values(values, rows, complain):
             complain(name, f"{name} must be a whole number, not {json.dumps(value, default=str)}")
         if not row.lowest <= value <= row.highest:
             complain(name, f"{name} = {value} is not within {row.lowest} to {row.highest}")
+        step = _MULTIPLE.search(row.unit)
+        if step and value % int(step[1]):
+            complain(name, f"{name} = {value} is not {step[0]}")
+        if _POWER in row.unit and value.bit_count() != 1:
+            complain(name, f"{name} = {value} is not {_POWER}")
+    check_together(values, {row.name: values.get(row.name, row.default) for row in rows}, complain)
+
+
+def check_together(given, every, complain):
+    """What the compiler would refuse of values that are good alone (core/base/classes.h). `given` are in the file."""
+    if "large_max_kb" in every and every["large_max_kb"] < every["class_max_kb"]:
+        complain("large_max_kb" if "large_max_kb" in given else "class_max_kb",
+                 f"large_max_kb = {every['large_max_kb']} is below class_max_kb = {every['class_max_kb']}")
+    more = every.get("mid_dyn1", 0)
+    if more and (more % 16 or not every["tiny_max"] < more < every["mid_max_kb"] * 1024):
+        complain("mid_dyn1", f"mid_dyn1 = {more} is no multiple of 16 above tiny_max = {every['tiny_max']} and below "
+                 f"mid_max_kb = {every['mid_max_kb']}")
 
 
 def parse(text: str, path, rows) -> Policy:

@@ -489,7 +489,25 @@ def test_goals_weigh_what_is_guarded():
 # policy files
 
 TABLE = policy.load_rows(ROOT)
-VALUES = st.fixed_dictionaries({}, optional={each.name: st.integers(each.lowest, each.highest) for each in TABLE})
+POWERS = [1 << bits for bits in range(32)]
+
+
+def values_of(row):
+    """Of one parameter, such as a file may have."""
+    if "power" in row.unit:
+        return st.sampled_from([power for power in POWERS if row.lowest <= power <= row.highest])
+    if row.name == "mid_dyn1":
+        return st.just(0) | st.integers(2048 // 16 + 1, 8192 // 16 - 1).map(lambda number: number * 16)
+    step = 16 if "multiple" in row.unit else 1
+    return st.integers(row.lowest // step, row.highest // step).map(lambda number: number * step)
+
+
+def is_possible(values) -> bool:
+    """Together, too."""
+    return values.get("large_max_kb", 512) >= values.get("class_max_kb", 256)
+
+
+VALUES = st.fixed_dictionaries({}, optional={each.name: values_of(each) for each in TABLE}).filter(is_possible)
 PLAIN = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
 FIELDS = st.dictionaries(PLAIN.filter(bool), st.integers(-9, 9) | st.floats(allow_nan=False) | PLAIN | st.booleans()
                          | st.lists(st.integers(), max_size=3), max_size=4)
@@ -507,6 +525,10 @@ def test_what_is_written_is_read(tmp_path_factory, values, provenance, figures, 
     ("format = 2\n", "p.toml:1: format 2 is not known here, only 1"),
     ("format = 1\n[values]\n\nthp = 9\n", "p.toml:4: thp = 9 is not within 0 to 2"),
     ("format = 1\n[values]\nthq = 1\n", "p.toml:3: unknown parameter 'thq'; valid parameters: "),
+    ("format = 1\n[values]\ntiny_step = 48\n", "p.toml:3: tiny_step = 48 is not a power of 2"),
+    ("format = 1\n[values]\nlarge_max_kb = 500\n", "p.toml:3: large_max_kb = 500 is not a multiple of 16"),
+    ("format = 1\n[values]\nclass_max_kb = 512\nlarge_max_kb = 256\n", "p.toml:4: large_max_kb = 256 is below class_m"),
+    ("format = 1\n[values]\nthp = 0\nmid_dyn1 = 512\n", "p.toml:4: mid_dyn1 = 512 is no multiple of 16 above tiny_max"),
     ("format = 1\n[values]\nthp = true\n", "p.toml:3: thp must be a whole number, not true"),
     ("format = 1\n[values]\nthp = 1.0\n", "p.toml:3: thp must be a whole number, not 1.0"),
     ("format = 1\n[values]\nthp =\n", "p.toml:3: not valid TOML"),
@@ -586,6 +608,13 @@ def test_a_merged_policy_is_a_policy(parts, data):
     first = {each.name: parts[0][0][each.name] for each in TABLE
              if parts[0][0].get(each.name, each.default) != each.default}
     assert merge.merge_values([parts[0]] * 3, TABLE) == merge.merge_values([parts[0]], TABLE) == first
+
+
+def test_what_is_compiled_in_fits_together():
+    """No mean of steps that are powers of 2, no limit of one part with the step of another."""
+    parts = [({"tiny_step": 64, "tiny_max": 2048, "mid_dyn1": 2064}, 2), ({"tiny_step": 32, "retain_mb": 64}, 3)]
+    assert merge.merge_values(parts, TABLE) == {"tiny_step": 32, "retain_mb": 21}
+    assert merge.merge_values([*parts, parts[0]], TABLE) == {**parts[0][0], "retain_mb": 13}
 
 
 def test_weights_decide(tmp_path, capsys):

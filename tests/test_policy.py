@@ -157,6 +157,21 @@ def test_what_cannot_be_is_refused_by_the_compiler(values, sentence, tmp_path):
     assert sentence in result.stderr
 
 
+@pytest.mark.parametrize("values,sentence", IMPOSSIBLE, ids=str)
+def test_what_cannot_be_is_a_line_of_the_file(values, sentence, tmp_path):
+    """Before anything is compiled."""
+    path = tmp_path / "a.toml"
+    policy.write(path, policy.Policy(values))
+    with pytest.raises(UserError, match=rf"a\.toml:\d+: .*({sentence}|{'|'.join(values)}.* is )"):
+        policy.read(path, policy.load_rows(ROOT))
+
+
+@pytest.mark.parametrize("values", GEOMETRIES, ids=str)
+def test_what_can_be_is_read(values, tmp_path):
+    policy.write(tmp_path / "a.toml", policy.Policy(values))
+    assert policy.read(tmp_path / "a.toml", policy.load_rows(ROOT)).values == values
+
+
 def library(values, tmp_path):
     """A whole library with these constants, that can be preloaded."""
     made = tmp_path / "libhakmem.so"

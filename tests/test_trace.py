@@ -327,8 +327,11 @@ def test_figures(program, tmp_path):
     for key in ("wall_s", "user_s", "system_s", "faults_minor", "faults_major", "peak_resident_bytes",
                 "end_resident_bytes",
                 "resident_byte_operations", "live_byte_operations", "pages_touched", "tlb1_misses", "tlb2_misses",
-                "internal_waste_bytes"):
+                "internal_waste_bytes", "external_waste_bytes"):
         assert plain[key] >= 0 and ours[key] >= 0
+    assert all(max(one["peak_live_bytes"] + one["internal_waste_bytes"], one["peak_resident_bytes"]) ==
+               one["peak_live_bytes"] + one["internal_waste_bytes"] + one["external_waste_bytes"]
+               for one in (plain, ours))
     assert plain["library"] is None and ours["library"]["heaps"] >= 2
     again = figures(path, so=LIBRARY)
     assert [again[key] for key in ("live_byte_operations", "internal_waste_bytes", "refused")] == \

@@ -450,6 +450,13 @@ typedef struct row {
 
 #define ROWS 24
 
+// Of the resident peak what the live peak does not explain.
+static uint64_t external_waste(void)
+{
+    const uint64_t blocks = now.peak_live + now.waste_at_peak;
+    return now.peak_resident > blocks ? now.peak_resident - blocks : 0;
+}
+
 static size_t make_rows(row_t *rows)
 {
     const row_t all[] = {{"events", (double)events, 0},
@@ -470,6 +477,7 @@ static size_t make_rows(row_t *rows)
                          {"end_resident_bytes", (double)now.resident, 0},
                          {"resident_byte_operations", now.resident_operations, 0},
                          {"internal_waste_bytes", (double)now.waste_at_peak, 0},
+                         {"external_waste_bytes", (double)external_waste(), 0},
                          {"pages_touched", (double)model.pages, 0},
                          {"tlb1_misses", (double)model.misses[0], 0},
                          {"tlb2_misses", (double)model.misses[1], 0}};

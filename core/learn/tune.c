@@ -279,8 +279,8 @@ uint64_t hak_tune_wait_ms(const hak_tune_t *tune)
     uint32_t percent = tune->goals.canary_percent;
     if (percent == 0)
         return 0;
-    /* Of all windows so many percent are looks. */
-    return tune->goals.window_ms * (100 - hak_min(percent, 99)) / percent;
+    /* Of all windows so many percent are looks; 0 would be for ever. */
+    return hak_max(tune->goals.window_ms * (100 - hak_min(percent, 99)) / percent, 1);
 }
 
 bool hak_tune_is_looking(const hak_tune_t *tune)

@@ -113,6 +113,20 @@ static void test_a_look_finds_calm_or_drift(void **state)
     assert_int_equal(tune.state, HAK_CYCLE_FROZEN); // it knows the new pattern
 }
 
+// However short a window and frequent a look: only 0 percent is never.
+static void test_frequent_looks(void **state)
+{
+    (void)state;
+    for (uint32_t percent = 1; percent <= 100; percent++) {
+        hak_tune_goals_t often = goals;
+        often.canary_percent = percent;
+        often.window_ms = 1;
+        begin(&often);
+        tune.state = HAK_CYCLE_FROZEN;
+        assert_in_range(hak_tune_wait_ms(&tune), 1, 99);
+    }
+}
+
 // A look that sees too little says nothing; a window goes on until there is enough.
 static void test_quiet_programs(void **state)
 {
@@ -264,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_steady_program_is_frozen),
         cmocka_unit_test(test_a_look_finds_calm_or_drift),
+        cmocka_unit_test(test_frequent_looks),
         cmocka_unit_test(test_quiet_programs),
         cmocka_unit_test(test_the_strategy_that_pays_leads),
         cmocka_unit_test(test_a_trial_is_judged_by_the_leader),

@@ -85,3 +85,12 @@ double hak_p2_value(const hak_p2_t *p2)
     uint64_t at = (uint64_t)((double)(p2->count - 1) * p2->part + 0.5);
     return p2->height[at];
 }
+
+void hak_p2_values(const hak_p2_t *p2, unsigned count, double *values)
+{
+    for (unsigned i = 0; i < count; i++) {
+        values[i] = hak_p2_value(&p2[i]);
+        if (i > 0 && values[i] < values[i - 1])
+            values[i] = values[i - 1];
+    }
+}

@@ -21,5 +21,8 @@ void hak_p2_init(hak_p2_t *p2, double part);
 void hak_p2_add(hak_p2_t *p2, double number);
 /* The estimate; 0 without numbers, exact for up to five. */
 double hak_p2_value(const hak_p2_t *p2);
+/* Of several percentiles of the same numbers, the smallest part first: none is below the one before, as it may be by its error
+ * alone. */
+void hak_p2_values(const hak_p2_t *p2, unsigned count, double *values);
 
 #endif

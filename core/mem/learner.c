@@ -227,8 +227,10 @@ static void show(unsigned row, uint64_t value)
 
 static void show_percentiles(unsigned row, const hak_p2_t *percentiles, double unit)
 {
+    double values_of[3];
+    hak_p2_values(percentiles, 3, values_of);
     for (unsigned i = 0; i < 3; i++)
-        show(row + i, (uint64_t)(hak_p2_value(&percentiles[i]) * unit));
+        show(row + i, (uint64_t)(values_of[i] * unit));
 }
 
 static void show_all(const hak_tune_totals_t *totals, bool changed)

@@ -113,6 +113,15 @@ static unsigned new_slices(unsigned c)
     return hak_class_slices(c, policy->slab_blocks, c < PURGED_FIRST ? policy->slab_slices : 1);
 }
 
+/* Blocks that are carved one at a time would come in order, and an enemy could tell where the next one lies: so all of them count as
+ * purged, of which any is taken. Not in debug, which would have to fill them. */
+static void shuffle(hak_slab_t *slab)
+{
+    slab->purged = (1u << slab->capacity) - 1;
+    for (uint32_t i = 0; i < slab->capacity; i++)
+        *hak_harden_state(hak_slab_base(slab) + (size_t)i * slab->size) = HAK_BLOCK_FREE;
+}
+
 static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 {
     hak_slab_t *slab = take_run(heap, new_slices(c), run_of(c));
@@ -127,6 +136,8 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lo
     slab->size = (uint32_t)hak_class_size(c);
     slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
+    if (HAK_HARDEN && HAK_FILL_BYTE == 0 && c >= PURGED_FIRST && c <= HAK_MID_CLASSES)
+        shuffle(slab);
     set_entries(slab, hak_heap_entry(heap, c));
     list_slab(heap, slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
@@ -324,13 +335,23 @@ static HAK_COLD _Noreturn void purged_is_corrupted(const void *block)
     hak_link_corrupted(block);
 }
 
+/* The first two words of a purged block are as they were left. In hardened, where blocks come this way that were never touched, the
+ * first is written at once: a page that is read before it is written faults twice. */
+static bool is_as_purged(void *block)
+{
+    hak_word_t *word = block;
+    const hak_word_t left = (hak_word_t)HAK_FILL_WORD;
+    return HAK_HARDEN ? __atomic_exchange_n(word, left, __ATOMIC_RELAXED) == left && word[1] == left
+                      : hak_harden_is_unlinked(block);
+}
+
 /* One of the blocks whose pages went back. They come before those that were never handed out: the pages that they share with
  * others are there. */
 static HAK_NOINLINE void *take_purged(hak_slab_t *slab)
 {
     uint32_t index = pick(slab->purged);
     void *block = block_at(slab, index);
-    if ((HAK_HARDEN || HAK_CHECK_LINKS) && !hak_harden_is_unlinked(block))
+    if ((HAK_HARDEN || HAK_CHECK_LINKS) && !is_as_purged(block))
         purged_is_corrupted(block);
     remove_purged(slab, 1u << index);
     hak_link_set(block, NULL);

@@ -54,6 +54,9 @@ bool hak_chunk_give_used(void);
 uint64_t hak_chunk_missed(uint64_t bytes);
 /* True if p lies in a chunk. Looks at all of them: for what is no block. No lock may be held. */
 bool hak_chunk_holds(const void *p);
+/* The byte at p if that lies in a free slice that anybody may read, else 0. p lies in a chunk that has a run. No lock may be held.
+ * With HAK_HARDEN alone. */
+char hak_chunk_free_byte(const char *p);
 /* In a forked child: repairs what another thread was in the middle of. */
 void hak_chunk_after_fork(void);
 

@@ -36,16 +36,20 @@ hak_set_t hak_guard_bars(void)
     return bars;
 }
 
+static bool is_left(unsigned char byte)
+{
+    return byte == 0 || byte == HAK_FILL_BYTE;
+}
+
 static bool is_corrupted(const void *p)
 {
-    unsigned char byte = atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed);
-    return byte != 0 && byte != HAK_FILL_BYTE;
+    return !is_left(atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed));
 }
 
 #if HAK_HARDEN
 /* The byte in front of a slice is somebody else's, who may free it and make it inaccessible at any moment. So the thread says
- * first where it looks; only a slab is accessible all through. */
-static HAK_NOINLINE bool is_corrupted_in_front(const void *before)
+ * first where it looks; only a slab is accessible all through, and what is free, which the pool looks at. */
+static HAK_NOINLINE bool is_corrupted_in_front(const char *before)
 {
     hak_heap_t *heap = hak_thread.heap;
     if (heap == NULL)
@@ -53,9 +57,10 @@ static HAK_NOINLINE bool is_corrupted_in_front(const void *before)
     /* Either the entry is seen as it is after the slab was given up, or hak_guard_forbid sees this. */
     atomic_store_explicit(&heap->looks_at, (uintptr_t)before, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
-    bool corrupted = hak_entry_in_slab(hak_map_find(before)) && is_corrupted(before);
+    bool in_slab = hak_entry_in_slab(hak_map_find(before));
+    bool corrupted = in_slab && is_corrupted(before);
     atomic_store_explicit(&heap->looks_at, 0, memory_order_release);
-    return corrupted;
+    return corrupted || (!in_slab && !is_left((unsigned char)hak_chunk_free_byte(before)));
 }
 
 static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)

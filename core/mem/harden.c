@@ -22,10 +22,8 @@
 
 #define POISON_MOST ((size_t)2048) /* bytes of a new block that debug fills */
 /* Bytes that are filled by writing them; of more the pages are given back. */
-#define FILL_MOST ((size_t)64 << 10)
-/* Bytes behind a canary that are looked at. */
-#define SLACK_LOOKED_AT ((size_t)56)
-#define GUARDED_MOST    8192u /* large and huge blocks at a time that have an inaccessible end */
+#define FILL_MOST    ((size_t)64 << 10)
+#define GUARDED_MOST 8192u /* large and huge blocks at a time that have an inaccessible end */
 
 hak_harden_keys_t hak_harden_keys;
 /* Of the threads' generators: secret, and another one for each. relaxed: each gets a value of its own. */
@@ -229,16 +227,20 @@ static bool is_kind(unsigned kind)
            (hak_kinds_are_known != NULL && (form == HAK_KIND_NEW || form == HAK_KIND_ARRAY));
 }
 
-/* How far behind what was asked for the first byte is that is not as it was when the block was handed out, of those that are looked
- * at behind the canary; 0 if all are. */
-static size_t written_in_slack(const void *p, uint32_t entry, size_t usable)
+/* How far behind what was asked for the first byte is behind the canary that is not as it was when the block was handed out; 0 if
+ * all are. Looked at is all of it: what ran under the next block wrote at its end, and free is about to fill that. */
+static size_t written_in_slack(const char *p, uint32_t entry, size_t usable)
 {
     size_t end = hak_entry_in_slab(entry) ? hak_slab_of(p)->size : HAK_FILL_BYTE == 0 ? needed(usable) : 0;
-    end = hak_min(end, usable + HAK_CANARY_BYTES + SLACK_LOOKED_AT);
-    for (size_t at = usable + HAK_CANARY_BYTES; at < end; at++)
-        if (((const volatile unsigned char *)p)[at] != HAK_FILL_BYTE)
-            return at - usable;
-    return 0;
+    size_t at = usable + HAK_CANARY_BYTES;
+    size_t lines = hak_round_up(at, HAK_ALIGN);
+    while (at < hak_min(lines, end) && p[at] == (char)HAK_FILL_BYTE)
+        at++;
+    if (at >= end || (at == lines && hak_harden_is_filled(p + lines - HAK_ALIGN, end - lines + HAK_ALIGN)))
+        return 0;
+    while (p[at] == (char)HAK_FILL_BYTE)
+        at++;
+    return at - usable;
 }
 
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */

@@ -12,7 +12,8 @@
  * pool: what is in no slab has no links.
  *
  * The last byte of a block is thus zero at all times: it is filled, or the end of a canary or of a second word, of which both
- * end in a zero. A free looks at the byte in front of its block, and sees an underrun.
+ * end in a zero. A free looks at the byte in front of its block, and sees an underrun; and at its own last one, which it is about
+ * to fill, or nobody would see what was written there by way of the block behind.
  *
  * Canaries and second words are products with secret words, folded: who has read one, or many, knows no other. The keys
  * are of the process, not of the heap: blocks are on their way between heaps with their links in them. */

@@ -322,8 +322,10 @@ static void test_a_byte_behind_the_canary(void **state)
     static const size_t sizes[] = {4096, 20000, 70000, 256 << 10, 600000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char *block = hakmem_alloc(sizes[i]);
-        for (size_t behind = HAK_CANARY_BYTES; behind < 64; behind += 23) {
-            assert_int_equal(end_of(spoil_byte, block, sizes[i] + behind), SIGABRT);
+        const bool in_slab = hak_entry_in_slab(hak_map_find(block));
+        const size_t end = in_slab ? hak_slab_of(block)->size : hak_round_up(sizes[i] + 64, HAK_OS_PAGE);
+        for (size_t at = sizes[i] + HAK_CANARY_BYTES; at < end; at += at + 50 < end ? 49 : 1) {
+            assert_int_equal(end_of(spoil_byte, block, at), SIGABRT);
             assert_non_null(strstr(said, "overrun of"));
         }
         hakmem_free(block);
@@ -381,6 +383,62 @@ static void test_underruns(void **state)
             fail_msg("a byte in front of %zu", size);
         }
     }
+}
+
+// A block with another one of the same size right in front of it.
+static char *behind_another(size_t size)
+{
+    for (;;) {
+        char *block = hakmem_alloc(size), *front = block - hak_slab_of(block)->size;
+        if (hak_map_find(front) == hak_map_find(block) && hak_slab_of(front) == hak_slab_of(block) &&
+            *hak_harden_state(front) >= HAK_BLOCK_USED && hakmem_usable_size(front) == size) {
+            return block;
+        }
+    }
+}
+
+static void underrun_and_free_front(char *block, size_t size)
+{
+    block[-1] = 1;
+    hakmem_free(block - size);
+    hakmem_free(block);
+}
+
+// What the block in front is filled with is not to hide what was written at its end.
+static void test_underruns_of_which_the_front_goes_first(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 32000; size += size / 4 + 1) {
+        char *block = behind_another(size);
+        if (end_of(underrun_and_free_front, block, hak_slab_of(block)->size) != SIGABRT) {
+            fail_msg("a byte in front of %zu, the block there freed first", size);
+        }
+    }
+}
+
+static bool is_open(const char *p)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const bool open = write(ends[1], p, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    return open;
+}
+
+// The first block of a slab, with memory in front that nobody has.
+static void test_underruns_into_free_memory(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        char *block = hakmem_alloc(5000), *before = block - 1;
+        if (block == hak_slab_base(hak_slab_of(block)) && hak_map_find(before) == 0 && is_open(before)) {
+            assert_int_equal(end_of(underrun, block, 1), SIGABRT);
+            assert_non_null(strstr(said, "underrun of"));
+            return;
+        }
+    }
+    skip();
 }
 
 static void test_runs_from_large_blocks_fault(void **state)
@@ -568,19 +626,38 @@ static void write_order(char *unused, size_t unused_too)
 }
 
 // What two children say that do this.
-static void expect_orders_differ(deed_t *deed)
+static void expect_orders_differ(deed_t *deed, size_t size)
 {
     char first[sizeof said];
-    assert_int_equal(end_of(deed, NULL, 0), 0);
+    assert_int_equal(end_of(deed, NULL, size), 0);
     memcpy(first, said, sizeof said);
-    assert_int_equal(end_of(deed, NULL, 0), 0);
+    assert_int_equal(end_of(deed, NULL, size), 0);
     assert_string_not_equal(first, said);
 }
 
 static void test_forked_children_have_orders_of_their_own(void **state)
 {
     (void)state;
-    expect_orders_differ(write_order);
+    expect_orders_differ(write_order, 0);
+}
+
+// Where fresh blocks lie that stay in use.
+static void write_places(char *unused, size_t size)
+{
+    (void)unused;
+    uint64_t sum = 0;
+    for (int i = 0; i < 24; i++) {
+        sum = sum * 31 + (uintptr_t)hakmem_alloc(size);
+    }
+    dprintf(2, "%llx", (unsigned long long)sum);
+}
+
+static void test_blocks_that_are_carved_alone_come_at_random(void **state)
+{
+    (void)state;
+    for (size_t size = 2500; size < 32000; size *= 2) {
+        expect_orders_differ(write_places, size);
+    }
 }
 
 static void *write_order_of_thread(void *unused)
@@ -599,7 +676,7 @@ static void write_order_by_thread(char *unused, size_t unused_too)
 static void test_threads_of_children_have_orders_of_their_own(void **state)
 {
     (void)state;
-    expect_orders_differ(write_order_by_thread);
+    expect_orders_differ(write_order_by_thread, 0);
 }
 
 // --- what is asked for --------------------------------------------------------------------------------------------
@@ -706,11 +783,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_overruns_of_every_size),
         cmocka_unit_test(test_overruns_of_aligned_blocks),
         cmocka_unit_test(test_underruns),
+        cmocka_unit_test(test_underruns_of_which_the_front_goes_first),
+        cmocka_unit_test(test_underruns_into_free_memory),
         cmocka_unit_test(test_runs_from_large_blocks_fault),
         cmocka_unit_test(test_freed_large_blocks_cannot_be_touched),
         cmocka_unit_test(test_the_block_freed_last_is_not_the_next),
         cmocka_unit_test(test_the_order_is_random),
         cmocka_unit_test(test_forked_children_have_orders_of_their_own),
+        cmocka_unit_test(test_blocks_that_are_carved_alone_come_at_random),
         cmocka_unit_test(test_threads_of_children_have_orders_of_their_own),
         cmocka_unit_test(test_the_largest_request_is_refused),
         cmocka_unit_test(test_any_other_size_is_wrong),

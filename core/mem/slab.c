@@ -113,8 +113,8 @@ static unsigned new_slices(unsigned c)
     return hak_class_slices(c, policy->slab_blocks, c < PURGED_FIRST ? policy->slab_slices : 1);
 }
 
-/* Blocks that are carved one at a time would come in order, and an enemy could tell where the next one lies: so all of them count as
- * purged, of which any is taken. Not in debug, which would have to fill them. */
+/* Blocks that are carved one at a time would come in order, and an enemy could tell where the next one lies: so all of them
+ * count as purged, of which any is taken. Not in debug, which would have to fill them. */
 static void shuffle(hak_slab_t *slab)
 {
     slab->purged = (1u << slab->capacity) - 1;

@@ -23,7 +23,7 @@ typedef struct hak_slab {
     bool listed;         /* in the heap's list */
     bool clean;          /* all of it was zero when it was taken from the pool */
     uint8_t touched;     /* slices that an earlier class may have written to */
-    uint32_t purged;     /* bit i: block i is free, in no list and zero: its pages went back, or were never used */
+    uint32_t purged;     /* bit i: block i is free, in no list, and zero: its pages went back or are new */
 #if HAK_HARDEN
     uint32_t asked; /* bytes asked for, of a large block */
 #else

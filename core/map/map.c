@@ -101,6 +101,8 @@ bool hak_map_cover(const void *address, size_t size)
 {
     size_t first = (uintptr_t)address >> HAK_WINDOW_SHIFT;
     size_t last = ((uintptr_t)address + size - 1) >> HAK_WINDOW_SHIFT;
+    if (last >= WINDOWS)
+        return false;
     for (size_t window = first; window <= last; window++) {
         if (bit(covered, window))
             continue;

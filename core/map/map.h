@@ -56,7 +56,8 @@ extern _Atomic uint32_t *hak_map HAK_HIDDEN;
 /* Sets the map up. Once, before any other call here. False if there is no room for it. */
 bool hak_map_init(void);
 
-/* Makes the entries of [address, address + size) writable. Any thread; to be called for each new mapping. */
+/* Makes the entries of [address, address + size) writable; false where the map has no room, or no entries. What it makes writable
+ * stays so: to be called for each new mapping, once that is there. Any thread. */
 bool hak_map_cover(const void *address, size_t size);
 
 /* Memory is out: unmaps what the map has for reading alone and few programs need, if a limit of the address space leaves little.

@@ -102,6 +102,18 @@ static void *shrink(char *base, size_t before, size_t size)
     return base;
 }
 
+/* The system makes a mapping longer where it is. What is new is covered afterwards: of a request that it refuses nothing stays. */
+static bool lengthen(char *base, size_t before, size_t size, bool *movable)
+{
+    if (!hak_os_resize(base, before, size, movable))
+        return false;
+    if (hak_map_cover(base + before, size - before))
+        return true;
+    hak_os_resize(base, size, before, movable);
+    *movable = false;
+    return false;
+}
+
 /* The block in place, longer; NULL if that cannot be: *movable tells that the system would move it. */
 static void *grow_in_place(char *base, size_t before, size_t size, bool *movable)
 {
@@ -110,7 +122,7 @@ static void *grow_in_place(char *base, size_t before, size_t size, bool *movable
         publish(base, size);
         return base;
     }
-    if (!hak_map_cover(base, size) || !hak_os_resize(base, before, size, movable))
+    if (!lengthen(base, before, size, movable))
         return NULL;
     hak_extent_moved(before, size);
     hak_map_set(base + before - HAK_SLICE, 0);

@@ -55,6 +55,18 @@ static void test_covered_entries_are_kept(void **state)
     hak_os_unmap(area, 64 * HAK_SLICE);
 }
 
+// What reaches beyond the last address has no entries, and nothing is made writable for it.
+static void test_beyond_the_last_address(void **state)
+{
+    (void)state;
+    const uintptr_t end = (uintptr_t)1 << HAK_ADDRESS_BITS;
+    const char *last = (const char *)(end - ((uintptr_t)1 << HAK_WINDOW_SHIFT)); // NOLINT
+    assert_false(hak_map_cover(last, (size_t)1 << 46));
+    assert_false(hak_map_cover(last, ((size_t)1 << HAK_WINDOW_SHIFT) + HAK_SLICE));
+    assert_int_equal(hak_map_find(last), 0);
+    assert_true(hak_map_cover(last, (size_t)1 << HAK_WINDOW_SHIFT));
+}
+
 // Mappings far apart, so that each needs a window of its own.
 static void test_far_apart(void **state)
 {
@@ -275,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pointers_that_are_not_ours),
         cmocka_unit_test(test_covered_entries_are_kept),
+        cmocka_unit_test(test_beyond_the_last_address),
         cmocka_unit_test(test_far_apart),
         cmocka_unit_test(test_across_windows),
         cmocka_unit_test(test_each_slice_of_an_owner),

@@ -638,6 +638,7 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
     chunk->free &= ~taken;
     note_dirty(chunk, used);
     chunk->thp = false;
+    hak_retain_released(&retain, hak_set_count(used) * HAK_SLICE);
     hak_os_unlock(&lock);
     uint64_t since_ns = hak_time_begin();
     if (HAK_HARDEN)
@@ -661,7 +662,7 @@ static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
     chunk->dirty &= ~done;
     totals.purged += hak_set_count(done & used) * HAK_SLICE;
     totals.purges += calls;
-    hak_retain_released(&retain, hak_set_count(done & used) * HAK_SLICE);
+    hak_retain_kept(&retain, hak_set_count(used & ~done) * HAK_SLICE);
     hak_slices_t before = chunk->free & chunk->dirty;
     for (hak_slices_t mask, rest = taken; rest != 0; rest &= ~mask) {
         mask = hak_slices_lowest_run(rest);

@@ -722,6 +722,8 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_RE
     bool all = unmap; /* whatever can be done without */
     unmap = unmap || change <= 0 || splits < SPLITS_MOST;
     char *from = unmap ? take_front(base) : base;
+    if (dirty)
+        hak_retain_released(&retain, size);
     hak_os_unlock(&lock);
     bool unmapped = unmap && hak_os_release(from, size + (size_t)(base - from));
     bool emptied = unmapped || !dirty || hak_os_discard(base, size);
@@ -736,8 +738,8 @@ static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_RE
         add_joined(from, HAK_UNIT, false, false);
     if (!unmapped && !add_joined(base, size, !emptied, open))
         return false; /* lost, for want of a record */
-    if (emptied && dirty)
-        hak_retain_released(&retain, size);
+    if (!emptied)
+        hak_retain_kept(&retain, size);
     return dirty ? emptied : unmapped;
 }
 

@@ -11,6 +11,12 @@ void hak_retain_released(hak_retain_t *retain, uint64_t bytes)
     retain->gone += bytes;
 }
 
+void hak_retain_kept(hak_retain_t *retain, uint64_t bytes)
+{
+    retain->free += bytes;
+    retain->gone -= hak_min(bytes, retain->gone);
+}
+
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms)
 {
     retain->refused = retain->refused && hak_tick_since(retain->refused_ms, now_ms) < window_ms;

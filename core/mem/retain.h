@@ -98,8 +98,11 @@ HAK_INLINE bool hak_retain_is_due(const hak_retain_t *retain, uint64_t floor)
     return !retain->refused && (retain->owed != 0 || retain->free > floor + retain->rise);
 }
 
-/* Some that were free went back to the system. */
+/* Some that were free go back to the system. Told before it is asked, since nobody can take them any more: another thread's look,
+ * and a child that is forked meanwhile, would give back as much once more. */
 void hak_retain_released(hak_retain_t *retain, uint64_t bytes);
+/* The system did not take so many of these. */
+void hak_retain_kept(hak_retain_t *retain, uint64_t bytes);
 /* Looks at the clock: ends the window if it is over. */
 void hak_retain_tick(hak_retain_t *retain, uint32_t now_ms, uint32_t window_ms);
 /* The system has refused to take some back: nothing is due before a window is over, or each free would try all of it again. */

@@ -65,8 +65,9 @@ static size_t subtract_own_cached(hak_memory_view_t *view, const hak_heap_t *own
     for (unsigned i = 0; i < HAK_CACHED; i++) {
         bool huge;
         size_t size = hak_oversize_cached(own, i, &huge);
-        view->huge_blocks -= huge;
-        view->huge_bytes -= huge ? size : 0;
+        /* Of what call sites keep by now some may have been taken since the blocks were counted. */
+        view->huge_blocks -= hak_min(view->huge_blocks, huge);
+        view->huge_bytes -= hak_min(view->huge_bytes, huge ? size : 0);
         view->mapped += huge ? size : 0;
         view->trimmable += size;
         bytes += huge ? 0 : size;

@@ -2,6 +2,7 @@
 // Memory that is known to be zero is not zeroed again by calloc: what is touched is what the program touches, for blocks that are
 // new, for those that were sparse before, and among others in use. What was written before is zero all the same.
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include "check.h"
 
@@ -33,12 +34,23 @@ static void new_blocks(size_t size, long most_kib_each)
     malloc_trim(0);
 }
 
+static long faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+// Nor is all of it read each time: that would be a fault for each page.
 static void again_and_again(size_t size)
 {
     const long before = peak_resident_kib();
+    const long faults_before = faults();
     for (size_t i = 0; i < 100; i++) {
         free(sparse(size, i * 5000));
     }
+    CHECK(faults() - faults_before < 100 * 40, "sparse calloc(%zu) a hundred times: %ld page faults", size,
+          faults() - faults_before);
     CHECK(peak_resident_kib() - before < 20 * 1024, "sparse calloc(%zu) a hundred times: %ld KiB more", size,
           peak_resident_kib() - before);
 }

@@ -88,11 +88,10 @@ static void after_all_sizes(void)
     CHECK(stays < 24 * 1024, "all sizes up to 256 KiB used, then one for 1.5 s: %ld KiB stay", stays);
 }
 
-// A thread that does nothing but allocate, after bursts that have taught to keep much.
-static void only_allocating(void)
+// Bursts of huge blocks, by which it is learned to keep much.
+static void teach_to_keep(void)
 {
     static char *blocks[24];
-    const long before = resident_kib();
     for (int burst = 0; burst < 5; burst++) {
         for (int i = 0; i < 24; i++) {
             blocks[i] = touched(10 * MIB);
@@ -101,6 +100,13 @@ static void only_allocating(void)
             free(blocks[i]);
         }
     }
+}
+
+// A thread that does nothing but allocate.
+static void only_allocating(void)
+{
+    const long before = resident_kib();
+    teach_to_keep();
     long taken = 0;
     for (const double end = seconds() + 1.5; seconds() < end;) {
         for (int i = 0; i < 100; i++) {
@@ -112,6 +118,38 @@ static void only_allocating(void)
     }
     const long stays = resident_kib() - before - taken / 1024;
     CHECK(stays < 20 * 1024, "bursts of 240 MiB, then 1.5 s of allocating alone: %ld KiB stay", stays);
+}
+
+// A thread that does nothing but free what it has allocated before. The blocks lead from one to the next.
+static void only_freeing(size_t size, int count, int at_a_time)
+{
+    const long before = resident_kib();
+    void **next = NULL;
+    for (int i = 0; i < count; i++) {
+        void **block = malloc(size);
+        CHECK(block != NULL, "no block of %zu bytes", size);
+        *block = (void *)next;
+        next = block;
+    }
+    teach_to_keep();
+    for (const double end = seconds() + 1.5; seconds() < end && next != NULL;) {
+        for (int i = 0; i < at_a_time && next != NULL; i++) {
+            void **block = next;
+            next = *block;
+            free((void *)block);
+        }
+        const struct timespec pause = {0, 500000};
+        nanosleep(&pause, NULL);
+    }
+    CHECK(next != NULL, "%d blocks of %zu bytes are too few", count, size);
+    const long stays = resident_kib() - before;
+    CHECK(stays < 48 * 1024, "bursts of 240 MiB, then 1.5 s of freeing %zu bytes alone: %ld KiB stay", size,
+          stays);
+    while (next != NULL) {
+        void **block = next;
+        next = *block;
+        free((void *)block);
+    }
 }
 
 int main(void)
@@ -127,5 +165,7 @@ int main(void)
     after_a_burst(10 * MIB, 2 * MIB, 0);
     after_all_sizes();
     only_allocating();
+    only_freeing(64, 400000, 100);
+    only_freeing(300000, 4000, 1);
     return 0;
 }

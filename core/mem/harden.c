@@ -304,7 +304,7 @@ static void mark(void *p, size_t size, unsigned kind)
 
 /* --- filling ------------------------------------------------------------------------------------------------------ */
 
-/* What a program has never touched must not be touched here: whole pages go back to the system. */
+/* What a program has never touched must not be touched here: many pages go back to the system, few that are zero are read. */
 static void fill_range(char *p, size_t bytes)
 {
     if (HAK_FILL_BYTE != 0) {
@@ -314,10 +314,8 @@ static void fill_range(char *p, size_t bytes)
     char *from = (char *)hak_round_up((uintptr_t)p, HAK_OS_PAGE); /* NOLINT(performance-no-int-to-ptr) */
     size_t front = hak_min(bytes, (size_t)(from - p));
     size_t pages = (bytes - front) & ~(HAK_OS_PAGE - 1);
-    if (pages <= FILL_MOST || !hak_os_discard(from, pages)) {
-        memset(p, HAK_FILL_BYTE, bytes);
-        return;
-    }
+    if (pages <= FILL_MOST || !hak_os_discard(from, pages))
+        hak_huge_clear_pages(from, pages);
     memset(p, HAK_FILL_BYTE, front);
     memset(from + pages, HAK_FILL_BYTE, bytes - front - pages);
 }

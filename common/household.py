@@ -10,15 +10,16 @@ import ctypes
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
-from common.proc import GRACE_SECONDS, interrupts_wait
+from common.proc import GRACE_SECONDS, STARTING, interrupts_wait, of_threads
 
 PR_SET_CHILD_SUBREAPER = 36
+VALGRIND = ("callgrind-", "memcheck-", "none-")     # how its processes begin to call themselves
 TRACER_GRACE = 15       # times as long as others
 _LIBC = ctypes.CDLL(None)
-_mains = set()          # the first processes of the runs that go on at present, in whatever thread
 
 
 def adopt(on=True):
@@ -60,9 +61,13 @@ def _shows(pid: int, directory) -> bool:
 
 
 def name_of(pid: int) -> str:
-    """What the process calls itself."""
+    """What the process calls itself; under valgrind, whose options have no words of their own, what is traced."""
     try:
-        return Path("/proc", str(pid), "comm").read_text().strip()
+        name = Path("/proc", str(pid), "comm").read_text().strip()
+        if not name.startswith(VALGRIND):
+            return name
+        words = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")[1:]
+        return os.path.basename(os.fsdecode(next((word for word in words if word and word[:1] != b"-"), b""))) or name
     except OSError:
         return "?"
 
@@ -101,8 +106,10 @@ class Guardian:
 
     def __enter__(self):
         wait, self._hold = os.pipe()
-        with interrupts_wait():
+        with interrupts_wait(), STARTING:
             self.pid = os.fork()
+            if self.pid:
+                of_threads[self.pid] = threading.get_ident()
         if self.pid:
             os.close(wait)
             return self
@@ -119,6 +126,7 @@ class Guardian:
         os.write(self._hold, b"x")
         os.close(self._hold)
         os.waitpid(self.pid, 0)
+        of_threads.pop(self.pid, None)
 
 
 class Household:
@@ -131,25 +139,27 @@ class Household:
         self.left = []
         self.main = None
         self._before, self._aside = set(), set()
+        self._thread = None
 
     def __enter__(self):
         adopt()
+        self._thread = threading.get_ident()
         self._before = descendants()
         return self
 
     def started(self, pid: int):
         """The run's first process."""
         self.main = pid
-        _mains.add(pid)
 
     def set_aside(self):
         """What runs now is of the run, but not what the run is about: it is only ended with it."""
         self._aside = self.remaining()
 
     def remaining(self) -> set:
-        """What runs of it."""
-        others = _mains - {self.main}
-        found = descendants(but=others | self._aside) - self._before
+        """What runs of it. What other threads start, tools too, is theirs."""
+        with STARTING:
+            others = {pid for pid, thread in of_threads.items() if thread != self._thread}
+            found = descendants(but=others | self._aside) - self._before
         return {pid for pid in found if not others or self.directory is None or _shows(pid, self.directory)}
 
     def end(self):
@@ -175,4 +185,6 @@ class Household:
         try:
             self.end()
         finally:
-            _mains.discard(self.main)
+            for pid in list(of_threads):
+                if of_threads.get(pid) == self._thread and not os.path.exists(f"/proc/{pid}"):
+                    of_threads.pop(pid, None)

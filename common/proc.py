@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ LONGEST_POLL = 2 ** 31 - 1      # milliseconds
 LEAST_ROOM = 1 << 20
 EXPIRED = "did not end within"
 PR_SET_PDEATHSIG = 1
+STARTING = threading.Lock()     # held from a fork until the child is among those of its thread
+of_threads = {}     # process id -> the thread that started it, of those that may run
 _LIBC = ctypes.CDLL(None)
 
 
@@ -133,8 +136,10 @@ def interrupts_wait():
 
 def start(argv, confined, **more) -> subprocess.Popen:
     """The process, in a session of its own, with `confined` called in it, which calls confine."""
-    with interrupts_wait():
-        return subprocess.Popen(argv, start_new_session=True, preexec_fn=confined, **more)
+    with interrupts_wait(), STARTING:
+        process = subprocess.Popen(argv, start_new_session=True, preexec_fn=confined, **more)
+        of_threads[process.pid] = threading.get_ident()
+        return process
 
 
 def _signal_group(process, number):
@@ -194,10 +199,12 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
         except BaseException:
             _end_group(process, signal.SIGINT)
             process.wait()
+            of_threads.pop(process.pid, None)
             raise
         if expired:
             _end_group(process, signal.SIGTERM)
         process.wait()
+        of_threads.pop(process.pid, None)
         result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), ends(err), seconds)
     if log:
         files.write_atomic(log, f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
@@ -164,6 +165,18 @@ def test_a_build_waits_for_the_one_before(finished):
         assert "another build of this tree is still running" in waiting.stderr.readline()
         assert waiting.poll() is None
     assert waiting.communicate(timeout=120) and waiting.returncode == 0
+
+
+def test_a_run_ends_nothing_of_another_thread(tmp_path):
+    """A tool that another thread has started meanwhile, as in `make ab`: it is no part of the run."""
+    ended = []
+    with household.Household(tmp_path) as run:
+        other = threading.Thread(target=lambda: ended.append(proc.run(["/bin/sleep", "1"], check=False).returncode))
+        other.start()
+        programs.wait_until(household.descendants, "the start of the other")
+        proc.run(["/bin/true"], started=run.started)
+    other.join()
+    assert ended == [0] and run.left == []
 
 
 def test_a_workload_dies_with_its_tool():

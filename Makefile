@@ -58,6 +58,8 @@ ALONE      = { { mkdir -p build && true >>build/.lock; } 2>/dev/null || \
 	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 3600 9; } || \
 	{ echo 'make: it has not ended within an hour; end it and run the same command again' >&2; exit 1; };
 CONFIGURE  = { test -z "$(CHOSEN)" -a -f build.ninja || $(RUN) configure.py $(OPTIONS); }
+# make hands SIGTERM to the shell of a recipe, and that to nobody: ninja gets it when the shell has ended.
+BUILD      = setpriv --pdeathsig TERM $(NINJA)
 ONCE       = { test -f build.ninja || $(RUN) configure.py $(OPTIONS); }
 
 define quote
@@ -116,7 +118,7 @@ configured: build-tools
 	@$(ALONE) $(CONFIGURE)
 
 pgo: build-tools ## The whole cycle: base, train, pgo, layout, bolt, measure, gate, ship, and the table
-	@$(ALONE) $(CONFIGURE) && $(NINJA) pgo && $(MODULE) bench.own $(TREES) && $(MODULE) learn.show $(TREES) && \
+	@$(ALONE) $(CONFIGURE) && $(BUILD) pgo && $(MODULE) bench.own $(TREES) && $(MODULE) learn.show $(TREES) && \
 	    $(MODULE) report.report $(TREES) --table && $(MODULE) report.results $(TREES)
 
 LEARN = $(MODULE) learn.learn --name=$(call shown,NAME) --goal=$(call shown,GOAL) --budget=$(call shown,BUDGET) $(TRAINS) \
@@ -124,15 +126,15 @@ LEARN = $(MODULE) learn.learn --name=$(call shown,NAME) --goal=$(call shown,GOAL
 
 learn: build-tools ## A policy from your program: TRAIN="command" (TRAIN2, WEIGHTS, TRACE, GOAL=memory, BUDGET=seconds, NAME)
 	@$(LEARN) --no-run && $(ALONE) { test -f build.ninja || $(RUN) configure.py $(COLUMN); } && \
-	    $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so
+	    $(BUILD) --quiet bench build/clang-learning/base/libhakmem.so
 	@$(LEARN)
 
 all: build-tools ## Build all variants with both compilers (stage base)
-	@$(ALONE) $(CONFIGURE) && $(NINJA) matrix
+	@$(ALONE) $(CONFIGURE) && $(BUILD) matrix
 
 test: all-tools ## Build and run all tests; K=NAME: those that match, and what they need is built
 ifeq ($(value K),)
-	@$(ALONE) $(ONCE) && $(NINJA) --quiet matrix tests bench
+	@$(ALONE) $(ONCE) && $(BUILD) --quiet matrix tests bench
 	@$(MODULE) tests.run
 else
 	@$(ALONE) $(ONCE)
@@ -144,33 +146,33 @@ check: all-tools ## Before each commit: the cheapest tests of each kind, a minut
 	@$(MODULE) tests.run --check --build
 
 tests: test-tools ## Build the C tests without running them
-	@$(ALONE) $(ONCE) && $(NINJA) tests
+	@$(ALONE) $(ONCE) && $(BUILD) tests
 
 kill-test: test-tools ## Kill the build in every step, start it again, and compare what ships (3 minutes)
 	@$(MODULE) tests.kill --toolchain clang
 	@$(MODULE) tests.kill --toolchain gcc
 
 measure: build-tools ## Count instructions, cache misses and branches: every stage, every workload
-	@$(ALONE) $(CONFIGURE) && $(NINJA) measure && $(MODULE) report.report $(TREES) --table
+	@$(ALONE) $(CONFIGURE) && $(BUILD) measure && $(MODULE) report.report $(TREES) --table
 
 gate: build-tools ## Judge each stage against the one before
-	@$(ALONE) $(CONFIGURE) && $(NINJA) gate && $(MODULE) report.report $(TREES) --table
+	@$(ALONE) $(CONFIGURE) && $(BUILD) gate && $(MODULE) report.report $(TREES) --table
 
 # make itself fails with 2, whatever failed: for the exit status 0 GO, 1 NEUTRAL, 2 NO-GO call gate.ab itself.
 AB = $(MODULE) gate.ab --a=$(call shown,A) --b=$(call shown,B) $(COLUMN) --rules=$(call shown,RULES)
 
 ab: build-tools ## Compare two: make ab A=HEAD~1 B=. (or shipped, base, pgo, layout, bolt, a .so) RULES=removal
 	@test -n $(call shown,A) -a -n $(call shown,B) || { echo 'make: ab needs A=<revision, stage or .so> B=<the same>' >&2; exit 64; }
-	@$(AB) --no-run || exit; $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench && $(AB)
+	@$(AB) --no-run || exit; $(ALONE) $(CONFIGURE) && $(BUILD) --quiet bench && $(AB)
 
 ship: build-tools ## dist/: library, debug file, archive, header, license, profile, manifest, checksums
-	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet ship checks && ls -l dist
+	@$(ALONE) $(CONFIGURE) && $(BUILD) --quiet ship checks && ls -l dist
 
 verify-repro: build-tools ## Build dist/ twice more, in two directories, and compare every byte (CLONES=1: each trained anew)
 	@$(ALONE) $(MODULE) ship.verify_repro $(if $(filter 1,$(CLONES)),--clones $(COLUMN))
 
 report: build-tools ## build/report/index.html: tables, charts, heatmaps
-	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet report && echo build/report/index.html
+	@$(ALONE) $(CONFIGURE) && $(BUILD) --quiet report && echo build/report/index.html
 
 doctor: python ## Every tool: version, what it is for, how to get it (INSTALL=1 installs all)
 	@$(MODULE) common.doctor $(if $(filter 1,$(INSTALL)),--install --optional)
@@ -182,27 +184,27 @@ peers: build-tools
 # What a tool is asked for is looked at before anything is built for it.
 bench: peers ## Run the benchmark set and memory over time against glibc and the peers (BENCH_ARGS='--rounds 3')
 	@$(MODULE) bench.bench --no-run $(BENCH_ARGS) && \
-	    $(ALONE) $(CONFIGURE) && $(NINJA) bench build/clang-learning/base/libhakmem.so && $(MODULE) bench.bench $(BENCH_ARGS)
+	    $(ALONE) $(CONFIGURE) && $(BUILD) bench build/clang-learning/base/libhakmem.so && $(MODULE) bench.bench $(BENCH_ARGS)
 
 proof: build-tools ## What learned policies bring on inputs they were not learned from, 40 minutes (PROOF_ARGS='--only git --budget 20')
 	@$(MODULE) bench.proof --no-run $(PROOF_ARGS) && \
-	    $(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
+	    $(ALONE) $(CONFIGURE) && $(BUILD) --quiet bench build/clang-learning/base/libhakmem.so && \
 	    $(MODULE) bench.proof $(PROOF_ARGS)
 
 study: peers ## One question: STUDY=operation|hits|overhead|variance|scaling|sweep|syscalls|larson|memory|canary|ladder (STUDY_ARGS='--help')
 	@$(MODULE) bench.study --no-run $(call shown,STUDY) $(STUDY_ARGS) && $(ALONE) $(CONFIGURE) && \
-	    $(NINJA) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so) && \
+	    $(BUILD) --quiet bench $(foreach name,minimal balanced learning,build/clang-$(name)/base/libhakmem.so) && \
 	    $(MODULE) bench.study $(call shown,STUDY) $(STUDY_ARGS)
 
 sites: build-tools ## Call sites: how often the inference is right, where it is known what they are
-	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet bench build/clang-learning/base/libhakmem.so && \
+	@$(ALONE) $(CONFIGURE) && $(BUILD) --quiet bench build/clang-learning/base/libhakmem.so && \
 	    $(MODULE) report.sites --confusion
 
 golden: build-tools ## Instructions per call of each pattern, stage by stage
-	@$(ALONE) $(CONFIGURE) && $(NINJA) --quiet golden && $(MODULE) measure.golden $(TREES)
+	@$(ALONE) $(CONFIGURE) && $(BUILD) --quiet golden && $(MODULE) measure.golden $(TREES)
 
 fuzz: test-tools ## Fuzz the malloc family and the options for an hour (FUZZ_SECONDS=3600)
-	@$(MODULE) tests.fuzz.drive --no-run --seconds=$(call shown,FUZZ_SECONDS) && $(ALONE) $(ONCE) && $(NINJA) tests
+	@$(MODULE) tests.fuzz.drive --no-run --seconds=$(call shown,FUZZ_SECONDS) && $(ALONE) $(ONCE) && $(BUILD) tests
 	@$(MODULE) tests.fuzz.drive --seconds=$(call shown,FUZZ_SECONDS)
 
 soak: test-tools ## Ten minutes of everything at once under the built library: contents and memory are checked (SOAK_SECONDS=600)
@@ -210,14 +212,14 @@ soak: test-tools ## Ten minutes of everything at once under the built library: c
 	    echo 'make: SOAK_SECONDS must be a whole number of at least 1 and at most 9999999' >&2; exit 2;; esac; \
 	case $(call quote,$(TOOLCHAIN) $(VARIANT)) in all\ *|*\ all|*,*) \
 	    echo 'make: soak runs under one library: one VARIANT, one TOOLCHAIN' >&2; exit 2;; esac
-	@$(ALONE) $(CONFIGURE) && $(NINJA) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
+	@$(ALONE) $(CONFIGURE) && $(BUILD) tests build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so
 	@LD_PRELOAD=build/$(TOOLCHAIN)-$(VARIANT)/base/libhakmem.so build/tests/stress_soak -v $(call shown,SOAK_SECONDS) 4
 
 mutants: test-tools ## Put each deliberate bug of tests/mutants into a copy and see whether the tests notice
 	@$(MODULE) tests.mutants.drive
 
 reliability: test-tools ## Write the table of misuses in docs/reliability.md as it is measured
-	@$(ALONE) $(ONCE) && $(NINJA) --quiet tests matrix && $(MODULE) tests.misuse.table
+	@$(ALONE) $(ONCE) && $(BUILD) --quiet tests matrix && $(MODULE) tests.misuse.table
 
 ABLATION = $(MODULE) gate.ablation --toolchain=$(call shown,TOOLCHAIN) $(ABLATION_ARGS)
 
@@ -231,7 +233,7 @@ history: python ## A metric over all runs in results/: make history METRIC=ir_al
 	@$(MODULE) report.results --history=$(call shown,METRIC) --stage=$(call shown,STAGE) --workload=$(call shown,WORKLOAD)
 
 wall: build-tools ## Wall clock of all stages, interleaved, when nothing else runs
-	@$(ALONE) $(CONFIGURE) && $(NINJA) wall && $(MODULE) measure.wall --show $(TREES)
+	@$(ALONE) $(CONFIGURE) && $(BUILD) wall && $(MODULE) measure.wall --show $(TREES)
 
 format: test-tools ## Format the C and C++ sources
 	@clang-format -i $$($(RUN) -c 'from common import clone; print(*(name for name in clone.names() if name.endswith( \

@@ -331,9 +331,21 @@ def test_a_hook_of_another_repository(monkeypatch, tmp_path):
 def test_whatever_builds_is_alone():
     """Each recipe that calls ninja or configures holds the lock, to its end."""
     for line in re.sub(r"\\\n", " ", MAKEFILE).splitlines():
-        if line.startswith("\t@") and re.search(r"\$\((NINJA|CONFIGURE|ONCE|TREES)\)", line):
-            before = re.split(r"\$\((?:NINJA|CONFIGURE|ONCE|TREES)\)", line)[0]
+        if line.startswith("\t@") and re.search(r"\$\((BUILD|CONFIGURE|ONCE|TREES)\)", line):
+            before = re.split(r"\$\((?:BUILD|CONFIGURE|ONCE|TREES)\)", line)[0]
             assert "$(ALONE)" in before, line
+
+
+@pytest.mark.parametrize("goal", ["pgo", "all", "learn TRAIN=/bin/true"])
+def test_a_make_that_is_ended_takes_ninja_with_it(plain, goal):
+    """SIGTERM to make alone, as a supervisor sends it: make passes it on to a shell, and that to nobody."""
+    needed = [word for name in ("build-tools", "python") for word in ("-o", name)]
+    started = subprocess.Popen(["make", "-s", *needed, *goal.split(), f"NINJA=sleep {LONG};:"], cwd=plain)
+    programs.wait_until(lambda: any(words[0] == b"sleep" for words in map(words_of, sleepers()) if words),
+                        "the start of what stands for ninja")
+    started.terminate()
+    assert started.wait(timeout=20) != 0
+    expect_no_sleepers()
 
 
 def test_a_clone_that_cannot_be_written_to(tmp_path):

@@ -82,7 +82,7 @@ def tell_unseen(row, processes):
     nothing of it."""
     begun = sum(not process.forked for process in processes)
     unseen = sum(process.counts[train.STARTED] for process in processes) - (begun - 1)
-    if unseen > 0 and len(processes) < counters.SLOTS:
+    if processes and unseen > 0 and len(processes) < counters.SLOTS:
         starters = train.programs_of([process for process in processes if process.counts[train.STARTED]])
         tell(f"workload '{row.name}': {unseen} program{'s' if unseen > 1 else ''} that {', '.join(starters)} started "
              "did not load the library, as a static or 32-bit one, or one with another user's rights: what they do is "

@@ -37,7 +37,8 @@ class Seen:
     answers: int = 0
 
     def __str__(self):
-        return f"{self.processes:,} {'process' if self.processes == 1 else 'processes'}, {self.mallocs:,} mallocs"
+        more = " or more" if self.processes >= counters.SLOTS else ""      # the last of the records is of all others
+        return f"{self.processes:,}{more} {'process' if self.processes == 1 else 'processes'}, {self.mallocs:,} mallocs"
 
 
 def wrapper(workload) -> list:

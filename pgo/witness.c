@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -126,6 +129,9 @@ typedef int spawn_t(pid_t *pid, const char *path, const posix_spawn_file_actions
                     const posix_spawnattr_t *attributes, char *const argv[], char *const environment[]);
 
 static exec_t *next_execve, *next_execvpe;
+static int (*next_fexecve)(int file, char *const argv[], char *const environment[]);
+static int (*next_system)(const char *command);
+static FILE *(*next_popen)(const char *command, const char *mode);
 static spawn_t *next_spawn, *next_spawnp;
 static const char *own_name;
 
@@ -137,6 +143,9 @@ __attribute__((constructor)) static void find_next(void)
         own_name = here.dli_fname;
     *(void **)&next_execve = dlsym(RTLD_NEXT, "execve");
     *(void **)&next_execvpe = dlsym(RTLD_NEXT, "execvpe");
+    *(void **)&next_fexecve = dlsym(RTLD_NEXT, "fexecve");
+    *(void **)&next_system = dlsym(RTLD_NEXT, "system");
+    *(void **)&next_popen = dlsym(RTLD_NEXT, "popen");
     *(void **)&next_spawn = dlsym(RTLD_NEXT, "posix_spawn");
     *(void **)&next_spawnp = dlsym(RTLD_NEXT, "posix_spawnp");
     for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++)
@@ -182,6 +191,74 @@ EXPORT int execvpe(const char *name, char *const argv[], char *const environment
 EXPORT int execvp(const char *name, char *const argv[])
 {
     return start(next_execvpe, name, argv, environ);
+}
+
+/* The C library's own execl and its kin call its execve past ours. */
+static int start_listed(exec_t *exec, const char *path, const char *first, va_list words, int has_environment)
+{
+    size_t n = 1;
+    va_list ahead;
+    va_copy(ahead, words);
+    for (const char *word = first; word != NULL; word = va_arg(ahead, const char *))
+        n++;
+    va_end(ahead);
+    char *argv[n];
+    argv[0] = (char *)first;
+    for (size_t i = 1; i < n; i++)
+        argv[i] = va_arg(words, char *);
+    return start(exec, path, argv, has_environment ? va_arg(words, char *const *) : environ);
+}
+
+EXPORT int execl(const char *path, const char *first, ...)
+{
+    va_list words;
+    va_start(words, first);
+    int result = start_listed(next_execve, path, first, words, 0);
+    va_end(words);
+    return result;
+}
+
+EXPORT int execlp(const char *name, const char *first, ...)
+{
+    va_list words;
+    va_start(words, first);
+    int result = start_listed(next_execvpe, name, first, words, 0);
+    va_end(words);
+    return result;
+}
+
+EXPORT int execle(const char *path, const char *first, ...)
+{
+    va_list words;
+    va_start(words, first);
+    int result = start_listed(next_execve, path, first, words, 1);
+    va_end(words);
+    return result;
+}
+
+EXPORT int fexecve(int file, char *const argv[], char *const environment[])
+{
+    uint64_t *counter = counter_of(environment);
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+    int result = next_fexecve(file, argv, environment);
+    __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+    return result;
+}
+
+/* Each starts a shell. */
+EXPORT int system(const char *command)
+{
+    if (command != NULL)
+        __atomic_fetch_add(counter_of(environ), 1, __ATOMIC_RELAXED);
+    return next_system(command);
+}
+
+EXPORT FILE *popen(const char *command, const char *mode)
+{
+    FILE *stream = next_popen(command, mode);
+    if (stream != NULL)
+        __atomic_fetch_add(counter_of(environ), 1, __ATOMIC_RELAXED);
+    return stream;
 }
 
 static int spawn(spawn_t *next, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,

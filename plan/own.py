@@ -19,7 +19,8 @@ from common.errors import UserError
 from common.scratch import own_setting
 from common.workloads import Workload
 
-_OPERATOR = re.compile(r"(\|\|?|&&?|;|\d*>>?(&\d|\|)?|\d*<<?<?|&>>?|\d*[<>]&\d|\d*>>?[^=\s].*|\d*<[^\s].*)")
+# Of a word without quotes. ">=3" is an argument more often than a file's name.
+_OPERATOR = re.compile(r"([^'\"\\]*[;|&][^'\"\\]*|\d*>>?([^=\s].*)?|\d*<<?<?|\d*<[^\s].*)")
 UNNAMEABLE = frozenset("|\n\r")     # ninja cannot name such a file
 OF_THE_KERNEL = ("/proc/", "/sys/")    # files that are new each time they are looked at
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
@@ -105,6 +106,8 @@ def find_program(word: str, command: str, source: Source, searched: str) -> str:
         if "/" in word and os.path.isfile(name):
             raise UserError(f"{source.option} '{command}': {word} is not executable; run it by its interpreter, or "
                             f"chmod +x it")
+        if "/" in word and os.path.isdir(name):
+            raise UserError(f"{source.option} '{command}': {word} is a directory; name the program in it")
         raise UserError(f"{source.option} '{command}': no such program; give a command that runs from {source.here}, "
                         "without a shell")
     if wrong := wrong_first_line(found):

@@ -149,6 +149,64 @@ def test_what_a_script_does_is_told(shop, tmp_path, script, unseen, told):
         assert sentence in said if sentence else mark not in said, said
 
 
+def test_programs_started_by_words_are_told(shop, tmp_path):
+    """By execl and its kin, whose execve is the C library's own, and by a shell: with the library, and without."""
+    (tmp_path / "s.c").write_text('''
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        int main(int count, char **words) {
+            char *none[] = {NULL}, *argv[] = {"true", NULL}, **variables = count > 1 ? none : environ;
+            int file = open("/bin/true", O_RDONLY);
+            for (int i = 0; i < 6; i++)
+                if (fork() == 0) {
+                    free(malloc(9));
+                    if (i == 2)
+                        execle("/bin/true", "true", "a", NULL, variables);
+                    if (i == 3)
+                        fexecve(file, argv, variables);
+                    environ = variables;
+                    if (i == 0)
+                        execl("/bin/true", "true", "a", "b", NULL);
+                    if (i == 1)
+                        execlp("true", "true", NULL);
+                    return i == 4 ? system("exit 0") : pclose(popen("exit 0", "r"));
+                }
+            while (wait(NULL) != -1)
+                continue;
+        }''')
+    proc.run([needs("gcc", "gcc"), "-O0", tmp_path / "s.c", "-o", tmp_path / "s"])
+    for word, found in (("", None), (" bare", "6 programs were started without LD_PRELOAD by s: ")):
+        assert configure(shop, "--train", f"{tmp_path}/s{word}").returncode == 0
+        said = proc.run(["ninja", "build/workload/user1.run.json"], cwd=shop).stdout
+        assert found in said if found else "LD_PRELOAD" not in said, said
+        assert "did not load" not in said
+
+
+def test_a_static_program_is_one_sentence(shop, tmp_path):
+    """Nobody started it."""
+    (tmp_path / "s.c").write_text("int main(void) { return 0; }\n")
+    proc.run([needs("gcc", "gcc"), "-static", tmp_path / "s.c", "-o", tmp_path / "static"])
+    assert configure(shop, "--train", tmp_path / "static").returncode == 0
+    done = tool(shop, "pgo.resolve", "--workload", "user1", "-o", tmp_path / "r.json")
+    one_sentence(done, 1, "static cannot be preloaded: it is a static or 32-bit program")
+
+
+def test_more_processes_than_records():
+    """Their number is not known."""
+    assert str(train.Seen(1024, 3)) == "1,024 or more processes, 3 mallocs"
+
+
+def test_who_is_left_under_valgrind_is_named_by_the_program(shop):
+    """valgrind's tool is none of the user's."""
+    assert configure(shop, "--train", "sh -c 'sleep 90 & ls'").returncode == 0
+    done = measured(shop)
+    assert "its program left sleep running" in done.stderr and "callgrind" not in done.stderr, done.stderr
+
+
 def test_a_small_part_is_no_training():
     """897 mallocs of 200,000 are a failure that names both."""
     row = Workload("user1", "train", ("/bin/x",), "s", own=True)
@@ -198,7 +256,8 @@ def test_equal_runs_give_equal_profiles(shop):
 @pytest.mark.parametrize("command, words", [
     ("/bin/echo run build tests", ("/bin/echo", "run", "build", "tests")),
     ("echo README.md ./docs", ("/usr/bin/echo", "README.md", "./docs")),
-    ("/bin/echo '|' \"&\" 'a; b'", ("/bin/echo", "|", "&", "a; b")),
+    ("/bin/echo '|' \"&\" 'a; b' \\; 'a;'", ("/bin/echo", "|", "&", "a; b", ";", "a;")),
+    ("/bin/echo >=3", ("/bin/echo", ">=3")),
     ("/bin/echo a\\ b @edges@ $HOME", ("/bin/echo", "a b", "@edges@", "$HOME")),
     (f"/bin/echo ../{ROOT.name}/README.md ../nothing", ("/bin/echo", f"{ROOT}/README.md", "../nothing")),
     (f"/bin/echo --file=../{ROOT.name}/docs -x=../nothing a=../{ROOT.name}", (
@@ -234,7 +293,7 @@ def test_the_path_of_the_command_is_searched(tmp_path):
 @pytest.mark.parametrize("command, found", [
     ("cat README.md | sort", "|"), ("echo a > b", ">"), ("sleep 1 &", "&"), ("a && b", "&&"), ("a || b", "||"),
     ("a ; b", ";"), ("a 2>/dev/null", "2>/dev/null"), ("a 2>&1", "2>&1"), ("a >>log", ">>log"),
-    ("sort < README.md", "<"), ("a <in", "<in"),
+    ("sort < README.md", "<"), ("a <in", "<in"), ("ls a; ls", "a;"), ("ls x|cat", "x|cat"), ("ls a&", "a&"),
     ("env -S 'a b'", "-S"),
 ])
 def test_shell_syntax_is_one_sentence(shop, command, found):
@@ -247,6 +306,7 @@ def test_shell_syntax_is_one_sentence(shop, command, found):
 
 @pytest.mark.parametrize("words, sentence", [
     (["--train", "README.md"], "no such program"), (["--train", "./README.md"], "is not executable"),
+    (["--train", "./core"], "./core is a directory; name the program in it"),
     (["--train", "A=b"], "no such program"), (["--train", "s.toml x"], "'s.toml x': a server's file stands alone"),
     (["--train", "A=b s.toml"], "'A=b s.toml': a server's file stands alone"),
     (["--train", "/bin/ls a", "--holdout", "/bin/ls a"], "is trained on as well"),

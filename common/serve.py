@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -374,6 +375,12 @@ class Session:
                 raise Failure(f"the server {self.server.start[0]} listens on more than the loopback interface, on port "
                               f"{one.port}: bind it to 127.0.0.1")
 
+    def check_alive(self, pids):
+        """That the load has not ended it."""
+        if self.process.poll() not in (None, 0) or not pids:
+            raise Failure(f"the server {self.server.start[0]} ended under its load with "
+                          f"{proc.describe_status(self.process.returncode)}{self.server_tail()}")
+
     def load(self, pids, idle: float) -> Run:
         """Make the load and read what it says; then wait."""
         held = self.workload.role == "holdout" and bool(self.server.held)
@@ -382,16 +389,21 @@ class Session:
         if self.server.input and (wrong := no_file(source)):
             raise UserError(f"{self.workload.server}: input: {wrong}")
         before = cpu_seconds(pids()), precise_seconds(pids())
-        text = self._command(words, "load", source)
-        if self.process.poll() not in (None, 0) or not pids():
-            raise Failure(f"the server {self.server.start[0]} ended under its load with "
-                          f"{proc.describe_status(self.process.returncode)}{self.server_tail()}")
+        try:
+            text = self._command(words, "load", source)
+        except Failure:
+            time.sleep(0.1)     # a server that is about to end is why its load fails
+            self.check_alive(pids())
+            raise
+        self.check_alive(pids())
         left = pids()
         spent = cpu_seconds(left) - before[0]
         precise = precise_seconds(left) - before[1]
         if abs(precise - spent) < max(0.2 * spent, 0.05):
             spent = precise     # no process ended meanwhile: ticks of 10 ms are too coarse
         found = re.search(self.server.count, text, re.MULTILINE)
+        if not found and self.server.count != Server.count:
+            raise Failure(f"count finds nothing in what the load ({words[0]}) says{proc.tail(text)}")
         requests = _number("count", found[1], int) if found else int(self.values["requests"]) * times
         if requests < 1:
             raise Failure(f"the load ({words[0]}) made {requests} requests, as it says{proc.tail(text)}")
@@ -404,7 +416,8 @@ class Session:
 
     def stop(self, pids):
         """Ask it to end and wait until all of it has."""
-        if isinstance(self.server.stop, str):
+        number_alone = isinstance(self.server.stop, str)
+        if number_alone:
             number = signal.Signals[self.server.stop]
             household.send([self.process.pid] if self.process.poll() is None else pids(), number)
         else:
@@ -417,7 +430,8 @@ class Session:
         status = self.process.poll()
         if status is None or pids():
             raise Failure(f"the server {self.server.start[0]} did not end within {self.server.stop_timeout} s "
-                          f"of being asked to by {self.server.stop}{self.server_tail()}")
+                          f"of being asked to by {self.server.stop if number_alone else shlex.join(self.server.stop)}"
+                          f"{self.server_tail()}")
         if status not in (0, -number, 128 + number):
             raise Failure(f"the server {self.server.start[0]} ended with {proc.describe_status(status)}"
                           f"{self.server_tail()}")

@@ -32,7 +32,14 @@ def parse(path) -> dict:
 
 
 def _type_name(kind) -> str:
-    return str(kind) if typing.get_origin(kind) else kind.__name__
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return f"a list of {_type_name(arguments[0])}, as [...]"
+    if origin in (dict, Mapping):
+        return f"a table of {_type_name(arguments[1])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_type_name, arguments))
+    return kind.__name__
 
 
 def _convert(value, kind):

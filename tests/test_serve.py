@@ -159,7 +159,10 @@ def test_what_a_file_preloads_stays(tmp_path):
 
 
 @pytest.mark.parametrize("more, words", [
-    ({"path": "/end"}, "load \\(/usr/bin/python3\\) failed with exit 1"),
+    ({"path": "/end"}, "the server /usr/bin/python3 ended under its load with exit 3"),
+    ({"load": ["/bin/false"]}, "load \\(/bin/false\\) failed with exit 1"),
+    ({"count": "(\\d+) made"}, "count finds nothing in what the load \\(/usr/bin/python3\\) says"),
+    ({"stop": ["/bin/sleep", "0"], "stop_timeout": 1}, "did not end within 1 s of being asked to by /bin/sleep 0"),
     ({"words": ["open"]}, "listens on more than the loopback interface"),
     ({"words": ["beside"]}, "listens on more than the loopback interface, on port "),
     ({"load": ["/bin/echo", "requests 0"]}, "the load \\(/bin/echo\\) made 0 requests, as it says"),
@@ -221,7 +224,9 @@ def test_a_run_has_variables_and_a_limit_of_its_own(tmp_path):
         ("input = 'gone'", "input: .*/gone is missing"), ("input = '.'", "input: .* is no file"),
         ("[files]\n'load.log' = ''", "'load.log' is the name of a log of the run"),
         ("[files]\n'/etc/x' = ''", "'/etc/x' must be a name below {dir}"), ("[files]\n'../x' = ''", "'../x' must be"),
-        ("environment = { A = 1 }", "key 'environment' must be"))),
+        ("environment = { A = 1 }", "key 'environment' must be a table of str, not"),
+        ("held = 'x'", "key 'held' must be a list of str, as"),
+        ("stop = 9", "'stop' must be a list of str.* or str, "))),
 ])
 def test_wrong_files(tmp_path, text, words):
     """Refused before anything runs."""

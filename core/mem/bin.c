@@ -20,6 +20,9 @@
 #define PUT_BACK_MOST 15u /* as far as they are counted */
 /* Frees that fill a bin once PUT_BACK_MOST lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
 #define FULL_SOONER 64u
+/* Heaps that share a bin's first size where there are more of them, and what each has at least. */
+#define FIRST_SHARES 8u
+#define FIRST_LEAST  ((size_t)4 << 10)
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
 #define UNCOUNTED_TINY 64u
@@ -39,6 +42,16 @@ static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 
+/* Bytes with which a bin begins, of which as many heaps as FIRST_SHARES may each have that much; more of them share it. */
+static size_t first_bytes(const hak_policy_t *policy)
+{
+    size_t bytes = (size_t)policy->bin_first_kb << 10;
+    uint32_t heaps = hak_heaps_sharing();
+    return hak_likely(heaps <= FIRST_SHARES)
+               ? bytes
+               : hak_max(bytes * FIRST_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
+}
+
 /* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
  * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
  * less when many threads share that. The figures are those of the default policy. */
@@ -51,7 +64,7 @@ static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
     size_t bytes = kib << 10;
     uint32_t heaps = hak_heaps_sharing();
     if (hak_unlikely(heaps > HAK_SHARES))
-        bytes = hak_max(bytes * HAK_SHARES / heaps, (size_t)policy->bin_first_kb << 10);
+        bytes = hak_max(bytes * HAK_SHARES / heaps, first_bytes(policy));
     return cap_of(policy, c, bytes);
 }
 
@@ -61,8 +74,9 @@ static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
  * states lie with the slabs. One of runs keeps a few blocks anyway. */
 static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
 {
-    bool small = c <= HAK_MID_CLASSES && (HAK_HARDEN || c > HAK_TINY_CLASSES);
-    return small ? cap_of(policy, c, (size_t)policy->bin_first_kb << 10) : last_cap(policy, c);
+    bool many = hak_heaps_sharing() > HAK_SHARES;
+    bool small = c <= HAK_MID_CLASSES && (HAK_HARDEN || c > HAK_TINY_CLASSES || many);
+    return small ? cap_of(policy, c, first_bytes(policy)) : last_cap(policy, c);
 }
 
 /* Previous lists are short: nobody has set one aside since a thread left them. Its own thread's to ask. */

@@ -10,6 +10,7 @@
 #include "mem/eager.h"
 #include "mem/extent.h"
 #include "mem/guard.h"
+#include "mem/heap.h"
 #include "mem/retain.h"
 #include "mem/scarce.h"
 #include "mem/slices.h"
@@ -33,6 +34,7 @@
 #define MAPPINGS_MOST    4096u /* chunks beyond which none is taken out from between others */
 #define ALIGNED_SCAN     16u   /* chunks that are looked at for a run that is aligned and fits exactly */
 #define BESIDE_CLOSED    8u /* the single block between closed slices that opens them all; two mappings each */
+#define SPARSE           ((uint64_t)2 << 20) /* bytes of slabs a heap, where many share, that may be nearly untouched */
 #define BESIDE_SCAN      8u /* chunks that are looked at for a run beside others of the heap */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(POOL);
@@ -373,6 +375,14 @@ static bool add_range_chunk(bool dirty) HAK_REQUIRES(lock)
     return true;
 }
 
+/* Bytes of runs in use, but for those of which a heap touched little: a thread that holds a block of each class has a slab of
+ * each, and a page of each slab. */
+static uint64_t dense_bytes(void) HAK_REQUIRES(lock)
+{
+    uint64_t used = used_slices * HAK_SLICE, heaps = hak_heap_count();
+    return heaps <= HAK_SHARES ? used : used - hak_min(used, heaps * SPARSE);
+}
+
 /* A fresh chunk for a run of so many slices, a single block or a slab, and others. The system must know of the huge page before the
  * first byte is touched. */
 static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
@@ -381,7 +391,7 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(lock)
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
     region += HAK_CHUNK;
-    bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, single, used_slices * HAK_SLICE);
+    bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, single, dense_bytes());
     if (thp != region_thp)
         hak_os_thp(chunk, HAK_CHUNK, thp);
     hak_slices_t whole = HAK_HARDEN ? guard_chunk((char *)chunk) : ALL_FREE;

@@ -2,6 +2,7 @@
 // Threads that are idle: what they freed last and still have goes back by malloc_trim, and as time passes, though they sleep.
 // What is in their bins is out of reach, and little.
 #include <malloc.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "threads.h"
@@ -13,10 +14,11 @@ enum {
     RUNS = 2,          // the same
     SLABS = 3,         // the same
     MIDS = 4,          // the same
+    TINIES = 5,        // the same
     SWAY = 60,         // blocks
     BLOCKS = 4,        // each of one size
     BURST = 20 << 20,  // bytes of blocks of all sizes
-    MOST_BLOCKS = 8000 // in it
+    MOST_BLOCKS = 8000 // in it, and of tiny ones
 };
 
 static pthread_barrier_t ready, freed, done;
@@ -94,6 +96,19 @@ static void use_slabs(void)
     take_and_free(40, 60000);
 }
 
+// Blocks up to 1 KiB in disorder, a few MiB: the last few freed of each size lie in slabs of which nothing else is in use.
+static void use_tinies(void)
+{
+    char **blocks = malloc(MOST_BLOCKS * sizeof *blocks);
+    for (size_t i = 0; i < MOST_BLOCKS; i++) {
+        blocks[i] = take(16 + i * 7919 % 1000);
+    }
+    for (size_t i = 0; i < MOST_BLOCKS; i++) {
+        free(blocks[i]);
+    }
+    free(blocks);
+}
+
 static void *use_and_wait(void *kind)
 {
     const size_t size = (size_t)kind;
@@ -107,8 +122,10 @@ static void *use_and_wait(void *kind)
         use_each(6 << 10, 32 << 10);
     } else if (size == SLABS) {
         use_slabs();
+    } else if (size == TINIES) {
+        use_tinies();
     }
-    for (int i = 0; i < 3 && (size == 0 || size > MIDS); i++) {
+    for (int i = 0; i < 3 && (size == 0 || size > TINIES); i++) {
         use(size);
     }
     pthread_barrier_wait(&freed);
@@ -181,15 +198,18 @@ static void idle(size_t size, double seconds, long most_used, long most_resident
     end(THREADS);
 }
 
-// Many threads share what they may keep in empty slabs, though nobody allocates after them.
-static void many_at_once(long most_resident)
+// Many threads share what they may keep in empty slabs and in bins, though nobody allocates after them.
+static void many_at_once(size_t kind, bool trim, long most_resident)
 {
     malloc_trim(0);
     const long before = resident_kib();
-    begin(MANY_THREADS, SLABS, MANY_THREADS); // what a thread may keep depends on how many heaps there are
+    begin(MANY_THREADS, kind, MANY_THREADS); // what a thread may keep depends on how many heaps there are
+    if (trim) {
+        malloc_trim(0);
+    }
     const long resident = (resident_kib() - before) / MANY_THREADS;
-    CHECK(resident <= most_resident, "of what each of many idle threads freed %ld KiB are resident at once",
-          resident);
+    CHECK(resident <= most_resident,
+          "of what each of many idle threads freed (%zu) %ld KiB are resident at once", kind, resident);
     end(MANY_THREADS);
 }
 
@@ -208,7 +228,8 @@ int main(void)
         idle(0, 2.5, 1200, is_variant("debug") ? 6400 : 2800);   // there pages of free blocks stay
         idle(RUNS, 2.5, 500 + waits, 600 + waits);
         idle(SLABS, 2.5, 400, 500);
-        many_at_once(560 + waits);
+        many_at_once(SLABS, false, 560 + 2 * waits);
     }
+    many_at_once(TINIES, true, 870 + waits);
     return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Huge pages are asked for as long as they are cheap: where the first touch of one is slow, only every second, fourth, ... chunk of
-// a large heap has one; once one is fast again, all have. When one ends, all of it that is not in use goes back, whether somebody
-// ever used it or not. The clock is ours.
+// a large heap has one; once one is fast again, all have. Not for slabs that many threads barely touch. When one ends, all of it
+// that is not in use goes back, whether somebody ever used it or not. The clock is ours.
 #include "check.h"
 #include "mem/chunk.h"
 #include "mem/slab.h"
@@ -41,6 +41,15 @@ bool __wrap_hak_os_discard(void *address, size_t size)
     return true;
 }
 
+static uint32_t heaps = 1;
+
+uint32_t __wrap_hak_heap_count(void);
+
+uint32_t __wrap_hak_heap_count(void)
+{
+    return heaps;
+}
+
 static int asked_in(int chunks, uint64_t ns)
 {
     asked = 0;
@@ -77,9 +86,20 @@ static void nothing_for_buffers(void)
     CHECK(asked == 0, "%d huge pages for runs of %d slices", asked, SLICES);
 }
 
+// Many threads with a block of each class have a slab of each, and a page of each slab: no huge pages for that.
+static void nothing_for_many_heaps(void)
+{
+    heaps = 9;
+    const int few = asked_in(8, 1000); // 16 MiB: what the heaps may have, 18
+    heaps = 1;
+    CHECK(few == 0, "%d huge pages while each of many heaps has little", few);
+}
+
 int main(void)
 {
-    asked_in(8, 1000); // beyond 8 MiB
+    asked_in(1, 1000); // the first chunk is never one
+    nothing_for_many_heaps();
+    CHECK(asked_in(2, 1000) > 0, "none beyond 16 MiB");
     const int warm = asked_in(CHUNKS, 300000);
     CHECK(warm > CHUNKS / 10 * 9, "fast: %d of some %d chunks", warm, CHUNKS);
     const int cold = asked_in(CHUNKS, 4000000);

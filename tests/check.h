@@ -1,12 +1,12 @@
-// SPDX-License-Identifier: MIT
-// What the small test programs share: one check macro, a pattern to recognise contents by, a generator, resident memory.
-//
-// A program returns 0 when its promise holds, 1 with one line on stderr when it does not, and 77 when this
-// machine or allocator cannot show it (the runner counts that as skipped). Nothing here allocates.
+/* SPDX-License-Identifier: MIT */
+/* What the small test programs share: one check macro, a pattern to recognise contents by, a generator, resident memory.
+ *
+ * A program returns 0 when its promise holds, 1 with one line on stderr when it does not, and 77 when this
+ * machine or allocator cannot show it (the runner counts that as skipped). Nothing here allocates. */
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
 
-// These programs do what callers must not: the compiler is to believe nothing of hakmem.h's functions.
+/* These programs do what callers must not: the compiler is to believe nothing of hakmem.h's functions. */
 #define HAKMEM_NO_ATTRIBUTES
 
 #include <stdarg.h>
@@ -27,7 +27,7 @@
         }                                                                                                    \
     } while (0)
 
-// Writes by dprintf, not stdio: a failure inside malloc or in a forked child must still be seen. 2 may be closed.
+/* Writes by dprintf, not stdio: a failure inside malloc or in a forked child must still be seen. 2 may be closed. */
 __attribute__((noreturn, format(printf, 4, 5))) static inline void
 check_failed(const char *file, int line, const char *condition, const char *format, ...)
 {
@@ -40,17 +40,16 @@ check_failed(const char *file, int line, const char *condition, const char *form
     _exit(1);
 }
 
-// Reads to the end, or as much as there is room for; terminated. What is read is what a child says into a pipe.
+/* Reads to the end, or as much as there is room for; terminated. What is read is what a child says into a pipe. */
 static inline void read_to_end(int fd, char *text, size_t room)
 {
     size_t length = 0;
-    for (ssize_t n; length < room - 1 && (n = read(fd, text + length, room - 1 - length)) > 0;) {
+    for (ssize_t n; length < room - 1 && (n = read(fd, text + length, room - 1 - length)) > 0;)
         length += (size_t)n;
-    }
     text[length] = 0;
 }
 
-// The generator of the tests: xorshift64*, seeded by the caller, so that each failure repeats.
+/* The generator of the tests: xorshift64*, seeded by the caller, so that each failure repeats. */
 static inline uint64_t next_random(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -59,7 +58,7 @@ static inline uint64_t next_random(uint64_t *state)
     return *state * 2685821657736338717ull;
 }
 
-// A size as programs ask for it: mostly small, some mid, few large; at most `limit` bytes.
+/* A size as programs ask for it: mostly small, some mid, few large; at most `limit` bytes. */
 static inline size_t random_size(uint64_t *state, size_t limit)
 {
     const uint64_t value = next_random(state);
@@ -68,14 +67,14 @@ static inline size_t random_size(uint64_t *state, size_t limit)
     return size <= limit ? size : size % (limit + 1);
 }
 
-// Fills a block with bytes that depend on `seed` and the position, so that a shifted or foreign copy is seen. Byte i is
-// seed + 131 i + 7 (i / 256): eight of them at a time, since these three functions are most of what many tests compute.
+/* Fills a block with bytes that depend on `seed` and the position, so that a shifted or foreign copy is seen. Byte i is
+ * seed + 131 i + 7 (i / 256): eight of them at a time, since these three functions are most of what many tests compute. */
 static inline unsigned char pattern_byte(size_t i, uint64_t seed)
 {
     return (unsigned char)(seed + i * 131 + (i >> 8) * 7);
 }
 
-// The eight bytes from i on, which is a multiple of eight: the first one's value in each, and 131 k added to the k-th.
+/* The eight bytes from i on, which is a multiple of eight: the first one's value in each, and 131 k added to the k-th. */
 static inline uint64_t pattern_word(size_t i, uint64_t seed)
 {
     const uint64_t same = pattern_byte(i, seed) * 0x0101010101010101ull;
@@ -91,25 +90,22 @@ static inline void fill(void *block, size_t size, uint64_t seed)
         const uint64_t word = pattern_word(i, seed);
         __builtin_memcpy(bytes + i, &word, 8);
     }
-    for (; i < size; i++) {
+    for (; i < size; i++)
         bytes[i] = pattern_byte(i, seed);
-    }
 }
 
-// The first position at which the block differs from what fill() wrote, or `size` when it is intact.
+/* The first position at which the block differs from what fill() wrote, or `size` when it is intact. */
 static inline size_t first_difference(const void *block, size_t size, uint64_t seed)
 {
     const unsigned char *bytes = (const unsigned char *)block;
     size_t i = 0;
     for (uint64_t word; i + 8 <= size; i += 8) {
         __builtin_memcpy(&word, bytes + i, 8);
-        if (word != pattern_word(i, seed)) {
+        if (word != pattern_word(i, seed))
             break;
-        }
     }
-    while (i < size && bytes[i] == pattern_byte(i, seed)) {
+    while (i < size && bytes[i] == pattern_byte(i, seed))
         i++;
-    }
     return i;
 }
 
@@ -124,31 +120,26 @@ static inline int is_zero(const void *block, size_t size)
     size_t i = 0;
     for (uint64_t word; i + 8 <= size; i += 8) {
         __builtin_memcpy(&word, bytes + i, 8);
-        if (word != 0) {
+        if (word != 0)
             return 0;
-        }
     }
-    for (; i < size; i++) {
-        if (bytes[i] != 0) {
+    for (; i < size; i++)
+        if (bytes[i] != 0)
             return 0;
-        }
-    }
     return 1;
 }
 
-// The number right behind the first `mark` in the first 4 KiB of a file; 0 without a mark. Skips the test if there is no
-// file. Without stdio, so that reading allocates nothing.
+/* The number right behind the first `mark` in the first 4 KiB of a file; 0 without a mark. Skips the test if there is no
+ * file. Without stdio, so that reading allocates nothing. */
 static inline long number_behind(const char *path, const char *mark)
 {
     char text[4096];
     const int file = open(path, O_RDONLY | O_CLOEXEC);
     const ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-    if (file >= 0) {
+    if (file >= 0)
         close(file);
-    }
-    if (length <= 0) {
+    if (length <= 0)
         exit(TEST_SKIPPED);
-    }
     text[length] = 0;
     const char *found = strstr(text, mark);
     return found == NULL ? 0 : strtol(found + strlen(mark), NULL, 10);
@@ -156,40 +147,40 @@ static inline long number_behind(const char *path, const char *mark)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define RESIDENT_IS_KNOWN                                                                                    \
-    0 // a sanitizer's shadow memory is in the figure: memory is judged in the plain builds
+    0 /* a sanitizer's shadow memory is in the figure: memory is judged in the plain builds */
 #else
 #define RESIDENT_IS_KNOWN 1
 #endif
 
-// Resident memory in KiB; under a sanitizer always 0.
+/* Resident memory in KiB; under a sanitizer always 0. */
 static inline long resident_kib(void)
 {
     return RESIDENT_IS_KNOWN ? number_behind("/proc/self/statm", " ") * (sysconf(_SC_PAGESIZE) / 1024) : 0;
 }
 
-// The most resident memory that the program ever had, in KiB; under a sanitizer always 0.
+/* The most resident memory that the program ever had, in KiB; under a sanitizer always 0. */
 static inline long peak_resident_kib(void)
 {
     return RESIDENT_IS_KNOWN ? number_behind("/proc/self/status", "VmHWM:") : 0;
 }
 
-// Of hakmem.h, if that is the malloc: "0.1.0 balanced".
+/* Of hakmem.h, if that is the malloc: "0.1.0 balanced". */
 extern const char *hakmem_version(void) __attribute__((weak));
 
-// The malloc is hakmem in this variant.
+/* The malloc is hakmem in this variant. */
 static inline int is_variant(const char *name)
 {
     return hakmem_version != NULL && strstr(hakmem_version(), name) != NULL;
 }
 
-// Rounds of what takes several times as long under `debug`, with its assertions and copies, and shows no more there. The
-// variants that are fast go through all of them.
+/* Rounds of what takes several times as long under `debug`, with its assertions and copies, and shows no more there. The
+ * variants that are fast go through all of them. */
 static inline int fewer_in_debug(int rounds)
 {
     return is_variant("debug") ? rounds / 4 : rounds;
 }
 
-// Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop.
+/* Hides a value from the compiler: sizes it would warn about, blocks whose use it would drop. */
 static inline size_t opaque(size_t value)
 {
     __asm__ volatile("" : "+r"(value));

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// For what must end the process: it is done in a forked child, without a core file. cmocka's.
+/* SPDX-License-Identifier: MIT */
+/* For what must end the process: it is done in a forked child, without a core file. cmocka's. */
 #ifndef TESTS_DEATHS_H
 #define TESTS_DEATHS_H
 
@@ -9,8 +9,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-// The signal that ends a child that does this, 0 if none does; -1 of one that finds something wrong (CHECK). What it says on
-// stderr is in `said`, terminated.
+/* The signal that ends a child that does this, 0 if none does; -1 of one that finds something wrong (CHECK). What it says on
+ * stderr is in `said`, terminated. */
 static inline int death_by(void (*deed)(void *), void *argument, char *said, size_t room)
 {
     int ends[2];

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Included before everything else (-include) in programs that are built with the allocator's objects inside, without
-// its malloc: the standard names mean the hak_ ones, so that one source serves preloaded and sanitized builds.
+/* SPDX-License-Identifier: MIT */
+/* Included before everything else (-include) in programs that are built with the allocator's objects inside, without
+ * its malloc: the standard names mean the hak_ ones, so that one source serves preloaded and sanitized builds. */
 #ifndef TESTS_HAK_NAMES_H
 #define TESTS_HAK_NAMES_H
 
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HAKMEM_NO_ATTRIBUTES // tests do what callers must not
+#define HAKMEM_NO_ATTRIBUTES /* tests do what callers must not */
 #include "hakmem.h"
 
 static inline void *hak_names_resize_array(void *block, size_t count, size_t each)
@@ -31,9 +31,8 @@ static inline void *hak_names_resize_array(void *block, size_t count, size_t eac
 static inline int hak_names_posix_memalign(void **block, size_t alignment, size_t size)
 {
     void *taken = hakmem_alloc_aligned(alignment, size);
-    if (taken == NULL) {
+    if (taken == NULL)
         return errno;
-    }
     *block = taken;
     return 0;
 }

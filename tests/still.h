@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// still.h: the clock of the library stands still in the program that includes this (core/os/os_linux.c), so that nothing goes back
-// to the system by time, however slow the machine is. In one file of a program.
+/* SPDX-License-Identifier: MIT */
+/* still.h: the clock of the library stands still in the program that includes this (core/os/os_linux.c), so that nothing goes back
+ * to the system by time, however slow the machine is. In one file of a program. */
 #ifndef TESTS_STILL_H
 #define TESTS_STILL_H
 

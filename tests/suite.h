@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Includes for a program with many cases, each of them counted: cmocka, whose headers come in one order only.
+/* SPDX-License-Identifier: MIT */
+/* Includes for a program with many cases, each of them counted: cmocka, whose headers come in one order only. */
 #ifndef TESTS_SUITE_H
 #define TESTS_SUITE_H
 

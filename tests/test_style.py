@@ -37,6 +37,21 @@ def test_c_is_formatted():
     assert not files, f"run: clang-format -i {' '.join(files)}"
 
 
+CODE = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|//[^\n]*', re.DOTALL)
+
+
+def line_comments(text: str) -> list:
+    """The comments that begin with two slashes."""
+    return [token for token in CODE.findall(text) if token.startswith("//")]
+
+
+def test_comments_are_of_one_kind():
+    """C's own, in C++ as well."""
+    found = {name: line_comments((ROOT / name).read_text()) for name in sources(".c", ".h", ".cc", ".def")}
+    assert {name: comments for name, comments in found.items() if comments} == {}
+    assert line_comments('p = "//"; /* // */ q = \'"\'; // one') == ["// one"]
+
+
 # Files of these names carry the license's line among their first ones; what a tool writes has a head of its own.
 LICENSED = (".py", ".toml", ".yml", ".yaml", ".c", ".h", ".cc", ".def", ".map", ".ld", "Makefile", ".ci/run",
             "build.ninja.in", ".clang-format", ".clang-tidy")

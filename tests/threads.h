@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Thread helpers of the test programs: start many at once, join them, a deadline for programs that might hang.
+/* SPDX-License-Identifier: MIT */
+/* Thread helpers of the test programs: start many at once, join them, a deadline for programs that might hang. */
 #ifndef TESTS_THREADS_H
 #define TESTS_THREADS_H
 
@@ -8,7 +8,7 @@
 
 #include "check.h"
 
-// ThreadSanitizer looks at each access, which takes twenty times as long: there rounds are divided by this.
+/* ThreadSanitizer looks at each access, which takes twenty times as long: there rounds are divided by this. */
 enum {
 #ifdef __SANITIZE_THREAD__
     FEWER_ROUNDS = 4
@@ -17,8 +17,8 @@ enum {
 #endif
 };
 
-// Starts `count` threads of `work`, each with its index as argument, and joins them all.
-// Returns how many returned something other than NULL.
+/* Starts `count` threads of `work`, each with its index as argument, and joins them all.
+ * Returns how many returned something other than NULL. */
 static inline int run_threads(int count, void *(*work)(void *))
 {
     pthread_t threads[64];
@@ -36,7 +36,7 @@ static inline int run_threads(int count, void *(*work)(void *))
     return failed;
 }
 
-// Waits for a forked child; it must return 0. The child's own alarm() ends it when it hangs.
+/* Waits for a forked child; it must return 0. The child's own alarm() ends it when it hangs. */
 static inline void expect_child_succeeds(pid_t child, const char *what)
 {
     CHECK(child > 0, "%s: fork failed", what);
@@ -47,7 +47,7 @@ static inline void expect_child_succeeds(pid_t child, const char *what)
     CHECK(WEXITSTATUS(status) == 0, "%s: child returned %d", what, WEXITSTATUS(status));
 }
 
-// Runs a test in a child, which is left what no other test has used or limited.
+/* Runs a test in a child, which is left what no other test has used or limited. */
 static inline void run_in_child(void (*test)(size_t), size_t size, const char *what)
 {
     const pid_t child = fork();
@@ -58,7 +58,7 @@ static inline void run_in_child(void (*test)(size_t), size_t size, const char *w
     expect_child_succeeds(child, what);
 }
 
-// Allocates, fills, checks and frees one block of each kind of size.
+/* Allocates, fills, checks and frees one block of each kind of size. */
 static inline void use_every_size(void)
 {
     static const size_t sizes[] = {0,    1,     16,    64,    200,    1000,     1024,    1025,

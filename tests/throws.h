@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// For the C++ tests of what happens when memory is out.
+/* SPDX-License-Identifier: MIT */
+/* For the C++ tests of what happens when memory is out. */
 #ifndef TESTS_THROWS_H
 #define TESTS_THROWS_H
 

@@ -61,9 +61,8 @@ static uint64_t run_part(const part_t *part, uint64_t *state)
         unsigned char *block = bench_malloc(size);
         memset(block, (int)(i & 0xff), size);
         bench_opaque(block);
-        if (block[size - 1] != (unsigned char)(i & 0xff)) {
+        if (block[size - 1] != (unsigned char)(i & 0xff))
             bench_fail("a block of %zu bytes lost its contents", size);
-        }
         free(block);
     }
     return part->blocks;
@@ -73,9 +72,8 @@ static uint64_t run_scenario(const scenario_t *scenario)
 {
     uint64_t state = 1;
     uint64_t operations = 0;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         operations += run_part(&scenario->parts[i], &state);
-    }
     return operations;
 }
 
@@ -102,9 +100,8 @@ static bool is_loaded(const char *library)
     size_t used = 0;
     for (ssize_t n = 1; fd >= 0 && n > 0 && used < sizeof maps - 1; used += (size_t)n) {
         n = read(fd, maps + used, sizeof maps - 1 - used);
-        if (n < 0) {
+        if (n < 0)
             break;
-        }
     }
     close(fd);
     return strstr(maps, slash != NULL ? slash + 1 : library) != NULL;
@@ -122,28 +119,24 @@ static const char *own_library(void)
     char *slash = n > 0 ? strrchr(path, '/') : NULL;
     for (size_t i = 0; slash != NULL && i < sizeof own_libraries / sizeof own_libraries[0]; i++) {
         strcpy(slash + 1, own_libraries[i]);
-        if (access(path, R_OK) == 0) {
+        if (access(path, R_OK) == 0)
             return path;
-        }
     }
     return OWN;
 }
 
 static const char *library_of(const allocator_t *allocator, const char *named)
 {
-    if (allocator->library == NULL || named != NULL) {
+    if (allocator->library == NULL || named != NULL)
         return allocator->library == NULL ? NULL : named;
-    }
     return strcmp(allocator->library, OWN) == 0 ? own_library() : allocator->library;
 }
 
 static const allocator_t *find_allocator(const char *name)
 {
-    for (size_t i = 0; i < allocator_count; i++) {
-        if (strcmp(allocators[i].name, name) == 0) {
+    for (size_t i = 0; i < allocator_count; i++)
+        if (strcmp(allocators[i].name, name) == 0)
             return &allocators[i];
-        }
-    }
     bench_usage_error(
         "--allocator must be one of system hakmem-baseline hakmem-evolving jemalloc mimalloc tcmalloc, "
         "not \"%s\"",
@@ -162,11 +155,10 @@ static void become(const allocator_t *allocator, const char *library, char **ori
         return;
     }
     setenv("BENCH_ALLOCATORS_PRELOADED", "1", 1);
-    if (library != NULL) {
+    if (library != NULL)
         setenv("LD_PRELOAD", library, 1);
-    } else {
+    else
         unsetenv("LD_PRELOAD");
-    }
     if (allocator->mode != NULL) {
         setenv("HAKMEM_MODE", allocator->mode, 1);
         setenv("HAKMEM_LEARN_WINDOW_MS", "10", 0); /* a scenario is over in a fifth of a second */
@@ -185,9 +177,8 @@ int main(int argc, char **argv)
     };
     static const char *const names[] = {"json", "mir", "vm", "mixed", NULL};
     char *original[32] = {NULL};
-    for (int i = 0; i < argc && i < 31; i++) {
+    for (int i = 0; i < argc && i < 31; i++)
         original[i] = argv[i];
-    }
     bool csv = bench_flag(&argc, argv, "--csv");
     bool header = bench_flag(&argc, argv, "--header");
     const char *allocator_name = bench_option(&argc, argv, "--allocator");
@@ -228,9 +219,8 @@ int main(int argc, char **argv)
     }
     faults = page_faults() - faults;
     qsort(seconds, runs, sizeof seconds[0], compare);
-    if (header) {
+    if (header)
         printf("allocator,scenario,runs,blocks_per_run,median_us,p95_us,page_faults_per_run,peak_rss_kib\n");
-    }
     if (csv) {
         printf("%s,%s,%llu,%llu,%.1f,%.1f,%.1f,%llu\n", label, scenario->name, (unsigned long long)runs,
                (unsigned long long)operations, seconds[runs / 2] * 1e6, seconds[runs * 95 / 100] * 1e6,

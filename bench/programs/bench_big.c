@@ -14,19 +14,16 @@ enum {
 
 static void write_pages(unsigned char *block, size_t size)
 {
-    for (size_t k = 0; k < size; k += stride) {
+    for (size_t k = 0; k < size; k += stride)
         block[k] = (unsigned char)(k / stride);
-    }
     block[size - 1] = 0xff;
 }
 
 static void check_pages(const unsigned char *block, size_t size)
 {
-    for (size_t k = 0; k + 1 < size; k += stride) {
-        if (block[k] != (unsigned char)(k / stride)) {
+    for (size_t k = 0; k + 1 < size; k += stride)
+        if (block[k] != (unsigned char)(k / stride))
             bench_fail("a block of %zu bytes lost its contents", size);
-        }
-    }
 }
 
 int main(int argc, char **argv)
@@ -50,8 +47,7 @@ int main(int argc, char **argv)
         block[k] = bench_malloc(size[k]);
         write_pages(block[k], size[k]);
     }
-    for (uint64_t k = 0; k < args[1].value; k++) {
+    for (uint64_t k = 0; k < args[1].value; k++)
         free(block[k]);
-    }
     return bench_report(args[0].value);
 }

@@ -23,11 +23,9 @@ static void *work(void *context)
     free(worker->handed);
     for (uint64_t i = 0; i < worker->iterations; i++) {
         volatile unsigned char *block = bench_malloc(worker->size);
-        for (uint64_t n = 0; n < worker->writes; n++) {
-            for (size_t k = 0; k < worker->size; k++) {
+        for (uint64_t n = 0; n < worker->writes; n++)
+            for (size_t k = 0; k < worker->size; k++)
                 block[k]++;
-            }
-        }
         free((void *)block);
     }
     return NULL;

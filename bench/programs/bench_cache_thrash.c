@@ -20,11 +20,9 @@ static void *work(void *context)
     const worker_t *worker = context;
     for (uint64_t i = 0; i < worker->iterations; i++) {
         volatile unsigned char *block = bench_malloc(worker->size);
-        for (uint64_t n = 0; n < worker->writes; n++) {
-            for (size_t k = 0; k < worker->size; k++) {
+        for (uint64_t n = 0; n < worker->writes; n++)
+            for (size_t k = 0; k < worker->size; k++)
                 block[k]++;
-            }
-        }
         free((void *)block);
     }
     return NULL;
@@ -41,9 +39,8 @@ int main(int argc, char **argv)
     bench_parse(argc, argv,
                 "Threads allocate small blocks and write to them many times: active false sharing.", args, 4);
     worker_t workers[most_threads];
-    for (size_t i = 0; i < args[0].value; i++) {
+    for (size_t i = 0; i < args[0].value; i++)
         workers[i] = (worker_t){.size = args[2].value, .iterations = args[1].value, .writes = args[3].value};
-    }
     bench_threads(args[0].value, work, workers, sizeof workers[0]);
     return bench_report(args[0].value * args[1].value * args[3].value);
 }

@@ -95,11 +95,10 @@ INLINE void *resize(bool empty, void *p, size_t size)
 
 INLINE void give(bool empty, void *p)
 {
-    if (empty) {
+    if (empty)
         no_call_1((uintptr_t)p);
-    } else {
+    else
         free(p);
-    }
 }
 
 INLINE void touch(void *p)
@@ -122,12 +121,10 @@ INLINE void run_lifo(bool empty, const pattern_t *pattern, uint64_t count)
 {
     size_t size = pattern->size;
     for (uint64_t i = 0; i < count; i += batch) {
-        for (size_t k = 0; k < batch; k++) {
+        for (size_t k = 0; k < batch; k++)
             touch(table[k] = take(empty, size));
-        }
-        for (size_t k = batch; k-- > 0;) {
+        for (size_t k = batch; k-- > 0;)
             give(empty, table[k]);
-        }
     }
 }
 
@@ -136,12 +133,10 @@ INLINE void run_fifo(bool empty, const pattern_t *pattern, uint64_t count)
 {
     size_t size = pattern->size;
     for (uint64_t i = 0; i < count; i += batch) {
-        for (size_t k = 0; k < batch; k++) {
+        for (size_t k = 0; k < batch; k++)
             touch(table[k] = take(empty, size));
-        }
-        for (size_t k = 0; k < batch; k++) {
+        for (size_t k = 0; k < batch; k++)
             give(empty, table[k]);
-        }
     }
 }
 
@@ -169,9 +164,8 @@ static __attribute__((noinline)) void fill_table(bool empty, size_t live, size_t
 
 static __attribute__((noinline)) void empty_table(bool empty, size_t live)
 {
-    for (size_t k = 0; k < live; k++) {
+    for (size_t k = 0; k < live; k++)
         give(empty, table[k]);
-    }
 }
 
 /* Replaces random ones of so many live blocks by blocks of random sizes. */
@@ -266,9 +260,8 @@ enum {
 
 static void check_round(const pattern_t *pattern, uint64_t iterations)
 {
-    if (iterations % pattern->round != 0) {
+    if (iterations % pattern->round != 0)
         bench_usage_error("ITERATIONS of %s must be a multiple of %zu", pattern->name, pattern->round);
-    }
 }
 
 static void run_one(const pattern_t *pattern, bool empty, uint64_t iterations)
@@ -291,9 +284,8 @@ static void run_each(bool empty, uint64_t iterations)
         char line[64];
         const int length = snprintf(line, sizeof line, "%d %s\n", (int)child, patterns[i].name);
         if (child < 0 || waitpid(child, &status, 0) != child || status != 0 ||
-            write(STDOUT_FILENO, line, (size_t)length) != length) {
+            write(STDOUT_FILENO, line, (size_t)length) != length)
             bench_fail("%s: its process did not end well (status %d)", patterns[i].name, status);
-        }
     }
 }
 
@@ -317,11 +309,9 @@ int main(int argc, char **argv)
                 args, 2);
     size_t chosen = args[0].value;
     const uint64_t iterations = args[1].value;
-    for (size_t i = 0; i < pattern_count; i++) {
-        if (chosen >= each || i == chosen % pattern_count) {
+    for (size_t i = 0; i < pattern_count; i++)
+        if (chosen >= each || i == chosen % pattern_count)
             check_round(&patterns[i], iterations);
-        }
-    }
     if (chosen >= each) {
         run_each(chosen == each_empty, iterations);
         return 0;

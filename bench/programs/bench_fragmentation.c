@@ -46,25 +46,20 @@ int main(int argc, char **argv)
     uint64_t survivors = 0;
     entry_t *young = calloc(blocks, sizeof *young);
     entry_t *old = calloc(generations * (blocks / survivor_every + 1), sizeof *old);
-    if (young == NULL || old == NULL) {
+    if (young == NULL || old == NULL)
         bench_fail("no memory for the list of %llu blocks", (unsigned long long)(blocks * generations));
-    }
     for (uint64_t g = 0; g < generations; g++) {
-        for (uint64_t k = 0; k < blocks; k++) {
+        for (uint64_t k = 0; k < blocks; k++)
             young[k] = make_entry(&state, g);
-        }
         shuffle(&state, young, blocks);
-        for (uint64_t k = 0; k < blocks; k++) {
-            if (k % survivor_every == 0) {
+        for (uint64_t k = 0; k < blocks; k++)
+            if (k % survivor_every == 0)
                 old[survivors++] = young[k];
-            } else {
+            else
                 bench_delete(young[k].block, young[k].size);
-            }
-        }
     }
-    for (uint64_t k = 0; k < survivors; k++) {
+    for (uint64_t k = 0; k < survivors; k++)
         bench_delete(old[k].block, old[k].size);
-    }
     free(old);
     free(young);
     return bench_report(generations * blocks);

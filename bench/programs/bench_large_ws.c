@@ -32,9 +32,8 @@ int main(int argc, char **argv)
         size[k] = (unsigned char)bench_between(&state, smallest, largest);
         block[k] = bench_new(size[k]);
     }
-    for (uint64_t k = 0; k < live; k++) {
+    for (uint64_t k = 0; k < live; k++)
         bench_delete(block[k], size[k]);
-    }
     free(size);
     free(block);
     return bench_report(live + args[1].value);

@@ -80,9 +80,8 @@ static void make_lane(lane_t *lane)
 {
     lane->block = calloc(lane->chunks, sizeof *lane->block);
     lane->size = calloc(lane->chunks, sizeof *lane->size);
-    if (lane->block == NULL || lane->size == NULL) {
+    if (lane->block == NULL || lane->size == NULL)
         bench_fail("no memory for %llu chunks", (unsigned long long)lane->chunks);
-    }
     fill(lane);
 }
 
@@ -96,17 +95,15 @@ static void run_for_seconds(uint64_t count, double seconds)
         pthread_detach((pthread_t)first);
     }
     pthread_mutex_lock(&done_lock);
-    while (lanes_left > 0) {
+    while (lanes_left > 0)
         pthread_cond_wait(&done_signal, &done_lock);
-    }
     pthread_mutex_unlock(&done_lock);
 }
 
 static void empty_lane(lane_t *lane)
 {
-    for (uint64_t k = 0; k < lane->chunks; k++) {
+    for (uint64_t k = 0; k < lane->chunks; k++)
         bench_delete(lane->block[k], lane->size[k]);
-    }
     free(lane->block);
     free(lane->size);
 }
@@ -126,11 +123,9 @@ static void apply_preset(int *argc, char **argv, bench_arg_t *args)
 
 static bool has_number(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-')
             return true;
-        }
-    }
     return false;
 }
 
@@ -153,9 +148,8 @@ int main(int argc, char **argv)
         "Replaces random blocks; threads hand their blocks to a successor and exit. With -n the first "
         "argument counts generations, not seconds.",
         args, 7);
-    if (args[1].value > args[2].value) {
+    if (args[1].value > args[2].value)
         bench_usage_error("MIN must not be above MAX");
-    }
     uint64_t count = args[6].value;
     for (uint64_t i = 0; i < count; i++) {
         lanes[i] = (lane_t){
@@ -167,13 +161,11 @@ int main(int argc, char **argv)
         };
         make_lane(&lanes[i]);
     }
-    if (counted) {
-        for (uint64_t g = 0; g < args[0].value; g++) {
+    if (counted)
+        for (uint64_t g = 0; g < args[0].value; g++)
             bench_threads(count, generation, lanes, sizeof lanes[0]);
-        }
-    } else {
+    else
         run_for_seconds(count, (double)args[0].value);
-    }
     uint64_t operations = 0;
     for (uint64_t i = 0; i < count; i++) {
         operations += lanes[i].operations;

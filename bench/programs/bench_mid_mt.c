@@ -21,22 +21,18 @@ static void *work(void *context)
     worker_t *worker = context;
     void **block = calloc(worker->slots, sizeof *block);
     uint32_t *size = calloc(worker->slots, sizeof *size);
-    if (block == NULL || size == NULL) {
+    if (block == NULL || size == NULL)
         bench_fail("no memory for %llu slots", (unsigned long long)worker->slots);
-    }
     for (uint64_t i = 0; i < worker->iterations; i++) {
         uint64_t k = bench_between(&worker->state, 0, worker->slots - 1);
-        if (block[k] != NULL) {
+        if (block[k] != NULL)
             bench_delete(block[k], size[k]);
-        }
         size[k] = (uint32_t)bench_between(&worker->state, 8 * KIB, 32 * KIB);
         block[k] = bench_new(size[k]);
     }
-    for (uint64_t k = 0; k < worker->slots; k++) {
-        if (block[k] != NULL) {
+    for (uint64_t k = 0; k < worker->slots; k++)
+        if (block[k] != NULL)
             bench_delete(block[k], size[k]);
-        }
-    }
     free(size);
     free(block);
     return NULL;

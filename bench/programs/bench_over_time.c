@@ -101,11 +101,9 @@ static bool note(uint64_t beyond, double now, double passed, double since_freed)
         watch->bins = bin + 1;
     }
     watch->area += (double)beyond * passed;
-    for (size_t i = 0; i < afters; i++) {
-        if (since_freed * 1e3 < (double)afters_ms[i] * scale) {
+    for (size_t i = 0; i < afters; i++)
+        if (since_freed * 1e3 < (double)afters_ms[i] * scale)
             watch->after[i] = beyond; /* until its time has come */
-        }
-    }
     return since_freed * 1e3 >= (double)afters_ms[afters - 1] * scale;
 }
 
@@ -124,9 +122,8 @@ static void watch_parent(int statm, uint64_t before)
         wait_seconds(sample_s);
         uint64_t beyond = beyond_live(statm, before);
         double now = bench_now();
-        if (freed == 0 && atomic_load(&watch->freed)) {
+        if (freed == 0 && atomic_load(&watch->freed))
             freed = now;
-        }
         done = note(beyond, now - start, now - last, freed != 0 ? now - freed : 0);
         last = now;
     }
@@ -135,9 +132,8 @@ static void watch_parent(int statm, uint64_t before)
 static pid_t start_watcher(int statm, uint64_t before)
 {
     pid_t child = fork();
-    if (child < 0) {
+    if (child < 0)
         bench_fail("cannot fork");
-    }
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         watch_parent(statm, before);
@@ -151,9 +147,8 @@ static bool watched(pid_t child, bool patient)
 {
     int status = 0;
     pid_t ended = waitpid(child, &status, patient ? 0 : WNOHANG);
-    if (ended < 0 || (ended == child && status != 0)) {
+    if (ended < 0 || (ended == child && status != 0))
         bench_fail("the watcher failed");
-    }
     return ended == 0;
 }
 
@@ -201,9 +196,8 @@ static uint64_t fill(worker_t *w)
 /* The second half: what was filled goes, but for the last piece, which takes the place of the one kept before. */
 static void empty(worker_t *w, uint64_t count)
 {
-    for (uint64_t i = 0; i + 1 < count; i++) {
+    for (uint64_t i = 0; i + 1 < count; i++)
         give(w, w->pieces[i]);
-    }
     give(w, w->kept);
     w->kept = w->pieces[count - 1];
 }
@@ -224,17 +218,15 @@ static void small_operations(worker_t *w, pid_t child)
 static void run_alone(uint64_t shape, pid_t child)
 {
     for (int i = 0; i < (shape == repeat ? repeats : 1); i++) {
-        if (i != 0) {
+        if (i != 0)
             wait_seconds(pause_s * scale);
-        }
         empty(worker, fill(worker));
     }
     atomic_store(&watch->freed, true);
-    if (shape == trickle) {
+    if (shape == trickle)
         small_operations(worker, child);
-    } else {
+    else
         watched(child, true);
-    }
 }
 
 static void *burst_and_sleep(void *context)
@@ -243,9 +235,8 @@ static void *burst_and_sleep(void *context)
     pthread_barrier_wait(&all_filled);
     empty(context, count);
     pthread_barrier_wait(&all_freed);
-    while (!atomic_load(&over)) {
+    while (!atomic_load(&over))
         wait_seconds(pause_s * scale);
-    }
     return NULL;
 }
 
@@ -254,16 +245,14 @@ static void run_threads(pid_t child)
     unsigned long handle[workers];
     pthread_barrier_init(&all_filled, NULL, workers);
     pthread_barrier_init(&all_freed, NULL, workers + 1);
-    for (size_t i = 0; i < workers; i++) {
+    for (size_t i = 0; i < workers; i++)
         bench_thread_start(&handle[i], burst_and_sleep, &worker[i]);
-    }
     pthread_barrier_wait(&all_freed);
     atomic_store(&watch->freed, true);
     small_operations(&worker[workers], child);
     atomic_store(&over, true);
-    for (size_t i = 0; i < workers; i++) {
+    for (size_t i = 0; i < workers; i++)
         bench_thread_join(handle[i]);
-    }
 }
 
 /* main's */
@@ -295,9 +284,8 @@ static void print_figures(uint64_t before)
     }
     printf(" area=%.0f faults=%ld cpu=%.3f curve=", watch->area / 1024, usage.ru_minflt,
            seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
-    for (uint64_t i = 0; i < watch->bins; i++) {
+    for (uint64_t i = 0; i < watch->bins; i++)
         printf("%s%llu", i != 0 ? "," : "", (unsigned long long)watch->curve[i] / 1024);
-    }
     printf("\n");
 }
 
@@ -315,22 +303,18 @@ int main(int argc, char **argv)
     uint64_t shape = args[0].value, parts = shape == threads ? workers : 1, taken = 0;
     scale = (double)args[3].value / 100;
     watch = bench_pages(sizeof *watch);
-    for (uint64_t i = 0; i < parts; i++) {
+    for (uint64_t i = 0; i < parts; i++)
         prepare_worker(i, args[2].value * MIB / parts, args[1].value);
-    }
     int statm = bench_open_statm();
     uint64_t before = bench_resident(statm);
     pid_t child = start_watcher(statm, before);
-    if (shape == threads) {
+    if (shape == threads)
         run_threads(child);
-    } else {
+    else
         run_alone(shape, child);
-    }
-    if (figures) {
+    if (figures)
         print_figures(before);
-    }
-    for (uint64_t i = 0; i <= workers; i++) {
+    for (uint64_t i = 0; i <= workers; i++)
         taken += worker[i].taken;
-    }
     return bench_report(taken);
 }

@@ -36,9 +36,8 @@ int main(int argc, char **argv)
     };
     bool ratios = bench_flag(&argc, argv, "--ratios");
     bench_parse(argc, argv, "Resident memory beyond what was asked for; --ratios prints it.", args, 4);
-    if (args[1].value > args[2].value) {
+    if (args[1].value > args[2].value)
         bench_usage_error("MIN must not be above MAX");
-    }
     uint64_t count = args[0].value, state = args[3].value, asked = 0, left = 0;
     piece_t *table = bench_pages(count * sizeof(piece_t));
     int statm = bench_open_statm();
@@ -51,16 +50,13 @@ int main(int argc, char **argv)
     }
     uint64_t filled = bench_resident(statm) - before;
     shuffle(table, count, &state);
-    for (uint64_t i = 0; i < count; i++) {
-        if (i % kept == 0) {
+    for (uint64_t i = 0; i < count; i++)
+        if (i % kept == 0)
             left += table[i].size;
-        } else {
+        else
             free(bench_opaque(table[i].block));
-        }
-    }
     uint64_t remains = bench_resident(statm) - before;
-    if (ratios) {
+    if (ratios)
         printf("filled=%.4f left=%.4f\n", (double)filled / (double)asked, (double)remains / (double)left);
-    }
     return bench_report(2 * count);
 }

@@ -41,26 +41,23 @@ static pair_t pairs[most_pairs];
 static int semaphore(uint64_t count)
 {
     int fd = eventfd((unsigned)count, EFD_SEMAPHORE | EFD_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         bench_fail("cannot make an eventfd");
-    }
     return fd;
 }
 
 static void wait_for(int fd)
 {
     uint64_t one;
-    if (read(fd, &one, sizeof one) != sizeof one) {
+    if (read(fd, &one, sizeof one) != sizeof one)
         bench_fail("cannot read an eventfd");
-    }
 }
 
 static void post(int fd)
 {
     uint64_t one = 1;
-    if (write(fd, &one, sizeof one) != sizeof one) {
+    if (write(fd, &one, sizeof one) != sizeof one)
         bench_fail("cannot write an eventfd");
-    }
 }
 
 static void *produce(void *context)
@@ -76,9 +73,8 @@ static void *produce(void *context)
         }
         post(pair->filled);
     }
-    for (uint64_t batch = 0; batch < pair->depth; batch++) {
+    for (uint64_t batch = 0; batch < pair->depth; batch++)
         wait_for(pair->emptied);
-    }
     return NULL;
 }
 
@@ -118,9 +114,8 @@ int main(int argc, char **argv)
         {.name = "SEED", .value = 7, .max = UINT64_MAX},
     };
     bench_parse(argc, argv, "One thread allocates messages in batches of 256, another frees them.", args, 6);
-    if (args[3].value > args[4].value) {
+    if (args[3].value > args[4].value)
         bench_usage_error("MIN must not be above MAX");
-    }
     uint64_t count = args[2].value;
     for (size_t i = 0; i < count; i++) {
         pairs[i].filled = semaphore(0);

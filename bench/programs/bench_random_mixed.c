@@ -23,9 +23,8 @@ int main(int argc, char **argv)
     uint64_t state = args[2].value;
     void **block = calloc(working_set, sizeof *block);
     uint16_t *size = calloc(working_set, sizeof *size);
-    if (block == NULL || size == NULL) {
+    if (block == NULL || size == NULL)
         bench_fail("no memory for a working set of %llu slots", (unsigned long long)working_set);
-    }
     for (uint64_t i = 0; i < iterations; i++) {
         uint64_t k = bench_between(&state, 0, working_set - 1);
         if (block[k] != NULL) {
@@ -36,11 +35,9 @@ int main(int argc, char **argv)
             block[k] = bench_new(size[k]);
         }
     }
-    for (uint64_t k = 0; k < working_set; k++) {
-        if (block[k] != NULL) {
+    for (uint64_t k = 0; k < working_set; k++)
+        if (block[k] != NULL)
             bench_delete(block[k], size[k]);
-        }
-    }
     free(size);
     free(block);
     return bench_report(iterations);

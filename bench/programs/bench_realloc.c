@@ -32,12 +32,10 @@ static void grow(vector_t *vector, uint64_t *state)
 {
     size_t size = vector->size + (vector->array ? vector->size / 2 : bench_between(state, 1, 64));
     unsigned char *bytes = bench_opaque(realloc(vector->bytes, size));
-    if (bytes == NULL) {
+    if (bytes == NULL)
         bench_fail("realloc to %zu bytes returned no memory", size);
-    }
-    if (bytes[0] != (unsigned char)(first_size * 31 + 7)) {
+    if (bytes[0] != (unsigned char)(first_size * 31 + 7))
         bench_fail("realloc to %zu bytes lost the first byte", size);
-    }
     memset(bytes + vector->size, 0x5a, size - vector->size);
     vector->bytes = bytes;
     vector->size = size;
@@ -45,9 +43,8 @@ static void grow(vector_t *vector, uint64_t *state)
 
 static void end(vector_t *vector)
 {
-    if (vector->size > first_size && vector->bytes[vector->size - 1] != 0x5a) {
+    if (vector->size > first_size && vector->bytes[vector->size - 1] != 0x5a)
         bench_fail("a vector of %zu bytes lost its last byte", vector->size);
-    }
     free(vector->bytes);
 }
 
@@ -61,9 +58,8 @@ int main(int argc, char **argv)
                 2);
     uint64_t state = args[1].value;
     vector_t vector[vectors];
-    for (size_t k = 0; k < vectors; k++) {
+    for (size_t k = 0; k < vectors; k++)
         start(&vector[k], &state);
-    }
     for (uint64_t i = 0; i < args[0].value; i++) {
         vector_t *grown = &vector[bench_between(&state, 0, vectors - 1)];
         grow(grown, &state);
@@ -72,8 +68,7 @@ int main(int argc, char **argv)
             start(grown, &state);
         }
     }
-    for (size_t k = 0; k < vectors; k++) {
+    for (size_t k = 0; k < vectors; k++)
         end(&vector[k]);
-    }
     return bench_report(args[0].value);
 }

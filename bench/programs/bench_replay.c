@@ -29,11 +29,11 @@
 #include <unistd.h>
 
 enum {
-    LOOKS = 2048, // at resident memory
+    LOOKS = 2048, /* at resident memory */
     CALLS_A_MS = 10000,
     HUGE_LOOKS = 16,
     SPINS = 200,
-    MARK = 8, // bytes at either end of a block
+    MARK = 8, /* bytes at either end of a block */
     COPIES_MOST = 16,
 };
 
@@ -43,7 +43,7 @@ enum touch {
     TOUCH_ALL,
 };
 
-// A thread of the trace. A turn is given by `turn`.
+/* A thread of the trace. A turn is given by `turn`. */
 typedef struct worker {
     _Atomic uint32_t turn;
     pthread_t handle;
@@ -55,23 +55,23 @@ typedef struct figures {
     uint64_t live, peak_live, waste, waste_at_peak, refused;
     uint64_t resident_first, peak_resident, resident;
     double live_operations, resident_operations;
-    uint64_t done; // events
+    uint64_t done; /* events */
 } figures_t;
 
 static trace_t trace;
 static cursor_t cursor;
-static uint32_t copies = 1;  // of each block
-static block_t *more_blocks; // those of the copies but the first: by copy, then by number
-static uint64_t events;      // that are executed, those of the copies counted
-static worker_t *workers;    // by thread; [0] is the main thread
-static uint32_t to_join;     // the thread that has ended, or 0
+static uint32_t copies = 1;  /* of each block */
+static block_t *more_blocks; /* those of the copies but the first: by copy, then by number */
+static uint64_t events;      /* that are executed, those of the copies counted */
+static worker_t *workers;    /* by thread; [0] is the main thread */
+static uint32_t to_join;     /* the thread that has ended, or 0 */
 static bool finished;
 static enum touch touch = TOUCH_FIRST;
 static figures_t now;
 static uint64_t look_every, look_huge_every;
 static int statm;
 
-// --- blocks ---
+/* --- blocks ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t pattern(uint32_t number, const block_t *block)
 {
@@ -84,31 +84,27 @@ static void fail_contents(uint32_t number, const block_t *block)
                block->address);
 }
 
-// Marks both ends; a block that is too small for two marks has one.
+/* Marks both ends; a block that is too small for two marks has one. */
 static void mark_ends(uint32_t number, block_t *block)
 {
     const uint64_t mark = pattern(number, block);
     memcpy(block->address, &mark, block->size < MARK ? block->size : MARK);
-    if (block->size >= 2 * MARK) {
+    if (block->size >= 2 * MARK)
         memcpy((char *)block->address + block->size - MARK, &mark, MARK);
-    }
     block->filled = true;
 }
 
-// Checks the mark in front, if `size` bytes hold it, and the one at the end.
+/* Checks the mark in front, if `size` bytes hold it, and the one at the end. */
 static void check_ends(uint32_t number, const block_t *block, uint64_t size, bool end)
 {
     const uint64_t mark = pattern(number, block), front = size < block->size ? size : block->size;
-    if (!block->filled) {
+    if (!block->filled)
         return;
-    }
-    if (memcmp(block->address, &mark, front < MARK ? front : MARK) != 0) {
+    if (memcmp(block->address, &mark, front < MARK ? front : MARK) != 0)
         fail_contents(number, block);
-    }
     if (end && block->size >= 2 * MARK &&
-        memcmp((char *)block->address + block->size - MARK, &mark, MARK) != 0) {
+        memcmp((char *)block->address + block->size - MARK, &mark, MARK) != 0)
         fail_contents(number, block);
-    }
 }
 
 static void check_zero(uint32_t number, const block_t *block)
@@ -116,17 +112,15 @@ static void check_zero(uint32_t number, const block_t *block)
     static const char zero[MARK];
     const size_t length = block->size < MARK ? block->size : MARK;
     if (memcmp(block->address, zero, length) != 0 ||
-        memcmp((char *)block->address + block->size - length, zero, length) != 0) {
+        memcmp((char *)block->address + block->size - length, zero, length) != 0)
         fail_contents(number, block);
-    }
 }
 
-// Writes what is new of a block: from `kept` on.
+/* Writes what is new of a block: from `kept` on. */
 static void fill(uint32_t number, block_t *block, uint64_t kept)
 {
-    if (touch == TOUCH_NONE) {
+    if (touch == TOUCH_NONE)
         return;
-    }
     if (block->size > kept) {
         memset((char *)block->address + kept, (int)(number & 127) | 128, block->size - kept);
         model_touch((char *)block->address + kept, block->size - kept);
@@ -137,17 +131,15 @@ static void fill(uint32_t number, block_t *block, uint64_t kept)
 static void read_all(const block_t *block)
 {
     const volatile char *bytes = block->address;
-    for (uint64_t at = 0; at < block->size; at += 4096) {
+    for (uint64_t at = 0; at < block->size; at += 4096)
         (void)bytes[at];
-    }
     model_touch(block->address, block->size);
 }
 
 static void look_before_the_end(uint32_t number, const block_t *block)
 {
-    if (touch == TOUCH_NONE || block->size == 0) {
+    if (touch == TOUCH_NONE || block->size == 0)
         return;
-    }
     check_ends(number, block, block->size, true);
     if (touch == TOUCH_ALL) {
         read_all(block);
@@ -157,7 +149,7 @@ static void look_before_the_end(uint32_t number, const block_t *block)
     }
 }
 
-// --- the calls ---
+/* --- the calls ---------------------------------------------------------------------------------------------------- */
 
 static void count_block(block_t *block)
 {
@@ -180,9 +172,8 @@ static void *take_aligned(const event_t *event)
 {
     void *p = NULL;
     const size_t align = (size_t)1 << event->align;
-    if (align <= 16) {
+    if (align <= 16)
         return malloc(event->size);
-    }
     return posix_memalign(&p, align, event->size) == 0 ? p : NULL;
 }
 
@@ -192,14 +183,13 @@ static void execute_take(const event_t *event, block_t *block)
               : event->align != 0         ? take_aligned(event)
                                           : malloc(event->size);
     *block = (block_t){.address = bench_opaque(p), .size = event->size, .born = now.done, .live = true};
-    if (p == NULL) { // the program had it; here it is as if it had been freed at once
+    if (p == NULL) { /* the program had it; here it is as if it had been freed at once */
         now.refused++;
         block->size = 0;
         return;
     }
-    if (event->kind == TRACE_CALLOC && touch != TOUCH_NONE) {
+    if (event->kind == TRACE_CALLOC && touch != TOUCH_NONE)
         check_zero(event->block, block);
-    }
     count_block(block);
     fill(event->block, block, 0);
 }
@@ -215,18 +205,16 @@ static void execute_realloc(const event_t *event, block_t *block)
     void *p = event->size != 0 ? bench_opaque(realloc(block->address, event->size)) : block->address;
     if (p == NULL || event->size == 0) {
         now.refused += event->size != 0;
-        if (block->address != NULL) {
+        if (block->address != NULL)
             count_block(block);
-        }
         return;
     }
     block->address = p;
     block->size = event->size;
     count_block(block);
     check_ends(event->block, block, kept, false);
-    if (touch != TOUCH_NONE && p != old) { // it was copied
+    if (touch != TOUCH_NONE && p != old) /* it was copied */
         model_touch(p, kept);
-    }
     fill(event->block, block, kept);
 }
 
@@ -241,7 +229,7 @@ static void execute_free(const event_t *event, block_t *block)
     block->filled = false;
 }
 
-// --- memory over the calls ---
+/* --- memory over the calls ---------------------------------------------------------------------------------------- */
 
 static uint64_t anonymous_bytes(void)
 {
@@ -249,22 +237,20 @@ static uint64_t anonymous_bytes(void)
     unsigned long size, resident, shared;
     const ssize_t n = pread(statm, line, sizeof line - 1, 0);
     line[n > 0 ? n : 0] = 0;
-    if (sscanf(line, "%lu %lu %lu", &size, &resident, &shared) != 3) {
+    if (sscanf(line, "%lu %lu %lu", &size, &resident, &shared) != 3)
         return 0;
-    }
     return (resident - shared) * 4096;
 }
 
-// The program took so long, or, where nobody says it, 100 ns a call: where the library's clock can be set (steady.so), it goes as
-// fast as it did there, not as the replay does. It stands still in between: no first touch of a huge page looks slow.
+/* The program took so long, or, where nobody says it, 100 ns a call: where the library's clock can be set (steady.so), it goes as
+ * fast as it did there, not as the replay does. It stands still in between: no first touch of a huge page looks slow. */
 static uint64_t recorded_ms;
 static void (*tell_time)(uint64_t);
 
 static void look_at_clock(void)
 {
-    if (tell_time != NULL) {
+    if (tell_time != NULL)
         tell_time(1 + recorded_ms * now.done / (events + 1));
-    }
 }
 
 static void look_at_memory(void)
@@ -283,24 +269,22 @@ static bool is_call(const event_t *event)
 
 static void execute(const event_t *event, block_t *block)
 {
-    if (event->kind == TRACE_FREE) {
+    if (event->kind == TRACE_FREE)
         execute_free(event, block);
-    } else if (event->kind == TRACE_REALLOC) {
+    else if (event->kind == TRACE_REALLOC)
         execute_realloc(event, block);
-    } else {
+    else
         execute_take(event, block);
-    }
     now.live_operations += (double)now.live;
     if (++now.done % look_every == 0) {
         look_at_memory();
         look_at_clock();
     }
-    if (now.done % look_huge_every == 0) {
+    if (now.done % look_huge_every == 0)
         model_look();
-    }
 }
 
-// --- turns ---
+/* --- turns -------------------------------------------------------------------------------------------------------- */
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
 {
@@ -309,23 +293,20 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
 
 static void give_turn(uint32_t thread)
 {
-    // release: whoever finds it set sees all that was done before
+    /* release: whoever finds it set sees all that was done before */
     atomic_store_explicit(&workers[thread].turn, 1, memory_order_release);
     futex(&workers[thread].turn, FUTEX_WAKE, 1);
 }
 
 static void await_turn(uint32_t thread)
 {
-    for (unsigned spins = 0; atomic_load_explicit(&workers[thread].turn, memory_order_acquire) == 0;
-         spins++) {
-        if (spins >= SPINS) {
+    for (unsigned spins = 0; atomic_load_explicit(&workers[thread].turn, memory_order_acquire) == 0; spins++)
+        if (spins >= SPINS)
             futex(&workers[thread].turn, FUTEX_WAIT, 0);
-        }
-    }
     atomic_store_explicit(&workers[thread].turn, 0, memory_order_relaxed);
 }
 
-// The trace's first thread is the main one, which also does what is nobody's.
+/* The trace's first thread is the main one, which also does what is nobody's. */
 static uint32_t worker_of(uint32_t thread)
 {
     return thread <= 1 ? 0 : thread;
@@ -342,12 +323,11 @@ static void *work(void *which);
 static void start_worker(uint32_t thread)
 {
     const int error = pthread_create(&workers[thread].handle, NULL, work, (void *)(uintptr_t)thread);
-    if (error != 0) {
+    if (error != 0)
         bench_fail("a thread could not be started: %s", strerror(error));
-    }
 }
 
-// Executes events while they are this worker's. True: somebody else has the turn; false: this thread is to end.
+/* Executes events while they are this worker's. True: somebody else has the turn; false: this thread is to end. */
 static bool use_turn(uint32_t self)
 {
     event_t event;
@@ -358,18 +338,16 @@ static bool use_turn(uint32_t self)
             to_join = self;
             return false;
         }
-        for (uint32_t copy = 0; is_call(&event) && copy < copies; copy++) {
+        for (uint32_t copy = 0; is_call(&event) && copy < copies; copy++)
             execute(&event, block_of(event.block, copy));
-        }
         if (worker_of(cursor.thread) != self) {
             give_turn(worker_of(cursor.thread));
             return true;
         }
     }
     finished = true;
-    if (self != 0) {
+    if (self != 0)
         give_turn(0);
-    }
     return self != 0;
 }
 
@@ -379,13 +357,12 @@ static void *work(void *which)
     do {
         await_turn(self);
     } while (!finished && use_turn(self));
-    if (!finished) {
+    if (!finished)
         give_turn(0);
-    }
     return NULL;
 }
 
-// The next event after a thread's end is nobody's or names another thread.
+/* The next event after a thread's end is nobody's or names another thread. */
 static void run_main(void)
 {
     while (!finished && use_turn(0)) {
@@ -440,7 +417,7 @@ static void run(void)
     now.major = (uint64_t)(after.ru_majflt - before.ru_majflt);
 }
 
-// --- the report ---
+/* --- the report --------------------------------------------------------------------------------------------------- */
 
 typedef struct row {
     const char *name;
@@ -450,7 +427,7 @@ typedef struct row {
 
 #define ROWS 24
 
-// Of the resident peak what the live peak does not explain.
+/* Of the resident peak what the live peak does not explain. */
 static uint64_t external_waste(void)
 {
     const uint64_t blocks = now.peak_live + now.waste_at_peak;
@@ -485,15 +462,14 @@ static size_t make_rows(row_t *rows)
     return sizeof all / sizeof *all;
 }
 
-// hakmem's own statistics, one JSON object; "null" under another malloc.
+/* hakmem's own statistics, one JSON object; "null" under another malloc. */
 static const char *library_object(void)
 {
     static char text[1 << 14];
     void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
     const int file = print != NULL ? memfd_create("statistics", MFD_CLOEXEC) : -1;
-    if (file < 0) {
+    if (file < 0)
         return "null";
-    }
     print(file, 1);
     const ssize_t n = pread(file, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = 0;
@@ -505,32 +481,28 @@ static void print_json(const row_t *rows, size_t count, const char *library)
 {
     printf("{\"program\": \"%s\", \"recorded_by\": \"%s\", \"cut\": %s, \"end\": %" PRIu32, trace.program,
            trace.library, trace.cut ? "true" : "false", trace.end);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         printf(", \"%s\": %.*f", rows[i].name, rows[i].digits, rows[i].value);
-    }
     printf(", \"library\": %s}\n", library);
 }
 
 static void print_csv(const row_t *rows, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         printf("%s%s", i != 0 ? "," : "", rows[i].name);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         printf("%s%.*f", i != 0 ? "," : "\n", rows[i].digits, rows[i].value);
-    }
     printf("\n");
 }
 
 static void print_text(const row_t *rows, size_t count)
 {
     printf("%s\nrecorded by hakmem %s, %s\n", trace.program, trace.library, trace.cut ? "cut" : "to its end");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         printf("%26s  %.*f\n", rows[i].name, rows[i].digits, rows[i].value);
-    }
 }
 
-// What main returns: figures that nobody got are no success.
+/* What main returns: figures that nobody got are no success. */
 static int printed(void)
 {
     const bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
@@ -541,7 +513,7 @@ static int printed(void)
     return lost ? 1 : 0;
 }
 
-// --- arguments ---
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 static void read_touch(const char *word)
 {
@@ -552,9 +524,8 @@ static void read_touch(const char *word)
             return;
         }
     }
-    if (word != NULL) {
+    if (word != NULL)
         bench_usage_error("--touch must be one of none, first, all, not '%s'", word);
-    }
 }
 
 static void check_memory(void)
@@ -570,9 +541,8 @@ static void read_seconds(const char *word)
 {
     char *end = NULL;
     const double seconds = word == NULL ? 0 : strtod(word, &end);
-    if (word != NULL && (*word == 0 || *end != 0 || !(seconds >= 0 && seconds <= 1e6))) {
+    if (word != NULL && (*word == 0 || *end != 0 || !(seconds >= 0 && seconds <= 1e6)))
         bench_usage_error("--seconds must be a number up to 1000000, not '%s'", word);
-    }
     recorded_ms = (uint64_t)(seconds * 1000);
 }
 
@@ -580,9 +550,8 @@ static void read_copies(const char *word)
 {
     char *end = NULL;
     const unsigned long number = word == NULL ? 1 : strtoul(word, &end, 10);
-    if (word != NULL && (word[0] < '0' || word[0] > '9' || *end != 0 || number < 1 || number > COPIES_MOST)) {
+    if (word != NULL && (word[0] < '0' || word[0] > '9' || *end != 0 || number < 1 || number > COPIES_MOST))
         bench_usage_error("--copies must be 1 to %d, not '%s'", COPIES_MOST, word);
-    }
     copies = (uint32_t)number;
 }
 
@@ -599,7 +568,7 @@ int main(int argc, char **argv)
 {
     static char buffer[1 << 16];
     row_t rows[ROWS];
-    setvbuf(stdout, buffer, _IOFBF, sizeof buffer); // or stdio takes a block for it
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* or stdio takes a block for it */
     if (bench_flag(&argc, argv, "-h") || bench_flag(&argc, argv, "--help")) {
         fputs(HELP, stdout);
         return printed();
@@ -621,9 +590,8 @@ int main(int argc, char **argv)
                 argv[1]);
     }
     if (stat || only_check) {
-        if (stat) {
+        if (stat)
             stat_print(&trace);
-        }
         return printed();
     }
     check_memory();
@@ -635,13 +603,12 @@ int main(int argc, char **argv)
     run();
     const char *library = library_object();
     const size_t count = make_rows(rows);
-    if (json) {
+    if (json)
         print_json(rows, count, library);
-    } else if (csv) {
+    else if (csv)
         print_csv(rows, count);
-    } else {
+    else
         print_text(rows, count);
-    }
     end_workers();
     return printed();
 }

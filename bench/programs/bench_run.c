@@ -38,9 +38,8 @@ static _Noreturn void become(char **argv, int program, const int held[2])
     close(held[1]);
     while (read(held[0], &none, 1) > 0) {
     }
-    for (int i = 2; i < program; i++) {
+    for (int i = 2; i < program; i++)
         putenv(argv[i]);
-    }
     execvp(argv[program], argv + program);
     fprintf(stderr, "bench_run: cannot run %s\n", argv[program]);
     _exit(127);
@@ -51,12 +50,10 @@ static pid_t start(char **argv, int program)
 {
     int held[2];
     pid_t child = pipe2(held, O_CLOEXEC) == 0 ? fork() : -1;
-    if (child < 0) {
+    if (child < 0)
         bench_fail("cannot fork");
-    }
-    if (child == 0) {
+    if (child == 0)
         become(argv, program, held);
-    }
     ptrace(PTRACE_SEIZE, child, 0, PTRACE_O_TRACEEXIT);
     close(held[0]);
     close(held[1]);
@@ -70,12 +67,10 @@ static long peak_by_status(pid_t process)
     long kib = 0;
     snprintf(line, sizeof line, "/proc/%d/status", (int)process);
     FILE *status = fopen(line, "re");
-    while (status != NULL && kib == 0 && fgets(line, sizeof line, status) != NULL) {
+    while (status != NULL && kib == 0 && fgets(line, sizeof line, status) != NULL)
         kib = strncmp(line, "VmHWM:", 6) == 0 ? strtol(line + 6, NULL, 10) : 0;
-    }
-    if (status != NULL) {
+    if (status != NULL)
         fclose(status);
-    }
     return kib;
 }
 
@@ -98,9 +93,8 @@ static int wait_for(pid_t child, struct rusage *usage, long *peak_kib)
             *peak_kib = usage->ru_maxrss > *peak_kib ? usage->ru_maxrss : *peak_kib;
             return status;
         }
-        if (status >> 16 == PTRACE_EVENT_EXIT) {
+        if (status >> 16 == PTRACE_EVENT_EXIT)
             *peak_kib = peak_by_status(child);
-        }
         go_on(child, status);
     }
     bench_fail("cannot wait for the program");
@@ -109,27 +103,23 @@ static int wait_for(pid_t child, struct rusage *usage, long *peak_kib)
 int main(int argc, char **argv)
 {
     int program = 2;
-    while (program < argc && is_variable(argv[program])) {
+    while (program < argc && is_variable(argv[program]))
         program++;
-    }
-    if (program >= argc) {
+    if (program >= argc)
         bench_usage_error("usage: bench_run OUT [NAME=VALUE...] PROGRAM [ARGUMENT...]");
-    }
     double began = bench_now();
     struct rusage usage;
     long peak_kib;
     int status = wait_for(start(argv, program), &usage, &peak_kib);
     double seconds = bench_now() - began;
     FILE *out = fopen(argv[1], "we");
-    if (out == NULL) {
+    if (out == NULL)
         bench_fail("cannot write %s", argv[1]);
-    }
     fprintf(out, "seconds=%.6f user=%.6f system=%.6f peak_rss_kib=%ld faults=%ld\n", seconds,
             as_seconds(usage.ru_utime), as_seconds(usage.ru_stime), peak_kib,
             usage.ru_minflt + usage.ru_majflt);
-    if (fclose(out) != 0) {
+    if (fclose(out) != 0)
         bench_fail("cannot write %s", argv[1]);
-    }
     if (WIFSIGNALED(status)) { /* end as the program did, without a second core dump */
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         raise(WTERMSIG(status));

@@ -31,16 +31,14 @@ static size_t run_size(uint64_t *state)
 static void fill_run(run_t *run, size_t size)
 {
     run->size = size;
-    for (size_t k = 0; k < run_length; k++) {
+    for (size_t k = 0; k < run_length; k++)
         run->block[k] = bench_new(size);
-    }
 }
 
 static void empty_run(run_t *run, bool backwards)
 {
-    for (size_t k = 0; k < run_length; k++) {
+    for (size_t k = 0; k < run_length; k++)
         bench_delete(run->block[backwards ? run_length - 1 - k : k], run->size);
-    }
     run->size = 0;
 }
 
@@ -50,18 +48,14 @@ static void *work(void *context)
     run_t *all = bench_malloc(runs * sizeof *all);
     for (uint64_t wave = 0; wave < worker->waves; wave++) {
         bool backwards = wave % 2 != 0;
-        for (size_t r = 0; r < runs; r++) {
+        for (size_t r = 0; r < runs; r++)
             fill_run(&all[r], run_size(&worker->state));
-        }
-        for (size_t r = 0; r < runs; r += 2) {
+        for (size_t r = 0; r < runs; r += 2)
             empty_run(&all[r], backwards);
-        }
-        for (size_t r = 0; r < runs; r += 2) {
+        for (size_t r = 0; r < runs; r += 2)
             fill_run(&all[r], run_size(&worker->state));
-        }
-        for (size_t r = 0; r < runs; r++) {
+        for (size_t r = 0; r < runs; r++)
             empty_run(&all[backwards ? runs - 1 - r : r], backwards);
-        }
     }
     free(all);
     return NULL;
@@ -77,9 +71,8 @@ int main(int argc, char **argv)
     bench_parse(argc, argv, "Waves of runs of equal blocks, freed in part, refilled and freed both ways.",
                 args, 3);
     worker_t workers[most_threads];
-    for (size_t i = 0; i < args[1].value; i++) {
+    for (size_t i = 0; i < args[1].value; i++)
         workers[i] = (worker_t){.waves = args[0].value, .state = args[2].value + i};
-    }
     bench_threads(args[1].value, work, workers, sizeof workers[0]);
     return bench_report(args[0].value * args[1].value * runs * run_length * 3 / 2);
 }

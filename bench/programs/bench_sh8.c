@@ -54,9 +54,8 @@ static void *work(void *context)
         uint64_t place = bench_between(&worker->state, 0, shelf_places - 1);
         batch_t *mine = make_batch(&worker->state);
         batch_t *other = atomic_exchange_explicit(&shelf[place], mine, memory_order_acq_rel);
-        if (other != NULL) {
+        if (other != NULL)
             free_batch(other, i % 2 != 0);
-        }
     }
     return NULL;
 }
@@ -70,15 +69,13 @@ int main(int argc, char **argv)
     };
     bench_parse(argc, argv, "Threads swap batches of 128 blocks and free what another allocated.", args, 3);
     worker_t workers[most_threads];
-    for (size_t i = 0; i < args[1].value; i++) {
+    for (size_t i = 0; i < args[1].value; i++)
         workers[i] = (worker_t){.batches = args[0].value, .state = args[2].value + i};
-    }
     bench_threads(args[1].value, work, workers, sizeof workers[0]);
     for (size_t place = 0; place < shelf_places; place++) {
         batch_t *left = atomic_load_explicit(&shelf[place], memory_order_acquire);
-        if (left != NULL) {
+        if (left != NULL)
             free_batch(left, false);
-        }
     }
     return bench_report(args[0].value * args[1].value * batch_length);
 }

@@ -73,9 +73,8 @@ static void find_library(void)
     alloc_at = (void *(*)(size_t, const void *))dlsym(RTLD_DEFAULT, "hakmem_alloc_at");
     free_at = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "hakmem_free_at");
     print_statistics = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
-    if (alloc_at == NULL || free_at == NULL || print_statistics == NULL) {
+    if (alloc_at == NULL || free_at == NULL || print_statistics == NULL)
         bench_fail("this needs hakmem: LD_PRELOAD=build/clang-learning/base/libhakmem.so");
-    }
 }
 
 /* --- truth --------------------------------------------------------------------------------------------------------- */
@@ -93,43 +92,37 @@ static unsigned weight_at(const place_t *place, uint64_t percent)
 static size_t draw(uint64_t *state, uint64_t percent)
 {
     uint64_t all = 0;
-    for (size_t i = 0; i < place_count; i++) {
+    for (size_t i = 0; i < place_count; i++)
         all += weight_at(&places[i], percent);
-    }
     uint64_t wanted = bench_between(state, 0, all - 1);
     size_t i = 0;
-    for (; wanted >= weight_at(&places[i], percent); i++) {
+    for (; wanted >= weight_at(&places[i], percent); i++)
         wanted -= weight_at(&places[i], percent);
-    }
     return i;
 }
 
 static void renew(size_t i, uint64_t *state)
 {
     size_t k = bench_between(state, 0, live_most - 1);
-    if (live[i][k].block != NULL) {
+    if (live[i][k].block != NULL)
         free_at(live[i][k].block, live[i][k].size);
-    }
     live[i][k].size = bench_between(state, places[i].low, places[i].high);
     live[i][k].block = alloc_at(live[i][k].size, places[i].name);
-    if (live[i][k].block == NULL) {
+    if (live[i][k].block == NULL)
         bench_fail("a block of %zu bytes was refused", live[i][k].size);
-    }
 }
 
 static void run_truth(uint64_t rounds)
 {
     uint64_t state = 7;
-    for (uint64_t done = 0; done < rounds; done++) {
+    for (uint64_t done = 0; done < rounds; done++)
         renew(draw(&state, done * 100 / rounds), &state);
-    }
 }
 
 static void print_truth(void)
 {
-    for (size_t i = 0; i < place_count; i++) {
+    for (size_t i = 0; i < place_count; i++)
         printf("%s\t%s\n", places[i].name, places[i].truth);
-    }
     fflush(stdout);
     print_statistics(STDOUT_FILENO, 1);
 }
@@ -147,11 +140,10 @@ static void pair(size_t size, const char *name, bool by_malloc)
     size = bench_opaque_size(size);
     char *block = by_malloc ? malloc(size) : alloc_at(size, name);
     *(char *)bench_opaque(block) = 1;
-    if (by_malloc) {
+    if (by_malloc)
         free(block);
-    } else {
+    else
         free_at(block, size);
-    }
 }
 
 static uint64_t run_turns(uint64_t rounds, bool by_malloc)
@@ -159,11 +151,9 @@ static uint64_t run_turns(uint64_t rounds, bool by_malloc)
     enum {
         count = sizeof turns / sizeof turns[0]
     };
-    for (uint64_t done = 0; done < rounds; done++) {
-        for (size_t i = 0; i < count; i++) {
+    for (uint64_t done = 0; done < rounds; done++)
+        for (size_t i = 0; i < count; i++)
             pair(turns[i].size, turns[i].name, by_malloc);
-        }
-    }
     return rounds * count;
 }
 
@@ -177,9 +167,8 @@ static uint64_t run_founders(uint64_t rounds, bool by_malloc)
     for (uint64_t done = 0; done < rounds; done++) {
         for (size_t i = 0; i < 3 * parts[0].times; i++) {
             size_t k = i / parts[0].times;
-            if (i % parts[0].times < parts[k].times) {
+            if (i % parts[0].times < parts[k].times)
                 pair(parts[k].size, parts[k].name, by_malloc);
-            }
         }
     }
     return rounds * (parts[0].times + parts[1].times + parts[2].times);
@@ -187,9 +176,8 @@ static uint64_t run_founders(uint64_t rounds, bool by_malloc)
 
 static uint64_t run_tiny(uint64_t rounds, bool by_malloc)
 {
-    for (uint64_t done = 0; done < rounds; done++) {
+    for (uint64_t done = 0; done < rounds; done++)
         pair(48, "tiny", by_malloc);
-    }
     return rounds;
 }
 
@@ -216,8 +204,7 @@ int main(int argc, char **argv)
     case FOUNDERS:
     case FOUNDERS_MALLOC: rounds = run_founders(rounds, work == FOUNDERS_MALLOC); break;
     }
-    if (json) {
+    if (json)
         print_truth();
-    }
     return bench_report(2 * rounds);
 }

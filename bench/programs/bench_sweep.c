@@ -20,16 +20,13 @@ static void *work(void *context)
     void *block[slots] = {NULL};
     for (uint64_t i = 0; i < worker->iterations; i++) {
         void **slot = &block[i % slots];
-        if (*slot != NULL) {
+        if (*slot != NULL)
             bench_delete(*slot, worker->size);
-        }
         *slot = bench_new(worker->size);
     }
-    for (size_t i = 0; i < slots; i++) {
-        if (block[i] != NULL) {
+    for (size_t i = 0; i < slots; i++)
+        if (block[i] != NULL)
             bench_delete(block[i], worker->size);
-        }
-    }
     return NULL;
 }
 
@@ -42,9 +39,8 @@ int main(int argc, char **argv)
     };
     bench_parse(argc, argv, "Threads replace blocks of one size; ITERATIONS a thread.", args, 3);
     worker_t workers[most_threads];
-    for (size_t i = 0; i < args[1].value; i++) {
+    for (size_t i = 0; i < args[1].value; i++)
         workers[i] = (worker_t){.iterations = args[0].value, .size = args[2].value};
-    }
     bench_threads(args[1].value, work, workers, sizeof workers[0]);
     return bench_report(args[0].value * args[1].value);
 }

@@ -27,14 +27,12 @@ static void *short_life(void *context)
         size[k] = bench_between(&lane->state, 16, 1500);
         block[k] = bench_new(size[k]);
     }
-    if (lane->mail_size != 0) {
+    if (lane->mail_size != 0)
         bench_delete(lane->mail, lane->mail_size);
-    }
     lane->mail = block[0];
     lane->mail_size = size[0];
-    for (size_t k = 1; k < blocks; k++) {
+    for (size_t k = 1; k < blocks; k++)
         bench_delete(block[k], size[k]);
-    }
     return NULL;
 }
 
@@ -49,19 +47,16 @@ int main(int argc, char **argv)
                 "Runs ten thousand short threads, a few at a time, that allocate and free a little.", args,
                 3);
     lane_t lanes[most_lanes] = {{0}};
-    for (size_t i = 0; i < args[1].value; i++) {
+    for (size_t i = 0; i < args[1].value; i++)
         lanes[i].state = args[2].value + i;
-    }
     for (uint64_t started = 0; started < args[0].value;) {
         uint64_t left = args[0].value - started;
         uint64_t count = left < args[1].value ? left : args[1].value;
         bench_threads(count, short_life, lanes, sizeof lanes[0]);
         started += count;
     }
-    for (size_t i = 0; i < args[1].value; i++) {
-        if (lanes[i].mail_size != 0) {
+    for (size_t i = 0; i < args[1].value; i++)
+        if (lanes[i].mail_size != 0)
             bench_delete(lanes[i].mail, lanes[i].mail_size);
-        }
-    }
     return bench_report(args[0].value);
 }

@@ -22,16 +22,13 @@ static void *work(void *context)
     void *block[most_live];
     size_t size[most_live];
     uint64_t state = 1;
-    for (size_t k = 0; k < worker->live; k++) {
+    for (size_t k = 0; k < worker->live; k++)
         size[k] = bench_between(&state, smallest, largest);
-    }
     for (uint64_t done = 0; done < worker->iterations; done += worker->live) {
-        for (size_t k = 0; k < worker->live; k++) {
+        for (size_t k = 0; k < worker->live; k++)
             block[k] = bench_new(size[k]);
-        }
-        for (size_t k = 0; k < worker->live; k++) {
+        for (size_t k = 0; k < worker->live; k++)
             bench_delete(block[k], size[k]);
-        }
     }
     return NULL;
 }
@@ -47,9 +44,8 @@ int main(int argc, char **argv)
                 "Allocates and frees a few blocks of 8 to 128 bytes over and over; ITERATIONS a thread.",
                 args, 3);
     worker_t workers[most_threads];
-    for (size_t i = 0; i < args[2].value; i++) {
+    for (size_t i = 0; i < args[2].value; i++)
         workers[i] = (worker_t){.iterations = args[0].value, .live = args[1].value};
-    }
     bench_threads(args[2].value, work, workers, sizeof workers[0]);
     return bench_report(args[0].value * args[2].value);
 }

@@ -35,9 +35,8 @@ static unsigned waiting; /* batches on the stack, under lock */
 static void push(batch_t *batch)
 {
     pthread_mutex_lock(&lock);
-    while (waiting == most_waiting) {
+    while (waiting == most_waiting)
         pthread_cond_wait(&changed, &lock);
-    }
     batch->next = top;
     top = batch;
     waiting++;
@@ -48,9 +47,8 @@ static void push(batch_t *batch)
 static batch_t *pop(void)
 {
     pthread_mutex_lock(&lock);
-    while (waiting == 0) {
+    while (waiting == 0)
         pthread_cond_wait(&changed, &lock);
-    }
     batch_t *batch = top;
     top = batch->next;
     waiting--;
@@ -76,9 +74,8 @@ static void free_batches(const worker_t *worker)
 {
     for (uint64_t i = 0; i < worker->batches; i++) {
         batch_t *batch = pop();
-        for (size_t k = 0; k < batch_length; k++) {
+        for (size_t k = 0; k < batch_length; k++)
             bench_delete(batch->block[k], batch->size[k]);
-        }
         free(batch);
     }
 }
@@ -86,11 +83,10 @@ static void free_batches(const worker_t *worker)
 static void *work(void *context)
 {
     worker_t *worker = context;
-    if (worker->allocates) {
+    if (worker->allocates)
         allocate_batches(worker);
-    } else {
+    else
         free_batches(worker);
-    }
     return NULL;
 }
 

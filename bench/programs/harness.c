@@ -46,16 +46,14 @@ void bench_fail(const char *format, ...)
 static void print_help(const char *sentence, const bench_arg_t *args, size_t count)
 {
     printf("usage: %s [-v]", program_invocation_short_name);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         printf(" [%s]", args[i].name);
-    }
     printf("\n%s\n  -v  print operations, seconds, operations per second and peak memory\n", sentence);
     for (size_t i = 0; i < count; i++) {
         if (args[i].words != NULL) {
             printf("  %s (default %s):", args[i].name, args[i].words[args[i].value]);
-            for (size_t k = 0; args[i].words[k] != NULL; k++) {
+            for (size_t k = 0; args[i].words[k] != NULL; k++)
                 printf(" %s", args[i].words[k]);
-            }
             printf("\n");
         } else {
             printf("  %s (default %llu, from %llu to %llu)\n", args[i].name,
@@ -75,9 +73,8 @@ static void read_word(bench_arg_t *arg, const char *text)
             return;
         }
         int n = snprintf(list + used, sizeof list - used, " %s", arg->words[k]);
-        if (n > 0 && (size_t)n < sizeof list - used) {
+        if (n > 0 && (size_t)n < sizeof list - used)
             used += (size_t)n;
-        }
     }
     bench_usage_error("%s must be one of%s, not \"%s\"", arg->name, list, text);
 }
@@ -120,9 +117,8 @@ void bench_parse(int argc, char **argv, const char *sentence, bench_arg_t *args,
 
 static void remove_arguments(int *argc, char **argv, int at, int count)
 {
-    for (int i = at; i + count <= *argc; i++) {
+    for (int i = at; i + count <= *argc; i++)
         argv[i] = argv[i + count];
-    }
     *argc -= count;
 }
 
@@ -142,9 +138,8 @@ const char *bench_option(int *argc, char **argv, const char *name)
     size_t length = strlen(name);
     for (int i = 1; i < *argc; i++) {
         if (strcmp(argv[i], name) == 0) {
-            if (i + 1 == *argc) {
+            if (i + 1 == *argc)
                 bench_usage_error("%s needs a value", name);
-            }
             const char *value = argv[i + 1];
             remove_arguments(argc, argv, i, 2);
             return value;
@@ -170,9 +165,8 @@ uint64_t bench_peak_rss_kib(void)
 {
     char text[4096];
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         return 0;
-    }
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
@@ -183,9 +177,8 @@ uint64_t bench_peak_rss_kib(void)
 int bench_open_statm(void)
 {
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         bench_fail("cannot open /proc/self/statm");
-    }
     return fd;
 }
 
@@ -193,9 +186,8 @@ uint64_t bench_resident(int statm)
 {
     char text[128];
     ssize_t n = pread(statm, text, sizeof text - 1, 0);
-    if (n <= 0) {
+    if (n <= 0)
         bench_fail("cannot read /proc/self/statm");
-    }
     text[n] = '\0';
     const char *second = strchr(text, ' ');
     return second == NULL ? 0 : strtoull(second + 1, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -204,9 +196,8 @@ uint64_t bench_resident(int statm)
 void *bench_pages(size_t bytes)
 {
     void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) {
+    if (pages == MAP_FAILED)
         bench_fail("no memory for %zu bytes", bytes);
-    }
     memset(pages, 0, bytes);
     return pages;
 }
@@ -226,17 +217,15 @@ void bench_thread_start(unsigned long *handle, void *(*body)(void *), void *cont
 {
     _Static_assert(sizeof(pthread_t) == sizeof(unsigned long), "a thread handle is passed as unsigned long");
     int error = pthread_create((pthread_t *)handle, NULL, body, context);
-    if (error != 0) {
+    if (error != 0)
         bench_fail("cannot start a thread: %s", strerror(error));
-    }
 }
 
 void bench_thread_join(unsigned long handle)
 {
     int error = pthread_join((pthread_t)handle, NULL);
-    if (error != 0) {
+    if (error != 0)
         bench_fail("cannot join a thread: %s", strerror(error));
-    }
 }
 
 void bench_threads(size_t count, void *(*body)(void *), void *contexts, size_t size)
@@ -245,13 +234,10 @@ void bench_threads(size_t count, void *(*body)(void *), void *contexts, size_t s
         most = 1024
     };
     static unsigned long handles[most];
-    if (count > most) {
+    if (count > most)
         bench_fail("%zu threads at a time are more than the %d it can hold", count, (int)most);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         bench_thread_start(&handles[i], body, (char *)contexts + i * size);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         bench_thread_join(handles[i]);
-    }
 }

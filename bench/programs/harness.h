@@ -97,9 +97,8 @@ static inline uint64_t bench_between(uint64_t *state, uint64_t low, uint64_t hig
 static inline void *bench_malloc(size_t size)
 {
     void *p = bench_opaque(malloc(size));
-    if (p == NULL) {
+    if (p == NULL)
         bench_fail("malloc(%zu) returned no memory", size);
-    }
     return p;
 }
 
@@ -116,9 +115,8 @@ static inline void bench_check(const void *p, size_t size)
 {
     const unsigned char *bytes = p;
     unsigned char expected = (unsigned char)(size * 31 + 7);
-    if (bytes[0] != expected || bytes[size - 1] != expected) {
+    if (bytes[0] != expected || bytes[size - 1] != expected)
         bench_fail("a block of %zu bytes lost its contents", size);
-    }
 }
 
 /* A block of at least 1 byte, marked. */

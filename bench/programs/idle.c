@@ -22,42 +22,39 @@ static char *put_number(char *to, unsigned long value)
         digits[count++] = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0);
-    while (count > 0) {
+    while (count > 0)
         *to++ = digits[--count];
-    }
     return to;
 }
 
-// KiB that are resident, and how many of them are files.
+/* KiB that are resident, and how many of them are files. */
 static void read_resident(unsigned long *resident, unsigned long *files)
 {
     char text[128] = "", *at = text;
     const unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
     *resident = *files = 0;
     const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (statm < 0 || read(statm, text, sizeof text - 1) <= 0 || strchr(text, ' ') == NULL) {
+    if (statm < 0 || read(statm, text, sizeof text - 1) <= 0 || strchr(text, ' ') == NULL)
         return;
-    }
     close(statm);
     *resident = strtoul(strchr(text, ' '), &at, 10) * page;
     *files = strtoul(at, NULL, 10) * page;
 }
 
-// The number behind a word; 0 without it.
+/* The number behind a word; 0 without it. */
 static unsigned long number_behind(const char *text, const char *word)
 {
     const char *at = strstr(text, word);
     return at == NULL ? 0 : strtoul(at + strlen(word), NULL, 10);
 }
 
-// Calls to read and write, which the kernel counts; 0 where it does not.
+/* Calls to read and write, which the kernel counts; 0 where it does not. */
 static unsigned long count_calls(void)
 {
     char text[512] = "";
     const int io = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
-    if (io < 0) {
+    if (io < 0)
         return 0;
-    }
     const ssize_t length = read(io, text, sizeof text - 1);
     close(io);
     return length <= 0 ? 0 : number_behind(text, "syscr: ") + number_behind(text, "syscw: ");
@@ -66,9 +63,8 @@ static unsigned long count_calls(void)
 static unsigned long count_settings(void)
 {
     unsigned long found = 0;
-    for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++) {
+    for (char *const *entry = environ; entry != NULL && *entry != NULL; entry++)
         found += strncmp(*entry, SETTING, sizeof SETTING - 1) == 0;
-    }
     return found;
 }
 
@@ -78,9 +74,8 @@ __attribute__((destructor)) static void look(void)
     char name[4096], line[5 * DIGITS + 5], *end = line;
     unsigned long resident, files;
     const unsigned long calls = count_calls();
-    if (file == NULL || ms == NULL || strlen(file) > sizeof name - DIGITS - 2) {
+    if (file == NULL || ms == NULL || strlen(file) > sizeof name - DIGITS - 2)
         return;
-    }
     strcpy(name, file);
     strcat(name, ".");
     *put_number(name + strlen(name), (unsigned long)getpid()) = 0;
@@ -100,7 +95,7 @@ __attribute__((destructor)) static void look(void)
     *end++ = ' ';
     end = put_number(end, count_settings());
     *end++ = '\n';
-    signal(SIGXFSZ, SIG_IGN); // the program may have set a limit for its files
+    signal(SIGXFSZ, SIG_IGN); /* the program may have set a limit for its files */
     const int out = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (out >= 0) {
         const ssize_t written = write(out, line, (size_t)(end - line));

@@ -10,33 +10,33 @@
 
 enum {
     BITS = 65,
-    CURVE = 32,   // rows
-    PLACES = 20,  // rows
-    THREADS = 20, // rows
+    CURVE = 32,   /* rows */
+    PLACES = 20,  /* rows */
+    THREADS = 20, /* rows */
 };
 
 typedef struct place {
     uint32_t number, object;
     uint64_t offset;
     uint64_t count, bytes, live,
-        remote; // blocks; bytes; bytes that were never freed; blocks freed by another thread
+        remote; /* blocks; bytes; bytes that were never freed; blocks freed by another thread */
 } place_t;
 
 typedef struct thread {
     uint32_t number;
-    uint64_t takes, frees, remote; // remote: frees of another thread's blocks
+    uint64_t takes, frees, remote; /* remote: frees of another thread's blocks */
 } thread_t;
 
 typedef struct object {
-    uint64_t at; // of its path in the file
+    uint64_t at; /* of its path in the file */
     uint32_t length;
 } object_t;
 
 static struct {
     uint64_t sizes[BITS], size_bytes[BITS], lives[BITS], never;
-    uint64_t curve[CURVE]; // the most in each part
-    uint64_t done, live;   // calls; bytes
-    place_t *places;       // [0]: calls without one
+    uint64_t curve[CURVE]; /* the most in each part */
+    uint64_t done, live;   /* calls; bytes */
+    place_t *places;       /* [0]: calls without one */
     thread_t *threads;
     object_t *objects;
 } seen;
@@ -88,13 +88,12 @@ static void give(const trace_t *trace, const event_t *event)
 static void look(const trace_t *trace, const event_t *event)
 {
     const bool takes = trace_gives(event->kind) || event->kind == TRACE_REALLOC;
-    if (takes) {
+    if (takes)
         take(trace, event);
-    } else if (event->kind == TRACE_FREE) {
+    else if (event->kind == TRACE_FREE)
         give(trace, event);
-    } else {
+    else
         return;
-    }
     uint64_t *most = &seen.curve[seen.done * CURVE / (trace->events + 1)];
     *most = seen.live > *most ? seen.live : *most;
     seen.done++;
@@ -118,25 +117,22 @@ static void read_all(trace_t *trace)
             look(trace, &event);
         }
     }
-    for (uint32_t i = 0; i < cursor.fresh; i++) {
+    for (uint32_t i = 0; i < cursor.fresh; i++)
         seen.never += trace->blocks[i].live;
-    }
 }
 
-// --- printing ---
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 static void print_bits(const char *head, const uint64_t *counts, const uint64_t *bytes)
 {
     printf("\n%s\n", head);
     for (unsigned bits = 0; bits < BITS; bits++) {
-        if (counts[bits] == 0) {
+        if (counts[bits] == 0)
             continue;
-        }
         printf("  below %20" PRIu64 "  %12" PRIu64, bits == 64 ? UINT64_MAX : (uint64_t)1 << bits,
                counts[bits]);
-        if (bytes != NULL) {
+        if (bytes != NULL)
             printf("  %16" PRIu64 " bytes", bytes[bits]);
-        }
         printf("\n");
     }
 }
@@ -200,9 +196,8 @@ void stat_print(trace_t *trace)
     seen.places = trace_memory((trace->sites + 1u) * sizeof *seen.places);
     seen.objects = trace_memory((trace->objects + 1u) * sizeof *seen.objects);
     seen.threads = trace_memory((trace->threads + 1u) * sizeof *seen.threads);
-    for (uint32_t i = 0; i <= trace->threads; i++) {
+    for (uint32_t i = 0; i <= trace->threads; i++)
         seen.threads[i].number = i;
-    }
     read_all(trace);
     printf("%s\nrecorded by hakmem %s, %s\n", trace->program, trace->library,
            trace->cut ? "cut" : "to its end");

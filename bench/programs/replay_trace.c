@@ -24,9 +24,8 @@ void *trace_memory(size_t bytes)
 {
     void *p =
         mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
+    if (p == MAP_FAILED)
         bench_fail("the system has no %zu bytes for the tables", bytes);
-    }
     return p;
 }
 
@@ -36,14 +35,12 @@ static bool get_number(cursor_t *cursor, uint64_t *value)
 {
     *value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (cursor->at == cursor->trace->size) {
+        if (cursor->at == cursor->trace->size)
             return false;
-        }
         const uint8_t byte = cursor->trace->bytes[cursor->at++];
         *value |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128) {
+        if (byte < 128)
             return true;
-        }
     }
     return false;
 }
@@ -56,9 +53,8 @@ static bool get_below(cursor_t *cursor, uint64_t limit, uint64_t *value)
 static uint64_t fixed(const uint8_t *bytes, unsigned length)
 {
     uint64_t value = 0;
-    for (unsigned i = 0; i < length; i++) {
+    for (unsigned i = 0; i < length; i++)
         value |= (uint64_t)bytes[i] << (8 * i);
-    }
     return value;
 }
 
@@ -88,9 +84,8 @@ static bool get_site(cursor_t *cursor, event_t *event)
 static bool get_live_block(cursor_t *cursor, event_t *event)
 {
     uint64_t number;
-    if (!get_below(cursor, cursor->fresh, &number)) {
+    if (!get_below(cursor, cursor->fresh, &number))
         return false;
-    }
     event->block = (uint32_t)number;
     return cursor->trace->blocks[number].live;
 }
@@ -104,9 +99,8 @@ static bool get_new_block(cursor_t *cursor, event_t *event)
 
 static bool get_freed_block(cursor_t *cursor, event_t *event)
 {
-    if (!get_live_block(cursor, event)) {
+    if (!get_live_block(cursor, event))
         return false;
-    }
     cursor->trace->blocks[event->block].live = false;
     cursor->released[cursor->released_count++] = event->block;
     return true;
@@ -115,9 +109,8 @@ static bool get_freed_block(cursor_t *cursor, event_t *event)
 static bool get_object(cursor_t *cursor, event_t *event)
 {
     uint64_t length;
-    if (!get_number(cursor, &length) || length > cursor->trace->size - cursor->at) {
+    if (!get_number(cursor, &length) || length > cursor->trace->size - cursor->at)
         return false;
-    }
     event->block = (uint32_t)length;
     event->size = cursor->at;
     cursor->at += length;
@@ -128,9 +121,8 @@ static bool get_object(cursor_t *cursor, event_t *event)
 static bool get_place(cursor_t *cursor, event_t *event)
 {
     uint64_t object;
-    if (!get_below(cursor, cursor->objects + 1u, &object) || !get_number(cursor, &event->size)) {
+    if (!get_below(cursor, cursor->objects + 1u, &object) || !get_number(cursor, &event->size))
         return false;
-    }
     event->block = (uint32_t)object;
     cursor->sites++;
     return true;
@@ -139,18 +131,16 @@ static bool get_place(cursor_t *cursor, event_t *event)
 static bool switch_thread(cursor_t *cursor)
 {
     uint64_t thread;
-    if (!get_below(cursor, cursor->threads + 1u, &thread) || cursor->ended[thread]) {
+    if (!get_below(cursor, cursor->threads + 1u, &thread) || cursor->ended[thread])
         return false;
-    }
     cursor->thread = (uint32_t)thread;
     return true;
 }
 
 static bool end_thread(cursor_t *cursor)
 {
-    if (cursor->thread == 0) {
+    if (cursor->thread == 0)
         return false;
-    }
     cursor->ended[cursor->thread] = true;
     cursor->thread = 0;
     return true;
@@ -182,13 +172,11 @@ static bool get_rest(cursor_t *cursor, event_t *event)
 int trace_next(cursor_t *cursor, event_t *event)
 {
     const size_t before = cursor->at;
-    if (before == cursor->trace->size) {
+    if (before == cursor->trace->size)
         return 0;
-    }
     *event = (event_t){.kind = cursor->trace->bytes[cursor->at++], .thread = cursor->thread};
-    if (get_rest(cursor, event)) {
+    if (get_rest(cursor, event))
         return 1;
-    }
     /* what was not written to its end is no event; only a trace that is cut may have it */
     const bool whole = cursor->at < cursor->trace->size || !cursor->trace->cut;
     cursor->at = before;
@@ -201,9 +189,8 @@ void trace_rewind(const trace_t *trace, cursor_t *cursor)
     uint8_t *ended = cursor->ended;
     *cursor = (cursor_t){.trace = trace, .at = trace->first, .released = released, .ended = ended};
     memset(ended, 0, trace->threads + 1u);
-    for (uint32_t i = 0; i < trace->blocks_at_once; i++) {
+    for (uint32_t i = 0; i < trace->blocks_at_once; i++)
         trace->blocks[i] = (block_t){.live = false};
-    }
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
@@ -211,38 +198,32 @@ void trace_rewind(const trace_t *trace, cursor_t *cursor)
 /* A string of the header, cut to `room`. Returns where the next one is; 0 if it does not fit. */
 static size_t header_string(const trace_t *trace, size_t at, size_t end, char *out, size_t room)
 {
-    if (at == 0 || at + 2 > end) {
+    if (at == 0 || at + 2 > end)
         return 0;
-    }
     const size_t length = (size_t)fixed(trace->bytes + at, 2);
-    if (length > end - at - 2) {
+    if (length > end - at - 2)
         return 0;
-    }
     const size_t kept = length < room - 1 ? length : room - 1;
     memcpy(out, trace->bytes + at + 2, kept);
     out[kept] = 0;
-    for (size_t i = 0; i < kept; i++) { /* it is printed into JSON */
-        if (out[i] < ' ' || out[i] > '~' || out[i] == '"' || out[i] == '\\') {
+    for (size_t i = 0; i < kept; i++) /* it is printed into JSON */
+        if (out[i] < ' ' || out[i] > '~' || out[i] == '"' || out[i] == '\\')
             out[i] = '?';
-        }
-    }
     return at + 2 + length;
 }
 
 static void read_header(trace_t *trace)
 {
     char id[65];
-    if (trace->size < HEADER || memcmp(trace->bytes, MAGIC, 8) != 0) {
+    if (trace->size < HEADER || memcmp(trace->bytes, MAGIC, 8) != 0)
         bench_usage_error("%s is no trace of hakmem: it does not begin as one", trace->path);
-    }
     const uint64_t version = fixed(trace->bytes + 8, 4), length = fixed(trace->bytes + 12, 4);
     if (version != VERSION) {
         bench_usage_error("%s has version %llu of the format; this program reads version %u", trace->path,
                           (unsigned long long)version, VERSION);
     }
-    if (length < HEADER || length > trace->size) {
+    if (length < HEADER || length > trace->size)
         bench_usage_error("%s is cut within its header", trace->path);
-    }
     trace->first = (size_t)length;
     trace->flags = (uint32_t)fixed(trace->bytes + 16, 4);
     trace->end = (uint32_t)fixed(trace->bytes + 20, 4);
@@ -252,21 +233,18 @@ static void read_header(trace_t *trace)
     at = header_string(trace, at, trace->first, id, sizeof id);
     at = header_string(trace, at, trace->first, trace->library, sizeof trace->library);
     at = header_string(trace, at, trace->first, id, sizeof id);
-    if (at == 0 || trace->end >= ENDS || (!trace->cut && (bytes < length || bytes > trace->size))) {
+    if (at == 0 || trace->end >= ENDS || (!trace->cut && (bytes < length || bytes > trace->size)))
         bench_usage_error("%s is damaged: its header contradicts itself", trace->path);
-    }
-    if (!trace->cut) {
+    if (!trace->cut)
         trace->size = (size_t)bytes;
-    }
 }
 
 static void map_file(trace_t *trace, const char *path)
 {
     struct stat info;
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0 || fstat(file, &info) != 0) {
+    if (file < 0 || fstat(file, &info) != 0)
         bench_usage_error("%s cannot be read: %s", path, strerror(errno));
-    }
     if (!S_ISREG(info.st_mode) || info.st_size == 0) {
         bench_usage_error("%s is no trace of hakmem: %s", path,
                           S_ISREG(info.st_mode) ? "it is empty" : "it is no file");
@@ -277,12 +255,10 @@ static void map_file(trace_t *trace, const char *path)
     uint8_t *bytes = trace_memory(trace->size);
     for (size_t at = 0; at < trace->size;) {
         const ssize_t n = read(file, bytes + at, trace->size - at);
-        if (n < 0) {
+        if (n < 0)
             bench_usage_error("%s cannot be read: %s", path, strerror(errno));
-        }
-        if (n == 0) {
+        if (n == 0)
             trace->size = at;
-        }
         at += (size_t)n;
     }
     close(file);
@@ -298,11 +274,10 @@ static void count(trace_t *trace, const event_t *event, uint64_t *live)
         *live -= block->size;
         return;
     }
-    if (event->kind == TRACE_REALLOC) {
+    if (event->kind == TRACE_REALLOC)
         *live -= block->size;
-    } else {
+    else
         block->thread = event->thread;
-    }
     trace->allocations += event->kind != TRACE_BORN;
     trace->total_bytes += event->size;
     block->size = event->size;
@@ -314,9 +289,8 @@ static void count_thread(trace_t *trace, const event_t *event, uint32_t *running
 {
     *running += event->kind == TRACE_BEGIN;
     *running -= event->kind == TRACE_END;
-    if (*running > THREADS_MOST) {
+    if (*running > THREADS_MOST)
         bench_usage_error("%s has more than %u threads at the same time", trace->path, THREADS_MOST);
-    }
     trace->threads_at_once = *running > trace->threads_at_once ? *running : trace->threads_at_once;
 }
 
@@ -336,15 +310,13 @@ void trace_open(trace_t *trace, const char *path)
     int more;
     while ((more = trace_next(&cursor, &event)) > 0) {
         trace->events++;
-        if (trace_gives(event.kind) || event.kind == TRACE_REALLOC || event.kind == TRACE_FREE) {
+        if (trace_gives(event.kind) || event.kind == TRACE_REALLOC || event.kind == TRACE_FREE)
             count(trace, &event, &live);
-        } else if (event.kind == TRACE_BEGIN || event.kind == TRACE_END) {
+        else if (event.kind == TRACE_BEGIN || event.kind == TRACE_END)
             count_thread(trace, &event, &running);
-        }
     }
-    if (more < 0) {
+    if (more < 0)
         bench_usage_error("%s is damaged: what stands at byte %zu is no event", path, cursor.at);
-    }
     trace->threads = cursor.threads;
     trace->blocks_at_once = cursor.fresh;
     trace->sites = cursor.sites;

@@ -13,7 +13,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 static _Atomic uint64_t looks;
-static uint64_t step = 1; // of the clock, a look; as dear as a constant, so that counts stay what they are
+static uint64_t step = 1; /* of the clock, a look; as dear as a constant, so that counts stay what they are */
 static _Atomic uint64_t drawn;
 
 EXPORT uint64_t hakmem_steady_ms(void);

@@ -162,12 +162,11 @@ static int next_line(reader_t *reader, char *line, bool *cut)
     size_t length = 0;
     int byte;
     *cut = false;
-    while ((byte = next_byte(reader)) >= 0 && byte != '\n') {
+    while ((byte = next_byte(reader)) >= 0 && byte != '\n')
         if (length < LINE_MOST - 1)
             line[length++] = (char)(byte != 0 ? byte : '?');
         else
             *cut = true;
-    }
     if (byte == '\n' && length > 0 && line[length - 1] == '\r')
         length--;
     line[length] = 0;

@@ -54,7 +54,7 @@ void hak_os_lock_slow(hak_os_lock_t *lock)
         return;
     bool mine = try_often(lock);
     uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    while (!mine) { /* ends: holders let go of it after a bounded piece of work, and wake one of us */
+    while (!mine) /* ends: holders let go of it after a bounded piece of work, and wake one of us */
         if (seen == 0)
             mine = atomic_compare_exchange_strong_explicit(&lock->word, &seen, hak_os_self() | HAK_OS_AWAITED,
                                                            memory_order_acquire, memory_order_relaxed);
@@ -62,7 +62,6 @@ void hak_os_lock_slow(hak_os_lock_t *lock)
                  atomic_compare_exchange_strong_explicit(&lock->word, &seen, seen | HAK_OS_AWAITED,
                                                          memory_order_relaxed, memory_order_relaxed))
             wait_for_holder(lock, &seen);
-    }
 }
 
 #if HAK_CHECKS

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// aligned_alloc, memalign, posix_memalign, valloc, pvalloc: every alignment to 256 MiB, errors as POSIX says.
+/* SPDX-License-Identifier: MIT */
+/* aligned_alloc, memalign, posix_memalign, valloc, pvalloc: every alignment to 256 MiB, errors as POSIX says. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -10,19 +10,16 @@ static const size_t BIGGEST = (size_t)256 << 20;
 static void check_block(void *block, size_t alignment, size_t size)
 {
     assert_non_null(block);
-    if ((uintptr_t)block % alignment != 0) {
+    if ((uintptr_t)block % alignment != 0)
         fail_msg("%p for %zu bytes is not aligned to %zu", block, size, alignment);
-    }
     const size_t usable = malloc_usable_size(block);
-    if (usable < size) {
+    if (usable < size)
         fail_msg("%zu usable of %zu bytes asked for, aligned to %zu", usable, size, alignment);
-    }
     unsigned char *bytes = block;
-    if (size <= 65536) {
+    if (size <= 65536)
         fill(block, usable < 70000 ? usable : size, alignment);
-    } else {
+    else
         bytes[0] = bytes[size / 2] = bytes[size - 1] = 1;
-    }
 }
 
 static void test_memalign_every_power(void **state)
@@ -60,9 +57,8 @@ static void test_aligned_alloc_every_power(void **state)
     for (size_t alignment = 1; alignment <= BIGGEST; alignment *= 2) {
         for (size_t times = 1; times <= 4; times++) {
             const size_t size = alignment * times;
-            if (size > BIGGEST) {
+            if (size > BIGGEST)
                 continue;
-            }
             errno = 5;
             void *block = aligned_alloc(alignment, size);
             check_block(block, alignment, size);
@@ -72,7 +68,7 @@ static void test_aligned_alloc_every_power(void **state)
     }
 }
 
-// The size and alignment of each block equal: where mimalloc 2.0.9 gave misaligned memory.
+/* The size and alignment of each block equal: where mimalloc 2.0.9 gave misaligned memory. */
 static void test_size_equal_to_alignment_many_at_once(void **state)
 {
     (void)state;
@@ -91,9 +87,8 @@ static void test_size_equal_to_alignment_many_at_once(void **state)
                 fill(blocks[i], usable[i], i);
             }
             for (size_t i = 0; i < COUNT; i++) {
-                if (!is_filled(blocks[i], usable[i], i)) {
+                if (!is_filled(blocks[i], usable[i], i))
                     fail_msg("memalign(%zu, %zu): blocks overlap", alignment, size);
-                }
                 free(blocks[i]);
             }
         }
@@ -150,7 +145,7 @@ static void test_memalign_and_aligned_alloc_too_large(void **state)
     assert_int_equal(errno, ENOMEM);
 }
 
-// An alignment no address space can satisfy: refused, not a wrapped computation.
+/* An alignment no address space can satisfy: refused, not a wrapped computation. */
 static void test_huge_alignment_is_refused(void **state)
 {
     (void)state;
@@ -194,9 +189,8 @@ static void test_many_aligned_in_random_order(void **state)
     uint64_t random = 77;
     for (int step = 0; step < STEPS; step++) {
         const size_t i = next_random(&random) % SLOTS;
-        if (slots[i].block != NULL) {
+        if (slots[i].block != NULL)
             assert_true(is_filled(slots[i].block, slots[i].size, i));
-        }
         free(slots[i].block);
         const size_t alignment = (size_t)8 << next_random(&random) % 12;
         slots[i].size = random_size(&random, 20000);
@@ -205,9 +199,8 @@ static void test_many_aligned_in_random_order(void **state)
         assert_int_equal((uintptr_t)slots[i].block % alignment, 0);
         fill(slots[i].block, slots[i].size, i);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(slots[i].block);
-    }
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// calloc: zeroes at every size, also of recycled memory and under threads; overflow refused.
+/* SPDX-License-Identifier: MIT */
+/* calloc: zeroes at every size, also of recycled memory and under threads; overflow refused. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -29,16 +29,15 @@ static void test_large_recycled_memory_is_zero(void **state)
         for (int round = 0; round < 3; round++) {
             char *block = calloc(size / 13 + 1, 13);
             assert_non_null(block);
-            if (!is_zero(block, size)) {
+            if (!is_zero(block, size))
                 fail_msg("calloc of %zu bytes, round %d: not zero", size, round);
-            }
             memset(block, 0xee, malloc_usable_size(block));
             free(escape(block));
         }
     }
 }
 
-// A freed large block is cut up, its remains joined with others: known-zero tracking must follow all of it.
+/* A freed large block is cut up, its remains joined with others: known-zero tracking must follow all of it. */
 static void test_split_and_joined_memory_is_zero(void **state)
 {
     (void)state;
@@ -58,9 +57,8 @@ static void test_split_and_joined_memory_is_zero(void **state)
         const int zeroed = next_random(&random) % 2 == 0;
         slots[i].block = zeroed ? calloc(1, slots[i].size) : malloc(slots[i].size);
         assert_non_null(slots[i].block);
-        if (zeroed && !is_zero(slots[i].block, slots[i].size)) {
+        if (zeroed && !is_zero(slots[i].block, slots[i].size))
             fail_msg("step %d: calloc of %zu bytes is not zero", step, slots[i].size);
-        }
         memset(slots[i].block, 0xdd, malloc_usable_size(slots[i].block));
     }
     for (size_t i = 0; i < SLOTS; i++) {
@@ -78,14 +76,12 @@ static void *zero_worker(void *seed)
         free(kept[i]);
         const size_t size = step % 400 == 0 ? next_random(&random) % 4000000 : random_size(&random, 40000);
         kept[i] = calloc(1, size);
-        if (kept[i] == NULL || !is_zero(kept[i], size)) {
+        if (kept[i] == NULL || !is_zero(kept[i], size))
             return (void *)1;
-        }
         memset(kept[i], 0xcc, malloc_usable_size(kept[i]));
     }
-    for (size_t i = 0; i < 64; i++) {
+    for (size_t i = 0; i < 64; i++)
         free(kept[i]);
-    }
     return NULL;
 }
 
@@ -93,9 +89,8 @@ static void test_zero_under_threads(void **state)
 {
     (void)state;
     pthread_t threads[4];
-    for (uintptr_t i = 0; i < 4; i++) {
+    for (uintptr_t i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, zero_worker, (void *)(i + 1)), 0);
-    }
     for (int i = 0; i < 4; i++) {
         void *failed;
         pthread_join(threads[i], &failed);
@@ -133,9 +128,8 @@ static void test_overflow_is_enomem(void **state)
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         errno = 0;
         void *block = calloc(opaque(pairs[i][0]), opaque(pairs[i][1]));
-        if (block != NULL) {
+        if (block != NULL)
             fail_msg("calloc(%zu, %zu) = %p", pairs[i][0], pairs[i][1], block);
-        }
         assert_int_equal(errno, ENOMEM);
     }
 }

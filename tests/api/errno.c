@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Every function that gives memory, one by one: errno untouched by success and by free, ENOMEM when the request is too
-// large, a block of its own for 0 bytes; and what glibc's manual says of odd alignments.
+/* SPDX-License-Identifier: MIT */
+/* Every function that gives memory, one by one: errno untouched by success and by free, ENOMEM when the request is too
+ * large, a block of its own for 0 bytes; and what glibc's manual says of odd alignments. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -45,9 +45,8 @@ static void *by_posix_memalign(size_t size)
 {
     void *block = NULL;
     const int error = posix_memalign(&block, 128, size);
-    if (error != 0) {
+    if (error != 0)
         errno = error;
-    }
     return block;
 }
 
@@ -112,9 +111,8 @@ static void test_too_large_is_enomem(void **state)
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
             errno = 0;
             void *block = functions[i].take(opaque(sizes[j]));
-            if (block != NULL || errno != ENOMEM) {
+            if (block != NULL || errno != ENOMEM)
                 fail_msg("%s of %zu bytes: block %p, errno %d", functions[i].name, sizes[j], block, errno);
-            }
         }
     }
 }
@@ -126,16 +124,14 @@ static void test_zero_bytes_are_a_block(void **state)
     for (size_t i = 0; i < 2 * FUNCTIONS; i++) {
         blocks[i / 2][i % 2] = functions[i / 2].take(opaque(0));
         assert_non_null(blocks[i / 2][i % 2]);
-        for (size_t j = 0; j < i; j++) {
+        for (size_t j = 0; j < i; j++)
             assert_ptr_not_equal(blocks[i / 2][i % 2], blocks[j / 2][j % 2]);
-        }
     }
-    for (size_t i = 0; i < 2 * FUNCTIONS; i++) {
+    for (size_t i = 0; i < 2 * FUNCTIONS; i++)
         free(blocks[i / 2][i % 2]);
-    }
 }
 
-// Any block may be resized and freed, whoever gave it.
+/* Any block may be resized and freed, whoever gave it. */
 static void test_blocks_are_interchangeable(void **state)
 {
     (void)state;
@@ -164,13 +160,12 @@ static void test_aligned_alloc_refuses_what_is_no_power_of_two(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         errno = 0;
         void *block = aligned_alloc(opaque(bad[i]), 192);
-        if (block != NULL || errno != EINVAL) {
+        if (block != NULL || errno != EINVAL)
             fail_msg("aligned_alloc(%zu, 192): block %p, errno %d", bad[i], block, errno);
-        }
     }
 }
 
-// The manual of memalign asks for a power of two; glibc takes the next one for all else.
+/* The manual of memalign asks for a power of two; glibc takes the next one for all else. */
 static void test_memalign_rounds_the_alignment_up(void **state)
 {
     (void)state;
@@ -220,9 +215,8 @@ static void test_malloc_trim_says_whether_it_gave_back(void **state)
         assert_non_null(blocks[i]);
         memset(blocks[i], 1, 100000);
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
     assert_int_equal(malloc_trim(0), 1);
     const int again = malloc_trim(SIZE_MAX);
     assert_true(again == 0 || again == 1);

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The functions that libc may lack, and who defines each: free_sized, free_aligned_sized, cfree, mallinfo's friends.
+/* SPDX-License-Identifier: MIT */
+/* The functions that libc may lack, and who defines each: free_sized, free_aligned_sized, cfree, mallinfo's friends. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -14,9 +14,8 @@ static void test_free_sized(void **state)
 {
     (void)state;
     free_sized_t free_sized = (free_sized_t)dlsym(RTLD_DEFAULT, "free_sized");
-    if (free_sized == NULL) {
+    if (free_sized == NULL)
         skip();
-    }
     const long before = resident_kib();
     for (int round = 0; round < 30; round++) {
         for (size_t size = 0; size < 100000; size = size * 5 / 4 + 1) {
@@ -40,9 +39,8 @@ static void test_free_aligned_sized(void **state)
 {
     (void)state;
     free_aligned_sized_t free_aligned_sized = (free_aligned_sized_t)dlsym(RTLD_DEFAULT, "free_aligned_sized");
-    if (free_aligned_sized == NULL) {
+    if (free_aligned_sized == NULL)
         skip();
-    }
     for (size_t alignment = 16; alignment <= 1u << 20; alignment *= 2) {
         for (size_t times = 1; times < 4; times++) {
             char *block = aligned_alloc(alignment, alignment * times);
@@ -60,16 +58,14 @@ static void test_cfree(void **state)
 {
     (void)state;
     cfree_t cfree = (cfree_t)dlsym(RTLD_DEFAULT, "cfree");
-    if (cfree == NULL) {
+    if (cfree == NULL)
         skip();
-    }
-    for (size_t size = 0; size < 300000; size = size * 2 + 1) {
+    for (size_t size = 0; size < 300000; size = size * 2 + 1)
         cfree(malloc(size));
-    }
     cfree(NULL);
 }
 
-// All of the family must come from one object: a block of one allocator freed by another is a crash (pvalloc in jemalloc).
+/* All of the family must come from one object: a block of one allocator freed by another is a crash (pvalloc in jemalloc). */
 static void test_one_library_defines_the_family(void **state)
 {
     (void)state;
@@ -84,9 +80,8 @@ static void test_one_library_defines_the_family(void **state)
         void *symbol = dlsym(RTLD_DEFAULT, names[i]);
         assert_non_null(symbol);
         assert_int_not_equal(dladdr(symbol, &info), 0);
-        if (strcmp(info.dli_fname, first.dli_fname) != 0) {
+        if (strcmp(info.dli_fname, first.dli_fname) != 0)
             fail_msg("%s comes from %s, malloc from %s", names[i], info.dli_fname, first.dli_fname);
-        }
     }
 }
 
@@ -112,7 +107,7 @@ static void test_malloc_trim_keeps_live_blocks(void **state)
     }
 }
 
-// libc's own users hand blocks to the program that the program frees.
+/* libc's own users hand blocks to the program that the program frees. */
 static void test_blocks_of_libc(void **state)
 {
     (void)state;
@@ -135,9 +130,8 @@ static void test_blocks_of_libc(void **state)
     char *stream = NULL;
     file = open_memstream(&stream, &size);
     assert_non_null(file);
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < 10000; i++)
         fprintf(file, "%d,", i);
-    }
     fclose(file);
     assert_int_equal(size, strlen(stream));
     free(stream);

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// What a program asks of its malloc: mallinfo, mallinfo2, malloc_info, malloc_stats, mallopt, before and after known blocks.
-// libc's own malloc passes, too, but for what is said to be ours.
+/* SPDX-License-Identifier: MIT */
+/* What a program asks of its malloc: mallinfo, mallinfo2, malloc_info, malloc_stats, mallopt, before and after known blocks.
+ * libc's own malloc passes, too, but for what is said to be ours. */
 #define _GNU_SOURCE
 #include "suite.h"
 #include "threads.h"
@@ -31,18 +31,18 @@ static void take_blocks(size_t size)
     for (size_t i = 0; i < BLOCKS; i++) {
         blocks[i] = escape(malloc(size));
         assert_non_null(blocks[i]);
-        blocks[i][0] = blocks[i][size - 1] = 1; // what is touched is no matter here, and would be half a GiB
+        blocks[i][0] = blocks[i][size - 1] =
+            1; /* what is touched is no matter here, and would be half a GiB */
     }
 }
 
 static void give_blocks(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
+    for (size_t i = 0; i < BLOCKS; i++)
         free(blocks[i]);
-    }
 }
 
-// Also a thread's own bins count as free: what is given is seen at once.
+/* Also a thread's own bins count as free: what is given is seen at once. */
 static void test_blocks_of_all_sizes(void **state)
 {
     (void)state;
@@ -54,9 +54,8 @@ static void test_blocks_of_all_sizes(void **state)
         const size_t held = in_use();
         give_blocks();
         const size_t after = in_use();
-        if (held - before < bytes * 9 / 10 || held - before > bytes * 8 / 5 + 65536) {
+        if (held - before < bytes * 9 / 10 || held - before > bytes * 8 / 5 + 65536)
             fail_msg("%d blocks of %zu bytes count as %zd", BLOCKS, sizes[i], (ssize_t)(held - before));
-        }
         if (after > before + bytes / 10 + 65536) {
             fail_msg("%zd bytes more are in use after blocks of %zu were freed", (ssize_t)(after - before),
                      sizes[i]);
@@ -64,7 +63,7 @@ static void test_blocks_of_all_sizes(void **state)
     }
 }
 
-// In these variants a large block that was freed cannot be touched for a while, and counts as used until it can be had again.
+/* In these variants a large block that was freed cannot be touched for a while, and counts as used until it can be had again. */
 static int freed_blocks_wait(void)
 {
     return is_variant("hardened") || is_variant("debug");
@@ -84,15 +83,14 @@ static void test_big_blocks(void **state)
     assert_true(mallinfo2().hblkhd - before.hblkhd >= 100u << 20);
     free(first);
     free(second);
-    if (freed_blocks_wait()) {
+    if (freed_blocks_wait())
         return;
-    }
     const struct mallinfo2 after = mallinfo2();
     assert_int_equal(after.hblks, before.hblks);
     assert_int_equal(after.hblkhd, before.hblkhd);
 }
 
-// A block of 2 MiB is kept by the thread that frees it: it counts as free all the same.
+/* A block of 2 MiB is kept by the thread that frees it: it counts as free all the same. */
 static void test_a_block_that_is_kept(void **state)
 {
     (void)state;
@@ -103,24 +101,21 @@ static void test_a_block_that_is_kept(void **state)
     assert_true(freed_blocks_wait() || in_use() <= before + 65536);
 }
 
-// What a thread has just freed is in its bins: to the byte, it counts as free. (glibc counts its own such cache as used.)
+/* What a thread has just freed is in its bins: to the byte, it counts as free. (glibc counts its own such cache as used.) */
 static void test_a_few_blocks(void **state)
 {
     (void)state;
-    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL) {
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL)
         skip();
-    }
     for (size_t size = 16; size < 20000; size = size * 3 / 2) {
         void *few[20];
         const size_t before = in_use();
-        for (size_t i = 0; i < 20; i++) {
+        for (size_t i = 0; i < 20; i++)
             few[i] = escape(malloc(size));
-        }
         assert_true(in_use() >= before + 20 * size);
-        for (size_t i = 0; i < 20; i++) {
+        for (size_t i = 0; i < 20; i++)
             free(few[i]);
-        }
-        // Hardened holds the last four of a class back.
+        /* Hardened holds the last four of a class back. */
         assert_true(in_use() <= before + 4 * (size + 32 + size / 2));
     }
 }
@@ -140,17 +135,15 @@ static void test_sums(void **state)
     give_blocks();
 }
 
-// glibc's mallinfo wraps around; ours stops at the largest number.
+/* glibc's mallinfo wraps around; ours stops at the largest number. */
 static void test_what_an_int_cannot_hold(void **state)
 {
     (void)state;
-    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL) {
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL)
         skip();
-    }
     void *block = escape(malloc((size_t)3 << 30));
-    if (block == NULL) {
+    if (block == NULL)
         skip();
-    }
     assert_int_equal(mallinfo().hblkhd, INT_MAX);
     assert_true(mallinfo2().hblkhd >= (size_t)3 << 30);
     free(block);
@@ -165,8 +158,8 @@ static void *hold_a_megabyte(void *unused)
         held[i] = escape(malloc(SIZE));
         memset(held[i], 1, SIZE);
     }
-    pthread_barrier_wait(&barrier); // held
-    pthread_barrier_wait(&barrier); // counted
+    pthread_barrier_wait(&barrier); /* held */
+    pthread_barrier_wait(&barrier); /* counted */
     for (size_t i = 0; i < 100; i++) {
         mallinfo2();
         free(held[i]);
@@ -180,34 +173,29 @@ static void test_threads(void **state)
     pthread_barrier_init(&barrier, NULL, THREADS + 1);
     pthread_t threads[THREADS];
     const size_t before = in_use();
-    for (size_t i = 0; i < THREADS; i++) {
+    for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, hold_a_megabyte, NULL), 0);
-    }
     pthread_barrier_wait(&barrier);
     const size_t held = in_use();
     pthread_barrier_wait(&barrier);
-    for (size_t i = 0; i < THREADS; i++) {
+    for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     assert_true(held - before >= (size_t)THREADS * 100 * SIZE);
     assert_true(in_use() <= before + 100 * SIZE);
     pthread_barrier_destroy(&barrier);
 }
 
-// In a forked child a lock may be held for ever by a thread that is not there: the answer comes all the same.
+/* In a forked child a lock may be held for ever by a thread that is not there: the answer comes all the same. */
 static void *churn(void *stop)
 {
     while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) {
-        for (size_t i = 1; i < 2000; i += 97) {
+        for (size_t i = 1; i < 2000; i += 97)
             free(escape(malloc(i)));
-        }
         void *list[300];
-        for (size_t i = 0; i < 300; i++) {
+        for (size_t i = 0; i < 300; i++)
             list[i] = escape(malloc(200));
-        }
-        for (size_t i = 0; i < 300; i++) {
+        for (size_t i = 0; i < 300; i++)
             free(list[i]);
-        }
     }
     return NULL;
 }
@@ -263,11 +251,9 @@ static void test_malloc_info(void **state)
                                         "<aspace type=\"total\" size=\"",
                                         "<aspace type=\"mprotect\" size=\"",
                                         "</heap>\n<total type=\"fast\""};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (strstr(text, parts[i]) == NULL) {
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(text, parts[i]) == NULL)
             fail_msg("no %s in\n%s", parts[i], text);
-        }
-    }
     assert_string_equal(text + size - strlen("</malloc>\n"), "</malloc>\n");
     assert_true(number_in(text, "<system type=\"current\" size=\"") >= (size_t)BLOCKS * SIZE);
     const char *mapped = strstr(text, "<total type=\"mmap\" count=\"");
@@ -309,16 +295,15 @@ static void test_mallopt(void **state)
     (void)state;
     static const int harmless[] = {M_TRIM_THRESHOLD, M_TOP_PAD,    M_MMAP_THRESHOLD, M_MMAP_MAX,
                                    M_CHECK_ACTION,   M_ARENA_TEST, M_ARENA_MAX};
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         assert_int_equal(mallopt(harmless[i], 65536), 1);
-    }
     assert_int_equal(mallopt(M_MXFAST, 64), 1);
     assert_int_equal(mallopt(M_MXFAST, -1), 0);
     assert_int_equal(mallopt(M_MXFAST, 100000), 0);
     assert_int_equal(mallopt(M_PERTURB, 0), 1);
 }
 
-// None of them allocates but through the stream it writes to: they answer when memory is out.
+/* None of them allocates but through the stream it writes to: they answer when memory is out. */
 static void test_when_memory_is_out(void **state)
 {
     (void)state;

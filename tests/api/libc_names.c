@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// glibc's own names of its malloc lead to the same malloc, and blocks of libc's own malloc, from whichever of its heaps, may
-// be given to free, realloc and malloc_usable_size: they go to libc. What only looks like one is harmless or refused, as
-// before.
+/* SPDX-License-Identifier: MIT */
+/* glibc's own names of its malloc lead to the same malloc, and blocks of libc's own malloc, from whichever of its heaps, may
+ * be given to free, realloc and malloc_usable_size: they go to libc. What only looks like one is harmless or refused, as
+ * before. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include "suite.h"
@@ -19,7 +19,7 @@ void *__libc_valloc(size_t size);
 void *__libc_pvalloc(size_t size);
 void __libc_free(void *block);
 
-// libc's malloc itself, whatever is preloaded.
+/* libc's malloc itself, whatever is preloaded. */
 static void *(*libc_malloc)(size_t size);
 static void *(*libc_memalign)(size_t align, size_t size);
 static size_t (*libc_usable)(void *block);
@@ -55,7 +55,7 @@ static void test_names(void **state)
             assert_int_equal((uintptr_t)block % 4096, 0);
             free(block);
         }
-        block = __libc_memalign(100, size); // glibc takes the next power of two
+        block = __libc_memalign(100, size); /* glibc takes the next power of two */
         assert_int_equal((uintptr_t)block % 128, 0);
         free(block);
     }
@@ -68,7 +68,7 @@ static void test_names(void **state)
     assert_int_equal(errno, ENOMEM);
 }
 
-// Hardened hands over only what lies in the heap of brk: words in front of other pointers can be forged.
+/* Hardened hands over only what lies in the heap of brk: words in front of other pointers can be forged. */
 static bool is_hardened(void)
 {
     const char *(*version)(void);
@@ -80,7 +80,7 @@ static const size_t sizes[] = {1, 24, 25, 1000, 5000, 60000, 100000, 300000, 500
 
 #define SIZES (sizeof sizes / sizeof *sizes)
 
-// Blocks of libc's next to each other, of which this one goes through all that a block goes through.
+/* Blocks of libc's next to each other, of which this one goes through all that a block goes through. */
 static void live(char *block, size_t size, uint64_t seed)
 {
     fill(block, size, seed);
@@ -97,9 +97,8 @@ static void *all_sizes(void *seed)
 {
     for (int round = 0; round < 10; round++) {
         for (size_t i = 0; i < SIZES - (is_hardened() ? 2 : 0); i++) {
-            if (sizes[i] > 1000000 && round > 1) {
+            if (sizes[i] > 1000000 && round > 1)
                 continue;
-            }
             char *before = libc_malloc(sizes[i]);
             char *block = libc_malloc(sizes[i]);
             char *freed = libc_malloc(sizes[i]);
@@ -131,35 +130,32 @@ static void test_blocks_of_libc(void **state)
 static void test_blocks_of_libc_of_threads(void **state)
 {
     (void)state;
-    if (is_hardened()) {
+    if (is_hardened())
         skip();
-    }
     assert_int_equal(run_threads(8, all_sizes), 0);
 }
 
-// Memory is given back: it really was libc's free that got them.
+/* Memory is given back: it really was libc's free that got them. */
 static void test_they_are_freed(void **state)
 {
     (void)state;
     const long before = resident_kib();
-    for (int round = 0; round < 2000; round++) {
+    for (int round = 0; round < 2000; round++)
         free(memset(libc_malloc(100000), 1, 100000));
-    }
     assert_true(resident_kib() - before < 20000);
 }
 
 static void harmless(void *pointer)
 {
-    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL || is_hardened()) {
-        return; // glibc and hardened end the program: tests/test_misuse.py
-    }
+    if (dlsym(RTLD_DEFAULT, "hakmem_version") == NULL || is_hardened())
+        return; /* glibc and hardened end the program: tests/test_misuse.py */
     errno = 7;
     free(escape(pointer));
     assert_int_equal(malloc_usable_size(escape(pointer)), 0);
     assert_int_equal(errno, 7);
 }
 
-// The same of what is not mapped, on the stack or static: balanced and its like end the program, too.
+/* The same of what is not mapped, on the stack or static: balanced and its like end the program, too. */
 static void harmless_elsewhere(void *pointer)
 {
     static const char *const checked[] = {"balanced", "learning", "research"};
@@ -176,8 +172,8 @@ static void harmless_elsewhere(void *pointer)
 
 static size_t words[64] __attribute__((aligned(64)));
 
-// What has no whole header, or one that cannot be: on the stack, in the program's image, in mappings, at the edge of what is
-// mapped.
+/* What has no whole header, or one that cannot be: on the stack, in the program's image, in mappings, at the edge of what is
+ * mapped. */
 static void test_what_is_none(void **state)
 {
     (void)state;
@@ -207,7 +203,7 @@ static void test_what_is_none(void **state)
     harmless_elsewhere((void *)(uintptr_t)opaque(24));
 }
 
-// A mapping of the program's that begins as one of libc's would: libc knows that it has none.
+/* A mapping of the program's that begins as one of libc's would: libc knows that it has none. */
 static void test_a_mapping_that_looks_like_one(void **state)
 {
     (void)state;
@@ -216,7 +212,7 @@ static void test_a_mapping_that_looks_like_one(void **state)
     assert_true(start != MAP_FAILED);
     ((size_t *)start)[1] = size | 2;
     harmless(start + 16);
-    fill(start, size, 1); // it is still there
+    fill(start, size, 1); /* it is still there */
     munmap(start, size);
 }
 

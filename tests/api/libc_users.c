@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// libc's own users of the allocator: they allocate and the program frees, they keep and resize, they free at the end.
+/* SPDX-License-Identifier: MIT */
+/* libc's own users of the allocator: they allocate and the program frees, they keep and resize, they free at the end. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -51,9 +51,8 @@ static void test_printed_text(void **state)
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     assert_non_null(stream);
-    for (int i = 0; i < 50000; i++) {
+    for (int i = 0; i < 50000; i++)
         assert_true(fprintf(stream, "%d,", i) > 0);
-    }
     assert_int_equal(fclose(stream), 0);
     assert_int_equal(strlen(text), size);
     assert_string_equal(text + size - 6, "49999,");
@@ -73,9 +72,8 @@ static void test_lines(void **state)
     FILE *file = tmpfile();
     assert_non_null(file);
     for (int length = 1; length < 500000; length *= 7) {
-        for (int i = 0; i < length; i++) {
+        for (int i = 0; i < length; i++)
             fputc('a' + i % 26, file);
-        }
         fputc('\n', file);
     }
     rewind(file);
@@ -104,9 +102,8 @@ static void test_names_of_files(void **state)
     struct dirent **names = NULL;
     const int count = scandir("/usr", &names, NULL, alphasort);
     assert_true(count > 2);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         free(names[i]);
-    }
     free(names);
     DIR *directory = opendir("/");
     assert_non_null(directory);
@@ -142,7 +139,7 @@ static int compare_words(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Elements of 64 bytes: above a limit qsort works in a copy, which it allocates.
+/* Elements of 64 bytes: above a limit qsort works in a copy, which it allocates. */
 static void test_sorting(void **state)
 {
     (void)state;
@@ -189,14 +186,12 @@ static void test_trees_and_tables(void **state)
         keys[i] = next_random(&random);
         assert_non_null(tsearch(&keys[i], &root, compare_words));
     }
-    for (size_t i = 0; i < 1000; i++) {
+    for (size_t i = 0; i < 1000; i++)
         assert_non_null(tdelete(&keys[i], &root, compare_words));
-    }
     assert_null(tfind(&keys[0], &root, compare_words));
     assert_ptr_equal(*(void **)tfind(&keys[1000], &root, compare_words), &keys[1000]);
-    for (size_t i = 1000; i < 2000; i++) {
+    for (size_t i = 1000; i < 2000; i++)
         assert_non_null(tdelete(&keys[i], &root, compare_words));
-    }
     assert_null(root);
     struct hsearch_data table;
     memset(&table, 0, sizeof table);
@@ -214,9 +209,8 @@ static void test_obstack(void **state)
     struct obstack stack;
     obstack_init(&stack);
     void *first = obstack_alloc(&stack, 100);
-    for (int i = 1; i < 3000; i++) {
+    for (int i = 1; i < 3000; i++)
         memset(obstack_alloc(&stack, i), i, (size_t)i);
-    }
     obstack_free(&stack, first);
     obstack_free(&stack, NULL);
 }
@@ -241,9 +235,8 @@ static void test_locales(void **state)
     (void)state;
     for (int round = 0; round < 20; round++) {
         assert_non_null(setlocale(LC_ALL, "C"));
-        if (setlocale(LC_ALL, "C.UTF-8") == NULL) {
+        if (setlocale(LC_ALL, "C.UTF-8") == NULL)
             skip();
-        }
         locale_t locale = newlocale(LC_ALL_MASK, "C.UTF-8", NULL);
         assert_non_null(locale);
         locale_t copy = duplocale(locale);
@@ -277,9 +270,8 @@ static void test_addresses(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct addrinfo *list = NULL;
         const int error = getaddrinfo(names[i], "80", NULL, &list);
-        if (i == 2 && error != 0) {
-            skip(); // a machine without the name
-        }
+        if (i == 2 && error != 0)
+            skip(); /* a machine without the name */
         assert_int_equal(error, 0);
         assert_non_null(list);
         freeaddrinfo(list);

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// A program linked with the library: the hak_ API, and malloc and hakmem_alloc of one allocator.
+/* SPDX-License-Identifier: MIT */
+/* A program linked with the library: the hak_ API, and malloc and hakmem_alloc of one allocator. */
 #include "suite.h"
 
 #include <hakmem.h>
@@ -69,14 +69,13 @@ static void test_trim_gives_back(void **state)
         memset(blocks[i], 1, 2000);
     }
     const long full = resident_kib();
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
     hakmem_trim();
     assert_true(resident_kib() < full - 30000);
 }
 
-// Text is for people; the JSON is one object, checked here only for its shape and for being complete.
+/* Text is for people; the JSON is one object, checked here only for its shape and for being complete. */
 static void test_statistics_are_printed(void **state)
 {
     (void)state;
@@ -91,9 +90,8 @@ static void test_statistics_are_printed(void **state)
         assert_true(length > 10);
         text[length] = 0;
         int depth = 0;
-        for (size_t i = 0; i < length; i++) {
+        for (size_t i = 0; i < length; i++)
             depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
-        }
         assert_int_equal(depth, 0);
         assert_true(!json || text[0] == '{');
     }

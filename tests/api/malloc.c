@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// malloc, free and malloc_usable_size: alignment, uniqueness, the whole block usable, errno.
+/* SPDX-License-Identifier: MIT */
+/* malloc, free and malloc_usable_size: alignment, uniqueness, the whole block usable, errno. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -17,16 +17,14 @@ static void test_every_size_is_aligned(void **state)
     for (size_t size = 0; size <= EVERY_SIZE; size++) {
         blocks[size] = malloc(size);
         assert_non_null(blocks[size]);
-        // Any object that fits must be aligned: 16 from 16 bytes on, its own natural alignment below.
+        /* Any object that fits must be aligned: 16 from 16 bytes on, its own natural alignment below. */
         const size_t need = size >= alignof(max_align_t) ? alignof(max_align_t) : size >= 8 ? 8 : 1;
-        if ((uintptr_t)blocks[size] % need != 0) {
+        if ((uintptr_t)blocks[size] % need != 0)
             fail_msg("malloc(%zu) = %p is not aligned to %zu", size, blocks[size], need);
-        }
         assert_true(malloc_usable_size(blocks[size]) >= size);
     }
-    for (size_t size = 0; size <= EVERY_SIZE; size++) {
+    for (size_t size = 0; size <= EVERY_SIZE; size++)
         free(blocks[size]);
-    }
 }
 
 static void test_zero_bytes_are_unique(void **state)
@@ -40,17 +38,14 @@ static void test_zero_bytes_are_unique(void **state)
         blocks[i] = malloc(opaque(0));
         assert_non_null(blocks[i]);
     }
-    for (int i = 0; i < COUNT; i++) {
-        for (int j = 0; j < i; j++) {
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < i; j++)
             assert_ptr_not_equal(blocks[i], blocks[j]);
-        }
-    }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
 }
 
-// All blocks of all sizes alive at once, each filled to its usable size: a shared byte shows as a difference.
+/* All blocks of all sizes alive at once, each filled to its usable size: a shared byte shows as a difference. */
 static void check_usable(const size_t *sizes, size_t count)
 {
     void **blocks = calloc(count, sizeof *blocks);
@@ -66,9 +61,8 @@ static void check_usable(const size_t *sizes, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         const size_t at = first_difference(blocks[i], usable[i], i);
-        if (at != usable[i]) {
+        if (at != usable[i])
             fail_msg("malloc(%zu): byte %zu of %zu usable is a neighbour's too", sizes[i], at, usable[i]);
-        }
         free(blocks[i]);
     }
     free(usable);
@@ -80,11 +74,9 @@ static void test_usable_size_is_writable(void **state)
     (void)state;
     static size_t sizes[3 * 2100 + 6 * 44];
     size_t count = 0;
-    for (size_t size = 0; size < 2100; size++) {
-        for (int copy = 0; copy < 3; copy++) {
+    for (size_t size = 0; size < 2100; size++)
+        for (int copy = 0; copy < 3; copy++)
             sizes[count++] = size;
-        }
-    }
     for (size_t size = 1024; size <= 4u << 20; size *= 2) {
         for (size_t offset = 0; offset < 3; offset++) {
             sizes[count++] = size + offset - 1;
@@ -94,7 +86,7 @@ static void test_usable_size_is_writable(void **state)
     check_usable(sizes, count);
 }
 
-// Every size, two blocks of each, so many at once that neighbours meet: the first and last bytes are each block's own.
+/* Every size, two blocks of each, so many at once that neighbours meet: the first and last bytes are each block's own. */
 static void test_edges_of_every_size(void **state)
 {
     (void)state;
@@ -138,9 +130,8 @@ static void test_usable_size_of_null_is_zero(void **state)
 static void test_free_of_null_does_nothing(void **state)
 {
     (void)state;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         free(NULL);
-    }
 }
 
 static void test_errno_is_kept_by_success_and_free(void **state)
@@ -170,9 +161,8 @@ static void test_too_large_is_enomem(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         errno = 0;
         void *block = malloc(opaque(sizes[i]));
-        if (block != NULL) {
+        if (block != NULL)
             fail_msg("malloc(%zu) = %p", sizes[i], block);
-        }
         assert_int_equal(errno, ENOMEM);
     }
     void *block = malloc(100);
@@ -180,7 +170,7 @@ static void test_too_large_is_enomem(void **state)
     free(block);
 }
 
-// Blocks come back: memory that was freed is found again rather than taken anew. What is taken in all is twice what may be held.
+/* Blocks come back: memory that was freed is found again rather than taken anew. What is taken in all is twice what may be held. */
 static void test_freed_memory_is_used_again(void **state)
 {
     (void)state;
@@ -195,9 +185,8 @@ static void test_freed_memory_is_used_again(void **state)
             free(escape(block));
         }
         const long grown = resident_kib() - before;
-        if (grown > 32 * 1024) {
+        if (grown > 32 * 1024)
             fail_msg("%zu rounds of malloc(%zu) and free hold %ld KiB more", rounds, sizes[i], grown);
-        }
     }
 }
 
@@ -246,9 +235,8 @@ static void test_random_walk(void **state)
         fill(slots[i].block, slots[i].size, slots[i].seed);
     }
     for (size_t i = 0; i < SLOTS; i++) {
-        if (slots[i].block != NULL) {
+        if (slots[i].block != NULL)
             assert_true(is_filled(slots[i].block, slots[i].size, slots[i].seed));
-        }
         free(slots[i].block);
     }
 }

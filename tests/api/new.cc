@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Every form of operator new and delete: plain, array, sized, aligned, nothrow; bad_alloc, new_handler, exceptions.
+/* SPDX-License-Identifier: MIT */
+/* Every form of operator new and delete: plain, array, sized, aligned, nothrow; bad_alloc, new_handler, exceptions. */
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -83,7 +83,7 @@ void test_aligned(void **)
     ::operator delete[](nullptr, 10, std::align_val_t(64));
 }
 
-// Each form by its symbol: a block that comes from one library and is freed by another is a crash.
+/* Each form by its symbol: a block that comes from one library and is freed by another is a crash. */
 void test_one_library_defines_every_form(void **)
 {
     static const char *const names[] = {"_Znwm",
@@ -113,9 +113,8 @@ void test_one_library_defines_every_form(void **)
         void *symbol = dlsym(RTLD_DEFAULT, name);
         assert_non_null(symbol);
         assert_int_not_equal(dladdr(symbol, &info), 0);
-        if (std::strcmp(info.dli_fname, family.dli_fname) != 0) {
+        if (std::strcmp(info.dli_fname, family.dli_fname) != 0)
             fail_msg("%s comes from %s, malloc from %s", name, info.dli_fname, family.dli_fname);
-        }
     }
 }
 
@@ -156,9 +155,8 @@ int handler_calls;
 
 void uninstalling_handler()
 {
-    if (++handler_calls == 3) {
+    if (++handler_calls == 3)
         std::set_new_handler(nullptr);
-    }
 }
 
 struct handler_error {
@@ -206,7 +204,7 @@ void test_new_handler_may_throw(void **)
     assert_int_equal(errno, ENOMEM);
 }
 
-// A handler that throws bad_alloc is how it says that it gives up; new(nothrow) turns that into a null pointer.
+/* A handler that throws bad_alloc is how it says that it gives up; new(nothrow) turns that into a null pointer. */
 void refusing_handler()
 {
     handler_calls++;
@@ -267,20 +265,17 @@ void test_thrown_in_many_threads(void **)
     int caught[4] = {0, 0, 0, 0};
     for (int i = 0; i < 4; i++) {
         threads.emplace_back([i, &caught] {
-            for (int round = 0; round < 500; round++) {
+            for (int round = 0; round < 500; round++)
                 caught[i] += throws_bad_alloc([] { escape(::operator new(opaque(too_large))); });
-            }
         });
     }
-    for (auto &thread : threads) {
+    for (auto &thread : threads)
         thread.join();
-    }
-    for (int count : caught) {
+    for (int count : caught)
         assert_int_equal(count, 500);
-    }
 }
 
-} // namespace
+} /* namespace */
 
 int main()
 {

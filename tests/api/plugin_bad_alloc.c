@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A C program, no libstdc++ in it, loads a C++ plug-in RTLD_LOCAL; the plug-in's bad_alloc is thrown and caught.
-// A C-built allocator has nothing to throw with and aborts here.
+/* SPDX-License-Identifier: MIT */
+/* A C program, no libstdc++ in it, loads a C++ plug-in RTLD_LOCAL; the plug-in's bad_alloc is thrown and caught.
+ * A C-built allocator has nothing to throw with and aborts here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include "check.h"
@@ -11,7 +11,7 @@ typedef size_t (*work_t)(void);
 
 int main(int argc, char **argv)
 {
-    // The plug-in lies beside the program.
+    /* The plug-in lies beside the program. */
     char path[4096];
     const char *slash = strrchr(argv[0], '/');
     snprintf(path, sizeof path, "%.*s/plugin_throwing.so", slash ? (int)(slash - argv[0]) : 1,

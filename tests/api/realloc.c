@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// realloc and reallocarray: contents kept over every kind of move, NULL, zero, overflow, failure leaves the block.
+/* SPDX-License-Identifier: MIT */
+/* realloc and reallocarray: contents kept over every kind of move, NULL, zero, overflow, failure leaves the block. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -18,7 +18,7 @@ static void test_null_is_malloc(void **state)
     assert_int_equal(errno, 7);
 }
 
-// glibc frees and returns NULL; C17 lets an allocator return a block. Either way nothing leaks or crashes.
+/* glibc frees and returns NULL; C17 lets an allocator return a block. Either way nothing leaks or crashes. */
 static void test_zero_size_frees(void **state)
 {
     (void)state;
@@ -70,7 +70,7 @@ static void test_random_walks_keep_contents(void **state)
     uint64_t random = 2463534242ull;
     for (int step = 0; step < STEPS; step++) {
         const size_t i = next_random(&random) % SLOTS;
-        // Large walks are rare: they are slow to fill.
+        /* Large walks are rare: they are slow to fill. */
         const size_t kind = next_random(&random) % 100;
         const size_t limit =
             limits[(kind >= 30) + (kind >= 50) + (kind >= 70) + (kind >= 85) + (kind >= 96) + (kind >= 99)];
@@ -79,16 +79,14 @@ static void test_random_walks_keep_contents(void **state)
         assert_non_null(moved);
         const size_t kept = slots[i].size < size ? slots[i].size : size;
         const size_t at = first_difference(moved, kept, i);
-        if (slots[i].block != NULL && at != kept) {
+        if (slots[i].block != NULL && at != kept)
             fail_msg("step %d: realloc from %zu to %zu bytes lost byte %zu", step, slots[i].size, size, at);
-        }
         fill(moved, size, i);
         slots[i].block = moved;
         slots[i].size = size;
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(slots[i].block);
-    }
 }
 
 static void test_to_large_and_back(void **state)
@@ -136,7 +134,7 @@ static void test_aligned_blocks_can_be_resized(void **state)
     }
 }
 
-// Between sizes a bit below and above the largest block that is no mapping (512 KiB) nothing is copied.
+/* Between sizes a bit below and above the largest block that is no mapping (512 KiB) nothing is copied. */
 static void test_around_the_largest_large_block_stays(void **state)
 {
     (void)state;
@@ -147,10 +145,10 @@ static void test_around_the_largest_large_block_stays(void **state)
     for (int i = 0; i < 20; i++) {
         block = realloc(block, i % 2 == 0 ? 500000 : 540000);
         assert_non_null(block);
-        assert_true((uintptr_t)block == place || is_variant("debug")); // there it always moves
+        assert_true((uintptr_t)block == place || is_variant("debug")); /* there it always moves */
     }
     assert_true(is_filled(block, 500000, 1));
-    block = realloc(block, 300000); // which would keep as much again
+    block = realloc(block, 300000); /* which would keep as much again */
     assert_non_null(block);
     assert_true(malloc_usable_size(block) < 400000);
     assert_true(is_filled(block, 300000, 1));
@@ -176,12 +174,10 @@ static void test_shrinking_gives_memory_back(void **state)
     }
     malloc_trim(0);
     const long left = resident_kib();
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
-    if (left > full / 2) {
+    if (left > full / 2)
         fail_msg("%d blocks of 8 MiB shrunk to 100 bytes still hold %ld of %ld KiB", COUNT, left, full);
-    }
 }
 
 static void test_too_large_keeps_the_block(void **state)

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A plug-in, and with PROGRAM the program that loads it (its arguments: the plug-in, and dlopen's mode): each frees what the other
-// has allocated, by the operators that go together. Whose operators these are, the linking decides.
+/* SPDX-License-Identifier: MIT */
+/* A plug-in, and with PROGRAM the program that loads it (its arguments: the plug-in, and dlopen's mode): each frees what the other
+ * has allocated, by the operators that go together. Whose operators these are, the linking decides. */
 #include <cstdlib>
 #include <dlfcn.h>
 
@@ -21,7 +21,7 @@ void plugin_give(char *block)
 {
     ::operator delete(escape(block));
     try {
-        throw 1; // a runtime of its own is more than its operators
+        throw 1; /* a runtime of its own is more than its operators */
     } catch (int) {
     }
 }

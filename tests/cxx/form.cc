@@ -1,17 +1,16 @@
-// SPDX-License-Identifier: MIT
-// One replaced form of operator new or delete, FORM of the list in replaced.h: it says that it was called. Compiled once for
-// each form; tests/test_operators.py links them singly and in groups.
+/* SPDX-License-Identifier: MIT */
+/* One replaced form of operator new or delete, FORM of the list in replaced.h: it says that it was called. Compiled once for
+ * each form; tests/test_operators.py links them singly and in groups. */
 #include "replaced.h"
 
 #include <cstdlib>
 
-// memalign(align) or free, whichever the form is for; what is too much is refused by a throw.
+/* memalign(align) or free, whichever the form is for; what is too much is refused by a throw. */
 [[maybe_unused]] static void *take(std::size_t size, std::size_t align)
 {
     form_called(FORM);
-    if (size >= too_much) {
+    if (size >= too_much)
         throw std::bad_alloc();
-    }
     return std::aligned_alloc(align, (size + align - 1) / align * align);
 }
 
@@ -29,7 +28,7 @@
 
 #define ALIGN static_cast<std::size_t>(align)
 
-// clang-format off
+/* clang-format off */
 #if FORM == 0
 void *operator new(std::size_t size) { return take(size, 16); }
 #elif FORM == 1
@@ -77,4 +76,4 @@ void operator delete(void *block, std::align_val_t, const std::nothrow_t &) noex
 #elif FORM == 19
 void operator delete[](void *block, std::align_val_t, const std::nothrow_t &) noexcept { give(block); }
 #endif
-// clang-format on
+/* clang-format on */

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Takes a block of as many bytes as the argument says in each way and frees it in each way, each pair in a process of its own, and
-// says of each pair whether that was stopped. Under the hardened library and under AddressSanitizer it says the same.
+/* SPDX-License-Identifier: MIT */
+/* Takes a block of as many bytes as the argument says in each way and frees it in each way, each pair in a process of its own, and
+ * says of each pair whether that was stopped. Under the hardened library and under AddressSanitizer it says the same. */
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,7 +79,7 @@ bool is_stopped(const way &from, const end &by)
     return status != 0;
 }
 
-} // namespace
+} /* namespace */
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// When memory is out: throwing forms throw, quiet ones give NULL, the new_handler is called, may free a reserve, and may throw
-// something of its own. A plug-in, or with PROGRAM a program.
+/* SPDX-License-Identifier: MIT */
+/* When memory is out: throwing forms throw, quiet ones give NULL, the new_handler is called, may free a reserve, and may throw
+ * something of its own. A plug-in, or with PROGRAM a program. */
 #include <malloc.h>
 #include <sys/resource.h>
 
@@ -21,7 +21,7 @@ namespace
 {
 
 const std::size_t too_much = SIZE_MAX / 2 - 100000;
-const std::size_t much = 256 << 20; // not there under a limit
+const std::size_t much = 256 << 20; /* not there under a limit */
 const auto page = static_cast<std::align_val_t>(4096);
 int calls;
 
@@ -31,9 +31,8 @@ struct another : std::bad_alloc {
 
 void give_up()
 {
-    if (++calls == 3) {
+    if (++calls == 3)
         std::set_new_handler(nullptr);
-    }
 }
 
 void throw_another()
@@ -69,13 +68,13 @@ void make_room()
     setrlimit(RLIMIT_AS, &unlimited);
 }
 
-// What is there only after the handler has been called is a block of its form like others.
+/* What is there only after the handler has been called is a block of its form like others. */
 template <typename Request, typename Release> void handler_helps(Request request, Release release)
 {
     const rlimit none = {0, unlimited.rlim_max};
     calls = 0;
     std::set_new_handler(make_room);
-    malloc_trim(0); // or the last one's memory is there still
+    malloc_trim(0); /* or the last one's memory is there still */
     setrlimit(RLIMIT_AS, &none);
     void *block = request();
     setrlimit(RLIMIT_AS, &unlimited);
@@ -93,7 +92,7 @@ void all_are_helped()
     handler_helps([] { return ::operator new[](much, page); }, [](void *p) { ::operator delete[](p, page); });
 }
 
-} // namespace
+} /* namespace */
 
 int plugin_test()
 {

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Calls each form of operator new and delete of a program that has replaced some of them (the arguments: their numbers) and
-// checks that the one that the standard names answers: the form itself, else the simpler one that the library's form is
-// to call, and so on. Some of the blocks are thus the program's, freed by the library, or the reverse: no misuse.
+/* SPDX-License-Identifier: MIT */
+/* Calls each form of operator new and delete of a program that has replaced some of them (the arguments: their numbers) and
+ * checks that the one that the standard names answers: the form itself, else the simpler one that the library's form is
+ * to call, and so on. Some of the blocks are thus the program's, freed by the library, or the reverse: no misuse. */
 #include "replaced.h"
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace
 
 const int forms = 20;
 const int none = -1;
-// The form that the library's definition of each calls; none: it allocates or frees by itself.
+/* The form that the library's definition of each calls; none: it allocates or frees by itself. */
 const int simpler[forms] = {none, 0, 0, 1, none, 4, 4, 5, none, 8, 8, 9, 8, 9, none, 14, 14, 15, 14, 15};
 const char *const names[forms] = {"new",
                                   "new[]",
@@ -37,19 +37,18 @@ const char *const names[forms] = {"new",
                                   "delete[] sized aligned",
                                   "delete aligned nothrow",
                                   "delete[] aligned nothrow"};
-// The form of delete that goes with each form of new.
+/* The form of delete that goes with each form of new. */
 const int partner[8] = {8, 9, 12, 13, 14, 15, 18, 19};
 const auto line = static_cast<std::align_val_t>(64);
-const std::size_t size = 128; // what a replaced form rounds it up to
+const std::size_t size = 128; /* what a replaced form rounds it up to */
 
 bool replaced[forms];
-int called = none; // the first replaced form since it was cleared
+int called = none; /* the first replaced form since it was cleared */
 
 int expected(int form)
 {
-    while (form != none && !replaced[form]) {
+    while (form != none && !replaced[form])
         form = simpler[form];
-    }
     return form;
 }
 
@@ -100,7 +99,7 @@ bool throws(int form)
     }
 }
 
-} // namespace
+} /* namespace */
 
 void form_called(int form)
 {
@@ -109,9 +108,8 @@ void form_called(int form)
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++)
         replaced[std::atoi(argv[i])] = true;
-    }
     for (int form = 0; form < 8; form++) {
         void *block = escape(allocate(form, size));
         CHECK(block != nullptr, "%s", names[form]);

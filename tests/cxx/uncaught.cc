@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Compiled without exceptions: nobody can catch what new throws, and nobody may be given NULL.
+/* SPDX-License-Identifier: MIT */
+/* Compiled without exceptions: nobody can catch what new throws, and nobody may be given NULL. */
 #include <cstdint>
 #include <cstdio>
 #include <new>

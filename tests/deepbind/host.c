@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Loads the plug-in named by its bare name, which the program's RUNPATH leads to, with RTLD_DEEPBIND, and hands blocks to and
-// fro: before, with threads, and after it was unloaded. tests/test_deepbind.py
+/* SPDX-License-Identifier: MIT */
+/* Loads the plug-in named by its bare name, which the program's RUNPATH leads to, with RTLD_DEEPBIND, and hands blocks to and
+ * fro: before, with threads, and after it was unloaded. tests/test_deepbind.py */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 

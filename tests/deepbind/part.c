@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What the plug-in is linked with: it comes with it, and binds as it does.
+/* SPDX-License-Identifier: MIT */
+/* What the plug-in is linked with: it comes with it, and binds as it does. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

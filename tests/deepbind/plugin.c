@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A plug-in that is loaded with RTLD_DEEPBIND: it finds libc's malloc before the program's, while libc's own functions call the
-// program's. It frees what libc gave it, and gives and takes blocks.
+/* SPDX-License-Identifier: MIT */
+/* A plug-in that is loaded with RTLD_DEEPBIND: it finds libc's malloc before the program's, while libc's own functions call the
+ * program's. It frees what libc gave it, and gives and takes blocks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
@@ -48,15 +48,14 @@ void plugin_give(void *block)
     free(block);
 }
 
-// Blocks of libc's functions, of the part's, by a pointer that dlsym found, and one that grows.
+/* Blocks of libc's functions, of the part's, by a pointer that dlsym found, and one that grows. */
 int plugin_use(void)
 {
     char *line = NULL;
     size_t size = 0;
     FILE *file = fopen("/proc/self/status", "r");
-    if (file == NULL || getline(&line, &size, file) < 0) {
+    if (file == NULL || getline(&line, &size, file) < 0)
         return 1;
-    }
     fclose(file);
     line = realloc(line, malloc_usable_size(line) * 3);
     free(line);

@@ -1,10 +1,10 @@
-// SPDX-License-Identifier: MIT
-// Scenarios of addresses: windows of the map, and big blocks whose addresses others get.
+/* SPDX-License-Identifier: MIT */
+/* Scenarios of addresses: windows of the map, and big blocks whose addresses others get. */
 #include "scenarios.h"
 
-// --- the map --------------------------------------------------------------------------------------------------------
+/* --- the map ------------------------------------------------------------------------------------------------------ */
 
-// Nothing of anybody's is there: two windows of the map in one word of its bits.
+/* Nothing of anybody's is there: two windows of the map in one word of its bits. */
 static char *const nowhere = (char *)((uintptr_t)0x1234 << 32);
 #define WINDOW ((size_t)1 << 32)
 
@@ -48,11 +48,11 @@ const scenario_t map = {
     .after = expect_entries,
 };
 
-// --- addresses of big blocks ----------------------------------------------------------------------------------------
+/* --- addresses of big blocks -------------------------------------------------------------------------------------- */
 
 static void *foreign;
 
-// Below and above it something else: to grow, it has to move. Nothing is cached.
+/* Below and above it something else: to grow, it has to move. Nothing is cached. */
 static void give_big(void)
 {
     given[0] = new_block(BIG);
@@ -97,7 +97,7 @@ const scenario_t big_move = {
     .finish = {check_bigs},
 };
 
-// The program's own memory, where a block was.
+/* The program's own memory, where a block was. */
 static void map_vacated(void)
 {
     foreign = map_foreign(wanted_address, BIG);

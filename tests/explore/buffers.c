@@ -1,13 +1,13 @@
-// SPDX-License-Identifier: MIT
-// Stores that others see later than the thread that made them goes on. In a scenario with `buffers`, an atomic store or
-// read-modify-write that is not seq_cst goes into its thread's buffer, from which a step of its own writes it to memory;
-// the thread's own loads find it there, and its seq_cst writes and fences wait until the buffer is empty. A word that a
-// read-modify-write is about to change is written by nobody else until then, so that it stays one operation.
-//
-// That is what a store followed by a load of another word can do on x86, and what a releasing exchange can do on
-// arm64: the handshakes of remote.c rest on the seq_cst operations that forbid it. Loads that are satisfied early are
-// the same thing seen from the other side; stores that overtake stores are not explored here, races.c sees where
-// that matters.
+/* SPDX-License-Identifier: MIT */
+/* Stores that others see later than the thread that made them goes on. In a scenario with `buffers`, an atomic store or
+ * read-modify-write that is not seq_cst goes into its thread's buffer, from which a step of its own writes it to memory;
+ * the thread's own loads find it there, and its seq_cst writes and fences wait until the buffer is empty. A word that a
+ * read-modify-write is about to change is written by nobody else until then, so that it stays one operation.
+ *
+ * That is what a store followed by a load of another word can do on x86, and what a releasing exchange can do on
+ * arm64: the handshakes of remote.c rest on the seq_cst operations that forbid it. Loads that are satisfied early are
+ * the same thing seen from the other side; stores that overtake stores are not explored here, races.c sees where
+ * that matters. */
 #include "explore.h"
 
 enum {
@@ -23,7 +23,7 @@ typedef struct store {
 
 typedef struct buffer {
     store_t store[STORES];
-    unsigned first, end; // [first, end) wait
+    unsigned first, end; /* [first, end) wait */
 } buffer_t;
 
 static buffer_t buffers[THREADS_MOST];
@@ -53,7 +53,7 @@ void buffer_flush(unsigned thread)
     memcpy((void *)next->address, &next->value, next->size);
 }
 
-// The youngest store of the thread to this word that still waits.
+/* The youngest store of the thread to this word that still waits. */
 bool buffer_find(unsigned thread, uintptr_t address, uint64_t *value)
 {
     const buffer_t *buffer = &buffers[thread];
@@ -69,10 +69,8 @@ bool buffer_find(unsigned thread, uintptr_t address, uint64_t *value)
 bool buffer_reserves(unsigned thread, uintptr_t address)
 {
     const buffer_t *buffer = &buffers[thread];
-    for (unsigned i = buffer->first; i != buffer->end; i++) {
-        if (buffer->store[i % STORES].address == address && buffer->store[i % STORES].reserves) {
+    for (unsigned i = buffer->first; i != buffer->end; i++)
+        if (buffer->store[i % STORES].address == address && buffer->store[i % STORES].reserves)
             return true;
-        }
-    }
     return false;
 }

@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: MIT
-// What code compiled with -fsanitize=thread calls: here the steps of the explorer instead of the sanitizer's runtime.
-// gcc's and clang's names are the same.
+/* SPDX-License-Identifier: MIT */
+/* What code compiled with -fsanitize=thread calls: here the steps of the explorer instead of the sanitizer's runtime.
+ * gcc's and clang's names are the same. */
 #include "explore.h"
 
 #include <stdatomic.h>
 
-extern const char __executable_start[]; // addr2line wants to know where in the program it is
+extern const char __executable_start[]; /* addr2line wants to know where in the program it is */
 #define CALLER  ((uintptr_t)__builtin_return_address(0) - (uintptr_t)__executable_start)
 #define ADDRESS ((uintptr_t)address)
 
@@ -21,13 +21,12 @@ void __tsan_func_entry(void *caller)
 void __tsan_func_exit(void);
 void __tsan_func_exit(void) {}
 
-// --- plain accesses -------------------------------------------------------------------------------------------------
+/* --- plain accesses ----------------------------------------------------------------------------------------------- */
 
 static void plain_access(uintptr_t address, size_t size, bool writes, uintptr_t caller)
 {
-    if (writes && acting_finely()) {
+    if (writes && acting_finely())
         take_step((step_t){.kind = STEP_PLAIN, .caller = caller});
-    }
     race_access(address, size, writes, caller);
 }
 
@@ -71,7 +70,7 @@ void __tsan_vptr_update(void **address, void *value)
     plain_access(ADDRESS, sizeof *address, true, CALLER);
 }
 
-// --- atomic ones ----------------------------------------------------------------------------------------------------
+/* --- atomic ones -------------------------------------------------------------------------------------------------- */
 
 static void atomic_step(uintptr_t address, uint32_t size, step_kind_t kind, uint64_t expected,
                         uintptr_t caller)
@@ -86,18 +85,17 @@ static void atomic_step(uintptr_t address, uint32_t size, step_kind_t kind, uint
     }
 }
 
-// A seq_cst write is seen before the thread goes on, and all before it: so is, for the sake of simplicity, one to a word
-// that the thread's buffer holds.
+/* A seq_cst write is seen before the thread goes on, and all before it: so is, for the sake of simplicity, one to a word
+ * that the thread's buffer holds. */
 static void wait_for_own_stores(uintptr_t address, int order)
 {
     uint64_t unused;
     if (buffering() && (order == memory_order_seq_cst || buffer_find((unsigned)acting(), address, &unused)) &&
-        !buffer_empty((unsigned)acting())) {
+        !buffer_empty((unsigned)acting()))
         take_step((step_t){.kind = STEP_FENCE});
-    }
 }
 
-// A write was made just now: if it may be seen later, it is taken back into the buffer.
+/* A write was made just now: if it may be seen later, it is taken back into the buffer. */
 static void delay_write(uintptr_t address, uint32_t size, uint64_t before, uint64_t value, int order,
                         bool reserves)
 {
@@ -186,9 +184,8 @@ ATOMICS(64)
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order)
 {
-    if (buffering() && order == memory_order_seq_cst && !buffer_empty((unsigned)acting())) {
+    if (buffering() && order == memory_order_seq_cst && !buffer_empty((unsigned)acting()))
         take_step((step_t){.kind = STEP_FENCE});
-    }
     race_fence(order);
 }
 

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// Scenarios of forked children, of locks, and of the repair that waits for one.
+/* SPDX-License-Identifier: MIT */
+/* Scenarios of forked children, of locks, and of the repair that waits for one. */
 #include "scenarios.h"
 
-// --- forked children ------------------------------------------------------------------------------------------------
+/* --- forked children ---------------------------------------------------------------------------------------------- */
 
 static unsigned char *mine;
 
@@ -34,13 +34,11 @@ static void *use_in_thread(void *unused)
     void *blocks[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = new_block(BLOCK);
-        for (unsigned j = 0; j < i; j++) {
+        for (unsigned j = 0; j < i; j++)
             CHECK(blocks[i] != blocks[j], "a block was handed out twice in a child");
-        }
     }
-    for (unsigned i = 0; i < BLOCKS; i++) {
+    for (unsigned i = 0; i < BLOCKS; i++)
         hakmem_free(blocks[i]);
-    }
     hakmem_free(new_block(BIG));
     return unused;
 }
@@ -91,20 +89,18 @@ const scenario_t fork_small = {
     .act = {fork_and_use, take_blocks},
 };
 
-// Of eight blocks two are the child's, three are set aside already, and three more fill the bin.
+/* Of eight blocks two are the child's, three are set aside already, and three more fill the bin. */
 static void keep_two(void)
 {
     give_blocks(8);
-    for (unsigned i = 2; i < 5; i++) {
+    for (unsigned i = 2; i < 5; i++)
         hakmem_free(given[i]);
-    }
 }
 
 static void fill_bin(void)
 {
-    for (unsigned i = 5; i < 8; i++) {
+    for (unsigned i = 5; i < 8; i++)
         hakmem_free(given[i]);
-    }
 }
 
 const scenario_t fork_previous = {
@@ -179,9 +175,9 @@ const scenario_t fork_raw_big = {
     .act = {fork_raw_and_use, take_and_free_big},
 };
 
-// --- locks, and the repair that waits for one -----------------------------------------------------------------------
+/* --- locks, and the repair that waits for one --------------------------------------------------------------------- */
 
-// The pool's lock; one slice each.
+/* The pool's lock; one slice each. */
 static void take_run(void)
 {
     hak_slab_t *run = hak_chunk_take_run(1, HAK_RUN_FRONT);
@@ -222,12 +218,12 @@ static void *have_heap_in_thread(void *unused)
 static void become_raw_child(void)
 {
     have_heap();
-    run_threads(1,
-                have_heap_in_thread); // one alone: of two, the second may find the heap of the first or not
-    go_on_in_raw_child();             // whose first lock is taken by the threads that follow
+    run_threads(
+        1, have_heap_in_thread); /* one alone: of two, the second may find the heap of the first or not */
+    go_on_in_raw_child();        /* whose first lock is taken by the threads that follow */
 }
 
-// Nobody has told the allocator that this is a child: the first who waits for a lock finds out, while another holds it.
+/* Nobody has told the allocator that this is a child: the first who waits for a lock finds out, while another holds it. */
 const scenario_t late_repair = {
     .name = "late_repair",
     .preemptions = 2,

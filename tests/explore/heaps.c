@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// Scenarios of heaps: their inboxes, how they are given up and taken over, and what is set aside.
+/* SPDX-License-Identifier: MIT */
+/* Scenarios of heaps: their inboxes, how they are given up and taken over, and what is set aside. */
 #include "scenarios.h"
 
-// --- the inbox ------------------------------------------------------------------------------------------------------
+/* --- the inbox ---------------------------------------------------------------------------------------------------- */
 
 const scenario_t inbox = {
     .name = "inbox",
@@ -33,7 +33,7 @@ const scenario_t senders = {
     .after = expect_nothing_lost,
 };
 
-// A thread that has not come for a while: who frees then puts the blocks into its slabs.
+/* A thread that has not come for a while: who frees then puts the blocks into its slabs. */
 static void give_and_wait(void)
 {
     give_two();
@@ -53,9 +53,9 @@ const scenario_t waiting = {
     .after = expect_nothing_lost,
 };
 
-// --- heaps that are given up and taken over -------------------------------------------------------------------------
+/* --- heaps that are given up and taken over ----------------------------------------------------------------------- */
 
-// Before anybody trims, which would find it.
+/* Before anybody trims, which would find it. */
 static void look_and_trim(void)
 {
     expect_no_block_waits();
@@ -95,7 +95,7 @@ const scenario_t ending_two = {
     .after = expect_all_came_back,
 };
 
-// A thread that has ended before the act, and left a heap behind with a slab that is partly used.
+/* A thread that has ended before the act, and left a heap behind with a slab that is partly used. */
 static void *leave_blocks(void *unused)
 {
     give_two();
@@ -130,7 +130,7 @@ static void free_second_and_trim(void)
     empty_out();
 }
 
-// The handshake of hak_remote_flush_unattended where stores are seen late.
+/* The handshake of hak_remote_flush_unattended where stores are seen late. */
 const scenario_t late_orphan = {
     .name = "late_orphan",
     .sentence = "As orphan, with stores that are seen late.",
@@ -172,7 +172,7 @@ const scenario_t adoption = {
     .after = expect_nothing_lost,
 };
 
-// The first malloc of a thread: it takes over the heap of one that is about to end, or makes one.
+/* The first malloc of a thread: it takes over the heap of one that is about to end, or makes one. */
 const scenario_t takeover = {
     .name = "takeover",
     .preemptions = 1,
@@ -206,26 +206,24 @@ const scenario_t trimming = {
     .after = expect_nothing_lost,
 };
 
-// --- previous lists -------------------------------------------------------------------------------------------------
+/* --- previous lists ----------------------------------------------------------------------------------------------- */
 
-// Three blocks of this size fill a bin.
+/* Three blocks of this size fill a bin. */
 static void set_one_aside(void)
 {
     give_blocks(6);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++)
         hakmem_free(given[i]);
-    }
 }
 
 static void set_another_aside(void)
 {
-    for (unsigned i = 3; i < 6; i++) {
+    for (unsigned i = 3; i < 6; i++)
         hakmem_free(given[i]);
-    }
     take_two();
 }
 
-// Purging has a scenario of its own: to visit is to purge as well, and every order of both is too many.
+/* Purging has a scenario of its own: to visit is to purge as well, and every order of both is too many. */
 static bool purges_not;
 
 bool __real_hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most);
@@ -258,7 +256,7 @@ const scenario_t previous = {
     .after = expect_nothing_lost,
 };
 
-// Three of six blocks are free, in their slab.
+/* Three of six blocks are free, in their slab. */
 static void put_three_back(void)
 {
     set_one_aside();
@@ -272,9 +270,8 @@ static void put_three_back(void)
 static void take_two_and_free_three(void)
 {
     take_two();
-    for (unsigned i = 3; i < 6; i++) {
+    for (unsigned i = 3; i < 6; i++)
         hakmem_free(given[i]);
-    }
 }
 
 static void purge_owner(void)
@@ -289,7 +286,7 @@ static void purge_owner_and_take_one(void)
     taken[0] = new_block(BLOCK);
 }
 
-// As safe_free does, and who makes a slab, of what lies in bins.
+/* As safe_free does, and who makes a slab, of what lies in bins. */
 static void look_at_one(void)
 {
     hak_free_check_start(given[3]);
@@ -297,9 +294,8 @@ static void look_at_one(void)
 
 static void free_three_and_one(void)
 {
-    for (unsigned i = 3; i < 6; i++) {
+    for (unsigned i = 3; i < 6; i++)
         hakmem_free(given[i]);
-    }
     hakmem_free(taken[0]);
     empty_out();
 }

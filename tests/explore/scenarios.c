@@ -1,10 +1,10 @@
-// SPDX-License-Identifier: MIT
-// What the scenarios have in common, and the list of them.
+/* SPDX-License-Identifier: MIT */
+/* What the scenarios have in common, and the list of them. */
 #include "scenarios.h"
 
-void *given[BLOCKS]; // by thread 0, before the act
-void *taken[BLOCKS]; // in the act
-hak_heap_t *owner;   // of what is given
+void *given[BLOCKS]; /* by thread 0, before the act */
+void *taken[BLOCKS]; /* in the act */
+hak_heap_t *owner;   /* of what is given */
 size_t used_before;
 
 void *new_block(size_t size)
@@ -22,18 +22,16 @@ void note_use(void)
 
 void have_heap(void)
 {
-    for (unsigned i = 0; i < 100 && hak_thread.heap == NULL; i++) {
+    for (unsigned i = 0; i < 100 && hak_thread.heap == NULL; i++)
         hakmem_free(new_block(100));
-    }
     CHECK(hak_thread.heap != NULL, "the thread got no heap");
 }
 
 void give_blocks(unsigned many)
 {
     have_heap();
-    for (unsigned i = 0; i < many; i++) {
+    for (unsigned i = 0; i < many; i++)
         given[i] = new_block(BLOCK);
-    }
     owner = hak_thread.heap;
 }
 
@@ -65,11 +63,9 @@ void free_both(void)
 
 void expect_different(void)
 {
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        for (unsigned j = 0; j < i; j++) {
+    for (unsigned i = 0; i < BLOCKS; i++)
+        for (unsigned j = 0; j < i; j++)
             CHECK(taken[i] == NULL || taken[i] != taken[j], "a block was handed out twice");
-        }
-    }
 }
 
 void flush_quarantine(void)

@@ -1,9 +1,9 @@
-// SPDX-License-Identifier: MIT
-// The search over all schedules of a scenario, each in a child, and the program's main.
-//
-// Dynamic partial-order reduction: of a schedule that was run, take each step and the last one before it by another
-// thread that touches the same memory and did not have to come first; at the moment of that one, the thread of this
-// one has to be tried too. Depth first, until no moment has a thread left to try.
+/* SPDX-License-Identifier: MIT */
+/* The search over all schedules of a scenario, each in a child, and the program's main.
+ *
+ * Dynamic partial-order reduction: of a schedule that was run, take each step and the last one before it by another
+ * thread that touches the same memory and did not have to come first; at the moment of that one, the thread of this
+ * one has to be tried too. Depth first, until no moment has a thread left to try. */
 #define _GNU_SOURCE
 #include "explore.h"
 
@@ -18,13 +18,13 @@ typedef struct place {
 } place_t;
 
 typedef struct clocks {
-    uint32_t of[THREADS_MOST]; // moments up to which a thread's steps come before
+    uint32_t of[THREADS_MOST]; /* moments up to which a thread's steps come before */
 } clocks_t;
 
 static run_t *run;
 static place_t path[STEPS_MOST];
-static clocks_t after_step[STEPS_MOST];  // what comes before a step, and itself
-static unsigned turn_begins[STEPS_MOST]; // the first of those up to a moment in which one thread went on
+static clocks_t after_step[STEPS_MOST];  /* what comes before a step, and itself */
+static unsigned turn_begins[STEPS_MOST]; /* the first of those up to a moment in which one thread went on */
 static unsigned long schedules, redundant;
 
 static const step_t *made(unsigned at)
@@ -39,13 +39,12 @@ static bool comes_before(unsigned earlier, const clocks_t *clocks)
 
 static void join(clocks_t *into, const clocks_t *from)
 {
-    for (unsigned i = 0; i < THREADS_MOST; i++) {
+    for (unsigned i = 0; i < THREADS_MOST; i++)
         into->of[i] = into->of[i] > from->of[i] ? into->of[i] : from->of[i];
-    }
 }
 
-// Choices other than the usual one in the first `moments`; of threads that took turns by themselves, only those that took
-// the turn from a thread that could go on.
+/* Choices other than the usual one in the first `moments`; of threads that took turns by themselves, only those that took
+ * the turn from a thread that could go on. */
 static unsigned preemptions(unsigned moments, bool buffers)
 {
     unsigned count = 0;
@@ -57,7 +56,7 @@ static unsigned preemptions(unsigned moments, bool buffers)
     return count;
 }
 
-// Thread `thread` must be tried at this moment; or any that leads there, if it cannot go on there.
+/* Thread `thread` must be tried at this moment; or any that leads there, if it cannot go on there. */
 static void try_at(unsigned at, uint8_t thread)
 {
     const uint8_t enabled = run->at[at].enabled;
@@ -68,10 +67,10 @@ static void try_at(unsigned at, uint8_t thread)
 static void find_conflicts(void)
 {
     clocks_t thread_clocks[THREADS_MOST] = {0};
-    const unsigned known = run->given == 0 ? 0 : run->given - 1; // the schedule before this one began like it
-    for (unsigned i = 0; i < known; i++) {
+    const unsigned known =
+        run->given == 0 ? 0 : run->given - 1; /* the schedule before this one began like it */
+    for (unsigned i = 0; i < known; i++)
         thread_clocks[run->at[i].chosen] = after_step[i];
-    }
     for (unsigned i = known; i < run->moments; i++) {
         const uint8_t thread = run->at[i].chosen;
         clocks_t clocks = thread_clocks[thread];
@@ -82,9 +81,8 @@ static void find_conflicts(void)
                 j = turn_begins[j];
                 continue;
             }
-            if (!conflict(made(j), made(i))) {
+            if (!conflict(made(j), made(i)))
                 continue;
-            }
             if (!found && !comes_before(j, &thread_clocks[thread])) {
                 try_at(j, thread);
                 found = true;
@@ -99,50 +97,45 @@ static void find_conflicts(void)
 static void print_schedule(unsigned moments)
 {
     dprintf(2, "replay with: --replay ");
-    for (unsigned i = 0; i < moments; i++) {
+    for (unsigned i = 0; i < moments; i++)
         dprintf(2, "%s%u", i == 0 ? "" : ",", run->at[i].chosen);
-    }
     dprintf(2, "\n");
 }
 
-// Runs one schedule; false if it broke a promise.
+/* Runs one schedule; false if it broke a promise. */
 static bool run_once(const scenario_t *scenario)
 {
     const pid_t child = fork();
     CHECK(child >= 0, "fork");
     if (child == 0) {
-        hak_os_repair(); // which is what a scenario of its own explores
+        hak_os_repair(); /* which is what a scenario of its own explores */
         perform(scenario, run);
     }
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child, "waitpid");
     schedules++;
     redundant += run->redundant;
-    if (WIFSIGNALED(status)) {
+    if (WIFSIGNALED(status))
         dprintf(2, "signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (hung)" : "");
-    }
     return status == 0;
 }
 
-// The next schedule: at the deepest moment that has a thread to try. False when there is none.
+/* The next schedule: at the deepest moment that has a thread to try. False when there is none. */
 static bool next_schedule(const scenario_t *scenario)
 {
     for (unsigned i = run->moments; i-- != 0;) {
         moment_t *moment = &run->at[i];
         const uint8_t left = path[i].to_try & (uint8_t) ~(path[i].tried | moment->asleep);
         for (unsigned thread = 0; thread < ACTORS_MOST; thread++) {
-            if ((left >> thread & 1) == 0) {
+            if ((left >> thread & 1) == 0)
                 continue;
-            }
             run->asleep = scenario->preemptions != 0 ? 0 : (uint8_t)(moment->asleep | path[i].tried);
             path[i].tried |= (uint8_t)(1u << thread);
             moment->chosen = (uint8_t)thread;
-            if (scenario->preemptions != 0 && preemptions(i + 1, scenario->buffers) > scenario->preemptions) {
+            if (scenario->preemptions != 0 && preemptions(i + 1, scenario->buffers) > scenario->preemptions)
                 continue;
-            }
-            for (unsigned at = 0; at <= i; at++) {
+            for (unsigned at = 0; at <= i; at++)
                 run->choice[at] = run->at[at].chosen;
-            }
             run->given = i + 1;
             return true;
         }
@@ -166,9 +159,8 @@ static int explore(const scenario_t *scenario)
             path[i].tried = (uint8_t)(1u << run->at[i].chosen);
             path[i].to_try = scenario->preemptions != 0 ? run->at[i].enabled : path[i].tried;
         }
-        if (scenario->preemptions == 0) {
+        if (scenario->preemptions == 0)
             find_conflicts();
-        }
     } while (next_schedule(scenario));
     clock_gettime(CLOCK_MONOTONIC, &end);
     dprintf(1, "%s: %lu schedules (%lu of them cut short) of up to %u steps, %.1f s\n", scenario->name,
@@ -181,16 +173,14 @@ static int explore(const scenario_t *scenario)
 
 static int replay(const scenario_t *scenario, const char *choices)
 {
-    for (const char *at = choices; *at != 0; at++) {
-        if (*at != ',') {
+    for (const char *at = choices; *at != 0; at++)
+        if (*at != ',')
             run->choice[run->given++] = (uint8_t)(*at - '0');
-        }
-    }
     run->shown = true;
     return run_once(scenario) ? 0 : 1;
 }
 
-// One core: a baton is then handed on by a plain switch.
+/* One core: a baton is then handed on by a plain switch. */
 static void stay_on_one_core(void)
 {
     cpu_set_t here;
@@ -201,11 +191,9 @@ static void stay_on_one_core(void)
 
 static const scenario_t *scenario_named(const char *name)
 {
-    for (const scenario_t *const *at = scenarios; *at != NULL; at++) {
-        if (strcmp((*at)->name, name) == 0) {
+    for (const scenario_t *const *at = scenarios; *at != NULL; at++)
+        if (strcmp((*at)->name, name) == 0)
             return *at;
-        }
-    }
     dprintf(2, "no scenario '%s'; explore --list names them\n", name);
     exit(2);
 }
@@ -213,9 +201,8 @@ static const scenario_t *scenario_named(const char *name)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-        for (const scenario_t *const *at = scenarios; *at != NULL; at++) {
+        for (const scenario_t *const *at = scenarios; *at != NULL; at++)
             dprintf(1, "%-24s %s\n", (*at)->name, (*at)->sentence);
-        }
         return 0;
     }
     if (argc < 2) {
@@ -225,9 +212,8 @@ int main(int argc, char **argv)
     run = mmap(NULL, sizeof *run, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(run != MAP_FAILED, "mmap");
     stay_on_one_core();
-    if (argc == 4 && strcmp(argv[2], "--replay") == 0) {
+    if (argc == 4 && strcmp(argv[2], "--replay") == 0)
         return replay(scenario_named(argv[1]), argv[3]);
-    }
     int result = 0;
     for (int i = 1; i < argc; i++) {
         memset(run, 0, sizeof *run);

@@ -1,10 +1,10 @@
-// SPDX-License-Identifier: MIT
-// The malloc family against a model of what it has handed out. An input is a list of records of six bytes, each an
-// operation of operations.def; any bytes are a valid input. Checked at each step: blocks do not overlap, are aligned, as
-// large as they say, zero when they must be, whole when they are freed or moved, and errno is touched by failures only.
-// After each input all is freed and trimmed: the pool then holds nothing.
-//
-// Three threads take turns, one running at a time, so that a run repeats; so does the system, which system.h replaces.
+/* SPDX-License-Identifier: MIT */
+/* The malloc family against a model of what it has handed out. An input is a list of records of six bytes, each an
+ * operation of operations.def; any bytes are a valid input. Checked at each step: blocks do not overlap, are aligned, as
+ * large as they say, zero when they must be, whole when they are freed or moved, and errno is touched by failures only.
+ * After each input all is freed and trimmed: the pool then holds nothing.
+ *
+ * Three threads take turns, one running at a time, so that a run repeats; so does the system, which system.h replaces. */
 #include "model.h"
 #include "neighbours.h"
 
@@ -18,10 +18,10 @@
 #include "mem/harden_fast.h"
 
 #define THREADS   3
-#define FORKS     2  // of an input, at most
-#define IN_CHILD  40 // records that a child goes on for
+#define FORKS     2  /* of an input, at most */
+#define IN_CHILD  40 /* records that a child goes on for */
 #define VAST_MOST ((size_t)20 << 30)
-#define LIVE_MOST ((size_t)64 << 20) // bytes; a request that would exceed it is left out
+#define LIVE_MOST ((size_t)64 << 20) /* bytes; a request that would exceed it is left out */
 
 typedef struct record {
     uint8_t operation, slot, number, kind, low, high;
@@ -29,7 +29,7 @@ typedef struct record {
 
 static const record_t *record, *records_end;
 
-// --- operations -----------------------------------------------------------------------------------------------------
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 static live_t *slot_of(const record_t *from)
 {
@@ -50,7 +50,7 @@ static size_t size_of_record(const record_t *from)
     }
 }
 
-// The slot of a request, emptied; NULL if the request would be too much.
+/* The slot of a request, emptied; NULL if the request would be too much. */
 static live_t *slot_for(const record_t *from, size_t size)
 {
     live_t *live = slot_of(from);
@@ -64,9 +64,8 @@ static void do_malloc(const record_t *from)
 {
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
     void *block = malloc(size);
     if (block == NULL) {
         excuse("malloc", size);
@@ -80,9 +79,8 @@ static void do_calloc(const record_t *from)
     const size_t count = from->number % 8 + 1;
     const size_t each = size_of_record(from) / count;
     live_t *live = slot_for(from, count * each);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
     void *block = calloc(count, each);
     if (block == NULL) {
         excuse("calloc", count * each);
@@ -95,16 +93,14 @@ static void do_calloc(const record_t *from)
 static void resize(live_t *live, size_t size, unsigned way)
 {
     errno = UNTOUCHED;
-    if (live_bytes + size > LIVE_MOST) {
+    if (live_bytes + size > LIVE_MOST)
         return;
-    }
     if (live->block == NULL) {
         void *block = realloc(NULL, size);
-        if (block == NULL) {
+        if (block == NULL)
             excuse("realloc", size);
-        } else {
+        else
             note_plain(live, block, size);
-        }
     } else if (size == 0) {
         give(live);
     } else {
@@ -123,7 +119,7 @@ static void do_realloc(const record_t *from)
     resize(slot_of(from), size_of_record(from), from->number % 2);
 }
 
-// Grows or shrinks by little, as a string or vector does.
+/* Grows or shrinks by little, as a string or vector does. */
 static void do_reallocarray(const record_t *from)
 {
     live_t *live = slot_of(from);
@@ -145,20 +141,18 @@ static void do_aligned_alloc(const record_t *from)
     const size_t align = (size_t)1 << from->number % 23;
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size + align);
-    if (live != NULL) {
+    if (live != NULL)
         note_aligned(live, aligned_alloc(align, size), size, align);
-    }
 }
 
 static void do_memalign(const record_t *from)
 {
     const size_t power = (size_t)1 << (4 + from->number % 14);
-    const size_t align = power - from->kind % (power / 2); // rounded up to the next power of two
+    const size_t align = power - from->kind % (power / 2); /* rounded up to the next power of two */
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size + power);
-    if (live != NULL) {
+    if (live != NULL)
         note_aligned(live, memalign(align, size), size, power);
-    }
 }
 
 static void do_posix_memalign(const record_t *from)
@@ -166,9 +160,8 @@ static void do_posix_memalign(const record_t *from)
     const size_t align = sizeof(void *) << from->number % 16;
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size + align);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
     void *block = live;
     const int error = posix_memalign(&block, align, size);
     PROMISE(errno == UNTOUCHED, "posix_memalign set errno %d", errno);
@@ -181,35 +174,31 @@ static void do_page(const record_t *from)
 {
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size + HAK_OS_PAGE);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
-    if (from->number % 2) {
+    if (from->number % 2)
         note_aligned(live, valloc(size), size, HAK_OS_PAGE);
-    } else {
+    else
         note_aligned(live, pvalloc(size), hak_round_up(size, HAK_OS_PAGE), HAK_OS_PAGE);
-    }
 }
 
 static void do_own(const record_t *from)
 {
     const size_t size = size_of_record(from);
     live_t *live = slot_for(from, size);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
     void *block = from->number % 2 ? hakmem_alloc(size) : hakmem_alloc_zeroed(size, 1);
     if (block == NULL) {
         excuse("hakmem_alloc", size);
         return;
     }
-    if (from->number % 2 == 0) {
+    if (from->number % 2 == 0)
         expect_zero(block, size);
-    }
     note_plain(live, block, size);
 }
 
-// Places that ask for one kind of block each, so that each gets a policy; and a few that ask for any, or are none.
+/* Places that ask for one kind of block each, so that each gets a policy; and a few that ask for any, or are none. */
 static void do_site(const record_t *from)
 {
     static const char places[8];
@@ -217,9 +206,8 @@ static void do_site(const record_t *from)
     const unsigned place = from->number % 9;
     const size_t size = place < 5 ? kinds[place] + from->low % 2 : size_of_record(from);
     live_t *live = slot_for(from, size);
-    if (live == NULL) {
+    if (live == NULL)
         return;
-    }
     void *block = hakmem_alloc_at(size, place < 8 ? &places[place] : NULL);
     if (block == NULL) {
         excuse("hakmem_alloc_at", size);
@@ -241,9 +229,8 @@ static void do_burst(const record_t *from)
     const size_t first = (size_t)(slot_of(from) - slots);
     const size_t many = hak_min(SLOTS - first, (size_t)from->number * 4);
     for (size_t i = 0; i < many && live_bytes + size <= LIVE_MOST; i++) {
-        if (slots[first + i].block != NULL) {
+        if (slots[first + i].block != NULL)
             continue;
-        }
         errno = UNTOUCHED;
         void *block = malloc(size);
         if (block == NULL) {
@@ -254,15 +241,14 @@ static void do_burst(const record_t *from)
     }
 }
 
-// Upwards or downwards, each or every second to eighth.
+/* Upwards or downwards, each or every second to eighth. */
 static void do_sweep(const record_t *from)
 {
     const size_t first = (size_t)(slot_of(from) - slots);
     const size_t many = hak_min(SLOTS - first, (size_t)from->number * 4);
     const size_t step = from->kind % 4 == 0 ? 1 + from->kind / 4 % 8 : 1;
-    for (size_t i = 0; i < many; i += step) {
+    for (size_t i = 0; i < many; i += step)
         give(&slots[from->low % 2 ? first + many - 1 - i : first + i]);
-    }
 }
 
 static void do_look(const record_t *from)
@@ -274,7 +260,7 @@ static void do_look(const record_t *from)
     }
 }
 
-// Of all heaps but those that are lost to a child.
+/* Of all heaps but those that are lost to a child. */
 static void check_slabs(void)
 {
     for (uint32_t owner = 1; owner <= hak_heap_count(); owner++) {
@@ -307,7 +293,7 @@ static void do_refused(const record_t *from)
     void *out = &slots;
     errno = UNTOUCHED;
     expect_error(malloc(too_much), ENOMEM);
-    expect_error(malloc(SIZE_MAX - from->low), ENOMEM); // where rounding up wraps around
+    expect_error(malloc(SIZE_MAX - from->low), ENOMEM); /* where rounding up wraps around */
     expect_error(calloc(1, too_much), ENOMEM);
     expect_error(calloc(SIZE_MAX / 2, 3 + from->number), ENOMEM);
     expect_error(aligned_alloc(64, too_much), ENOMEM);
@@ -337,16 +323,15 @@ static void do_nothing(const record_t *from)
     PROMISE(malloc_usable_size(NULL) == 0 && errno == UNTOUCHED, "NULL is no block");
 }
 
-// --- beside the allocator -------------------------------------------------------------------------------------------
+/* --- beside the allocator ----------------------------------------------------------------------------------------- */
 
 static void do_vast(const record_t *from)
 {
     const size_t size = ((size_t)from->number % 12 + 1)
-                        << (HAK_CHECKS ? 22 : 30); // checks fill all of a block
+                        << (HAK_CHECKS ? 22 : 30); /* checks fill all of a block */
     live_t *live = slot_of(from);
-    if (size > VAST ? vast_bytes + size > VAST_MOST : live_bytes + size > LIVE_MOST) {
+    if (size > VAST ? vast_bytes + size > VAST_MOST : live_bytes + size > LIVE_MOST)
         return;
-    }
     if (live->block != NULL && live->usable > HAK_LARGE_MAX && from->kind % 2) {
         resize(live, size, 0);
         return;
@@ -355,11 +340,10 @@ static void do_vast(const record_t *from)
     give(live);
     errno = UNTOUCHED;
     void *block = malloc(size);
-    if (block == NULL) {
+    if (block == NULL)
         excuse("malloc", size);
-    } else {
+    else
         note_plain(live, block, size);
-    }
 }
 
 static void do_neighbour(const record_t *from)
@@ -389,7 +373,7 @@ static void do_starve(const record_t *from)
     to_refuse = from->number % 16;
 }
 
-// --- threads --------------------------------------------------------------------------------------------------------
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static struct {
     pthread_t thread;
@@ -397,8 +381,8 @@ static struct {
     bool runs, ends;
 } threads[THREADS];
 
-static unsigned whose;     // turn it is
-static void (*task)(void); // what a thread does in its turn
+static unsigned whose;     /* turn it is */
+static void (*task)(void); /* what a thread does in its turn */
 
 static void do_turn(const record_t *from)
 {
@@ -428,19 +412,18 @@ static void perform_record(void)
 
 static void perform_records(void)
 {
-    for (const unsigned mine = whose; record < records_end && whose == mine;) {
+    for (const unsigned mine = whose; record < records_end && whose == mine;)
         perform_record();
-    }
 }
 
-static unsigned forks; // of this input so far; a child makes none
+static unsigned forks; /* of this input so far; a child makes none */
 
 static pid_t fork_in_some_way(unsigned way)
 {
     return way % 3 == 0 ? fork() : way % 3 == 1 ? _Fork() : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 }
 
-// The child has no other thread: it goes on with the records that follow, checks all and frees it.
+/* The child has no other thread: it goes on with the records that follow, checks all and frees it. */
 static _Noreturn void go_on_in_child(void)
 {
     forks = FORKS;
@@ -452,31 +435,28 @@ static _Noreturn void go_on_in_child(void)
         threads[whose].ends = false;
     }
     to_refuse = 0;
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         give(&slots[i]);
-    }
     malloc_trim(0);
     _exit(0);
 }
 
 static void do_fork(const record_t *from)
 {
-    if (forks == FORKS) {
+    if (forks == FORKS)
         return;
-    }
     forks++;
     const pid_t child = fork_in_some_way(from->number);
-    if (child == 0) {
+    if (child == 0)
         go_on_in_child();
-    }
     int status = 0;
     PROMISE(child > 0, "fork");
-    while (waitpid(child, &status, 0) != child) { // the fuzzer's alarm interrupts it
+    while (waitpid(child, &status, 0) != child) { /* the fuzzer's alarm interrupts it */
     }
     PROMISE(status == 0, "a child ended with status %#x", (unsigned)status);
 }
 
-// Trims, and lets go of what waits in the hardened variants, the block freed last included.
+/* Trims, and lets go of what waits in the hardened variants, the block freed last included. */
 static void release_all(void)
 {
 #if HAK_HARDEN
@@ -499,7 +479,7 @@ static void *wait_for_turns(void *argument)
     return NULL;
 }
 
-// Called by thread 0. The turn of a thread that does not run begins with its start, one that ends is waited for.
+/* Called by thread 0. The turn of a thread that does not run begins with its start, one that ends is waited for. */
 static void give_turn(unsigned to)
 {
     if (to == 0) {
@@ -521,7 +501,7 @@ static void give_turn(unsigned to)
     }
 }
 
-// --- inputs ---------------------------------------------------------------------------------------------------------
+/* --- inputs ------------------------------------------------------------------------------------------------------- */
 
 static size_t figure(const char *page, const char *name)
 {
@@ -530,26 +510,24 @@ static size_t figure(const char *page, const char *name)
     return strtoul(at + strlen(name), NULL, 10);
 }
 
-// All is free: whatever the threads still keep goes back. Twice, since the first round sends blocks to others.
+/* All is free: whatever the threads still keep goes back. Twice, since the first round sends blocks to others. */
 static void expect_nothing_used(void)
 {
     to_refuse = 0;
     task = release_all;
     for (unsigned round = 0; round < 2; round++) {
-        for (unsigned i = 0; i < THREADS; i++) {
-            if (i == 0 || threads[i].runs) {
+        for (unsigned i = 0; i < THREADS; i++)
+            if (i == 0 || threads[i].runs)
                 give_turn(i);
-            }
-        }
     }
     static int ends[2];
-    static char page[1 << 16]; // as much as the pipe holds: the statistics have a part for each place
+    static char page[1 << 16]; /* as much as the pipe holds: the statistics have a part for each place */
     PROMISE(ends[0] != 0 || pipe(ends) == 0, "pipe");
     hakmem_stats_print(ends[1], 1);
     const ssize_t length = read(ends[0], page, sizeof page - 1);
     page[length > 0 ? length : 0] = 0;
-    // `hardened` has slices for blocks of no bytes, once one was asked for; and if the system does not let it make a block that
-    // waited accessible again, its addresses are lost.
+    /* `hardened` has slices for blocks of no bytes, once one was asked for; and if the system does not let it make a block that
+     * waited accessible again, its addresses are lost. */
     const size_t lost_most = refused_ever ? SIZE_MAX : 8 * HAK_SLICE;
     (void)lost_most;
     PROMISE(figure(page, "\"used\": ") <= (HAK_HARDEN ? lost_most : 0), "slices are lost: %s", page);
@@ -568,9 +546,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         give_turn(whose);
     }
     system_refused = false;
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         give(&slots[i]);
-    }
     expect_nothing_used();
     drop_neighbours();
     return 0;

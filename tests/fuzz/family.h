@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The malloc family, compiled into the including file under names of its own: libFuzzer and the sanitizers keep theirs.
+/* SPDX-License-Identifier: MIT */
+/* The malloc family, compiled into the including file under names of its own: libFuzzer and the sanitizers keep theirs. */
 #ifndef TESTS_FUZZ_FAMILY_H
 #define TESTS_FUZZ_FAMILY_H
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HAKMEM_NO_ATTRIBUTES // what callers must not do is tried too
+#define HAKMEM_NO_ATTRIBUTES /* what callers must not do is tried too */
 
 #include "api/family.h"
 #include "hakmem.h"
@@ -32,6 +32,6 @@
 #define pvalloc            family_pvalloc
 #define malloc_usable_size family_malloc_usable_size
 #define malloc_trim        family_malloc_trim
-#include "../../core/api/malloc.c" // tests/ has an api/malloc.c too
+#include "../../core/api/malloc.c" /* tests/ has an api/malloc.c too */
 
 #endif

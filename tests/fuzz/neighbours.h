@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The program's own mappings beside and in place of the allocator's: they keep their bytes, and the allocator never takes
-// them for blocks.
+/* SPDX-License-Identifier: MIT */
+/* The program's own mappings beside and in place of the allocator's: they keep their bytes, and the allocator never takes
+ * them for blocks. */
 #ifndef TESTS_FUZZ_NEIGHBOURS_H
 #define TESTS_FUZZ_NEIGHBOURS_H
 
@@ -14,23 +14,22 @@ enum {
 };
 
 typedef struct neighbour {
-    unsigned char *at; // NULL in a free place
+    unsigned char *at; /* NULL in a free place */
     size_t size;
     unsigned seed;
 } neighbour_t;
 
 static neighbour_t neighbours[NEIGHBOURS];
-static unsigned char *vacated[VACATED]; // where big blocks were, the last ones
+static unsigned char *vacated[VACATED]; /* where big blocks were, the last ones */
 static unsigned vacated_next;
 
 static void note_vacated(const live_t *live)
 {
-    if (live->block != NULL && live->usable > HAK_LARGE_MAX) {
+    if (live->block != NULL && live->usable > HAK_LARGE_MAX)
         vacated[vacated_next++ % VACATED] = live->block;
-    }
 }
 
-// The bytes of its first and last page are kept in mind.
+/* The bytes of its first and last page are kept in mind. */
 static void fill_neighbour(const neighbour_t *neighbour)
 {
     for (size_t i = 0; i < HAK_OS_PAGE; i += 61) {
@@ -57,11 +56,9 @@ static void check_neighbour(const neighbour_t *neighbour)
 
 static void check_neighbours(void)
 {
-    for (unsigned i = 0; i < NEIGHBOURS; i++) {
-        if (neighbours[i].at != NULL) {
+    for (unsigned i = 0; i < NEIGHBOURS; i++)
+        if (neighbours[i].at != NULL)
             check_neighbour(&neighbours[i]);
-        }
-    }
 }
 
 static void drop_neighbour(neighbour_t *neighbour)
@@ -73,15 +70,14 @@ static void drop_neighbour(neighbour_t *neighbour)
     }
 }
 
-// Where nothing is yet; `at` NULL: where the system likes.
+/* Where nothing is yet; `at` NULL: where the system likes. */
 static void put_neighbour(neighbour_t *neighbour, unsigned char *at, size_t size)
 {
     drop_neighbour(neighbour);
     const int fixed = at != NULL ? MAP_FIXED_NOREPLACE : 0;
     void *got = mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1, 0);
-    if (got == MAP_FAILED) {
+    if (got == MAP_FAILED)
         return;
-    }
     *neighbour = (neighbour_t){.at = got, .size = size, .seed = next_seed++};
     fill_neighbour(neighbour);
     check_neighbour(neighbour);
@@ -89,9 +85,8 @@ static void put_neighbour(neighbour_t *neighbour, unsigned char *at, size_t size
 
 static void drop_neighbours(void)
 {
-    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+    for (unsigned i = 0; i < NEIGHBOURS; i++)
         drop_neighbour(&neighbours[i]);
-    }
     memset(vacated, 0, sizeof vacated);
 }
 

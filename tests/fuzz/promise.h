@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What a fuzz target says of a promise that was broken; libFuzzer keeps the input of a run that aborts.
+/* SPDX-License-Identifier: MIT */
+/* What a fuzz target says of a promise that was broken; libFuzzer keeps the input of a run that aborts. */
 #ifndef TESTS_FUZZ_PROMISE_H
 #define TESTS_FUZZ_PROMISE_H
 

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// A cancel request pending in malloc: the family has no cancellation point, so the thread goes on to its own.
+/* SPDX-License-Identifier: MIT */
+/* A cancel request pending in malloc: the family has no cancellation point, so the thread goes on to its own. */
 #include "threads.h"
 
 static int came_through;
@@ -8,9 +8,8 @@ static void *work(void *index)
 {
     (void)index;
     pthread_cancel(pthread_self());
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20; i++)
         use_every_size();
-    }
     came_through = 1;
     pthread_testcancel();
     came_through = 2;

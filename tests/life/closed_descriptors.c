@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Started with 0, 1 and 2 closed, and with no descriptor allowed at all: the allocator neither needs nor takes one.
+/* SPDX-License-Identifier: MIT */
+/* Started with 0, 1 and 2 closed, and with no descriptor allowed at all: the allocator neither needs nor takes one. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/resource.h>
@@ -15,24 +15,20 @@ static void *work(void *index)
 static int with_none_open(void)
 {
     use_every_size();
-    for (int i = 0; i < 3; i++) {
-        if (fcntl(i, F_GETFD) != -1 || errno != EBADF) {
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) != -1 || errno != EBADF)
             return 2;
-        }
-    }
     const struct rlimit none = {0, 0};
-    if (setrlimit(RLIMIT_NOFILE, &none) != 0) {
+    if (setrlimit(RLIMIT_NOFILE, &none) != 0)
         return 3;
-    }
     use_every_size();
     return run_threads(3, work);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return with_none_open();
-    }
     const pid_t child = fork();
     if (child == 0) {
         alarm(20);

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Allocation before main and after it: preinit_array, constructors, atexit, destructors; blocks cross all of them.
+/* SPDX-License-Identifier: MIT */
+/* Allocation before main and after it: preinit_array, constructors, atexit, destructors; blocks cross all of them. */
 #include "threads.h"
 
 static char *from_preinit;
@@ -9,9 +9,8 @@ static char *from_main;
 static void preinit(void)
 {
     from_preinit = malloc(1000);
-    if (from_preinit != NULL) {
+    if (from_preinit != NULL)
         fill(from_preinit, 1000, 1);
-    }
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*preinit_entry)(void) = preinit;

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The first malloc of many threads at the same moment, in rounds: each thread's set-up races all the others'.
+/* SPDX-License-Identifier: MIT */
+/* The first malloc of many threads at the same moment, in rounds: each thread's set-up races all the others'. */
 #include "threads.h"
 
 enum {
@@ -15,15 +15,13 @@ static void *first_use(void *index)
     unsigned char *blocks[50];
     for (size_t i = 0; i < 50; i++) {
         blocks[i] = malloc(i * 40 + 1);
-        if (blocks[i] == NULL) {
+        if (blocks[i] == NULL)
             return (void *)1;
-        }
         fill(blocks[i], i * 40 + 1, (uintptr_t)index);
     }
     for (size_t i = 0; i < 50; i++) {
-        if (!is_filled(blocks[i], i * 40 + 1, (uintptr_t)index)) {
+        if (!is_filled(blocks[i], i * 40 + 1, (uintptr_t)index))
             return (void *)1;
-        }
         free(blocks[i]);
     }
     use_every_size();

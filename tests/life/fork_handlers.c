@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// The program's own fork handlers allocate, and were registered before any constructor ran: in the child they come
-// before the allocator's, while other threads were in the midst of allocating. Those before and behind fork in the
-// parent come while an allocator may hold its locks (jemalloc: a deadlock).
+/* SPDX-License-Identifier: MIT */
+/* The program's own fork handlers allocate, and were registered before any constructor ran: in the child they come
+ * before the allocator's, while other threads were in the midst of allocating. Those before and behind fork in the
+ * parent come while an allocator may hold its locks (jemalloc: a deadlock). */
 #include <stdatomic.h>
 #include "threads.h"
 
@@ -13,7 +13,7 @@ enum {
 static atomic_int done;
 static atomic_int handled;
 
-// Sizes that no thread keeps for itself in such numbers: they come from what all threads share.
+/* Sizes that no thread keeps for itself in such numbers: they come from what all threads share. */
 static void in_child(void)
 {
     alarm(20);
@@ -22,9 +22,8 @@ static void in_child(void)
         blocks[i] = malloc(60000 + i * 60000);
         CHECK(blocks[i] != NULL, "no memory in a fork handler");
     }
-    for (size_t i = 0; i < 40; i++) {
+    for (size_t i = 0; i < 40; i++)
         free(blocks[i]);
-    }
 }
 
 static void in_parent(void)
@@ -40,7 +39,7 @@ static void preinit(void)
 
 __attribute__((section(".preinit_array"), used)) static void (*preinit_entry)(void) = preinit;
 
-// Sizes for which threads meet in locks.
+/* Sizes for which threads meet in locks. */
 static void *churn(void *index)
 {
     uint64_t random = (uintptr_t)index + 1;
@@ -50,9 +49,8 @@ static void *churn(void *index)
         free(kept[i]);
         kept[i] = malloc(40000 + next_random(&random) % (i == 0 ? 6000000 : 900000));
     }
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++)
         free(kept[i]);
-    }
     return NULL;
 }
 
@@ -60,9 +58,8 @@ int main(void)
 {
     alarm(55);
     pthread_t threads[THREADS];
-    for (intptr_t i = 0; i < THREADS; i++) {
+    for (intptr_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)i) == 0, "pthread_create");
-    }
     for (int round = 0; round < FORKS; round++) {
         const pid_t child = fork();
         if (child == 0) {
@@ -72,9 +69,8 @@ int main(void)
         expect_child_succeeds(child, "child");
     }
     atomic_store(&done, 1);
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     CHECK(atomic_load(&handled) == 2 * FORKS, "%d handlers ran", atomic_load(&handled));
     return 0;
 }

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// A signal handler forks while its thread is in the middle of malloc or free, as POSIX.1-2017 allows. The child returns from the
-// handler into the interrupted call and goes on: with small, mid and large blocks, alone or with another thread in the parent
-// that is at the same locks.
+/* SPDX-License-Identifier: MIT */
+/* A signal handler forks while its thread is in the middle of malloc or free, as POSIX.1-2017 allows. The child returns from the
+ * handler into the interrupted call and goes on: with small, mid and large blocks, alone or with another thread in the parent
+ * that is at the same locks. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -37,14 +37,13 @@ static void fork_here(int signal)
         }
         CHECK(child > 0 && status == 0, "fork %d: the child's status is 0x%x", forks, status);
         forks++;
-        if (forks < FORKS) {
-            again_in(200 + forks * 37 % 200); // not so soon that the thread gets nowhere on a busy machine
-        }
+        if (forks < FORKS)
+            again_in(200 + forks * 37 % 200); /* not so soon that the thread gets nowhere on a busy machine */
     }
     errno = saved;
 }
 
-// Returns in the parent after FORKS, never in a child.
+/* Returns in the parent after FORKS, never in a child. */
 static void allocate(size_t least, size_t most)
 {
     static unsigned char *blocks[SLOTS];
@@ -62,9 +61,8 @@ static void allocate(size_t least, size_t most)
         CHECK(blocks[i] != NULL, "no memory for %zu bytes", sizes[i]);
         blocks[i][0] = blocks[i][sizes[i] - 1] = (unsigned char)i;
         after += in_child;
-        if (after > 100) {
+        if (after > 100)
             _exit(0);
-        }
     }
     again_in(0);
     for (size_t i = 0; i < SLOTS; i++) {
@@ -82,9 +80,8 @@ static void *meet(void *unused)
         free(blocks[i]);
         blocks[i] = malloc(random_size(&random, 2000000));
     }
-    for (size_t i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++)
         free(blocks[i]);
-    }
     return unused;
 }
 
@@ -101,7 +98,7 @@ int main(void)
 {
     signal(SIGALRM, fork_here);
     every_size();
-    // The other thread takes no signal from its start on: a child of its would go on with its endless work.
+    /* The other thread takes no signal from its start on: a child of its would go on with its endless work. */
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);

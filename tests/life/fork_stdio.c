@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Fork raced against stdio that allocates: an allocator lock taken in a prepare handler, while a stdio thread holds
-// its own lock and waits for the allocator's, is a deadlock (jemalloc, scudo, hardened_malloc).
+/* SPDX-License-Identifier: MIT */
+/* Fork raced against stdio that allocates: an allocator lock taken in a prepare handler, while a stdio thread holds
+ * its own lock and waits for the allocator's, is a deadlock (jemalloc, scudo, hardened_malloc). */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include "threads.h"
@@ -9,7 +9,7 @@ static atomic_int done;
 
 static FILE *shared;
 
-// Allocates while it holds the stream's lock: getline grows its line to 200 KB under it.
+/* Allocates while it holds the stream's lock: getline grows its line to 200 KB under it. */
 static void *read_lines(void *index)
 {
     (void)index;
@@ -21,13 +21,13 @@ static void *read_lines(void *index)
         while (getline(&line, &size, shared) > 0) {
         }
         funlockfile(shared);
-        usleep(50); // stdio locks are not fair: without a pause the forking thread starves
+        usleep(50); /* stdio locks are not fair: without a pause the forking thread starves */
         free(line);
     }
     return NULL;
 }
 
-// Holds the lock of the list of streams, which fork takes too, and waits for each stream's lock.
+/* Holds the lock of the list of streams, which fork takes too, and waits for each stream's lock. */
 static void *flush_all(void *index)
 {
     (void)index;
@@ -40,9 +40,8 @@ static void *flush_all(void *index)
             fclose(file);
         }
         char *text = NULL;
-        if (asprintf(&text, "%0500d", 7) > 0) {
+        if (asprintf(&text, "%0500d", 7) > 0)
             free(text);
-        }
     }
     return NULL;
 }
@@ -59,19 +58,17 @@ static void *allocate(void *index)
 
 int main(void)
 {
-    // A hang ends the program by SIGALRM, which the runner reports as such.
+    /* A hang ends the program by SIGALRM, which the runner reports as such. */
     alarm(55);
     shared = tmpfile();
     CHECK(shared != NULL, "tmpfile");
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 200000; i++)
         fputc('x', shared);
-    }
     fputs("\nshort\n", shared);
     static void *(*const works[])(void *) = {read_lines, read_lines, flush_all, allocate};
     pthread_t threads[4];
-    for (intptr_t i = 0; i < 4; i++) {
+    for (intptr_t i = 0; i < 4; i++)
         CHECK(pthread_create(&threads[i], NULL, works[i], (void *)i) == 0, "pthread_create");
-    }
     for (int round = 0; round < 80; round++) {
         const pid_t child = fork();
         if (child == 0) {
@@ -86,8 +83,7 @@ int main(void)
         expect_child_succeeds(child, "child");
     }
     atomic_store(&done, 1);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    }
     return 0;
 }

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// free(NULL) as the very first call, before any allocation of the program, in main and in threads.
+/* SPDX-License-Identifier: MIT */
+/* free(NULL) as the very first call, before any allocation of the program, in main and in threads. */
 #include "threads.h"
 
 __attribute__((constructor(101))) static void before_all(void)
@@ -10,9 +10,8 @@ __attribute__((constructor(101))) static void before_all(void)
 static void *work(void *index)
 {
     (void)index;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000; i++)
         free(escape(NULL));
-    }
     return realloc(escape(NULL), 0) == NULL ? (void *)1 : NULL;
 }
 

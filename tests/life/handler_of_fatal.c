@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// A handler of SIGABRT that allocates, as one does that writes a report of a crash: whatever the allocator was in the middle of
-// when it found something wrong, nobody waits for ever. And a pipe that nobody reads, or a file that may not grow, as stderr:
-// what the allocator has to say there ends no program.
+/* SPDX-License-Identifier: MIT */
+/* A handler of SIGABRT that allocates, as one does that writes a report of a crash: whatever the allocator was in the middle of
+ * when it found something wrong, nobody waits for ever. And a pipe that nobody reads, or a file that may not grow, as stderr:
+ * what the allocator has to say there ends no program. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
@@ -13,7 +13,7 @@
 enum {
     MANY = 3000,
     REPORTED = 42,
-    WRITTEN = 0x5A // hardened leaves zeroes in what is free: zeroes over them would be no change
+    WRITTEN = 0x5A /* hardened leaves zeroes in what is free: zeroes over them would be no change */
 };
 
 static void write_report(int number)
@@ -22,17 +22,15 @@ static void write_report(int number)
     (void)number;
     for (size_t i = 0; i < 8 * 50; i++) {
         char *block = malloc(sizes[i % 8]);
-        if (block != NULL) {
+        if (block != NULL)
             *block = 1;
-        }
-        if (i % 2 == 0) {
+        if (i % 2 == 0)
             free(block);
-        }
     }
     _exit(REPORTED);
 }
 
-// Frees many blocks, of which one is written to meanwhile; then they go where others are.
+/* Frees many blocks, of which one is written to meanwhile; then they go where others are. */
 static _Noreturn void spoil(size_t size, size_t which)
 {
     static void *blocks[MANY];
@@ -47,9 +45,8 @@ static _Noreturn void spoil(size_t size, size_t which)
     }
     for (size_t i = 0; i < MANY; i++) {
         free(blocks[i]);
-        if (i == which + 1) {
+        if (i == which + 1)
             memset(escape(blocks[which]), WRITTEN, 16);
-        }
     }
     malloc_trim(0);
     _exit(0);
@@ -61,16 +58,15 @@ static void expect_an_end(size_t size, size_t which)
 {
     int status = 0;
     const pid_t child = fork();
-    if (child == 0) {
+    if (child == 0)
         spoil(size, which);
-    }
     CHECK(waitpid(child, &status, 0) == child, "waitpid");
     CHECK(!WIFSIGNALED(status) || (WTERMSIG(status) != SIGALRM && WTERMSIG(status) != SIGXCPU),
           "with blocks of %zu bytes a handler waits for ever", size);
     reports += WIFEXITED(status) && WEXITSTATUS(status) == REPORTED;
 }
 
-// Whether a program ends as it would have: it does nothing, with an option that is none and statistics that are asked for.
+/* Whether a program ends as it would have: it does nothing, with an option that is none and statistics that are asked for. */
 static void expect_no_harm_from(int error_output, bool limited)
 {
     int status = -1;
@@ -80,9 +76,8 @@ static void expect_no_harm_from(int error_output, bool limited)
         setenv("HAKMEM_NO_OPTION", "1", 1);
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         dup2(error_output, 2);
-        if (limited) {
+        if (limited)
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
-        }
         execl("/proc/self/exe", "handler_of_fatal", "nothing", (char *)NULL);
         _exit(9);
     }

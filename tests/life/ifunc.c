@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The linker calls the resolvers of the program's IFUNCs while it relocates the program: no constructor has run, and thread-local
-// storage is zero, and will be filled again. What was allocated there may be used and freed later.
+/* SPDX-License-Identifier: MIT */
+/* The linker calls the resolvers of the program's IFUNCs while it relocates the program: no constructor has run, and thread-local
+ * storage is zero, and will be filled again. What was allocated there may be used and freed later. */
 #include "threads.h"
 
 static unsigned char *early;
@@ -10,18 +10,16 @@ static int answer(void)
     return 42;
 }
 
-// What it calls is there already, since libraries are relocated before the program. The bins of `plugin` are found by thread-local
-// storage, which is not filled yet.
+/* What it calls is there already, since libraries are relocated before the program. The bins of `plugin` are found by thread-local
+ * storage, which is not filled yet. */
 static int (*resolve(void))(void)
 {
     free(escape(NULL));
-    if (is_variant("plugin")) {
+    if (is_variant("plugin"))
         return answer;
-    }
     early = malloc(1000);
-    if (early != NULL) {
+    if (early != NULL)
         fill(early, 1000, 1);
-    }
     free(malloc(3000000));
     free(realloc(NULL, 50));
     return answer;

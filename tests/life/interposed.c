@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// The program puts itself in front of libc's names, and each of its functions allocates, as tools do that are preloaded: nothing
-// deadlocks or ends, whichever thread calls what, at start and later. And whoever watches munmap, madvise and mremap (memory that
-// is registered with a device) sees what blocks lay in go, with a malloc that works.
+/* SPDX-License-Identifier: MIT */
+/* The program puts itself in front of libc's names, and each of its functions allocates, as tools do that are preloaded: nothing
+ * deadlocks or ends, whichever thread calls what, at start and later. And whoever watches munmap, madvise and mremap (memory that
+ * is registered with a device) sees what blocks lay in go, with a malloc that works. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,13 +19,11 @@ static void allocate(void)
 {
     if (depth++ == 0) {
         void *volatile blocks[20];
-        for (size_t i = 0; i < 20; i++) {
+        for (size_t i = 0; i < 20; i++)
             blocks[i] = malloc(64 + i * 300);
-        }
         blocks[0] = realloc(blocks[0], 300000);
-        for (size_t i = 0; i < 20; i++) {
+        for (size_t i = 0; i < 20; i++)
             free(blocks[i]);
-        }
     }
     depth--;
 }
@@ -74,9 +72,8 @@ int pthread_setspecific(pthread_key_t key, const void *value)
     static int (*next)(pthread_key_t, const void *);
     in_key++;
     allocate();
-    if (next == NULL) {
+    if (next == NULL)
         next = (int (*)(pthread_key_t, const void *))dlsym(RTLD_NEXT, "pthread_setspecific");
-    }
     return next(key, value);
 }
 
@@ -118,9 +115,8 @@ static void *churn(void *index)
         blocks[i] = malloc(step % 100 == 0 ? next_random(&random) % 5000000 : random_size(&random, 400000));
         CHECK(blocks[i] != NULL, "no memory");
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(blocks[i]);
-    }
     return NULL;
 }
 
@@ -138,7 +134,7 @@ int main(void)
     CHECK(run_threads(4, churn) == 0, "threads");
     char *block = malloc(3000000);
     for (size_t size = 4000000; size < 100000000; size *= 2) {
-        char *other = malloc(3000000); // in the way
+        char *other = malloc(3000000); /* in the way */
         block = realloc(block, size);
         CHECK(block != NULL, "no memory to grow");
         free(other);
@@ -147,14 +143,13 @@ int main(void)
     free(escape(malloc(200000)));
     void *(*libc_malloc)(size_t);
     *(void **)&libc_malloc = dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), "malloc");
-    free(escape(libc_malloc(100))); // whether the words around it are there is asked of the kernel
+    free(escape(libc_malloc(100))); /* whether the words around it are there is asked of the kernel */
     void *kept = malloc(250000);
     memset(escape(kept), 1, 250000);
     free(kept);
     void (*trim)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "hakmem_trim");
-    if (trim == NULL) {
-        return 0; // the C library is under no obligation
-    }
+    if (trim == NULL)
+        return 0; /* the C library is under no obligation */
     trim();
     CHECK(in_clock == 0 && in_syscall == 0, "%d calls of clock_gettime, %d of syscall", in_clock, in_syscall);
     CHECK(releases > 0, "no block that was unmapped was seen, though %d were moved", moves);

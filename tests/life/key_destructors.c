@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// pthread key destructors that allocate, free and set the key again, so that they run after the allocator's own.
+/* SPDX-License-Identifier: MIT */
+/* pthread key destructors that allocate, free and set the key again, so that they run after the allocator's own. */
 #include "threads.h"
 
 static pthread_key_t keys[3];
@@ -34,17 +34,14 @@ static void *work(void *index)
 
 int main(void)
 {
-    // Before any thread: a lower key's destructor runs before the allocator's, a higher one after it.
-    for (int i = 0; i < 3; i++) {
+    /* Before any thread: a lower key's destructor runs before the allocator's, a higher one after it. */
+    for (int i = 0; i < 3; i++)
         CHECK(pthread_key_create(&keys[i], destructor) == 0, "pthread_key_create");
-    }
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < 5; round++)
         CHECK(run_threads(8, work) == 0, "first %d", round);
-    }
     const long before = resident_kib();
-    for (int round = 0; round < fewer_in_debug(20); round++) {
+    for (int round = 0; round < fewer_in_debug(20); round++)
         CHECK(run_threads(8, work) == 0, "round %d", round);
-    }
     const long grown = resident_kib() - before;
     CHECK(grown < 16 * 1024, "160 threads left %ld KiB behind", grown);
     return 0;

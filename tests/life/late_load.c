@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// The library is loaded when the program runs already (dlopen), used by a thread, and closed again while that thread lives: the
-// end of the thread, of other threads, forks and the program's own end find nothing that is gone. What asks little enough
-// thread-local storage (the variant plugin) is loaded so, into another namespace too, without any help; the others need the
-// linker to keep more in reserve.
+/* SPDX-License-Identifier: MIT */
+/* The library is loaded when the program runs already (dlopen), used by a thread, and closed again while that thread lives: the
+ * end of the thread, of other threads, forks and the program's own end find nothing that is gone. What asks little enough
+ * thread-local storage (the variant plugin) is loaded so, into another namespace too, without any help; the others need the
+ * linker to keep more in reserve. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <semaphore.h>
@@ -40,9 +40,8 @@ static void *use(void *index)
         CHECK(blocks[i] != NULL, "no memory");
         fill(blocks[i], sizes[i], i);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         late_free(blocks[i]);
-    }
     return NULL;
 }
 
@@ -83,16 +82,14 @@ static void load_use_close(const char *path, int other_namespace)
 
 int main(int argc, char **argv)
 {
-    if (argc == 1) { // anew, without the library, but knowing where it is
+    if (argc == 1) { /* anew, without the library, but knowing where it is */
         Dl_info library;
         void *version = dlsym(RTLD_DEFAULT, "hakmem_version");
-        if (version == NULL) {
+        if (version == NULL)
             return TEST_SKIPPED;
-        }
         CHECK(dladdr(version, &library) != 0, "whose is hakmem_version?");
-        if (strstr(((const char *(*)(void))version)(), "plugin") == NULL) {
+        if (strstr(((const char *(*)(void))version)(), "plugin") == NULL)
             setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384", 1);
-        }
         unsetenv("LD_PRELOAD");
         execl("/proc/self/exe", argv[0], library.dli_fname, NULL);
         return 9;

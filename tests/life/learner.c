@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in
-// nobody's way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as
-// tests/life/options.c.
+/* SPDX-License-Identifier: MIT */
+/* The learner's thread (HAKMEM_LEARN=1): each of its options changes what it promises, it notices another pattern, and it is in
+ * nobody's way: not of signals, forks, users, sandboxes, nor of the end of the process. The program runs itself, as
+ * tests/life/options.c. */
 #define _GNU_SOURCE
 #include "filter.h"
 #include "scenarios.h"
@@ -13,9 +13,9 @@
 
 enum {
     BLOCKS = 2048,
-    MID = 20000,    // bytes; the largest of the sizes that most scenarios use
-    TINY = 64,      // bytes
-    LARGE = 1 << 20 // bytes
+    MID = 20000,    /* bytes; the largest of the sizes that most scenarios use */
+    TINY = 64,      /* bytes */
+    LARGE = 1 << 20 /* bytes */
 };
 
 #define LEARN  "HAKMEM_LEARN=1"
@@ -23,9 +23,9 @@ enum {
 #define FEW    "HAKMEM_LEARN_MIN_SAMPLES=16"
 #define SOON   "HAKMEM_FREEZE_SEC=1"
 #define FAST   LEARN, WINDOW, FEW
-#define HIGH   "HAKMEM_TARGET_HIT_MID=1" // more than any program gets
+#define HIGH   "HAKMEM_TARGET_HIT_MID=1" /* more than any program gets */
 
-// --- the program that is run ---
+/* --- the program that is run -------------------------------------------------------------------------------------- */
 
 static void *blocks[BLOCKS];
 static uint64_t seed = 1;
@@ -37,7 +37,7 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-// Random sizes up to `most`, between `least` and that for so long; many blocks live, so that slow paths are entered.
+/* Random sizes up to `most`, between `least` and that for so long; many blocks live, so that slow paths are entered. */
 static void churn(size_t least, size_t most, uint64_t ms)
 {
     const size_t places = most >= LARGE ? 16 : BLOCKS;
@@ -68,7 +68,7 @@ static void print_statistics(int fd)
     print(fd, 0);
 }
 
-// What the page shows now.
+/* What the page shows now. */
 static long shown(const char *name)
 {
     static char page[1 << 15];
@@ -87,14 +87,13 @@ enum {
     FROZEN
 };
 
-// False if that has not come after so long.
+/* False if that has not come after so long. */
 static bool churn_until(size_t least, size_t most, const char *name, long value)
 {
     for (const uint64_t end = clock_ms() + 20000; clock_ms() < end;) {
         churn(least, most, 20);
-        if (shown(name) >= value) {
+        if (shown(name) >= value)
             return true;
-        }
     }
     return false;
 }
@@ -103,28 +102,25 @@ static long threads_now(void)
 {
     long found = 0;
     DIR *tasks = opendir("/proc/self/task");
-    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
+    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;)
         found += entry->d_name[0] != '.';
-    }
-    if (tasks != NULL) {
+    if (tasks != NULL)
         closedir(tasks);
-    }
     return found;
 }
 
-// Until there are so many threads, however loaded the machine is; false if that has not come after so long.
+/* Until there are so many threads, however loaded the machine is; false if that has not come after so long. */
 static bool churn_until_threads(long wanted)
 {
     for (const uint64_t end = clock_ms() + 20000; clock_ms() < end;) {
         churn(1, MID, 5);
-        if (threads_now() == wanted) {
+        if (threads_now() == wanted)
             return true;
-        }
     }
     return false;
 }
 
-// For what is not to come.
+/* For what is not to come. */
 static void scenario_mid(void)
 {
     const uint64_t begun = clock_ms();
@@ -139,7 +135,7 @@ static void scenario_thread(void)
     dprintf(1, "thread=%d\n", churn_until_threads(2));
 }
 
-// However loaded the machine is.
+/* However loaded the machine is. */
 static void scenario_windows(void)
 {
     churn_until(1, MID, "learner_windows = ", 60);
@@ -147,7 +143,7 @@ static void scenario_windows(void)
     print_statistics(1);
 }
 
-// Until the cap is as large as it gets; later it may be a step lower, for a window.
+/* Until the cap is as large as it gets; later it may be a step lower, for a window. */
 static void scenario_widest(void)
 {
     churn_until(1, MID, "learner_cap_mid_kb = ", 4096);
@@ -167,34 +163,33 @@ static void scenario_long(void)
     print_statistics(1);
 }
 
-// Blocks of one size taken and given in turns, until there were so many windows.
+/* Blocks of one size taken and given in turns, until there were so many windows. */
 static void take_in_turns(size_t size, int turns)
 {
     for (const uint64_t end = clock_ms() + 20000; clock_ms() < end && shown("learner_windows = ") < 60;) {
         for (int i = 0; i < 20000; i++) {
             blocks[i % turns] = malloc(size);
             CHECK(blocks[i % turns] != NULL, "malloc(%zu)", size);
-            if (i % turns == turns - 1) {
+            if (i % turns == turns - 1)
                 give_all();
-            }
         }
     }
     print_statistics(1);
 }
 
-// More than their bin holds at first, and less than it may hold.
+/* More than their bin holds at first, and less than it may hold. */
 static void scenario_runs(void)
 {
     take_in_turns(128 << 10, 6);
 }
 
-// The largest size that has a bin.
+/* The largest size that has a bin. */
 static void scenario_largest(void)
 {
     take_in_turns(256 << 10, 6);
 }
 
-// Frozen, and until its thread has gone.
+/* Frozen, and until its thread has gone. */
 static void scenario_frozen(void)
 {
     churn_until(1, MID, "learner_state = ", FROZEN);
@@ -202,7 +197,7 @@ static void scenario_frozen(void)
     print_statistics(1);
 }
 
-// Frozen, and until it has looked a few times.
+/* Frozen, and until it has looked a few times. */
 static void scenario_looking(void)
 {
     churn_until(1, MID, "learner_state = ", FROZEN);
@@ -211,7 +206,7 @@ static void scenario_looking(void)
     print_statistics(1);
 }
 
-// Half way it asks for other sizes.
+/* Half way it asks for other sizes. */
 static void scenario_shift(void)
 {
     dprintf(1, "frozen=%d\n", churn_until(1, MID, "learner_state = ", FROZEN));
@@ -222,26 +217,22 @@ static void scenario_shift(void)
     dprintf(1, "windows=%ld\n", shown("learner_windows = "));
 }
 
-// A line of the status of each thread but the first; what follows its name.
+/* A line of the status of each thread but the first; what follows its name. */
 static void print_status(const char *name)
 {
     DIR *tasks = opendir("/proc/self/task");
     CHECK(tasks != NULL, "/proc/self/task");
     for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
         char path[300], line[300];
-        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid()) {
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
             continue;
-        }
         snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
         FILE *file = fopen(path, "r");
-        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-            if (strncmp(line, name, strlen(name)) == 0) {
+        while (file != NULL && fgets(line, sizeof line, file) != NULL)
+            if (strncmp(line, name, strlen(name)) == 0)
                 dprintf(1, "%s", line);
-            }
-        }
-        if (file != NULL) {
+        if (file != NULL)
             fclose(file);
-        }
     }
     closedir(tasks);
 }
@@ -271,7 +262,7 @@ static void *churn_a_while(void *unused)
     return unused;
 }
 
-// The first thread is gone, the last one ends: so does the process.
+/* The first thread is gone, the last one ends: so does the process. */
 static void scenario_last(void)
 {
     pthread_t thread;
@@ -297,13 +288,12 @@ static void scenario_fork(void)
     dprintf(1, "parent later=%d\n", churn_until_threads(2));
 }
 
-// Nothing happens for long: the thread goes, and comes back with work.
+/* Nothing happens for long: the thread goes, and comes back with work. */
 static void scenario_idle(void)
 {
     dprintf(1, "busy=%d\n", churn_until_threads(2));
-    for (int i = 0; i < 1000 && threads_now() != 1; i++) {
+    for (int i = 0; i < 1000 && threads_now() != 1; i++)
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    }
     dprintf(1, "idle=%ld\n", threads_now());
     dprintf(1, "again=%d\n", churn_until_threads(2));
 }
@@ -337,7 +327,7 @@ static const scenario_t scenarios[] = {
     {"runs", scenario_runs},     {"largest", scenario_largest},
 };
 
-// --- the judge ---
+/* --- the judge ---------------------------------------------------------------------------------------------------- */
 
 static void test_it_learns_only_when_asked(void **state)
 {
@@ -362,7 +352,7 @@ static void test_the_mode_evolving(void **state)
     assert_int_equal(told("thread="), 1);
     RUN("mid", "HAKMEM_MODE=evolving", "HAKMEM_LEARN=0", WINDOW);
     assert_int_equal(told("threads="), 1);
-    RUN("mid", "HAKMEM_MODE=minimal", FAST); // nothing is counted there
+    RUN("mid", "HAKMEM_MODE=minimal", FAST); /* nothing is counted there */
     assert_int_equal(told("threads="), 1);
     assert_non_null(strstr(text, "HAKMEM_LEARN=1 changes nothing with HAKMEM_STATS=off"));
 }
@@ -404,13 +394,13 @@ static void test_targets_steps_and_budgets(void **state)
     assert_int_equal(told("learner_cap_large_kb = "), 1024);
 }
 
-// What is counted as met or not is what bins were asked for, to the byte; and what the controller raises is what decides.
+/* What is counted as met or not is what bins were asked for, to the byte; and what the controller raises is what decides. */
 static void test_the_sizes_that_bins_have(void **state)
 {
     (void)state;
     RUN("largest", FAST, "HAKMEM_DISABLE_ELO=1");
     assert_in_range(told("learner_hit_mid = "), 1, 600);
-    assert_int_equal(told("learner_hit_large = "), 1000); // nobody asked
+    assert_int_equal(told("learner_hit_large = "), 1000); /* nobody asked */
     assert_int_equal(told("learner_cap_mid_kb = "), 4096);
     RUN("runs", FAST, HIGH, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CAP_STEP_MID=0");
     const long before = told("learner_hit_mid = ");
@@ -423,9 +413,8 @@ static bool all_ratings_are_equal(void)
     for (int i = 0; i < 12; i++) {
         char name[40];
         snprintf(name, sizeof name, "learner_rating_%d = ", i);
-        if (told(name) != 1500) {
+        if (told(name) != 1500)
             return false;
-        }
     }
     return true;
 }
@@ -457,7 +446,7 @@ static void test_freezing_and_looking(void **state)
     RUN("frozen", FAST, SOON, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CANARY_FRAC=0");
     assert_int_equal(told("learner_state = "), FROZEN);
     assert_int_equal(told("learner_looks = "), 0);
-    assert_int_equal(told("gone="), 1); // nothing is left to do
+    assert_int_equal(told("gone="), 1); /* nothing is left to do */
     RUN("looking", FAST, SOON, "HAKMEM_DISABLE_ELO=1", "HAKMEM_CANARY_FRAC=50");
     assert_true(told("learner_looks = ") > 5);
     assert_int_equal(told("threads="), 2);
@@ -490,16 +479,15 @@ static void test_it_gets_no_signals(void **state)
     RUN("signals", FAST);
     const char *line = strstr(text, "SigBlk:\t");
     assert_non_null(line);
-    const uint64_t never = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 3ull << 31; // and libc's two
+    const uint64_t never = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 3ull << 31; /* and libc's two */
     assert_true((strtoull(line + 8, NULL, 16) | never) == UINT64_MAX);
 }
 
 static void test_it_becomes_another_user_too(void **state)
 {
     (void)state;
-    if (geteuid() != 0) {
+    if (geteuid() != 0)
         skip();
-    }
     RUN("user", FAST);
     assert_non_null(strstr(text, "Uid:\t65534\t65534\t65534\t65534"));
 }
@@ -509,7 +497,7 @@ static void test_it_keeps_no_process_alive(void **state)
     (void)state;
     assert_int_equal(RUN("last", LEARN, FEW, WINDOW, SOON, "HAKMEM_DISABLE_ELO=1"), 0);
     assert_int_equal(told("thread="), 1);
-    // Not until so many windows have passed without work that the thread goes anyway: 16, which are eight seconds.
+    /* Not until so many windows have passed without work that the thread goes anyway: 16, which are eight seconds. */
     assert_int_equal(RUN("last", LEARN, FEW, "HAKMEM_LEARN_WINDOW_MS=500", "HAKMEM_CANARY_FRAC=1"), 0);
     assert_int_equal(told("thread="), 1);
     assert_true(told("ended=") > 0);
@@ -539,9 +527,8 @@ static void test_it_does_not_wake_an_idle_process(void **state)
 static void test_no_thread_is_one_warning(void **state)
 {
     (void)state;
-    if (RUN("refused", FAST) == TEST_SKIPPED << 8) {
+    if (RUN("refused", FAST) == TEST_SKIPPED << 8)
         skip();
-    }
     const char *line = strstr(text, "hakmem: warning: HAKMEM_LEARN=1: the system gives no thread");
     assert_ptr_equal(line, text);
     assert_null(strstr(line + 1, "hakmem:"));
@@ -551,12 +538,10 @@ static void test_no_thread_is_one_warning(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
-    }
-    if (!find_variant() || strcmp(variant, "learning") != 0) {
-        return TEST_SKIPPED; // the only one with a learner
-    }
+    if (!find_variant() || strcmp(variant, "learning") != 0)
+        return TEST_SKIPPED; /* the only one with a learner */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_learns_only_when_asked),
         cmocka_unit_test(test_the_mode_evolving),

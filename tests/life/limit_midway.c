@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// RLIMIT_AS ("as") or RLIMIT_DATA ("data") set while the program runs, at what it has: NULL and ENOMEM from then on, all works
-// again once lifted.
+/* SPDX-License-Identifier: MIT */
+/* RLIMIT_AS ("as") or RLIMIT_DATA ("data") set while the program runs, at what it has: NULL and ENOMEM from then on, all works
+ * again once lifted. */
 #include <errno.h>
 #include <sys/resource.h>
 #include "threads.h"
@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     CHECK(setrlimit(resource, &none) == 0, "setrlimit");
     static void *blocks[10000];
     size_t count = 0;
-    // What was mapped before may still be used; a request that needs new address space must be refused cleanly.
+    /* What was mapped before may still be used; a request that needs new address space must be refused cleanly. */
     for (size_t size = 1; size <= 256u << 20; size *= 2) {
         for (int i = 0; i < 300; i++) {
             errno = 0;
@@ -32,13 +32,11 @@ int main(int argc, char **argv)
         }
     }
     CHECK(is_filled(kept, 10000, 1), "a block changed at the limit");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         free(blocks[i]);
-    }
     CHECK(setrlimit(resource, &before) == 0, "setrlimit back");
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         use_every_size();
-    }
     CHECK(is_filled(kept, 10000, 1), "a block changed after the limit");
     free(kept);
     return 0;

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// All memory of the process locked (mlockall): nothing can be given back then, for the kernel refuses. Recycled memory
-// that calloc gives must be zero all the same.
+/* SPDX-License-Identifier: MIT */
+/* All memory of the process locked (mlockall): nothing can be given back then, for the kernel refuses. Recycled memory
+ * that calloc gives must be zero all the same. */
 #include <errno.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -22,13 +22,11 @@ static void *work(void *index)
         CHECK(kept[i] != NULL, "no memory for %zu bytes", size);
         CHECK(step % 3 == 0 || is_zero(kept[i], size), "calloc of %zu bytes is not zero", size);
         memset(kept[i], 0xee, size);
-        if (step % 500 == 499) {
+        if (step % 500 == 499)
             malloc_trim(0);
-        }
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(kept[i]);
-    }
     return NULL;
 }
 

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// The system's limit on mappings (vm.max_map_count), reached: the test cuts a reservation into single pages until the
-// kernel gives no more. Requests are then served or refused with ENOMEM, frees (whose munmap may fail) lose nothing,
-// and once the pages are joined again every size can be had.
+/* SPDX-License-Identifier: MIT */
+/* The system's limit on mappings (vm.max_map_count), reached: the test cuts a reservation into single pages until the
+ * kernel gives no more. Requests are then served or refused with ENOMEM, frees (whose munmap may fail) lose nothing,
+ * and once the pages are joined again every size can be had. */
 #include <errno.h>
 #include <sys/mman.h>
 #include "threads.h"
@@ -10,7 +10,7 @@ enum {
     PAGE = 4096,
     COUNT = 400,
     CHECKED = 3000,
-    JOINED = 8000 // an even number
+    JOINED = 8000 /* an even number */
 };
 
 static unsigned char *blocks[COUNT];
@@ -26,7 +26,7 @@ static size_t checked(size_t i)
     return size_of(i) < CHECKED ? size_of(i) : CHECKED;
 }
 
-// Takes what can be had; returns how many requests were refused.
+/* Takes what can be had; returns how many requests were refused. */
 static int take_all(void)
 {
     int refused = 0;
@@ -47,9 +47,8 @@ static int take_all(void)
 static void release_all(void)
 {
     for (size_t i = 0; i < COUNT; i++) {
-        if (blocks[i] == NULL) {
+        if (blocks[i] == NULL)
             continue;
-        }
         CHECK(is_filled(blocks[i], checked(i), i), "a block of %zu bytes changed", size_of(i));
         if (i % 5 == 0) {
             unsigned char *grown = realloc(blocks[i], size_of(i) * 2);
@@ -67,9 +66,8 @@ static long limit(void)
 {
     char text[32] = "";
     const int file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
-    if (file < 0 || read(file, text, sizeof text - 1) <= 0) {
+    if (file < 0 || read(file, text, sizeof text - 1) <= 0)
         return 0;
-    }
     close(file);
     return atol(text);
 }
@@ -86,20 +84,17 @@ int main(void)
     CHECK(reserved != MAP_FAILED, "mmap");
     size_t cut = 1;
     for (int round = 0; round < 2; round++) {
-        // Some mappings are in use already in the second round, so that the limit hits frees too.
-        if (round == 1) {
+        /* Some mappings are in use already in the second round, so that the limit hits frees too. */
+        if (round == 1)
             CHECK(take_all() == 0, "no memory before the limit");
-        }
-        while (cut < pages && mprotect(reserved + cut * PAGE, PAGE, PROT_READ) == 0) {
+        while (cut < pages && mprotect(reserved + cut * PAGE, PAGE, PROT_READ) == 0)
             cut += 2;
-        }
         CHECK(cut < pages, "%zu mappings and no limit", pages);
-        if (round == 1) {
+        if (round == 1)
             release_all();
-        }
         const int refused = take_all();
         release_all();
-        // The last of the pages that were cut are joined again: room for some thousand mappings.
+        /* The last of the pages that were cut are joined again: room for some thousand mappings. */
         cut -= JOINED;
         CHECK(mprotect(reserved + cut * PAGE, JOINED * PAGE, PROT_NONE) == 0, "mprotect");
         CHECK(round == 1 || refused > 0, "nothing was refused at the limit: the test shows nothing");

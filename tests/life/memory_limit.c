@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// ulimit -v and ulimit -d: the program runs, exhaustion is NULL and ENOMEM, nothing is corrupted, and after
-// freeing, other sizes can be had again. Starts itself anew per level, so that the limit holds from the first malloc.
+/* SPDX-License-Identifier: MIT */
+/* ulimit -v and ulimit -d: the program runs, exhaustion is NULL and ENOMEM, nothing is corrupted, and after
+ * freeing, other sizes can be had again. Starts itself anew per level, so that the limit holds from the first malloc. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/resource.h>
@@ -12,7 +12,7 @@ enum {
 
 static unsigned char **blocks;
 
-// Takes blocks of `size` until there are no more (or 1.5 GiB); returns how many bytes that were.
+/* Takes blocks of `size` until there are no more (or 1.5 GiB); returns how many bytes that were. */
 static size_t exhaust(size_t size, size_t limit, size_t *count)
 {
     size_t taken = 0;
@@ -47,9 +47,8 @@ static void *small_work(void *index)
 {
     (void)index;
     unsigned char *block = malloc(1000);
-    if (block == NULL) {
+    if (block == NULL)
         return (void *)1;
-    }
     memset(block, 1, 1000);
     free(block);
     return NULL;
@@ -62,7 +61,7 @@ static int under_limit(size_t limit)
     size_t count;
     CHECK(exhaust(100000, limit, &count) >= limit / 6, "only %zu blocks of 100,000 bytes under %zu MiB",
           count, limit >> 20);
-    // At the limit: the failing calls, each with its errno, and the old block whole.
+    /* At the limit: the failing calls, each with its errno, and the old block whole. */
     errno = 0;
     void *huge = malloc(limit);
     CHECK(huge == NULL && errno == ENOMEM, "malloc of the whole limit: %p, errno %d", huge, errno);
@@ -76,9 +75,9 @@ static int under_limit(size_t limit)
     release(100000, count);
 
     static const size_t sizes[] = {5000, 64, 1u << 20, 30000, 1000, 300000, 4u << 20, 2000, 70000};
-    // Each touches nearly all of the limit: of large ones a third shows the same.
+    /* Each touches nearly all of the limit: of large ones a third shows the same. */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i += limit >> 20 >= 200 ? 3 : 1) {
-        // Small sizes stop at MOST blocks.
+        /* Small sizes stop at MOST blocks. */
         const size_t possible = sizes[i] * MOST < limit ? sizes[i] * MOST : limit;
         const size_t taken = exhaust(sizes[i], limit, &count);
         CHECK(taken >= possible / 8, "after freeing, only %zu KiB in blocks of %zu under %zu MiB",
@@ -100,10 +99,9 @@ static int under_limit(size_t limit)
 int main(int argc, char **argv)
 {
     const __rlimit_resource_t resource = argc > 1 && strcmp(argv[1], "data") == 0 ? RLIMIT_DATA : RLIMIT_AS;
-    if (argc > 2) {
+    if (argc > 2)
         return under_limit(strtoul(argv[2], NULL, 10) << 20);
-    }
-    // The two largest take most of the time: they are tried with one of the limits.
+    /* The two largest take most of the time: they are tried with one of the limits. */
     static char *levels[] = {"64", "96", "128", "200", "512"};
     const size_t count = sizeof levels / sizeof *levels - (resource == RLIMIT_DATA ? 2 : 0);
     for (size_t i = 0; i < count; i++) {

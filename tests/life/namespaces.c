@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// A second namespace of the dynamic linker (dlmopen): a plug-in there has a libc and an allocator of its own beside
-// ours; then a second copy of our own library. Neither may tread on the other's memory. The copy's thread-local bins
-// need more than the linker's reserve of 1664 bytes, so the program starts itself anew with a larger one.
+/* SPDX-License-Identifier: MIT */
+/* A second namespace of the dynamic linker (dlmopen): a plug-in there has a libc and an allocator of its own beside
+ * ours; then a second copy of our own library. Neither may tread on the other's memory. The copy's thread-local bins
+ * need more than the linker's reserve of 1664 bytes, so the program starts itself anew with a larger one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include "threads.h"
@@ -16,7 +16,7 @@ static struct {
     free_t free;
 } other;
 
-// Blocks of both sides alive at once, each freed by its own.
+/* Blocks of both sides alive at once, each freed by its own. */
 static void *both(void *index)
 {
     enum {

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// C++ when memory has run out: bad_alloc is thrown and caught, a new_handler that frees its reserve saves the request,
-// containers stay whole, and all works again after freeing, the limit still in force.
+/* SPDX-License-Identifier: MIT */
+/* C++ when memory has run out: bad_alloc is thrown and caught, a new_handler that frees its reserve saves the request,
+ * containers stay whole, and all works again after freeing, the limit still in force. */
 #include <memory>
 #include <new>
 #include <string>
@@ -27,7 +27,7 @@ void release_reserve()
     std::set_new_handler(nullptr);
 }
 
-// Takes blocks of `size` until bad_alloc; the list of them can itself run out.
+/* Takes blocks of `size` until bad_alloc; the list of them can itself run out. */
 std::size_t exhaust(std::vector<std::unique_ptr<char[]>> &blocks, std::size_t size)
 {
     try {
@@ -38,13 +38,12 @@ std::size_t exhaust(std::vector<std::unique_ptr<char[]>> &blocks, std::size_t si
     } catch (const std::bad_alloc &) {
     }
     CHECK(blocks.size() < 1000000, "no limit");
-    for (const auto &block : blocks) {
+    for (const auto &block : blocks)
         CHECK(block[0] == 'x' && block[size - 1] == 'x', "a block changed");
-    }
     return blocks.size();
 }
 
-// 48 MiB are more than what remains at the limit, with the reserve of 20 MiB.
+/* 48 MiB are more than what remains at the limit, with the reserve of 20 MiB. */
 void at_the_limit()
 {
     CHECK(throws_bad_alloc([] { escape(::operator new(48u << 20)); }), "new");
@@ -54,22 +53,20 @@ void at_the_limit()
     CHECK(throws_bad_alloc([] { std::string(48u << 20, 'x'); }), "string");
     std::vector<int> grown;
     CHECK(throws_bad_alloc([&] {
-              while (true) {
+              while (true)
                   grown.push_back(static_cast<int>(grown.size()));
-              }
           }),
           "vector");
-    for (std::size_t i = 0; i < grown.size(); i++) {
+    for (std::size_t i = 0; i < grown.size(); i++)
         CHECK(grown[i] == static_cast<int>(i), "a vector that could not grow changed");
-    }
     try {
         std::thread([] { use_every_size(); }).join();
-    } catch (const std::system_error &) { // no room for its stack
+    } catch (const std::system_error &) { /* no room for its stack */
     } catch (const std::bad_alloc &) {
     }
 }
 
-} // namespace
+} /* namespace */
 
 int main()
 {
@@ -93,7 +90,7 @@ int main()
         CHECK(handler_calls == 1, "the new_handler was called %d times", handler_calls);
         std::set_new_handler(nullptr);
     }
-    // All is free again: also the address space of a stack can be had.
+    /* All is free again: also the address space of a stack can be had. */
     for (int round = 0; round < 5; round++) {
         std::vector<std::string> words(10000, std::string(500, 'w'));
         CHECK(words.back().size() == 500, "a string");

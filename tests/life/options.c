@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Each option and each feature that the environment can turn changes what it promises, and nothing when it is not turned.
-// The program runs itself: once as the judge, and once for each setting as a program that allocates and tells what it saw.
+/* SPDX-License-Identifier: MIT */
+/* Each option and each feature that the environment can turn changes what it promises, and nothing when it is not turned.
+ * The program runs itself: once as the judge, and once for each setting as a program that allocates and tells what it saw. */
 #define _GNU_SOURCE
 #include "scenarios.h"
 
@@ -10,12 +10,12 @@
 
 enum {
     MIB = 1 << 20,
-    LARGE = 100 << 10, // bytes; from the pool
-    LARGES = 655,      // 64 MiB of them
-    BIG = 8 * MIB,     // bytes; a mapping of its own
+    LARGE = 100 << 10, /* bytes; from the pool */
+    LARGES = 655,      /* 64 MiB of them */
+    BIG = 8 * MIB,     /* bytes; a mapping of its own */
     BIGS = 8,
-    KEPT = 48 << 10,  // KiB of 64 MiB: as good as all
-    GIVEN = 20 << 10, // KiB: as good as nothing
+    KEPT = 48 << 10,  /* KiB of 64 MiB: as good as all */
+    GIVEN = 20 << 10, /* KiB: as good as nothing */
     SIZED = 5000,
     CALLS = 200000,
 };
@@ -23,7 +23,7 @@ enum {
 #define NEVER   "HAKMEM_PURGE_DELAY_MS=3600000"
 #define ENDLESS "HAKMEM_RETAIN_MB=1048576"
 
-// --- the program that is run ---
+/* --- the program that is run -------------------------------------------------------------------------------------- */
 
 static void keep_busy(void)
 {
@@ -130,12 +130,11 @@ static void scenario_moves(void)
     free(moved);
 }
 
-// So many calls that their record is longer than a MiB.
+/* So many calls that their record is longer than a MiB. */
 static void scenario_calls(void)
 {
-    for (int i = 0; i < CALLS; i++) {
+    for (int i = 0; i < CALLS; i++)
         free((void *)opaque((size_t)malloc((size_t)i % 1000)));
-    }
 }
 
 static void scenario_nothing(void) {}
@@ -147,9 +146,9 @@ static const scenario_t scenarios[] = {
     {"calls", scenario_calls},   {"nothing", scenario_nothing},   {"page", print_page},
 };
 
-// --- the judge ---
+/* --- the judge ---------------------------------------------------------------------------------------------------- */
 
-// What each variant has (variants/); the tests must not ask the library that they judge.
+/* What each variant has (variants/); the tests must not ask the library that they judge. */
 static bool has_options(void)
 {
     return one_of("balanced learning research hardened debug");
@@ -165,7 +164,7 @@ static bool has_histogram(void)
     return one_of("learning research");
 }
 
-// Where freed blocks may no longer be read, their pages are gone at once, whatever the options say.
+/* Where freed blocks may no longer be read, their pages are gone at once, whatever the options say. */
 static bool keeps_pages(void)
 {
     return !one_of("hardened debug");
@@ -194,11 +193,10 @@ static void test_what_is_given_back_without_options(void **state)
     (void)state;
     NEEDS(one_of("minimal bench_minimal"));
     RUN("pool", ENDLESS, NEVER);
-    if (one_of("minimal")) { // without the feature `purge` only malloc_trim gives back
+    if (one_of("minimal")) /* without the feature `purge` only malloc_trim gives back */
         assert_true(told("freed=") > KEPT && told("later=") > KEPT);
-    } else {
+    else
         assert_in_range(told("freed=") + 1024, 0, 2 * GIVEN);
-    }
     assert_in_range(told("trimmed=") + 1024, 0, GIVEN);
 }
 
@@ -247,18 +245,16 @@ static void test_counters(void **state)
     (void)state;
     NEEDS(has_options());
     RUN("counts", "HAKMEM_STATS=counters");
-    for (size_t i = 0; i < COUNTERS; i++) {
+    for (size_t i = 0; i < COUNTERS; i++)
         assert_true(told(counters[i]) > 0);
-    }
     assert_true(told("large_blocks = ") >= 100);
     assert_true(told("remote_blocks = ") >= SIZED - 100);
-    assert_in_range(told("remote_batches = "), 1, SIZED / 8); // the feature `remote_batch`
+    assert_in_range(told("remote_batches = "), 1, SIZED / 8); /* the feature `remote_batch` */
     static const char *const off[] = {"HAKMEM_STATS=off", "HAKMEM_MODE=minimal", "HAKMEM_MODE=fast"};
     for (size_t k = 0; k < sizeof off / sizeof *off; k++) {
         RUN("counts", off[k]);
-        for (size_t i = 0; i < COUNTERS; i++) {
+        for (size_t i = 0; i < COUNTERS; i++)
             assert_int_equal(told(counters[i]), 0);
-        }
     }
 }
 
@@ -334,7 +330,7 @@ static void test_a_fatal_error_tells_the_last_events(void **state)
     assert_null(strstr(text, "hakmem: trace:"));
 }
 
-// The header of a trace (docs/trace.md); `length` becomes the file's.
+/* The header of a trace (docs/trace.md); `length` becomes the file's. */
 static uint64_t header_of(const char *path, size_t at, unsigned bytes, off_t *length)
 {
     unsigned char head[64] = {0};
@@ -344,9 +340,8 @@ static uint64_t header_of(const char *path, size_t at, unsigned bytes, off_t *le
                 memcmp(head, "HAKTRACE", 8) == 0);
     *length = lseek(file, 0, SEEK_END);
     close(file);
-    for (unsigned i = bytes; i > 0; i--) {
+    for (unsigned i = bytes; i > 0; i--)
         value = value << 8 | head[at + i - 1];
-    }
     return value;
 }
 
@@ -366,12 +361,13 @@ static void test_the_recording(void **state)
         return;
     }
     assert_string_equal(text, "");
-    assert_int_equal(header_of(path, 20, 4, &length), 1);                          // with the program
-    assert_in_range(header_of(path, 32, 8, &length), 2 * CALLS, 2 * CALLS + 1000); // each malloc, each free
+    assert_int_equal(header_of(path, 20, 4, &length), 1); /* with the program */
+    assert_in_range(header_of(path, 32, 8, &length), 2 * CALLS,
+                    2 * CALLS + 1000); /* each malloc, each free */
     assert_true(length > MIB);
     RUN("calls", setting, "HAKMEM_TRACE_MB=1");
     assert_string_equal(text, "");
-    assert_int_equal(header_of(path, 20, 4, &length), 2); // at the limit
+    assert_int_equal(header_of(path, 20, 4, &length), 2); /* at the limit */
     assert_true(length <= MIB && length > MIB - 10000);
     unlink(path);
 }
@@ -420,12 +416,10 @@ static void test_modes_give_back_or_do_not(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
-    }
-    if (!find_variant()) {
+    if (!find_variant())
         return TEST_SKIPPED;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_retained_amount),
         cmocka_unit_test(test_the_delay),

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A sandbox refuses mprotect. Whatever comes of a plug-in that is loaded with RTLD_DEEPBIND then, libc's table of symbols, which
-// the library would have changed, is as it was: its names are found, and lead to where they led before.
+/* SPDX-License-Identifier: MIT */
+/* A sandbox refuses mprotect. Whatever comes of a plug-in that is loaded with RTLD_DEEPBIND then, libc's table of symbols, which
+ * the library would have changed, is as it was: its names are found, and lead to where they led before. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// dlopen and dlclose of a plug-in that allocates in its constructor, its functions and its destructor, from threads.
+/* SPDX-License-Identifier: MIT */
+/* dlopen and dlclose of a plug-in that allocates in its constructor, its functions and its destructor, from threads. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include "threads.h"

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Each row of the policy changes what it promises, by the environment and by a file; a bad file is named once with its line and
-// changes nothing; the policy in force is written at exit and on SIGUSR1. The program runs itself, as life_options does.
+/* SPDX-License-Identifier: MIT */
+/* Each row of the policy changes what it promises, by the environment and by a file; a bad file is named once with its line and
+ * changes nothing; the policy in force is written at exit and on SIGUSR1. The program runs itself, as life_options does. */
 #define _GNU_SOURCE
 #include "scenarios.h"
 
@@ -13,7 +13,7 @@ enum {
     MANY = 4000,
 };
 
-// --- the program that is run ---
+/* --- the program that is run -------------------------------------------------------------------------------------- */
 
 static void *blocks[MANY];
 
@@ -118,7 +118,7 @@ static void scenario_growth(void)
     dprintf(1, "moves = %d\n", moves);
 }
 
-// Pages that are there though nobody has touched them.
+/* Pages that are there though nobody has touched them. */
 static void scenario_ahead(void)
 {
     const long before = resident_kib();
@@ -126,7 +126,7 @@ static void scenario_ahead(void)
     dprintf(1, "resident = %ld\n", resident_kib() - before);
 }
 
-// Whether there are pages behind a small block, though a larger one came first.
+/* Whether there are pages behind a small block, though a larger one came first. */
 static void scenario_behind(void)
 {
     take_blocks(blocks, 1, 20000);
@@ -136,7 +136,7 @@ static void scenario_behind(void)
     dprintf(1, "there = %d\n", is_there & 1);
 }
 
-// Whether the system was asked for huge pages where the block lies.
+/* Whether the system was asked for huge pages where the block lies. */
 static bool asked_for_huge(const char *block)
 {
     return strstr(mapping_flags(block), " hg") != NULL;
@@ -163,7 +163,7 @@ static void scenario_signal(void)
     free(malloc(opaque(100)));
     raise(SIGUSR1);
     dprintf(1, "alive = 1\n");
-    _exit(0); // nothing is written at such an end
+    _exit(0); /* nothing is written at such an end */
 }
 
 static void own_handler(int signal)
@@ -179,7 +179,7 @@ static void scenario_own_handler(void)
     _exit(0);
 }
 
-// What an enemy would do who may write there, and knows which name is written to first.
+/* What an enemy would do who may write there, and knows which name is written to first. */
 static void scenario_link(void)
 {
     char beside[200];
@@ -211,14 +211,14 @@ static const scenario_t scenarios[] = {
     {"behind", scenario_behind},
 };
 
-// --- the judge ---
+/* --- the judge ---------------------------------------------------------------------------------------------------- */
 
 typedef struct effect {
-    const char *setting; // of the environment
-    const char *also;    // a setting of both runs, or NULL
+    const char *setting; /* of the environment */
+    const char *also;    /* a setting of both runs, or NULL */
     const char *scenario;
     const char *figure;
-    int direction; // 1: more of it than by default; -1: less
+    int direction; /* 1: more of it than by default; -1: less */
 } effect_t;
 
 static const effect_t effects[] = {
@@ -262,7 +262,7 @@ static void test_each_row_changes_what_it_promises(void **state)
     assert_true(good);
 }
 
-// None is asked for while the last one was slow to get, as on a busy machine.
+/* None is asked for while the last one was slow to get, as on a busy machine. */
 #define RUN_UNTIL_HUGE(...)                                                                                  \
     for (int tries = 0; tries == 0 || (tries < 50 && told("small = ") != 1); tries++)                        \
     RUN("pages", __VA_ARGS__)
@@ -297,15 +297,14 @@ static void put_file(const char *content)
 static bool get_file(const char *name)
 {
     FILE *file = fopen(name, "r");
-    if (file == NULL) {
+    if (file == NULL)
         return false;
-    }
     text[fread(text, 1, sizeof text - 1, file)] = 0;
     fclose(file);
     return true;
 }
 
-// More than the library looks at of a line.
+/* More than the library looks at of a line. */
 #define BLANKS                                                                                               \
     "                                                                                                    "   \
     "                                                                                                    "   \
@@ -390,7 +389,7 @@ static void test_the_policy_in_force_is_written(void **state)
     assert_true(get_file(written));
     assert_non_null(strstr(text, "format = 1\n"));
     assert_non_null(strstr(text, "\nborrow = 3 # blocks; environment\n"));
-    // what was written can be read
+    /* what was written can be read */
     char in[100];
     snprintf(in, sizeof in, "HAKMEM_POLICY=%s", written);
     RUN("page", in);
@@ -408,7 +407,7 @@ static void test_the_policy_in_force_is_written(void **state)
     assert_non_null(strstr(text, "HAKMEM_POLICY_OUT=/nowhere/at/all: it cannot be written"));
 }
 
-// A device by another name would be gone for everybody, and a link that leads to a file of somebody's would lose him that.
+/* A device by another name would be gone for everybody, and a link that leads to a file of somebody's would lose him that. */
 static void test_only_files_are_written_over(void **state)
 {
     (void)state;
@@ -447,9 +446,8 @@ static void test_without_options_no_file_is_read(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_row_changes_what_it_promises),
         cmocka_unit_test(test_where_huge_pages_are_asked_for),
@@ -459,9 +457,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_only_files_are_written_over),
         cmocka_unit_test(test_without_options_no_file_is_read),
     };
-    if (mkdtemp(directory) == NULL) {
+    if (mkdtemp(directory) == NULL)
         return 1;
-    }
     snprintf(path, sizeof path, "%s/in.toml", directory);
     snprintf(setting, sizeof setting, "HAKMEM_POLICY=%s", path);
     snprintf(written, sizeof written, "%s/out.toml", directory);

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// The heap profile: what it says of places whose calls are known is right within the error of sampling, whether a place lets its
-// blocks grow in number or takes and frees one; and a sampled block is one like any other. The program runs itself, as life_options
-// does; tests/test_profile.py runs its scenarios, too.
+/* SPDX-License-Identifier: MIT */
+/* The heap profile: what it says of places whose calls are known is right within the error of sampling, whether a place lets its
+ * blocks grow in number or takes and frees one; and a sampled block is one like any other. The program runs itself, as life_options
+ * does; tests/test_profile.py runs its scenarios, too. */
 #define _GNU_SOURCE
 #include "scenarios.h"
 
@@ -19,11 +19,11 @@ enum {
     SITES_MOST = 16,
 };
 
-// --- the program that is run ---
+/* --- the program that is run -------------------------------------------------------------------------------------- */
 
 static void *kept[MANY];
 
-// So that no call is left out, and none is the last thing that a function does.
+/* So that no call is left out, and none is the last thing that a function does. */
 static void *use(void *p)
 {
     void *volatile seen = p;
@@ -43,19 +43,17 @@ static void tell(const char *name, const void *place, size_t size, size_t calls,
 
 PLACE static void grows(void)
 {
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         kept[i] = use(malloc(100));
-    }
 }
 
 PLACE static void repeats(void)
 {
-    for (int i = 0; i < 4 * MANY; i++) {
+    for (int i = 0; i < 4 * MANY; i++)
         free(use(malloc(100)));
-    }
 }
 
-// Of 64 blocks one is replaced, at random.
+/* Of 64 blocks one is replaced, at random. */
 static void replace(void *(*take)(void), int times)
 {
     void *blocks[SLOTS] = {NULL};
@@ -66,9 +64,8 @@ static void replace(void *(*take)(void), int times)
         free(*block);
         *block = take();
     }
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < SLOTS; i++)
         free(blocks[i]);
-    }
 }
 
 PLACE static void *mixes(void)
@@ -98,9 +95,8 @@ PLACE static void *sent(void)
 
 static void *free_kept(void *unused)
 {
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         free(kept[i]);
-    }
     return unused;
 }
 
@@ -111,12 +107,11 @@ static void by_another_thread(void *(*routine)(void *))
     pthread_join(thread, NULL);
 }
 
-// Of a thread that has ended.
+/* Of a thread that has ended. */
 static void *take_and_end(void *unused)
 {
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         kept[i] = sent();
-    }
     return unused;
 }
 
@@ -139,14 +134,13 @@ static void scenario_sites(void)
     tell("grows", (void *)(uintptr_t)grows, 100, MANY, MANY);
 }
 
-// With each block sampled: contents, sizes and alignments are what they are without.
+/* With each block sampled: contents, sizes and alignments are what they are without. */
 static void scenario_every(void)
 {
     for (size_t size = 1; size < 3000000; size += size / 3 + 1) {
         unsigned char *p = use(calloc(1, size));
-        for (size_t i = 1; i < size; i += 97) {
+        for (size_t i = 1; i < size; i += 97)
             CHECK(p[i] == 0, "calloc(%zu)", size);
-        }
         memset(p, 7, size);
         CHECK(malloc_usable_size(p) >= size, "usable");
         p = use(realloc(p, size * 2 + 100));
@@ -183,18 +177,17 @@ static void scenario_fork(void)
     CHECK(status == 0, "the child's status is 0x%x", status);
 }
 
-// The system refuses the mappings of the profile.
+/* The system refuses the mappings of the profile. */
 static void scenario_nothing(void) {}
 
-// Something of each kind that is timed.
+/* Something of each kind that is timed. */
 static void scenario_kinds(void)
 {
     repeats();
     replace(mid, 40000);
     replace(large, 300);
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 30; i++)
         free(use(malloc(3000000)));
-    }
     take_and_end(NULL);
     by_another_thread(free_kept);
     malloc_trim(0);
@@ -214,9 +207,8 @@ static void scenario_json(void)
 {
     void (*print)(int, int) = (void (*)(int, int))dlsym(RTLD_DEFAULT, "hakmem_stats_print");
     repeats();
-    if (print != NULL) {
+    if (print != NULL)
         print(STDOUT_FILENO, 1);
-    }
     _exit(0);
 }
 
@@ -228,12 +220,12 @@ static const scenario_t scenarios[] = {
     {"fork", scenario_fork},   {"nothing", scenario_nothing},
 };
 
-// --- the judge ---
+/* --- the judge ---------------------------------------------------------------------------------------------------- */
 
 typedef struct site {
     char name[32];
-    unsigned long place, size, calls, live;       // what is true
-    double sampled, sampled_live, all, all_bytes; // what the profile has of it
+    unsigned long place, size, calls, live;       /* what is true */
+    double sampled, sampled_live, all, all_bytes; /* what the profile has of it */
 } site_t;
 
 static site_t sites[SITES_MOST];
@@ -249,47 +241,40 @@ static void read_sites(void)
          at = strstr(at + 1, "site ")) {
         site_t *of = &sites[site_count];
         if (sscanf(at, "site %31s %lx %lu %lu %lu", of->name, &of->place, &of->size, &of->calls, &of->live) ==
-            5) {
+            5)
             site_count++;
-        }
     }
 }
 
-// That begins last before the address.
+/* That begins last before the address. */
 static site_t *site_at(unsigned long address)
 {
     site_t *found = NULL;
-    for (size_t i = 0; i < site_count; i++) {
-        if (sites[i].place <= address && (found == NULL || sites[i].place > found->place)) {
+    for (size_t i = 0; i < site_count; i++)
+        if (sites[i].place <= address && (found == NULL || sites[i].place > found->place))
             found = &sites[i];
-        }
-    }
     return found != NULL && address - found->place < 4096 ? found : NULL;
 }
 
-// Lines of the file that are stacks; -1 if it is not there or not of the format.
+/* Lines of the file that are stacks; -1 if it is not there or not of the format. */
 static int read_profile(const char *name)
 {
     static char line[2048];
     unsigned long live, live_bytes, all, all_bytes, first;
     FILE *file = fopen(name, "r");
-    if (file == NULL) {
+    if (file == NULL)
         return -1;
-    }
     int lines = -1;
     if (fgets(line, sizeof line, file) != NULL &&
         sscanf(line, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%lf", &live, &live_bytes, &all, &all_bytes,
-               &interval) == 5) {
+               &interval) == 5)
         lines = 0;
-    }
-    for (size_t i = 0; i < site_count; i++) {
+    for (size_t i = 0; i < site_count; i++)
         sites[i].sampled = sites[i].sampled_live = 0;
-    }
     while (lines >= 0 && fgets(line, sizeof line, file) != NULL && line[0] != '\n') {
         lines++;
-        if (sscanf(line, "%lu: %lu [%lu: %lu] @ %lx", &live, &live_bytes, &all, &all_bytes, &first) != 5) {
+        if (sscanf(line, "%lu: %lu [%lu: %lu] @ %lx", &live, &live_bytes, &all, &all_bytes, &first) != 5)
             lines = -2;
-        }
         site_t *of = site_at(first);
         if (of != NULL && all_bytes == all * of->size) {
             of->sampled += (double)all;
@@ -300,7 +285,7 @@ static int read_profile(const char *name)
     return lines;
 }
 
-// How far an estimate is from the truth, in standard deviations: of n calls of which each is sampled with p, n p are.
+/* How far an estimate is from the truth, in standard deviations: of n calls of which each is sampled with p, n p are. */
 static double deviations(double sampled, unsigned long calls, double p)
 {
     const double n = (double)calls;
@@ -312,7 +297,7 @@ static bool has_profile(void)
     return one_of("learning research");
 }
 
-// Four and a half deviations: one run in ten thousand is an accident.
+/* Four and a half deviations: one run in ten thousand is an accident. */
 static void test_places_are_judged_right(void **state)
 {
     (void)state;
@@ -384,7 +369,7 @@ static void test_a_child_has_its_own(void **state)
     assert_int_equal(fscanf(file, "heap profile: %lu:", &live), 1);
     fclose(file);
     unlink(childs);
-    assert_true(live < 50); // it has freed what the parent keeps
+    assert_true(live < 50); /* it has freed what the parent keeps */
     file = fopen(profile, "r");
     assert_non_null(file);
     assert_int_equal(fscanf(file, "heap profile: %lu:", &live), 1);
@@ -426,7 +411,7 @@ static void test_what_is_timed(void **state)
         assert_true(told(name) >= 0 && told(name) < 100000000);
     }
     assert_true(told("prof_system = ") > 0);
-    // half a million calls, of which one in 64 is timed, and one in 1024
+    /* half a million calls, of which one in 64 is timed, and one in 1024 */
     const double calls = 5 * MANY;
     assert_true(deviations((double)told("prof_tiny_timed = "), 5 * MANY, 1.0 / 64) < 4.5 + calls / 64 / 100);
     assert_int_equal(RUN("kinds", "HAKMEM_PROF=1", "HAKMEM_PROF_SAMPLE=10"), 0);
@@ -442,8 +427,8 @@ static void test_how_many_calls_a_bin_meets(void **state)
     assert_int_equal(RUN("repeats", "HAKMEM_FRONT_STATS=1"), 0);
     assert_true(told("front_rate = ") > 990);
     const long calls = told("front_met = ") + told("front_missed = ");
-    assert_true(calls >= 4 * MANY && calls < 4 * MANY + 1000); // to the call, and libc's
-    // samples of both kinds change nothing of it
+    assert_true(calls >= 4 * MANY && calls < 4 * MANY + 1000); /* to the call, and libc's */
+    /* samples of both kinds change nothing of it */
     assert_int_equal(RUN("repeats", "HAKMEM_FRONT_STATS=1", "HAKMEM_PROF=1", "HAKMEM_PROF_SAMPLE=4", setting,
                          "HAKMEM_HEAP_PROFILE_INTERVAL=2"),
                      0);
@@ -486,9 +471,8 @@ static int end(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places_are_judged_right),
         cmocka_unit_test(test_the_interval_is_the_one_asked_for),

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Children that are told nothing by libc: made by clone, by _Fork, and by fork; by the first thread and by another one; while other
-// threads are idle, or in the middle of allocating. The first to allocate in such a child may be a thread that the child makes.
-// Contents stay whole, and nobody waits for threads that are not there.
+/* SPDX-License-Identifier: MIT */
+/* Children that are told nothing by libc: made by clone, by _Fork, and by fork; by the first thread and by another one; while other
+ * threads are idle, or in the middle of allocating. The first to allocate in such a child may be a thread that the child makes.
+ * Contents stay whole, and nobody waits for threads that are not there. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,13 +12,12 @@ extern pid_t _Fork(void) __attribute__((weak));
 
 static pid_t make_child(int how)
 {
-    if (how == 0) {
+    if (how == 0)
         return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    }
     return how == 1 && _Fork != NULL ? _Fork() : fork();
 }
 
-// Sizes of every kind; each block's ends say whose it is.
+/* Sizes of every kind; each block's ends say whose it is. */
 static void use_blocks(uint64_t random, int steps)
 {
     enum {
@@ -40,9 +39,8 @@ static void use_blocks(uint64_t random, int steps)
         CHECK(blocks[i] != NULL, "no memory for %zu bytes", sizes[i]);
         blocks[i][0] = blocks[i][sizes[i] - 1] = (unsigned char)(mark + i);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(blocks[i]);
-    }
 }
 
 static void *churn(void *index)
@@ -68,13 +66,12 @@ static atomic_int busy;
 static void *idle(void *index)
 {
     free(escape(malloc(100)));
-    while (!atomic_load(&done)) {
+    while (!atomic_load(&done))
         usleep(1000);
-    }
     return index == (void *)-1 ? index : NULL;
 }
 
-// Takes every lock that there is, as often as it can.
+/* Takes every lock that there is, as often as it can. */
 static void *work(void *index)
 {
     uint64_t random = (uintptr_t)index + 5;
@@ -98,9 +95,8 @@ static void child_and_wait(int how, int first_use_by_thread)
     const pid_t child = make_child(how);
     if (child == 0) {
         alarm(30);
-        if (!first_use_by_thread) {
+        if (!first_use_by_thread)
             use_blocks(99, 300);
-        }
         CHECK(run_threads(3, spawn) == 0, "threads of the child");
         for (size_t i = 0; i < 20; i++) {
             CHECK(is_filled(mine[i], i * i * 200 + 1, i), "a block of the parent's changed in the child");
@@ -129,17 +125,15 @@ int main(void)
 {
     alarm(100);
     pthread_t threads[4];
-    for (intptr_t i = 0; i < 4; i++) {
+    for (intptr_t i = 0; i < 4; i++)
         CHECK(pthread_create(&threads[i], NULL, i < 2 ? idle : work, (void *)i) == 0, "pthread_create");
-    }
     usleep(20000);
     children(NULL);
     pthread_t forker;
     CHECK(pthread_create(&forker, NULL, children, NULL) == 0, "pthread_create");
     pthread_join(forker, NULL);
     atomic_store(&done, 1);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    }
     return 0;
 }

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Sandboxes that refuse what the allocator can do without: flags of mmap, advice, protection, clocks, random numbers, numbers of
-// processes and threads, signal masks, limits. Whichever they refuse, with whichever error, before the start or later: memory
-// can be had and goes back.
+/* SPDX-License-Identifier: MIT */
+/* Sandboxes that refuse what the allocator can do without: flags of mmap, advice, protection, clocks, random numbers, numbers of
+ * processes and threads, signal masks, limits. Whichever they refuse, with whichever error, before the start or later: memory
+ * can be had and goes back. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -19,8 +19,8 @@
 static const struct refusal {
     const char *name;
     unsigned call;
-    unsigned flags; // of mmap: refused if any is there
-    int late;       // what the linker needs itself cannot be refused before the start
+    unsigned flags; /* of mmap: refused if any is there */
+    int late;       /* what the linker needs itself cannot be refused before the start */
 } refusals[] = {
     {"MAP_NORESERVE", SYS_mmap, MAP_NORESERVE, 0},
     {"MAP_FIXED_NOREPLACE", SYS_mmap, MAP_FIXED_NOREPLACE, 0},
@@ -52,9 +52,8 @@ static void refuse(const struct refusal *refusal, unsigned error)
         RETURN(SECCOMP_RET_ERRNO | error),
         RETURN(SECCOMP_RET_ALLOW),
     };
-    if (refusal->flags == 0) { // whatever the arguments are
+    if (refusal->flags == 0) /* whatever the arguments are */
         program[3] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, 0);
-    }
     install_filter(program, sizeof program / sizeof *program);
 }
 
@@ -73,9 +72,8 @@ static void *use(void *unused)
         CHECK(blocks[i] != NULL, "no memory for %zu bytes", size);
         memset(blocks[i], 7, size < 5000 ? size : 5000);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(blocks[i]);
-    }
     (void)unused;
     return NULL;
 }
@@ -97,22 +95,21 @@ static void *use_until_done(void *unused)
 {
     while (!atomic_load(&done)) {
         use(unused);
-        malloc_trim(0); // holds locks for long
+        malloc_trim(0); /* holds locks for long */
     }
     return NULL;
 }
 
-// Children of a process whose other thread is likely to hold a lock; where advice is refused, the system does not tell them.
+/* Children of a process whose other thread is likely to hold a lock; where advice is refused, the system does not tell them. */
 static void fork_in_the_middle(void)
 {
     pthread_t thread;
     atomic_store(&done, 0);
     CHECK(pthread_create(&thread, NULL, use_until_done, NULL) == 0, "pthread_create");
-    // A copy of memory that was cleared by hand, for want of advice, costs a child thirty times as much.
+    /* A copy of memory that was cleared by hand, for want of advice, costs a child thirty times as much. */
     const int forks = is_variant("hardened") || is_variant("debug") ? 30 : 200;
-    for (int i = 0; i < forks; i++) {
+    for (int i = 0; i < forks; i++)
         fork_and_use("a child forked while a thread allocates");
-    }
     atomic_store(&done, 1);
     pthread_join(thread, NULL);
 }
@@ -131,9 +128,8 @@ static void expect(pid_t child, const struct refusal *refusal, unsigned error, c
 {
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child, "waitpid");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED)
         exit(TEST_SKIPPED);
-    }
     CHECK(status == 0, "%s refused with %u %s: status 0x%x", refusal->name, error, when, status);
 }
 
@@ -142,12 +138,11 @@ int main(int argc, char **argv)
     if (argc > 1) {
         alarm(60);
         use_all(THREADS);
-        if (strcmp(argv[1], "madvise") == 0) {
+        if (strcmp(argv[1], "madvise") == 0)
             fork_in_the_middle();
-        }
         return 0;
     }
-    static const unsigned errors[] = {EACCES, EINVAL, EPERM, ENOSYS}; // mprotect gets the first one
+    static const unsigned errors[] = {EACCES, EINVAL, EPERM, ENOSYS}; /* mprotect gets the first one */
     for (size_t i = 0; i < REFUSALS; i++) {
         const unsigned error = errors[i % 4];
         for (int late = refusals[i].late; late < 2; late++) {
@@ -157,7 +152,7 @@ int main(int argc, char **argv)
                 refuse(&refusals[i], error);
                 if (late) {
                     use_all(refusals[i].call == SYS_mprotect ? 0
-                                                             : THREADS); // libc needs it to start a thread
+                                                             : THREADS); /* libc needs it to start a thread */
                     _exit(0);
                 }
                 execl("/proc/self/exe", argv[0], refusals[i].name, NULL);
@@ -166,7 +161,7 @@ int main(int argc, char **argv)
             expect(child, &refusals[i], error, late ? "later" : "before the start");
         }
     }
-    for (size_t i = 0; i < 3; i++) { // the flags of mmap with every error, before the start
+    for (size_t i = 0; i < 3; i++) { /* the flags of mmap with every error, before the start */
         for (size_t k = 0; k < 4; k++) {
             const pid_t child = fork();
             if (child == 0) {

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Signals arriving in malloc at a high rate, handlers that touch no allocator; contents stay whole, errno too.
+/* SPDX-License-Identifier: MIT */
+/* Signals arriving in malloc at a high rate, handlers that touch no allocator; contents stay whole, errno too. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/time.h>

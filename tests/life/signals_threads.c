@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Signals to threads that wait for each other's locks: an interrupted wait goes on waiting. The handlers run on stacks
-// of their own, 16 KiB, and touch no allocator.
+/* SPDX-License-Identifier: MIT */
+/* Signals to threads that wait for each other's locks: an interrupted wait goes on waiting. The handlers run on stacks
+ * of their own, 16 KiB, and touch no allocator. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +24,7 @@ static void handler(int number)
     atomic_fetch_add(&arrived, 1);
 }
 
-// Large blocks, which all threads take from the same place.
+/* Large blocks, which all threads take from the same place. */
 static void *work(void *index)
 {
     char stack[16384];
@@ -44,9 +44,8 @@ static void *work(void *index)
         CHECK(blocks[i] != NULL && errno == 0, "errno %d", errno);
         fill(blocks[i], 200, i);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(blocks[i]);
-    }
     const stack_t none = {.ss_flags = SS_DISABLE};
     sigaltstack(&none, NULL);
     return NULL;
@@ -57,21 +56,17 @@ int main(void)
     alarm(25);
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
-    for (intptr_t i = 0; i < THREADS; i++) {
+    for (intptr_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work, (void *)i) == 0, "pthread_create");
-    }
-    while (atomic_load(&ready) < THREADS) {
+    while (atomic_load(&ready) < THREADS)
         usleep(100);
-    }
-    for (int i = 0; atomic_load(&arrived) < SIGNALS; i++) { // those sent while one is pending are lost
+    for (int i = 0; atomic_load(&arrived) < SIGNALS; i++) { /* those sent while one is pending are lost */
         CHECK(pthread_kill(threads[i % THREADS], SIGUSR1) == 0, "pthread_kill");
-        if (i % 16 == 0) {
+        if (i % 16 == 0)
             usleep(100);
-        }
     }
     atomic_store(&done, 1);
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     return 0;
 }

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// hak_alloc_cs and hak_free_cs: in every variant they are malloc and free; where call sites are watched, the statistics show
-// them, whatever the process does, and HAKMEM_SITE_RULES and the modes turn that off. The program runs itself, as
-// tests/life/options.c.
+/* SPDX-License-Identifier: MIT */
+/* hak_alloc_cs and hak_free_cs: in every variant they are malloc and free; where call sites are watched, the statistics show
+ * them, whatever the process does, and HAKMEM_SITE_RULES and the modes turn that off. The program runs itself, as
+ * tests/life/options.c. */
 #define _GNU_SOURCE
 #include "scenarios.h"
 
@@ -16,7 +16,7 @@ enum {
     CHILDREN = 10,
 };
 
-// --- the program that is run ---
+/* --- the program that is run -------------------------------------------------------------------------------------- */
 
 static void turn(void)
 {
@@ -26,7 +26,7 @@ static void turn(void)
     hak_free_cs(p, 2 * MIB);
 }
 
-// The founders' three places.
+/* The founders' three places. */
 static void scenario_three(void)
 {
     for (int i = 0; i < 1000; i++) {
@@ -39,9 +39,8 @@ static void scenario_three(void)
         memset(p, 1, 100);
         hak_free_cs(p, 256 * KIB);
     }
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         turn();
-    }
 }
 
 static void scenario_page(void)
@@ -53,13 +52,12 @@ static void scenario_page(void)
 static void *take_turns(void *index)
 {
     (void)index;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS; i++)
         turn();
-    }
     return NULL;
 }
 
-// Children that are made while threads are in the middle of it: the table is whole in each, and so is what sites keep.
+/* Children that are made while threads are in the middle of it: the table is whole in each, and so is what sites keep. */
 static void *make_children(void *index)
 {
     (void)index;
@@ -87,7 +85,7 @@ static void scenario_forks(void)
     hakmem_stats_print(STDOUT_FILENO, 0);
 }
 
-// A place that lies in no file.
+/* A place that lies in no file. */
 static void scenario_nowhere(void)
 {
     void *p = hakmem_alloc_at(100, (const void *)(uintptr_t)0x1230);
@@ -102,7 +100,7 @@ static const scenario_t scenarios[] = {
     {"nowhere", scenario_nowhere},
 };
 
-// --- the judge ---
+/* --- the judge ---------------------------------------------------------------------------------------------------- */
 
 static bool has_sites(void)
 {
@@ -112,9 +110,8 @@ static bool has_sites(void)
 static int lines_with(const char *words)
 {
     int found = 0;
-    for (const char *at = text; (at = strstr(at, words)) != NULL; at++) {
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
         found++;
-    }
     return found;
 }
 
@@ -214,7 +211,7 @@ static void test_a_recording_has_all_calls(void **state)
     assert_int_equal(told("site_calls = "), -1);
 }
 
-// What a place keeps is neither live nor met a second time unseen.
+/* What a place keeps is neither live nor met a second time unseen. */
 static void test_a_heap_profile_has_all_calls(void **state)
 {
     (void)state;
@@ -232,7 +229,7 @@ static void test_a_heap_profile_has_all_calls(void **state)
     unlink(path);
     assert_true(live_bytes < MIB && all >= 1110 && all < 1110 + 100);
     assert_true(all_bytes >= 1000 * 64 * KIB + 100 * 256 * KIB + 10 * 2 * MIB);
-    // The same calls by the places that sampling knows, as the addresses behind them.
+    /* The same calls by the places that sampling knows, as the addresses behind them. */
     assert_int_equal(lines_with(", an estimate, 2097152 bytes on average, 2097152 at most;"), 1);
 }
 
@@ -252,12 +249,10 @@ static void test_a_place_in_no_file(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
+    if (argc > 1)
         return run_scenario(scenarios, sizeof scenarios / sizeof *scenarios, argv[1]);
-    }
-    if (!find_variant()) {
+    if (!find_variant())
         return TEST_SKIPPED;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_as_all_others),  cmocka_unit_test(test_three_sites_in_the_page),
         cmocka_unit_test(test_the_page_at_exit),          cmocka_unit_test(test_rules),

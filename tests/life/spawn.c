@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// vfork with exec, posix_spawn and popen from a program that allocates in other threads.
+/* SPDX-License-Identifier: MIT */
+/* vfork with exec, posix_spawn and popen from a program that allocates in other threads. */
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdatomic.h>
@@ -12,9 +12,8 @@ static atomic_int done;
 static void *churn(void *index)
 {
     uint64_t random = (uintptr_t)index + 1;
-    while (!atomic_load(&done)) {
+    while (!atomic_load(&done))
         free(escape(malloc(random_size(&random, 100000))));
-    }
     return NULL;
 }
 

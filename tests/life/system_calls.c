@@ -1,25 +1,25 @@
-// SPDX-License-Identifier: MIT
-// The system calls of the allocator, all of them: a program behind a seccomp filter may rely on this list. Whatever
-// else the process calls ends it here with the number.
-//
-//   call           arguments                        when
-//   mmap           anonymous, private               memory for a chunk or a big block; the map at the first request
-//   munmap                                          a big block freed, memory out, malloc_trim
-//   mremap                                          a big block resized
-//   mprotect       read and write                   the map's next window of 4 GiB
-//   madvise        DONTNEED, (NO)HUGEPAGE           memory given back, advice on new memory
-//   futex          WAIT and WAKE, private           a lock that another thread holds
-//   clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
-//   rt_sigaction   SIGUSR2                          only `research` and `debug`, once when loaded
-//   write          to stderr                        only messages: bad options, corruption, statistics when asked;
-//                                                   rt_sigprocmask around it, and rt_sigtimedwait if it fails
-//   getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded; prlimit64 when memory is out, too
-//   rt_sigprocmask, getpid, gettid                  in a forked child, once
-//   pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread
-//   getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use
-//
-// The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the program's and libc's
-// constructors run, "threads" when two threads of the process are already there, which then allocate for each other.
+/* SPDX-License-Identifier: MIT */
+/* The system calls of the allocator, all of them: a program behind a seccomp filter may rely on this list. Whatever
+ * else the process calls ends it here with the number.
+ *
+ * call           arguments                        when
+ * mmap           anonymous, private               memory for a chunk or a big block; the map at the first request
+ * munmap                                          a big block freed, memory out, malloc_trim
+ * mremap                                          a big block resized
+ * mprotect       read and write                   the map's next window of 4 GiB
+ * madvise        DONTNEED, (NO)HUGEPAGE           memory given back, advice on new memory
+ * futex          WAIT and WAKE, private           a lock that another thread holds
+ * clock_gettime  CLOCK_MONOTONIC_COARSE           only where the vDSO has none
+ * rt_sigaction   SIGUSR2                          only `research` and `debug`, once when loaded
+ * write          to stderr                        only messages: bad options, corruption, statistics when asked;
+ * rt_sigprocmask around it, and rt_sigtimedwait if it fails
+ * getrandom, prlimit64, madvise WIPEONFORK        once each, when loaded; prlimit64 when memory is out, too
+ * rt_sigprocmask, getpid, gettid                  in a forked child, once
+ * pthread_create's, getpid, getrusage, getrandom  only `learning`, with HAKMEM_LEARN=1: its thread
+ * getpid, gettid, tgkill with signal 0            when a thread needs a heap and more than 16 are in use
+ *
+ * The program itself needs exit_group and rt_sigreturn. "start" puts the filter up before the program's and libc's
+ * constructors run, "threads" when two threads of the process are already there, which then allocate for each other. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -39,19 +39,18 @@ enum {
     ALLOWED = sizeof allowed / sizeof *allowed
 };
 
-// Before the constructors libc cannot format numbers yet.
+/* Before the constructors libc cannot format numbers yet. */
 static void refused(int signal, siginfo_t *info, void *context)
 {
     (void)signal, (void)context;
     char text[] = "system call 000 is not in the list\n";
     const unsigned number = (unsigned)info->si_syscall;
-    for (unsigned i = 14, rest = number; i >= 12; i--, rest /= 10) {
+    for (unsigned i = 14, rest = number; i >= 12; i--, rest /= 10)
         text[i] = (char)('0' + rest % 10);
-    }
     _exit(write(2, text, sizeof text - 1) < 0 ? 2 : 1);
 }
 
-// From here on every thread of the process is behind the filter. Allocates nothing.
+/* From here on every thread of the process is behind the filter. Allocates nothing. */
 static void install(void)
 {
     struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_NODEFER};
@@ -75,9 +74,8 @@ static void install(void)
 static void before_constructors(int argc, char **argv, char **environment)
 {
     (void)environment;
-    if (argc > 1 && strcmp(argv[1], "start") == 0) {
+    if (argc > 1 && strcmp(argv[1], "start") == 0)
         install();
-    }
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*entry)(int, char **,
@@ -92,16 +90,13 @@ static void churn(uint64_t random)
         free(kept[i]);
         kept[i] = malloc(step % 2000 == 0 ? next_random(&random) % (9u << 20) : random_size(&random, 300000));
         CHECK(kept[i] != NULL, "no memory");
-        if (step % 16 == 0) {
+        if (step % 16 == 0)
             kept[i] = atomic_exchange(&shared[next_random(&random) % 64], kept[i]);
-        }
-        if (step % 20000 == 19999) {
+        if (step % 20000 == 19999)
             malloc_trim(0);
-        }
     }
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 200; i++)
         free(kept[i]);
-    }
 }
 
 static atomic_int running;
@@ -115,7 +110,7 @@ static void *work(void *index)
     }
     churn((uintptr_t)index + 3);
     atomic_fetch_add(&finished, 1);
-    while (1) { // to end a thread takes system calls of libc's
+    while (1) { /* to end a thread takes system calls of libc's */
     }
     return NULL;
 }
@@ -139,9 +134,8 @@ int main(int argc, char **argv)
     const int threaded = argc > 1 && strcmp(argv[1], "threads") == 0;
     if (threaded) {
         pthread_t thread;
-        for (intptr_t i = 0; i < 2; i++) {
+        for (intptr_t i = 0; i < 2; i++)
             CHECK(pthread_create(&thread, NULL, work, (void *)i) == 0, "pthread_create");
-        }
         while (atomic_load(&running) < 2) {
         }
         install();

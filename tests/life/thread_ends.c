@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Every way a thread can end: return, pthread_exit, cancelled while it waits, detached; with cleanup handlers that
-// allocate and a buffer that libc itself frees after all destructors. Then the first thread ends before the others.
+/* SPDX-License-Identifier: MIT */
+/* Every way a thread can end: return, pthread_exit, cancelled while it waits, detached; with cleanup handlers that
+ * allocate and a buffer that libc itself frees after all destructors. Then the first thread ends before the others. */
 #define _GNU_SOURCE
 #include <semaphore.h>
 #include "threads.h"
@@ -10,9 +10,9 @@ enum {
     ROUNDS = 150
 };
 
-static sem_t reached; // posted by a thread that can be cancelled, or that is about to end by itself
+static sem_t reached; /* posted by a thread that can be cancelled, or that is about to end by itself */
 
-// strerror's text for a number it does not know lies in a buffer of the thread's, freed after its key destructors.
+/* strerror's text for a number it does not know lies in a buffer of the thread's, freed after its key destructors. */
 static void leave_a_buffer_of_libc(void)
 {
     CHECK(strstr(strerror(987654), "987654") != NULL, "strerror");
@@ -33,9 +33,8 @@ static void *body(intptr_t kind)
     leave_a_buffer_of_libc();
     pthread_cleanup_push(clean_up, block);
     sem_post(&reached);
-    if (kind == 1) {
+    if (kind == 1)
         pthread_exit(NULL);
-    }
     while (kind == 2) {
         free(escape(malloc(3000)));
         usleep(10);
@@ -52,13 +51,11 @@ static void *work(void *kind)
 static void *of_each_kind(void *index)
 {
     pthread_t threads[KINDS];
-    for (intptr_t kind = 0; kind < KINDS; kind++) {
+    for (intptr_t kind = 0; kind < KINDS; kind++)
         CHECK(pthread_create(&threads[kind], NULL, work, (void *)kind) == 0, "pthread_create");
-    }
     pthread_detach(threads[3]);
-    for (int kind = 0; kind < KINDS; kind++) {
+    for (int kind = 0; kind < KINDS; kind++)
         sem_wait(&reached);
-    }
     pthread_cancel(threads[2]);
     for (int kind = 0; kind < 3; kind++) {
         void *result;
@@ -89,13 +86,11 @@ static void *outlive_first(void *index)
 int main(void)
 {
     CHECK(sem_init(&reached, 0, 0) == 0, "sem_init");
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 10; round++)
         of_each_kind(NULL);
-    }
     const long before = resident_kib();
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS; round++)
         of_each_kind(NULL);
-    }
     const long grown = resident_kib() - before;
     CHECK(grown < 24 * 1024, "%d ended threads left %ld KiB behind", ROUNDS * KINDS, grown);
     CHECK(run_threads(4, of_each_kind) == 0, "threads that start threads");

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Memory runs out in one thread while others run: they are served or refused with ENOMEM, and free its blocks. Then,
-// the limit still in force, new threads start and have what was freed.
+/* SPDX-License-Identifier: MIT */
+/* Memory runs out in one thread while others run: they are served or refused with ENOMEM, and free its blocks. Then,
+ * the limit still in force, new threads start and have what was freed. */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -16,7 +16,7 @@ enum {
 static unsigned char *blocks[COUNT];
 static size_t taken;
 static pthread_barrier_t exhausted;
-static pthread_barrier_t tried; // by all, before the first frees anything
+static pthread_barrier_t tried; /* by all, before the first frees anything */
 
 static size_t size_of(size_t i)
 {
@@ -24,7 +24,7 @@ static size_t size_of(size_t i)
     return sizes[i % 6];
 }
 
-// Takes and frees a block of each kind; returns how many were refused.
+/* Takes and frees a block of each kind; returns how many were refused. */
 static int try_every_size(void)
 {
     int refused = 0;
@@ -78,17 +78,16 @@ static void *start_ended(void *index)
 
 int main(void)
 {
-    // Stacks of our own: what is tested is the memory of malloc, not whether libc finds room for a stack.
+    /* Stacks of our own: what is tested is the memory of malloc, not whether libc finds room for a stack. */
     char *stacks = mmap(NULL, STARTED * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(stacks != MAP_FAILED, "mmap");
     CHECK(run_threads(1, start_ended) == 0, "a first thread");
     pthread_barrier_init(&exhausted, NULL, WAITING + 1);
     pthread_barrier_init(&tried, NULL, WAITING);
     pthread_t threads[WAITING > STARTED ? WAITING : STARTED];
-    for (intptr_t i = 0; i < WAITING; i++) {
+    for (intptr_t i = 0; i < WAITING; i++)
         CHECK(pthread_create(&threads[i], NULL, waiting, (void *)i) == 0, "pthread_create");
-    }
-    // 40 MiB and no more: what the allocator then unmaps it can map again.
+    /* 40 MiB and no more: what the allocator then unmaps it can map again. */
     for (taken = 0; taken < COUNT && taken * 20000 < (40u << 20); taken++) {
         blocks[taken] = malloc(size_of(taken));
         CHECK(blocks[taken] != NULL, "no memory before the limit");
@@ -102,9 +101,8 @@ int main(void)
     }
     CHECK(taken < COUNT, "no limit");
     pthread_barrier_wait(&exhausted);
-    for (intptr_t i = 0; i < WAITING; i++) {
+    for (intptr_t i = 0; i < WAITING; i++)
         pthread_join(threads[i], NULL);
-    }
     for (intptr_t i = 0; i < STARTED; i++) {
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
@@ -113,8 +111,7 @@ int main(void)
         CHECK(error == 0, "thread %d cannot start at the limit: error %d", (int)i, error);
         pthread_attr_destroy(&attributes);
     }
-    for (intptr_t i = 0; i < STARTED; i++) {
+    for (intptr_t i = 0; i < STARTED; i++)
         pthread_join(threads[i], NULL);
-    }
     return 0;
 }

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Blocks that nobody writes to are freed and come again, by every path: whatever the allocator leaves in a free block must not
-// make it look free when it is in use. Nor what it leaves in memory that becomes the middle of a larger block, when the program
-// copies from there what it never wrote, as a struct of which one field is set.
+/* SPDX-License-Identifier: MIT */
+/* Blocks that nobody writes to are freed and come again, by every path: whatever the allocator leaves in a free block must not
+ * make it look free when it is in use. Nor what it leaves in memory that becomes the middle of a larger block, when the program
+ * copies from there what it never wrote, as a struct of which one field is set. */
 #include <malloc.h>
 #include "threads.h"
 
@@ -15,9 +15,8 @@ static void *blocks[MANY];
 
 static void *free_all(void *unused)
 {
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         free(escape(blocks[i]));
-    }
     return unused;
 }
 
@@ -49,7 +48,7 @@ static void *come_and_go(void *unused)
     return unused;
 }
 
-// An array in the memory of freed blocks of the size; each element of it is copied into a block.
+/* An array in the memory of freed blocks of the size; each element of it is copied into a block. */
 static void copy_elements(size_t size, size_t bytes)
 {
     static void *first[ELEMENTS];
@@ -57,9 +56,8 @@ static void copy_elements(size_t size, size_t bytes)
         first[i] = malloc(size);
         CHECK(first[i] != NULL, "no memory");
     }
-    for (int i = 0; i < ELEMENTS; i++) {
+    for (int i = 0; i < ELEMENTS; i++)
         free(first[i]);
-    }
     const char *array = (const char *)escape(malloc(bytes));
     CHECK(array != NULL, "no memory");
     for (size_t at = 0; at + size <= bytes; at += 16) {
@@ -74,9 +72,8 @@ static void copy_elements(size_t size, size_t bytes)
 static void copy_unwritten(void)
 {
     for (size_t size = 16; size <= 4096; size *= 4) {
-        for (size_t bytes = 512; bytes <= (1u << 20); bytes *= 4) {
+        for (size_t bytes = 512; bytes <= (1u << 20); bytes *= 4)
             copy_elements(size, bytes);
-        }
         malloc_trim(0);
     }
 }

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// What the compiler checks of locks (core/base/guarded.h): tests/test_locks.py compiles this with WRONG from 1 to 7, each of which
-// must be refused, and with 0, which must not.
+/* SPDX-License-Identifier: MIT */
+/* What the compiler checks of locks (core/base/guarded.h): tests/test_locks.py compiles this with WRONG from 1 to 7, each of which
+ * must be refused, and with 0, which must not. */
 #include "mem/remote.h"
 #include "mem/slab.h"
 

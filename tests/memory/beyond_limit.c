@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Under a limit of memory (RLIMIT_AS, RLIMIT_DATA): a request that is larger than all of it is refused, and what is free stays. One
-// that is set while the program runs leaves room for what the allocator has mapped and does not need. Nor is a request refused for
-// what only waits, in bins, caches or quarantine.
+/* SPDX-License-Identifier: MIT */
+/* Under a limit of memory (RLIMIT_AS, RLIMIT_DATA): a request that is larger than all of it is refused, and what is free stays. One
+ * that is set while the program runs leaves room for what the allocator has mapped and does not need. Nor is a request refused for
+ * what only waits, in bins, caches or quarantine. */
 #include <errno.h>
 #include <sys/resource.h>
 
@@ -9,13 +9,13 @@
 
 enum {
     MIB = 1 << 20,
-    BLOCKS = 4000, // 16 MiB
+    BLOCKS = 4000, /* 16 MiB */
     ROUNDS = 50,
-    FAULTS_MOST = 8000, // 4,096 each time that all of them have to be touched anew
-    ROOM = 12,          // MiB that a limit leaves
-    MORE = 11,          // MiB that can be had beyond it
-    WAITING = 30,       // blocks of 30 MiB that were freed
-    MOST = 1800         // MiB
+    FAULTS_MOST = 8000, /* 4,096 each time that all of them have to be touched anew */
+    ROOM = 12,          /* MiB that a limit leaves */
+    MORE = 11,          /* MiB that can be had beyond it */
+    WAITING = 30,       /* blocks of 30 MiB that were freed */
+    MOST = 1800         /* MiB */
 };
 
 static long faults(void)
@@ -46,9 +46,8 @@ static void use_blocks(void)
         CHECK(blocks[i] != NULL, "block %d", i);
         memset(blocks[i], 1, 4000);
     }
-    for (int i = 0; i < BLOCKS; i++) {
+    for (int i = 0; i < BLOCKS; i++)
         free(blocks[i]);
-    }
 }
 
 static void ask_for_too_much(void)
@@ -85,17 +84,15 @@ static void test_given_up(void)
     static char *blocks[300];
     limit_space((rlim_t)number_behind("/proc/self/statm", "") * 4096 + (rlim_t)ROOM * MIB);
     int count = 0;
-    while (count < 300 && (blocks[count] = malloc(MIB - 4096)) != NULL) {
+    while (count < 300 && (blocks[count] = malloc(MIB - 4096)) != NULL)
         count++;
-    }
     CHECK(count >= ROOM + MORE, "%d MiB of the %d that the limit leaves", count, ROOM);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         free(blocks[i]);
-    }
 }
 
-// 900 MiB in huge blocks and all that bins and caches hold were freed: nearly all of the limit must be had. `hardened` has some
-// 600 MiB of them wait, as long as nothing was refused.
+/* 900 MiB in huge blocks and all that bins and caches hold were freed: nearly all of the limit must be had. `hardened` has some
+ * 600 MiB of them wait, as long as nothing was refused. */
 static void free_much(void)
 {
     static char *blocks[WAITING];
@@ -106,9 +103,8 @@ static void free_much(void)
         blocks[i] = malloc((size_t)30 * MIB);
         CHECK(blocks[i] != NULL, "block %d", i);
     }
-    for (int i = 0; i < WAITING; i++) {
+    for (int i = 0; i < WAITING; i++)
         free(blocks[i]);
-    }
 }
 
 static void test_waiting_is_free(void)
@@ -127,7 +123,7 @@ static void test_waiting_is_free_aligned(void)
     free(most);
 }
 
-static void run_alone(void (*test)(void), const char *what) // what one has free would be the other one's
+static void run_alone(void (*test)(void), const char *what) /* what one has free would be the other one's */
 {
     const pid_t child = fork();
     if (child == 0) {

@@ -1,13 +1,13 @@
-// SPDX-License-Identifier: MIT
-// Threads that ended and left their memory nearly empty: whoever comes next uses what is free in it, of however many of them.
+/* SPDX-License-Identifier: MIT */
+/* Threads that ended and left their memory nearly empty: whoever comes next uses what is free in it, of however many of them. */
 #include "threads.h"
 
 enum {
     THREADS = 60,
-    EACH = 4 << 20, // bytes that a thread takes
+    EACH = 4 << 20, /* bytes that a thread takes */
     BLOCK = 2000,
     ASKED = 100 << 20,
-    KEPT = 16, // one of so many stays in use
+    KEPT = 16, /* one of so many stays in use */
 };
 
 static pthread_barrier_t all_have_theirs;
@@ -23,12 +23,10 @@ static void *leave_some(void *unused)
         CHECK(blocks[i] != NULL, "no block of %d bytes", BLOCK);
         memset(blocks[i], 1, BLOCK);
     }
-    pthread_barrier_wait(&all_have_theirs); // none uses what another one leaves
-    for (int i = 0; i < COUNT; i++) {
-        if (i % KEPT != 0) {
+    pthread_barrier_wait(&all_have_theirs); /* none uses what another one leaves */
+    for (int i = 0; i < COUNT; i++)
+        if (i % KEPT != 0)
             free(blocks[i]);
-        }
-    }
     return unused;
 }
 
@@ -36,12 +34,10 @@ int main(void)
 {
     pthread_barrier_init(&all_have_theirs, NULL, THREADS);
     pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, leave_some, NULL) == 0, "pthread_create");
-    }
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     const long before = resident_kib();
     for (long bytes = 0; bytes < ASKED; bytes += BLOCK) {
         char *block = malloc(BLOCK);

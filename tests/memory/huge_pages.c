@@ -1,16 +1,16 @@
-// SPDX-License-Identifier: MIT
-// Huge pages are asked for where they pay: not in a heap of a few MiB, not for large buffers of which little is touched, but for
-// the small blocks that a heap beyond 8 MiB is made of. What counts is what the system was asked for (VmFlags in smaps), since
-// whether it has huge pages to give is not ours to say; and what is resident.
+/* SPDX-License-Identifier: MIT */
+/* Huge pages are asked for where they pay: not in a heap of a few MiB, not for large buffers of which little is touched, but for
+ * the small blocks that a heap beyond 8 MiB is made of. What counts is what the system was asked for (VmFlags in smaps), since
+ * whether it has huge pages to give is not ours to say; and what is resident. */
 #include "check.h"
 
 enum {
     SMALL = 64,
-    FEW = 4 << 20,   // bytes
-    MANY = 96 << 20, // bytes
+    FEW = 4 << 20,   /* bytes */
+    MANY = 96 << 20, /* bytes */
     BUFFER = 300000,
     BUFFERS = 200,
-    CHUNK = (1 << 20) / SMALL, // blocks: half of one is full of them
+    CHUNK = (1 << 20) / SMALL, /* blocks: half of one is full of them */
     TOUCHED = 4096
 };
 
@@ -20,7 +20,7 @@ enum {
 
 static char *blocks[MANY / SMALL];
 
-// One's own reading of smaps, a byte at a time through a buffer on the stack: nothing here allocates.
+/* One's own reading of smaps, a byte at a time through a buffer on the stack: nothing here allocates. */
 static int next_line(int fd, char line[LINE])
 {
     static char held[1 << 16];
@@ -36,14 +36,13 @@ static int next_line(int fd, char line[LINE])
         }
         const char c = held[at++];
         line[n] = c == '\n' ? '\0' : c;
-        if (c == '\n') {
+        if (c == '\n')
             return 1;
-        }
         n += n < LINE - 2;
     }
 }
 
-// How many of the blocks lie where huge pages were asked for. The blocks are in ascending order, as the mappings are.
+/* How many of the blocks lie where huge pages were asked for. The blocks are in ascending order, as the mappings are. */
 static size_t in_huge_pages(size_t count)
 {
     const int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
@@ -62,9 +61,8 @@ static size_t in_huge_pages(size_t count)
             }
             continue;
         }
-        for (size_t i = 0; strstr(line, ASKED) != NULL && i < count; i++) {
+        for (size_t i = 0; strstr(line, ASKED) != NULL && i < count; i++)
             asked += (uintptr_t)blocks[i] >= from && (uintptr_t)blocks[i] < to;
-        }
     }
     close(fd);
     return asked;
@@ -79,16 +77,16 @@ static void take(size_t from, size_t to, size_t size, size_t touched)
     }
 }
 
-// While the heap is large.
+/* While the heap is large. */
 static void buffers(int guarded)
 {
     const long start = resident_kib();
     take(0, BUFFERS, BUFFER, TOUCHED);
     const long kib = resident_kib() - start;
-    const long pages = guarded ? 5 : 3; // each buffer's first one, and what describes it
+    const long pages = guarded ? 5 : 3; /* each buffer's first one, and what describes it */
     CHECK(kib < BUFFERS * (TOUCHED >> 10) * pages, "%d buffers with 4 KiB touched each: %ld KiB resident",
           BUFFERS, kib);
-    const size_t asked = in_huge_pages(BUFFERS); // one may find room in a chunk that small blocks have
+    const size_t asked = in_huge_pages(BUFFERS); /* one may find room in a chunk that small blocks have */
     CHECK(asked <= BUFFERS / 20, "%zu buffers have huge pages", asked);
 }
 
@@ -103,9 +101,9 @@ int main(void)
           in_huge_pages(FEW / SMALL));
     take(FEW / SMALL, MANY / SMALL, SMALL, 1);
     const size_t asked = in_huge_pages(MANY / SMALL);
-    // In `hardened` and `debug` inaccessible pages lie in most chunks, which no huge page can cover.
+    /* In `hardened` and `debug` inaccessible pages lie in most chunks, which no huge page can cover. */
     const int guarded = is_variant("hardened") || is_variant("debug");
-    // How many more chunks have some depends on how fast the system gives them (unit_huge_pages).
+    /* How many more chunks have some depends on how fast the system gives them (unit_huge_pages). */
     CHECK(guarded ? asked == 0 : asked > CHUNK, "%zu of %d blocks of a large heap have huge pages", asked,
           MANY / SMALL);
     buffers(guarded);

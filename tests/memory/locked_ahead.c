@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// All that is mapped is locked (mlockall(MCL_FUTURE)), and so has its pages at once: what is mapped ahead of its use would take
-// memory that nobody uses.
+/* SPDX-License-Identifier: MIT */
+/* All that is mapped is locked (mlockall(MCL_FUTURE)), and so has its pages at once: what is mapped ahead of its use would take
+ * memory that nobody uses. */
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -9,14 +9,14 @@
 enum {
     MIB = 1 << 20,
     LIVE = 160 * MIB,
-    BEYOND = 14 * MIB,      // that may be resident besides: 8 are reserved anyhow
-    BEYOND_BARS = 24 * MIB, // the same in hardened, where inaccessible slices have pages, too
+    BEYOND = 14 * MIB,      /* that may be resident besides: 8 are reserved anyhow */
+    BEYOND_BARS = 24 * MIB, /* the same in hardened, where inaccessible slices have pages, too */
     BLOCKS = LIVE / 2000
 };
 
 static void *blocks[BLOCKS];
 
-// Takes all, and looks each MiB.
+/* Takes all, and looks each MiB. */
 static void take_all(size_t size)
 {
     const long before = resident_kib();
@@ -27,9 +27,8 @@ static void take_all(size_t size)
         CHECK(blocks[i] != NULL, "no block of %zu bytes", size);
         memset(blocks[i], 1, size);
         const size_t taken = (i + 1) * size;
-        if (taken < looked + MIB) {
+        if (taken < looked + MIB)
             continue;
-        }
         looked = taken;
         const long more = resident_kib() - before;
         CHECK(!RESIDENT_IS_KNOWN || more < (long)(taken + beyond) >> 10,
@@ -49,18 +48,17 @@ static void test_locked(size_t size)
 
 int main(void)
 {
-    static const size_t sizes[] = {2000, 1040000}; // little less than they take
+    static const size_t sizes[] = {2000, 1040000}; /* little less than they take */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const pid_t child = fork(); // locks are not inherited
+        const pid_t child = fork(); /* locks are not inherited */
         if (child == 0) {
             test_locked(sizes[i]);
             _exit(0);
         }
         int status = 0;
         CHECK(waitpid(child, &status, 0) == child, "waitpid");
-        if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED) {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIPPED)
             return TEST_SKIPPED;
-        }
         CHECK(status == 0, "blocks of %zu bytes: %d", sizes[i], status);
     }
     return 0;

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Blocks with mappings or slices of their own, as many as memory allows: 140,000 pages of a database (64 KiB aligned to as
-// much) and as many blocks above 1 MiB, untouched but for a byte: more than twice the mappings that the system allows. Freed
-// every other one, the process still has mappings left for a thread; the rest freed, all of it can be had again.
+/* SPDX-License-Identifier: MIT */
+/* Blocks with mappings or slices of their own, as many as memory allows: 140,000 pages of a database (64 KiB aligned to as
+ * much) and as many blocks above 1 MiB, untouched but for a byte: more than twice the mappings that the system allows. Freed
+ * every other one, the process still has mappings left for a thread; the rest freed, all of it can be had again. */
 #include <errno.h>
 #include <malloc.h>
 
@@ -19,9 +19,8 @@ static long mappings(void)
     FILE *file = fopen("/proc/self/maps", "r");
     CHECK(file != NULL, "no /proc/self/maps");
     long lines = 0;
-    for (int c; (c = getc(file)) != EOF;) {
+    for (int c; (c = getc(file)) != EOF;)
         lines += c == '\n';
-    }
     fclose(file);
     return lines;
 }
@@ -49,27 +48,23 @@ static void take(size_t i, size_t size, int aligned)
         blocks[i] = malloc(size);
         CHECK(blocks[i] != NULL, "block %zu: errno %d", i, errno);
     }
-    if (i % 16 == 0) {
+    if (i % 16 == 0)
         blocks[i][0] = (char)i;
-    }
 }
 
 static void run(size_t count, size_t size, int aligned)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         take(i, size, aligned);
-    }
-    for (size_t i = 1; i < count; i += 2) {
+    for (size_t i = 1; i < count; i += 2)
         free(blocks[i]);
-    }
     malloc_trim(0);
-    // The system allows 65,530; `hardened` has inaccessible pages behind the first 16,384 blocks.
+    /* The system allows 65,530; `hardened` has inaccessible pages behind the first 16,384 blocks. */
     CHECK(mappings() < (is_variant("hardened") || is_variant("debug") ? 40000 : 20000), "%ld mappings",
           mappings());
     expect_thread("every other block is freed");
-    for (size_t i = 1; i < count; i += 2) {
+    for (size_t i = 1; i < count; i += 2)
         take(i, size, aligned);
-    }
     for (size_t i = 0; i < count; i++) {
         CHECK(i % 16 != 0 || blocks[i][0] == (char)i, "block %zu changed", i);
         free(blocks[i]);
@@ -83,7 +78,7 @@ int main(void)
     const long before = resident_kib();
     run((size_t)fewer_in_debug(PAGES), 65536, 1);
     run((size_t)fewer_in_debug(BIGS), 1100 << 10, 0);
-    // What stays are the pages of the map for 170 GiB of addresses, and records.
+    /* What stays are the pages of the map for 170 GiB of addresses, and records. */
     CHECK(resident_kib() - before < 120 * 1024, "%ld KiB stay", resident_kib() - before);
     use_every_size();
     return 0;

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Big blocks anywhere in the address space: of many GiB and untouched, so that what is cut from a freed one begins far from any
-// address that was a block's before; and among large mappings of the program's own, freed, split and joined in random order.
-// Every block is found again by malloc_usable_size, keeps its first and last byte, and no byte of a neighbour changes.
+/* SPDX-License-Identifier: MIT */
+/* Big blocks anywhere in the address space: of many GiB and untouched, so that what is cut from a freed one begins far from any
+ * address that was a block's before; and among large mappings of the program's own, freed, split and joined in random order.
+ * Every block is found again by malloc_usable_size, keeps its first and last byte, and no byte of a neighbour changes. */
 #include <malloc.h>
 #include <sys/mman.h>
 
@@ -21,12 +21,12 @@ static void use(char *block, size_t size)
     block[0] = block[size - 1] = 7;
 }
 
-// The part that is freed first, and parts cut from it that begin in each GiB of it.
+/* The part that is freed first, and parts cut from it that begin in each GiB of it. */
 static void cut(size_t whole, size_t first, size_t second)
 {
     char *live = malloc(2 * GIB);
     char *freed = malloc(whole);
-    if (live == NULL || freed == NULL) { // more than this system lets a process have
+    if (live == NULL || freed == NULL) { /* more than this system lets a process have */
         free(live);
         free(freed);
         return;
@@ -38,7 +38,7 @@ static void cut(size_t whole, size_t first, size_t second)
     char *b = malloc(second);
     use(a, first);
     use(b, second);
-    const size_t more = is_variant("debug") ? 0 : GIB; // it would copy all of it
+    const size_t more = is_variant("debug") ? 0 : GIB; /* it would copy all of it */
     char *grown = more == 0 ? a : realloc(a, first + more);
     use(grown, first + more);
     char *aligned = NULL;
@@ -76,9 +76,8 @@ static void among_mappings(void)
     for (int step = 0; step < fewer_in_debug(STEPS); step++) {
         const size_t i = next_random(&random) % SLOTS;
         const size_t size = ((size_t)1 << 20) + next_random(&random) % ((size_t)60 << 20);
-        if (step % 16 == 0) {
+        if (step % 16 == 0)
             map_foreign(next_random(&random) % 8);
-        }
         if (slots[i].block != NULL) {
             CHECK(slots[i].block[0] == 7 && slots[i].block[slots[i].size - 1] == 7,
                   "a block of %zu bytes changed", slots[i].size);
@@ -92,9 +91,8 @@ static void among_mappings(void)
         slots[i].size = size;
         use(slots[i].block, size);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(slots[i].block);
-    }
 }
 
 int main(void)

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// What stays of freed blocks at once, as a program may do nothing that needs the allocator from then on. Of huge ones it is in
-// proportion to what lives: a program that copies a table of 40 MiB into one of 80 is left with the new one and a quarter of it. Of
-// a burst of any size beside which little lives, a few MiB stay; also of blocks that are freed in any order, when those that bins
-// keep may each hold a slab.
+/* SPDX-License-Identifier: MIT */
+/* What stays of freed blocks at once, as a program may do nothing that needs the allocator from then on. Of huge ones it is in
+ * proportion to what lives: a program that copies a table of 40 MiB into one of 80 is left with the new one and a quarter of it. Of
+ * a burst of any size beside which little lives, a few MiB stay; also of blocks that are freed in any order, when those that bins
+ * keep may each hold a slab. */
 #include "threads.h"
 
 enum {
@@ -10,7 +10,7 @@ enum {
     LIVE = 80 * MIB,
     FREED = 40 * MIB,
     BURST = 64 * MIB,
-    STAYS = 13 // MiB of it: 4 of small ones, 8 of huge ones, and the last of these
+    STAYS = 13 /* MiB of it: 4 of small ones, 8 of huge ones, and the last of these */
 };
 
 static unsigned char *touched(size_t size)
@@ -26,12 +26,10 @@ static void check_burst(size_t size)
     const size_t count = BURST / size;
     unsigned char **blocks = (unsigned char **)touched(count * sizeof *blocks);
     const long start = resident_kib();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         blocks[i] = touched(size);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         free(blocks[i]);
-    }
     const long stays = (resident_kib() - start) >> 10;
     CHECK(stays <= STAYS, "%ld MiB stay of a burst of %d in blocks of %zu bytes", stays, BURST / MIB, size);
     free(blocks);
@@ -45,10 +43,9 @@ static void check_scattered(size_t least)
     uint64_t state = 1;
     unsigned char **blocks = (unsigned char **)touched(COUNT * sizeof *blocks);
     const long start = resident_kib();
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < COUNT; i++)
         blocks[i] = touched(least + 16 * (i % 4));
-    }
-    for (size_t i = COUNT; i > 0; i--) { // the order of their ends is as good as any
+    for (size_t i = COUNT; i > 0; i--) { /* the order of their ends is as good as any */
         const size_t other = next_random(&state) % i;
         free(blocks[other]);
         blocks[other] = blocks[i - 1];
@@ -73,11 +70,10 @@ static void check_huge(void)
 int main(void)
 {
     static const size_t sizes[] = {64, 8000, 200000, 4 * MIB};
-    if (!is_variant("minimal") || is_variant("bench_minimal")) { // of small ones all stays there
-        // What was given back for one would be asked for again by the next.
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    if (!is_variant("minimal") || is_variant("bench_minimal")) { /* of small ones all stays there */
+        /* What was given back for one would be asked for again by the next. */
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             run_in_child(check_burst, sizes[i], "a burst");
-        }
         run_in_child(check_scattered, 48, "blocks of four sizes");
     }
     check_huge();

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A big block that is to grow to what no system has: it is refused, the block is as it was, and so is all else. Nothing was mapped
-// for what did not come, so under a limit of the address space (RLIMIT_AS) as much can be had afterwards as before.
+/* SPDX-License-Identifier: MIT */
+/* A big block that is to grow to what no system has: it is refused, the block is as it was, and so is all else. Nothing was mapped
+ * for what did not come, so under a limit of the address space (RLIMIT_AS) as much can be had afterwards as before. */
 #include <errno.h>
 #include <sys/resource.h>
 
@@ -8,9 +8,9 @@
 
 enum {
     MIB = 1 << 20,
-    PAGES_MOST = 64 * 256, // that more may be mapped afterwards: 64 MiB
-    ROOM = 150,            // MiB that a limit leaves
-    PART = 64,             // MiB that fit in, before and after
+    PAGES_MOST = 64 * 256, /* that more may be mapped afterwards: 64 MiB */
+    ROOM = 150,            /* MiB that a limit leaves */
+    PART = 64,             /* MiB that fit in, before and after */
     BLOCKS = 2000
 };
 
@@ -25,14 +25,13 @@ static unsigned char *block_of_one(void)
     return block;
 }
 
-// What is still there, whether the block grew or not; it is freed.
+/* What is still there, whether the block grew or not; it is freed. */
 static void check_block(unsigned char *block, unsigned char *grown, size_t size)
 {
     CHECK(grown != NULL || errno == ENOMEM, "%zu bytes: errno %d", size, errno);
     unsigned char *kept = grown != NULL ? grown : block;
-    for (size_t at = 0; at < MIB; at += 64) {
+    for (size_t at = 0; at < MIB; at += 64)
         CHECK(kept[at] == 7, "byte %zu after a growth to %zu", at, size);
-    }
     free(kept);
 }
 
@@ -69,9 +68,8 @@ static void test_limit(void)
     void *part = malloc(opaque((size_t)PART * MIB));
     CHECK(part != NULL, "%d MiB of %d", PART, ROOM);
     free(part);
-    for (size_t size = (size_t)1 << 36; size <= (size_t)1 << 40; size *= 2) {
+    for (size_t size = (size_t)1 << 36; size <= (size_t)1 << 40; size *= 2)
         CHECK(realloc(block, opaque(size)) == NULL, "%zu bytes under a limit", size);
-    }
     part = malloc(opaque((size_t)PART * MIB));
     CHECK(part != NULL, "%d MiB of %d, after growth that was refused", PART, ROOM);
     free(part);

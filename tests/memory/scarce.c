@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Requests that nobody can meet, and a limit that is reached once, do not make what follows slow: a while later big blocks come
-// from what is kept, as before. Told by the system calls, of which the program counts munmap and mmap.
+/* SPDX-License-Identifier: MIT */
+/* Requests that nobody can meet, and a limit that is reached once, do not make what follows slow: a while later big blocks come
+ * from what is kept, as before. Told by the system calls, of which the program counts munmap and mmap. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-// Volatile, since libc's headers tell the compiler that free calls nothing in this file.
+/* Volatile, since libc's headers tell the compiler that free calls nothing in this file. */
 static volatile long calls;
 
 void *mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
@@ -26,7 +26,7 @@ int munmap(void *address, size_t size)
     return (int)syscall(SYS_munmap, address, size);
 }
 
-// Takes `count` blocks of `size` bytes and a little more each, and frees them.
+/* Takes `count` blocks of `size` bytes and a little more each, and frees them. */
 static void come_and_go(size_t count, size_t size)
 {
     char *volatile blocks[100];
@@ -35,27 +35,24 @@ static void come_and_go(size_t count, size_t size)
         CHECK(blocks[i] != NULL, "no block");
         blocks[i][0] = 1;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         free(blocks[i]);
-    }
 }
 
-// What is free between two rounds: 30 MiB of blocks that have mappings of their own, and 32 MiB of the pool.
+/* What is free between two rounds: 30 MiB of blocks that have mappings of their own, and 32 MiB of the pool. */
 static long calls_of_a_loop(void)
 {
     const long before = calls;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 2000; i++)
         come_and_go(6, 5u << 20);
-    }
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 200; i++)
         come_and_go(80, 280000);
-    }
     return calls - before;
 }
 
 static void refuse_once(void)
 {
-    // The limit is just above what there is: the cache has to go back for this one.
+    /* The limit is just above what there is: the cache has to go back for this one. */
     char *volatile kept = malloc(40u << 20);
     kept[0] = 1;
     free(kept);
@@ -86,7 +83,7 @@ int main(void)
     CHECK(after < usual + 100, "%ld mmap and munmap in a loop, %ld after a request that nobody can meet",
           usual, after);
     refuse_once();
-    calls_of_a_loop(); // the clock is looked at
+    calls_of_a_loop(); /* the clock is looked at */
     const struct timespec pause = {2, 200000000};
     nanosleep(&pause, NULL);
     calls_of_a_loop();

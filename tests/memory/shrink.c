@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// What realloc cuts off comes back: blocks of 300 KiB to 100 MiB, cut down to nine tenths and less of what they were, have what
-// was asked for and little more, in malloc_usable_size and in resident memory; contents stay.
+/* SPDX-License-Identifier: MIT */
+/* What realloc cuts off comes back: blocks of 300 KiB to 100 MiB, cut down to nine tenths and less of what they were, have what
+ * was asked for and little more, in malloc_usable_size and in resident memory; contents stay. */
 #include <malloc.h>
 
 #include "check.h"
@@ -13,9 +13,8 @@ static unsigned char *shrunk(size_t before, size_t after, size_t seed, int resid
 {
     unsigned char *block = malloc(before);
     CHECK(block != NULL, "no block of %zu bytes", before);
-    if (resident) {
+    if (resident)
         memset(block, 1, before);
-    }
     block[after - 1] = 1;
     fill(block, CHECKED, seed);
     block = realloc(block, after);
@@ -29,11 +28,9 @@ static unsigned char *shrunk(size_t before, size_t after, size_t seed, int resid
 
 static void every_size(void)
 {
-    for (size_t before = 300000; before < (size_t)100 << 20; before = before * 7 / 4) {
-        for (size_t tenths = 1; tenths < 9; tenths += 2) {
+    for (size_t before = 300000; before < (size_t)100 << 20; before = before * 7 / 4)
+        for (size_t tenths = 1; tenths < 9; tenths += 2)
             free(shrunk(before, before / 10 * tenths, before + tenths, 0));
-        }
-    }
 }
 
 static void memory_comes_back(size_t before, size_t after, size_t count)
@@ -41,9 +38,8 @@ static void memory_comes_back(size_t before, size_t after, size_t count)
     static unsigned char *blocks[1000];
     malloc_trim(0);
     const long start = resident_kib();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         blocks[i] = shrunk(before, after, i, 1);
-    }
     malloc_trim(0);
     const long kib = resident_kib() - start;
     const long live = (long)(count * after >> 10);

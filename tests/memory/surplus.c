@@ -1,26 +1,25 @@
-// SPDX-License-Identifier: MIT
-// A thread that frees more than it allocates, and allocates now and then: what is left over is others', round after round. One
-// thread allocates, the other frees what it gets and allocates half as many of the same size, which it keeps for a while.
+/* SPDX-License-Identifier: MIT */
+/* A thread that frees more than it allocates, and allocates now and then: what is left over is others', round after round. One
+ * thread allocates, the other frees what it gets and allocates half as many of the same size, which it keeps for a while. */
 #include "threads.h"
 
 enum {
     ROUNDS = 4800,
     SIZES = 24,
-    BLOCKS = 100,       // of a round: 3 MB at most
-    KEPT = 25,          // of the freeing thread
-    MOST_KIB = 36 << 10 // of all bins, and what lives
+    BLOCKS = 100,       /* of a round: 3 MB at most */
+    KEPT = 25,          /* of the freeing thread */
+    MOST_KIB = 36 << 10 /* of all bins, and what lives */
 };
 
 static pthread_barrier_t full, empty;
 static char *blocks[BLOCKS];
 
-// 100 bytes to 29 KiB.
+/* 100 bytes to 29 KiB. */
 static size_t size_of(int round)
 {
     size_t size = 100;
-    for (int i = round % SIZES; i > 0; i--) {
+    for (int i = round % SIZES; i > 0; i--)
         size += size * 28 / 100;
-    }
     return size;
 }
 
@@ -59,9 +58,8 @@ int main(void)
         pthread_barrier_wait(&full);
         for (int i = 0; i < BLOCKS; i++) {
             free(blocks[i]);
-            if (i % 2 == 1) {
+            if (i % 2 == 1)
                 replace(i / 2, round);
-            }
         }
         pthread_barrier_wait(&empty);
     }

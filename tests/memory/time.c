@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Time that passes gives memory back, whatever the program does meanwhile: after 1.5 s of small operations, no more stays than
-// a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free, where it is always the
-// same block, where nothing is freed any more, and of what lies in the bins that are not used.
+/* SPDX-License-Identifier: MIT */
+/* Time that passes gives memory back, whatever the program does meanwhile: after 1.5 s of small operations, no more stays than
+ * a quarter above what is live, and 16 MiB; also where a block of 5 MiB comes and goes beside what is free, where it is always the
+ * same block, where nothing is freed any more, and of what lies in the bins that are not used. */
 #include <time.h>
 
 #include "check.h"
@@ -23,9 +23,8 @@ static char *touched(size_t size)
 {
     char *block = malloc(size);
     CHECK(block != NULL, "no block of %zu bytes", size);
-    for (size_t at = 0; at < size; at += 4096) {
+    for (size_t at = 0; at < size; at += 4096)
         block[at] = 1;
-    }
     return block;
 }
 
@@ -35,9 +34,8 @@ static void work(size_t size, size_t touch)
     while (seconds() < end) {
         for (int i = 0; i < 300; i++) {
             char *volatile block = malloc(size);
-            for (size_t at = 0; at < touch; at += 4096) {
+            for (size_t at = 0; at < touch; at += 4096)
                 block[at] = 1;
-            }
             free(block);
         }
         const struct timespec pause = {0, 5000000};
@@ -51,12 +49,10 @@ static void after_a_burst(size_t size, size_t work_size, size_t touch)
     char *live = touched(60 * MIB);
     const size_t count = 240 * MIB / size;
     const long before = resident_kib();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         blocks[i] = touched(size);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         free(blocks[i]);
-    }
     work(work_size, touch);
     const long more = resident_kib() - before;
     CHECK(more < 60 * 1024 / 4 + 16 * 1024,
@@ -65,7 +61,7 @@ static void after_a_burst(size_t size, size_t work_size, size_t touch)
     free(live);
 }
 
-// A thread whose bins have grown for all sizes, and which then uses one.
+/* A thread whose bins have grown for all sizes, and which then uses one. */
 static void after_all_sizes(void)
 {
     enum {
@@ -80,29 +76,26 @@ static void after_all_sizes(void)
         free(blocks[at]);
         blocks[at] = touched(1000 + next_random(&random) % (most - 1000));
     }
-    for (int i = 0; i < LIVE; i++) {
+    for (int i = 0; i < LIVE; i++)
         free(blocks[i]);
-    }
     work(64, 0);
     const long stays = resident_kib() - before;
     CHECK(stays < 24 * 1024, "all sizes up to 256 KiB used, then one for 1.5 s: %ld KiB stay", stays);
 }
 
-// Bursts of huge blocks, by which it is learned to keep much.
+/* Bursts of huge blocks, by which it is learned to keep much. */
 static void teach_to_keep(void)
 {
     static char *blocks[24];
     for (int burst = 0; burst < 5; burst++) {
-        for (int i = 0; i < 24; i++) {
+        for (int i = 0; i < 24; i++)
             blocks[i] = touched(10 * MIB);
-        }
-        for (int i = 0; i < 24; i++) {
+        for (int i = 0; i < 24; i++)
             free(blocks[i]);
-        }
     }
 }
 
-// A thread that does nothing but allocate.
+/* A thread that does nothing but allocate. */
 static void only_allocating(void)
 {
     const long before = resident_kib();
@@ -120,7 +113,7 @@ static void only_allocating(void)
     CHECK(stays < 20 * 1024, "bursts of 240 MiB, then 1.5 s of allocating alone: %ld KiB stay", stays);
 }
 
-// A thread that does nothing but free what it has allocated before. The blocks lead from one to the next.
+/* A thread that does nothing but free what it has allocated before. The blocks lead from one to the next. */
 static void only_freeing(size_t size, int count, int at_a_time)
 {
     const long before = resident_kib();
@@ -154,14 +147,13 @@ static void only_freeing(size_t size, int count, int at_a_time)
 
 int main(void)
 {
-    if (is_variant("minimal") && !is_variant("bench_minimal")) { // nothing goes back by time there
+    if (is_variant("minimal") && !is_variant("bench_minimal")) /* nothing goes back by time there */
         return TEST_SKIPPED;
-    }
     after_a_burst(40 * MIB, 64, 0);
     after_a_burst(10 * MIB, 5 * MIB, is_variant("hardened") || is_variant("debug") ? 4096 : 5 * MIB);
     after_a_burst(20000, 64, 0);
     after_a_burst(10 * MIB, 64 * 1024, 0);
-    after_a_burst(10 * MIB, 64 * 1024, 0); // now all is kept, unless time passed
+    after_a_burst(10 * MIB, 64 * 1024, 0); /* now all is kept, unless time passed */
     after_a_burst(10 * MIB, 2 * MIB, 0);
     after_all_sizes();
     only_allocating();

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The moment a big block's old address is free again, somebody else may get it: here right inside of mremap, munmap and
-// madvise, which the program defines itself. Whoever gets it keeps it, whatever the allocator does after the call returns.
+/* SPDX-License-Identifier: MIT */
+/* The moment a big block's old address is free again, somebody else may get it: here right inside of mremap, munmap and
+ * madvise, which the program defines itself. Whoever gets it keeps it, whatever the allocator does after the call returns. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <stdarg.h>
@@ -16,14 +16,14 @@ enum {
 
 static const int noreserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-// Volatile, since libc's headers tell the compiler that malloc and free do not call back into this file.
-static volatile int armed;         // the next address that is vacated is taken
-static char *volatile taken_block; // a block of malloc's that begins there
-static char *volatile taken_pages; // or pages of the program's
-static volatile size_t taken_size; // and how many bytes
+/* Volatile, since libc's headers tell the compiler that malloc and free do not call back into this file. */
+static volatile int armed;         /* the next address that is vacated is taken */
+static char *volatile taken_block; /* a block of malloc's that begins there */
+static char *volatile taken_pages; /* or pages of the program's */
+static volatile size_t taken_size; /* and how many bytes */
 static volatile int blocks, pages;
 
-// Blocks of other sizes than what is on its way; one of them may come to lie at the vacated address.
+/* Blocks of other sizes than what is on its way; one of them may come to lie at the vacated address. */
 static void take_block_at(const char *vacated)
 {
     char *tried[8];
@@ -35,23 +35,19 @@ static void take_block_at(const char *vacated)
             blocks++;
         }
     }
-    for (int i = 0; i < 8; i++) {
-        if (tried[i] != taken_block) {
+    for (int i = 0; i < 8; i++)
+        if (tried[i] != taken_block)
             free(tried[i]);
-        }
-    }
 }
 
 static void take(void *vacated, size_t size)
 {
-    if (!armed) {
+    if (!armed)
         return;
-    }
     const int how = armed;
     armed = 0;
-    if (how == 1) {
+    if (how == 1)
         take_block_at(vacated);
-    }
     if (how == 2 || taken_block == NULL) {
         char *at = mmap(vacated, size, PROT_READ | PROT_WRITE, noreserve | MAP_FIXED_NOREPLACE, -1, 0);
         if (at != MAP_FAILED) {
@@ -70,18 +66,16 @@ void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
     void *target = (flags & MREMAP_FIXED) != 0 ? va_arg(list, void *) : NULL;
     va_end(list);
     void *result = (void *)syscall(SYS_mremap, old, old_size, new_size, flags, target);
-    if (result != MAP_FAILED && result != old) {
+    if (result != MAP_FAILED && result != old)
         take(old, old_size);
-    }
     return result;
 }
 
 int munmap(void *address, size_t size)
 {
     const int result = (int)syscall(SYS_munmap, address, size);
-    if (result == 0) {
+    if (result == 0)
         take(address, size);
-    }
     return result;
 }
 
@@ -104,7 +98,7 @@ static void check_taken(void)
     taken_pages = NULL;
 }
 
-// A block that has to move: what lies behind it is taken.
+/* A block that has to move: what lies behind it is taken. */
 static void grow(int how)
 {
     char *block = malloc(SIZE);
@@ -141,6 +135,6 @@ int main(void)
         unmap(1 + round % 2);
     }
     printf("%d blocks and %d mappings at vacated addresses\n", blocks, pages);
-    // Under an allocator that never lets go of an address, or hides that it does, nothing is shown.
+    /* Under an allocator that never lets go of an address, or hides that it does, nothing is shown. */
     return blocks + pages > 0 ? 0 : TEST_SKIPPED;
 }

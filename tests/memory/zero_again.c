@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Memory that calloc knows to be zero is not cleared; here it was written before, by somebody who is gone: the last thread of a
-// heap, blocks whose pages malloc_trim gave back or the system refused, blocks of another class in the same place, blocks that
-// grew.
+/* SPDX-License-Identifier: MIT */
+/* Memory that calloc knows to be zero is not cleared; here it was written before, by somebody who is gone: the last thread of a
+ * heap, blocks whose pages malloc_trim gave back or the system refused, blocks of another class in the same place, blocks that
+ * grew. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -11,11 +11,11 @@
 #include "threads.h"
 
 enum {
-    STRAYS = 8, // blocks that a thread takes before it has a heap
+    STRAYS = 8, /* blocks that a thread takes before it has a heap */
     COUNT = 40
 };
 
-static volatile int refuses; // the system, every so many times that it is to take pages back; 0: never
+static volatile int refuses; /* the system, every so many times that it is to take pages back; 0: never */
 static volatile int calls;
 
 int madvise(void *address, size_t length, int advice)
@@ -54,44 +54,38 @@ static void in_thread(void *(*work)(void *), void *argument)
 static void *writes_and_ends(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < STRAYS; i++) {
+    for (int i = 0; i < STRAYS; i++)
         free(escape(malloc(100)));
-    }
-    for (int i = 0; i < STRAYS; i++) {
+    for (int i = 0; i < STRAYS; i++)
         blocks[i] = zeroes(size, "of a new thread");
-    }
     return NULL;
 }
 
-// From the block on that is beyond its strays, its heap is that of the thread before.
+/* From the block on that is beyond its strays, its heap is that of the thread before. */
 static void *takes_over(void *strays)
 {
-    for (int i = 0; i < *(int *)strays; i++) {
+    for (int i = 0; i < *(int *)strays; i++)
         CHECK(malloc(100) != NULL, "no block");
-    }
-    for (int i = 0; i < STRAYS; i++) {
+    for (int i = 0; i < STRAYS; i++)
         zeroes(size, "by the heap's next thread");
-    }
     return NULL;
 }
 
 static void heap_taken_over(int strays, int last)
 {
     in_thread(writes_and_ends, NULL);
-    for (int i = 0; i < STRAYS; i++) {
+    for (int i = 0; i < STRAYS; i++)
         free(blocks[i ^ last]);
-    }
     malloc_trim(0);
     in_thread(takes_over, &strays);
 }
 
-// Every second, third, ... block is freed and its pages go back. Then blocks are taken by malloc and by calloc, written, and
-// freed, and some of the others too, so that they share pages with what was given back before.
+/* Every second, third, ... block is freed and its pages go back. Then blocks are taken by malloc and by calloc, written, and
+ * freed, and some of the others too, so that they share pages with what was given back before. */
 static void given_back(void)
 {
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         blocks[i] = written(size);
-    }
     for (int step = 5; step >= 2; step--) {
         for (int i = 0; i < COUNT; i++) {
             if (i % step != 0) {
@@ -100,44 +94,34 @@ static void given_back(void)
             }
         }
         malloc_trim(0);
-        for (int i = 0; i < COUNT; i++) {
-            if (blocks[i] == NULL && i % 3 != 0) {
+        for (int i = 0; i < COUNT; i++)
+            if (blocks[i] == NULL && i % 3 != 0)
                 blocks[i] = i % 3 == 1 ? zeroes(size, "of pages given back") : written(size);
-            }
-        }
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
 }
 
-// Of neighbours the lower ones go back to the system, then those above them are freed, and all is another block's.
+/* Of neighbours the lower ones go back to the system, then those above them are freed, and all is another block's. */
 static void all_but_the_last(void)
 {
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         blocks[i] = written(size);
-    }
-    for (int i = 0; i < COUNT; i++) {
-        if (i % 8 < 5) {
+    for (int i = 0; i < COUNT; i++)
+        if (i % 8 < 5)
             free(blocks[i]);
-        }
-    }
     malloc_trim(0);
-    for (int i = 0; i < COUNT; i++) {
-        if (i % 8 >= 5) {
+    for (int i = 0; i < COUNT; i++)
+        if (i % 8 >= 5)
             free(blocks[i]);
-        }
-    }
     malloc_trim(0);
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         blocks[i] = zeroes(200000, "in place of smaller ones");
-    }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
-    }
 }
 
-// A block that grows in place takes in what others have left; a block of another class gets the whole.
+/* A block that grows in place takes in what others have left; a block of another class gets the whole. */
 static void grown(void)
 {
     for (int round = 0; round < 3; round++) {
@@ -146,15 +130,12 @@ static void grown(void)
             blocks[i] = realloc(blocks[i], size + size / 2);
             memset(blocks[i], 0xee, malloc_usable_size(blocks[i]));
         }
-        for (int i = 0; i < COUNT; i++) {
+        for (int i = 0; i < COUNT; i++)
             free(blocks[i]);
-        }
-        for (int i = 0; i < COUNT; i++) {
+        for (int i = 0; i < COUNT; i++)
             blocks[i] = zeroes(size * (size_t)(round + 1) / 2 + 1, "where others grew");
-        }
-        for (int i = 0; i < COUNT; i++) {
+        for (int i = 0; i < COUNT; i++)
             free(blocks[i]);
-        }
     }
 }
 
@@ -165,9 +146,8 @@ int main(void)
             heap_taken_over(strays, 0);
             heap_taken_over(strays, STRAYS - 1);
         }
-        for (refuses = 0; refuses < 4; refuses++) {
+        for (refuses = 0; refuses < 4; refuses++)
             given_back();
-        }
         refuses = 0;
         all_but_the_last();
         grown();

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A block that was freed twice makes a list of free blocks lead back into itself. Whatever comes of it, in no thread and by
-// no path may it be that the program goes round for ever.
+/* SPDX-License-Identifier: MIT */
+/* A block that was freed twice makes a list of free blocks lead back into itself. Whatever comes of it, in no thread and by
+ * no path may it be that the program goes round for ever. */
 #include <stdbool.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -9,9 +9,9 @@
 #include "threads.h"
 
 enum {
-    MANY = 300,    // blocks beside the one that is freed twice
-    LATER = 20000, // allocated afterwards
-    SECONDS = 8,   // of CPU time: no list here is so long
+    MANY = 300,    /* blocks beside the one that is freed twice */
+    LATER = 20000, /* allocated afterwards */
+    SECONDS = 8,   /* of CPU time: no list here is so long */
 };
 
 static char *blocks[MANY];
@@ -34,9 +34,8 @@ static void *free_with_another_between(void *unused)
 
 static void *free_all_and_one_again(void *unused)
 {
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         free(blocks[i]);
-    }
     free(escape(blocks[MANY / 2]));
     return unused;
 }
@@ -45,21 +44,19 @@ static void *free_half_again(void *unused)
 {
     for (int i = 0; i < MANY; i++) {
         free(blocks[i]);
-        if (i % 2 != 0) {
+        if (i % 2 != 0)
             free(escape(blocks[i - 1]));
-        }
     }
     return unused;
 }
 
-// Only when the thread has a heap, and lists of its own.
+/* Only when the thread has a heap, and lists of its own. */
 static void *free_half_again_later(void *unused)
 {
     for (int i = 0; i < MANY; i++) {
         free(blocks[i]);
-        if (i > MANY / 2 && i % 2 != 0) {
+        if (i > MANY / 2 && i % 2 != 0)
             free(escape(blocks[i - 1]));
-        }
     }
     return unused;
 }
@@ -80,7 +77,7 @@ static void in_thread(void *(*work)(void *))
 static void *(*const deeds[])(void *) = {free_first_twice, free_with_another_between, free_all_and_one_again,
                                          free_half_again, free_half_again_later};
 
-// The last deed is to free the same block in two threads.
+/* The last deed is to free the same block in two threads. */
 static void commit(size_t deed, bool elsewhere)
 {
     const size_t count = sizeof deeds / sizeof *deeds;
@@ -98,25 +95,22 @@ static volatile bool allocated;
 
 static void *allocate_every_other(void *unused)
 {
-    for (int i = 1; i < MANY; i += 2) {
+    for (int i = 1; i < MANY; i += 2)
         blocks[i] = (char *)malloc(size);
-    }
     allocated = true;
-    sleep(1000); // else the next thread would have its heap
+    sleep(1000); /* else the next thread would have its heap */
     return unused;
 }
 
-// Half of the blocks are another thread's: whoever frees them has blocks of several owners on one list.
+/* Half of the blocks are another thread's: whoever frees them has blocks of several owners on one list. */
 static void allocate(bool by_two)
 {
-    for (int i = 0; i < MANY; i += by_two ? 2 : 1) {
+    for (int i = 0; i < MANY; i += by_two ? 2 : 1)
         blocks[i] = (char *)malloc(size);
-    }
     pthread_t other;
     CHECK(!by_two || pthread_create(&other, NULL, allocate_every_other, NULL) == 0, "pthread_create");
-    while (by_two && !allocated) {
+    while (by_two && !allocated)
         usleep(100);
-    }
 }
 
 static void go_on(void)
@@ -124,12 +118,10 @@ static void go_on(void)
     static char *later[LATER];
     malloc_trim(0);
     for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < LATER; i++) {
+        for (int i = 0; i < LATER; i++)
             later[i] = (char *)malloc(size);
-        }
-        for (int i = 0; i < LATER; i++) {
+        for (int i = 0; i < LATER; i++)
             free(later[i]);
-        }
     }
     malloc_trim(0);
 }

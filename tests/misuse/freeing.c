@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Misuses of free, realloc and delete: of what is no block, or not any more, or of another kind.
+/* SPDX-License-Identifier: MIT */
+/* Misuses of free, realloc and delete: of what is no block, or not any more, or of another kind. */
 #include "misuse.h"
 
 void no_misuse(void)
@@ -62,11 +62,10 @@ void double_free_by_realloc(void)
 void double_free_after_realloc(void)
 {
     char *block = get();
-    get(); // or it would grow where it is
+    get(); /* or it would grow where it is */
     char *moved = (char *)escape(realloc(block, size * 8));
-    if (moved == block) {
+    if (moved == block)
         exit(TEST_SKIPPED);
-    }
     free(moved);
     free(escape(block));
 }
@@ -79,12 +78,11 @@ void realloc_freed_in_place(void)
     memset(same, 2, size - size / 8);
 }
 
-// A block with a middle, which stays in use.
+/* A block with a middle, which stays in use. */
 static char *get_long(void)
 {
-    if (size < 32) {
+    if (size < 32)
         return keep();
-    }
     in_use = get_among_others();
     in_use_size = size;
     fill(in_use, size, 7);
@@ -174,13 +172,12 @@ void wrong_size_by_little(void)
     delete_with("_ZdlPvm", new_by("_Znwm"), size - 1);
 }
 
-// Aligned to no more than a chunk is.
+/* Aligned to no more than a chunk is. */
 void wrong_align(void)
 {
     void *block = new_by("_Znwm");
-    while ((uintptr_t)block % (4 << 20) == 0) {
+    while ((uintptr_t)block % (4 << 20) == 0)
         block = new_by("_Znwm");
-    }
     delete_with("_ZdlPvSt11align_val_t", block, 4 << 20);
 }
 

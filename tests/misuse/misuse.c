@@ -1,20 +1,20 @@
-// SPDX-License-Identifier: MIT
-// One deliberate misuse of the allocator, named by the first argument, with blocks of as many bytes as the second says; `list`
-// prints all of them with what they do. Afterwards everything that such a bug is exploited for is looked for: a block
-// handed out twice, or outside of the heap, or changed.
-//
-//   0    nobody noticed, and no harm was found
-//   3    harm was found; one line says which
-//   4    the program's own access to memory that is not its own was stopped: it is inaccessible
-//   other ends are the allocator's doing (tests/misuse/table.py reads them)
+/* SPDX-License-Identifier: MIT */
+/* One deliberate misuse of the allocator, named by the first argument, with blocks of as many bytes as the second says; `list`
+ * prints all of them with what they do. Afterwards everything that such a bug is exploited for is looked for: a block
+ * handed out twice, or outside of the heap, or changed.
+ *
+ * 0    nobody noticed, and no harm was found
+ * 3    harm was found; one line says which
+ * 4    the program's own access to memory that is not its own was stopped: it is inaccessible
+ * other ends are the allocator's doing (tests/misuse/table.py reads them) */
 #include "misuse.h"
 
-size_t size; // of the blocks that are misused
+size_t size; /* of the blocks that are misused */
 int in_image[16];
-char target[256] __attribute__((aligned(64))); // what a forged link leads to
-char *in_use;                                  // a block that nobody frees, or NULL
+char target[256] __attribute__((aligned(64))); /* what a forged link leads to */
+char *in_use;                                  /* a block that nobody frees, or NULL */
 size_t in_use_size;
-volatile sig_atomic_t touching; // the program is where it must not be, and may be stopped there
+volatile sig_atomic_t touching; /* the program is where it must not be, and may be stopped there */
 
 void harmed(const char *what)
 {
@@ -24,9 +24,8 @@ void harmed(const char *what)
 
 static void on_fault(int number)
 {
-    if (touching) {
+    if (touching)
         _exit(STOPPED);
-    }
     signal(number, SIG_DFL);
 }
 
@@ -70,12 +69,10 @@ char *reuse(const char *freed)
 {
     for (int i = 0; i < 3000; i++) {
         char *block = get();
-        if (block == freed) {
+        if (block == freed)
             return block;
-        }
-        if (i % 2 == 0 || size > MID) {
+        if (i % 2 == 0 || size > MID)
             free(block);
-        }
     }
     exit(TEST_SKIPPED);
 }
@@ -103,9 +100,8 @@ void free_by_thread(void *block)
 void *operator_of(const char *name)
 {
     void *found = dlsym(RTLD_DEFAULT, name);
-    if (found == NULL) {
+    if (found == NULL)
         exit(TEST_SKIPPED);
-    }
     return found;
 }
 
@@ -141,7 +137,7 @@ typedef struct misuse {
     const char *name;
     const char *sentence;
     void (*commit)(void);
-    bool sized; // it is tried with blocks of several sizes
+    bool sized; /* it is tried with blocks of several sizes */
 } misuse_t;
 
 static const misuse_t misuses[] = {
@@ -208,52 +204,43 @@ static bool is_in(const char *block, const void *object, size_t size)
     return block >= (const char *)object && block < (const char *)object + size;
 }
 
-// Allocates much of every size, as a program does that goes on, and looks at all of it.
+/* Allocates much of every size, as a program does that goes on, and looks at all of it. */
 static void look_for_harm(void)
 {
     const size_t sizes[] = {24, 32, 8, 200, 900, MID, size};
     static char *held[HELD];
     const size_t kinds = sizeof sizes / sizeof *sizes;
-    for (size_t kind = 0; kind < 2 * kinds; kind++) { // twice: what is freed waits a while
+    for (size_t kind = 0; kind < 2 * kinds; kind++) { /* twice: what is freed waits a while */
         const size_t bytes = sizes[kind % kinds];
         const size_t count = bytes > FAR ? 3 : bytes > MID ? 30 : bytes > 1000 ? 200 : HELD;
         for (size_t i = 0; i < count; i++) {
             held[i] = (char *)malloc(bytes);
             CHECK(held[i] != NULL, "no memory");
             if (is_in(held[i], target, sizeof target) || is_in(held[i], in_image, sizeof in_image) ||
-                is_in(held[i], __builtin_frame_address(0), 4096)) {
+                is_in(held[i], __builtin_frame_address(0), 4096))
                 harmed("malloc gave what is not memory of its own");
-            }
-            for (size_t j = i < COMPARED ? 0 : i; j < i; j++) { // before a write, which may spoil a link
-                if (held[j] == held[i]) {
+            for (size_t j = i < COMPARED ? 0 : i; j < i; j++) /* before a write, which may spoil a link */
+                if (held[j] == held[i])
                     harmed("malloc gave a block twice");
-                }
-            }
         }
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             fill(held[i], bytes, i);
-        }
-        for (size_t i = 0; i < count; i++) {
-            if (!is_filled(held[i], bytes, i)) {
+        for (size_t i = 0; i < count; i++)
+            if (!is_filled(held[i], bytes, i))
                 harmed("a block changed: it was handed out twice, or lies across another one");
-            }
-        }
-        if (in_use != NULL && !is_filled(in_use, in_use_size, 7)) {
+        if (in_use != NULL && !is_filled(in_use, in_use_size, 7))
             harmed("a block that was in use was handed out again");
-        }
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             free(held[i]);
-        }
     }
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20; i++)
         use_every_size();
-    }
 }
 
 int main(int argc, char **argv)
 {
     const size_t count = sizeof misuses / sizeof *misuses;
-    setrlimit(RLIMIT_CPU, &(struct rlimit){5, 5}); // a list that has become a circle
+    setrlimit(RLIMIT_CPU, &(struct rlimit){5, 5}); /* a list that has become a circle */
     signal(SIGSEGV, on_fault);
     size = argc > 2 ? strtoul(argv[2], NULL, 10) : 24;
     for (size_t i = 0; argc > 1 && i < count; i++) {

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What the misuses share: blocks to misuse, ways to free them, and the list of all.
+/* SPDX-License-Identifier: MIT */
+/* What the misuses share: blocks to misuse, ways to free them, and the list of all. */
 #ifndef TESTS_MISUSE_H
 #define TESTS_MISUSE_H
 
@@ -13,45 +13,45 @@
 
 #define HARM         3
 #define STOPPED      4
-#define HELD         3000 // blocks of each size that are allocated afterwards
-#define COMPARED     400  // of them, each with all others
+#define HELD         3000 /* blocks of each size that are allocated afterwards */
+#define COMPARED     400  /* of them, each with all others */
 #define MID          ((size_t)5000)
-#define FAR          ((size_t)1 << 20) // bytes that are run over
+#define FAR          ((size_t)1 << 20) /* bytes that are run over */
 #define SECRET       0x5ec2e75ec2e75ec2ull
 #define PAGE_OF_MINE ((size_t)65536)
 
 typedef uint64_t word_t __attribute__((may_alias, aligned(1)));
 
-extern size_t size; // of the blocks that are misused
+extern size_t size; /* of the blocks that are misused */
 extern int in_image[16];
-extern char target[256]; // what a forged link leads to
-extern char *in_use;     // a block that nobody frees, or NULL
+extern char target[256]; /* what a forged link leads to */
+extern char *in_use;     /* a block that nobody frees, or NULL */
 extern size_t in_use_size;
-extern volatile sig_atomic_t touching; // the program is where it must not be, and may be stopped there
+extern volatile sig_atomic_t touching; /* the program is where it must not be, and may be stopped there */
 
 void harmed(const char *what);
 char *get_of(size_t bytes);
 char *get(void);
-// Blocks of a size at a time, so that there is one in the middle of others.
+/* Blocks of a size at a time, so that there is one in the middle of others. */
 size_t many(void);
-// A block of which the neighbours stay in use, so that its memory stays what it is.
+/* A block of which the neighbours stay in use, so that its memory stays what it is. */
 char *get_among_others(void);
-// A block of 24 bytes that stays in use.
+/* A block of 24 bytes that stays in use. */
 char *keep(void);
-// The block that was freed, handed out again to somebody else, while others come and go.
+/* The block that was freed, handed out again to somebody else, while others come and go. */
 char *reuse(const char *freed);
 char *mapped(void);
 void *free_it(void *block);
 void free_by_thread(void *block);
-// A function of the C++ runtime's, which the allocator replaces.
+/* A function of the C++ runtime's, which the allocator replaces. */
 void *operator_of(const char *name);
 void *new_by(const char *name);
 void *new_aligned(size_t align);
 void delete_by(const char *name, void *block);
-// By one of those that take a number as well.
+/* By one of those that take a number as well. */
 void delete_with(const char *name, void *block, size_t number);
 
-// freeing.c
+/* freeing.c */
 void no_misuse(void);
 void null_pointer(void);
 void double_free(void);
@@ -87,7 +87,7 @@ void one_freed(void);
 void one_resized(void);
 void malloc_deleted(void);
 
-// touching.c
+/* touching.c */
 void read_after_free(void);
 void read_before_write(void);
 void write_after_free(void);

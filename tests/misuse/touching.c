@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Reads and writes of memory that is not, or no longer, or not yet the program's own.
+/* SPDX-License-Identifier: MIT */
+/* Reads and writes of memory that is not, or no longer, or not yet the program's own. */
 #include "misuse.h"
 
 static void put(char *at, uint64_t value)
@@ -14,12 +14,11 @@ static void write_freed(size_t at, uint64_t value)
     char *block = get_among_others();
     free(block);
     put((char *)escape(block) + at, value);
-    for (int i = 0; i < 8; i++) { // it waits for others
+    for (int i = 0; i < 8; i++) /* it waits for others */
         free(get());
-    }
 }
 
-// Something else of the class is free as well, so that the block's link is not the end of its list.
+/* Something else of the class is free as well, so that the block's link is not the end of its list. */
 static void write_link(uint64_t value)
 {
     char *first = get();
@@ -31,19 +30,16 @@ static void write_link(uint64_t value)
 
 static void look_for_secret(const char *block, const char *where)
 {
-    for (size_t at = 0; at + 8 <= size; at += 8) {
-        if (*(const word_t *)((const char *)escape((void *)block) + at) == SECRET) {
+    for (size_t at = 0; at + 8 <= size; at += 8)
+        if (*(const word_t *)((const char *)escape((void *)block) + at) == SECRET)
             harmed(where);
-        }
-    }
 }
 
 static char *get_with_secret(void)
 {
     char *block = get();
-    for (size_t at = 0; at + 8 <= size; at += 8) {
+    for (size_t at = 0; at + 8 <= size; at += 8)
         *(word_t *)(block + at) = SECRET;
-    }
     return block;
 }
 
@@ -62,14 +58,13 @@ void read_before_write(void)
         free(get_with_secret());
         char *block = (char *)escape(malloc(size));
         look_for_secret(block, "a new block shows what another one had");
-        if (i % 2 == 0) {
+        if (i % 2 == 0)
             free(block);
-        }
     }
 }
 
-// One of many blocks, of which the others must stay as they are. The first byte behind it changes for certain: a canary is
-// random, and one that is the byte by chance is not overrun.
+/* One of many blocks, of which the others must stay as they are. The first byte behind it changes for certain: a canary is
+ * random, and one that is the byte by chance is not overrun. */
 static void overrun(size_t by, int byte)
 {
     static char *blocks[64];
@@ -82,9 +77,8 @@ static void overrun(size_t by, int byte)
     touching = 1;
     const char before = *end;
     memset(end, byte, by);
-    if (*end == before && byte != 0) {
+    if (*end == before && byte != 0)
         *end = (char)(before + 1);
-    }
     touching = 0;
     for (size_t i = 0; i < many(); i++) {
         if (!is_filled(blocks[i], size, i)) {
@@ -149,9 +143,8 @@ void run_forward(void)
 {
     const volatile char *block = get_among_others();
     touching = 1;
-    for (size_t at = 0; at < FAR; at += 64) {
+    for (size_t at = 0; at < FAR; at += 64)
         (void)block[size + at];
-    }
     harmed("a megabyte behind a block was read");
 }
 
@@ -168,37 +161,32 @@ void run_backward(void)
 {
     const volatile char *block = get_among_others();
     touching = 1;
-    for (size_t at = 64; at < FAR; at += 64) {
+    for (size_t at = 64; at < FAR; at += 64)
         (void)*(block - at);
-    }
     harmed("a megabyte before a block was read");
 }
 
-// The blocks of a class and what is behind each; the one in front of a free one is overrun.
+/* The blocks of a class and what is behind each; the one in front of a free one is overrun. */
 void overrun_into_free(void)
 {
     static char *blocks[64];
-    for (size_t i = 0; i < many(); i++) {
+    for (size_t i = 0; i < many(); i++)
         blocks[i] = get();
-    }
-    for (size_t i = 1; i < many(); i += 2) {
+    for (size_t i = 1; i < many(); i += 2)
         free(blocks[i]);
-    }
     touching = 1;
     for (size_t i = size > MID ? 2 : 0; i < many();
-         i += 2) { // the first large ones may have nobody behind them
+         i += 2) /* the first large ones may have nobody behind them */
         memset((char *)escape(blocks[i]) + size, 9, 48);
-    }
     touching = 0;
 }
 
-// Of small blocks one that begins no page: what lies in front of that may be accessible or not.
+/* Of small blocks one that begins no page: what lies in front of that may be accessible or not. */
 static void underrun(size_t by)
 {
     char *block = get_among_others();
-    while (size < 4096 && (uintptr_t)block % 4096 == 0) {
+    while (size < 4096 && (uintptr_t)block % 4096 == 0)
         block = get_among_others();
-    }
     touching = 1;
     memset((char *)escape(block) - by, 9, by);
     touching = 0;

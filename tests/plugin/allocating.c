@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// A plug-in that allocates when loaded, keeps thread-local data, and frees when unloaded.
+/* SPDX-License-Identifier: MIT */
+/* A plug-in that allocates when loaded, keeps thread-local data, and frees when unloaded. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +9,8 @@ static __thread char *per_thread;
 __attribute__((constructor)) static void loaded(void)
 {
     kept = malloc(3000);
-    if (kept != NULL) {
+    if (kept != NULL)
         memset(kept, 7, 3000);
-    }
 }
 
 __attribute__((destructor)) static void unloaded(void)

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A program that calls every function of the malloc family which libc defines in the same object as malloc: linked with the
-// archive, all of them have to come from it, or the link fails with "multiple definition". By tests/test_archive.py.
+/* SPDX-License-Identifier: MIT */
+/* A program that calls every function of the malloc family which libc defines in the same object as malloc: linked with the
+ * archive, all of them have to come from it, or the link fails with "multiple definition". By tests/test_archive.py. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@ void *__libc_valloc(size_t size);
 void *__libc_pvalloc(size_t size);
 void __libc_free(void *block);
 
-// Each block is ours: it has a size for us, and none would if it were libc's.
+/* Each block is ours: it has a size for us, and none would if it were libc's. */
 static void is_ours(void *block)
 {
     CHECK(block != NULL && hakmem_usable_size(escape(block)) != 0, "a block of another malloc");

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// C++ when memory is out, in a program that is linked with the archive: every new form throws or gives NULL, the new_handler
-// is called and may help. By tests/test_archive.py.
+/* SPDX-License-Identifier: MIT */
+/* C++ when memory is out, in a program that is linked with the archive: every new form throws or gives NULL, the new_handler
+ * is called and may help. By tests/test_archive.py. */
 #include <cstdint>
 #include <new>
 #include <string>
@@ -42,7 +42,7 @@ void throws_or_gives_null()
     CHECK(::operator new[](size, page, std::nothrow) == nullptr, "aligned new[](nothrow)");
 }
 
-// A request of 60 MiB fits only once the reserve is given up.
+/* A request of 60 MiB fits only once the reserve is given up. */
 template <typename Request> void is_helped(Request request)
 {
     reserve = new char[100u << 20];
@@ -54,7 +54,7 @@ template <typename Request> void is_helped(Request request)
     ::operator delete(block);
 }
 
-} // namespace
+} /* namespace */
 
 int main()
 {

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Blocks of 64 KiB to 24 MiB by two threads, grown, shrunk and freed: bounded while it runs, given back after.
+/* SPDX-License-Identifier: MIT */
+/* Blocks of 64 KiB to 24 MiB by two threads, grown, shrunk and freed: bounded while it runs, given back after. */
 #include <malloc.h>
 #include "threads.h"
 
@@ -36,9 +36,8 @@ static void *work(void *index)
         memset(slots[i].block, 0xaa, size);
         fill(slots[i].block, 5000, i);
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         free(slots[i].block);
-    }
     return NULL;
 }
 

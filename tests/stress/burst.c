@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// A burst of 150 MB, freed: after malloc_trim less than a tenth of the peak is resident. By size of block, and
-// freed in random order by the thread that allocated ("own"), by another when that has ended ("remote"), by four
-// threads that allocated it and then wait ("waiting"), or by another while these wait ("waiting-remote").
+/* SPDX-License-Identifier: MIT */
+/* A burst of 150 MB, freed: after malloc_trim less than a tenth of the peak is resident. By size of block, and
+ * freed in random order by the thread that allocated ("own"), by another when that has ended ("remote"), by four
+ * threads that allocated it and then wait ("waiting"), or by another while these wait ("waiting-remote"). */
 #include <malloc.h>
 #include "threads.h"
 
@@ -38,9 +38,8 @@ static void release(size_t first, size_t end)
         blocks[first + i - 1] = blocks[other];
         blocks[other] = swap;
     }
-    for (size_t i = first; i < end; i++) {
+    for (size_t i = first; i < end; i++)
         free(blocks[i]);
-    }
 }
 
 static void *allocate_all(void *index)
@@ -56,9 +55,8 @@ static void *allocate_and_wait(void *index)
     allocate(first, first + count / WORKERS);
     pthread_barrier_wait(&filled);
     pthread_barrier_wait(&counted);
-    if (freed_by_workers) {
+    if (freed_by_workers)
         release(first, first + count / WORKERS);
-    }
     pthread_barrier_wait(&freed);
     pthread_barrier_wait(&measured);
     return NULL;
@@ -80,22 +78,19 @@ static void with_waiting_threads(void)
     pthread_barrier_init(&freed, NULL, WORKERS + 1);
     pthread_barrier_init(&measured, NULL, WORKERS + 1);
     pthread_t threads[WORKERS];
-    for (intptr_t i = 0; i < WORKERS; i++) {
+    for (intptr_t i = 0; i < WORKERS; i++)
         CHECK(pthread_create(&threads[i], NULL, allocate_and_wait, (void *)i) == 0, "pthread_create");
-    }
     pthread_barrier_wait(&filled);
     const long peak = resident_kib();
-    pthread_barrier_wait(&counted); // nobody frees before that
-    if (!freed_by_workers) {
+    pthread_barrier_wait(&counted); /* nobody frees before that */
+    if (!freed_by_workers)
         release(0, count);
-    }
     pthread_barrier_wait(&freed);
     free(blocks);
     judge(peak);
     pthread_barrier_wait(&measured);
-    for (int i = 0; i < WORKERS; i++) {
+    for (int i = 0; i < WORKERS; i++)
         pthread_join(threads[i], NULL);
-    }
 }
 
 int main(int argc, char **argv)
@@ -110,11 +105,10 @@ int main(int argc, char **argv)
         with_waiting_threads();
         return 0;
     }
-    if (strcmp(mode, "remote") == 0) {
+    if (strcmp(mode, "remote") == 0)
         CHECK(run_threads(1, allocate_all) == 0, "the thread failed");
-    } else {
+    else
         allocate(0, count);
-    }
     const long peak = resident_kib();
     release(0, count);
     free(blocks);

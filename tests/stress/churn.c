@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Random churn by N threads that pass blocks to each other through shared slots; every block is checked when it moves.
-// Argument: the number of threads. The work per thread shrinks with it, so that each run takes about a second.
+/* SPDX-License-Identifier: MIT */
+/* Random churn by N threads that pass blocks to each other through shared slots; every block is checked when it moves.
+ * Argument: the number of threads. The work per thread shrinks with it, so that each run takes about a second. */
 #include <malloc.h>
 #include <stdatomic.h>
 #include "threads.h"
@@ -20,7 +20,7 @@ typedef struct {
 static _Atomic(message_t *) slots[SLOTS];
 static int operations;
 
-// How much of a message is written and checked: all of a small one, the start and the last byte of a large one.
+/* How much of a message is written and checked: all of a small one, the start and the last byte of a large one. */
 static size_t checked(const message_t *message)
 {
     return message->size < CHECKED ? message->size : CHECKED;
@@ -46,9 +46,8 @@ static message_t *new_message(uint64_t *random)
     message->size = size - sizeof(message_t);
     message->seed = choice;
     fill(message->bytes, checked(message), message->seed);
-    if (message->size > CHECKED) {
+    if (message->size > CHECKED)
         message->bytes[message->size - 1] = (unsigned char)choice;
-    }
     return message;
 }
 
@@ -84,10 +83,9 @@ int main(int argc, char **argv)
 {
     const int threads = argc > 1 ? atoi(argv[1]) : 2;
     operations = OPERATIONS / threads;
-    // Two generations of threads: the second works on what the first left.
-    for (int generation = 0; generation < 2; generation++) {
+    /* Two generations of threads: the second works on what the first left. */
+    for (int generation = 0; generation < 2; generation++)
         CHECK(run_threads(threads, work) == 0, "generation %d", generation);
-    }
     for (size_t i = 0; i < SLOTS; i++) {
         if (slots[i] != NULL) {
             check_message(slots[i]);

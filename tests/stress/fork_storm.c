@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Four threads fork at the same time, while two more allocate; every child frees what it inherited and some fork again.
+/* SPDX-License-Identifier: MIT */
+/* Four threads fork at the same time, while two more allocate; every child frees what it inherited and some fork again. */
 #include <stdatomic.h>
 #include "threads.h"
 
@@ -12,7 +12,7 @@ enum {
 
 static atomic_int forking = FORKING;
 
-// A line of so many generations: each inherits, checks, resizes and forks the next.
+/* A line of so many generations: each inherits, checks, resizes and forks the next. */
 static void be_child(unsigned char **inherited, size_t mark, int generations)
 {
     pid_t next;
@@ -27,12 +27,10 @@ static void be_child(unsigned char **inherited, size_t mark, int generations)
         }
         next = generations-- > 0 ? fork() : 1;
     } while (next == 0);
-    if (next != 1) {
+    if (next != 1)
         expect_child_succeeds(next, "grandchild");
-    }
-    for (size_t i = 0; i < INHERITED; i++) {
+    for (size_t i = 0; i < INHERITED; i++)
         free(inherited[i]);
-    }
     _exit(0);
 }
 
@@ -46,13 +44,11 @@ static void fork_often(size_t index)
             fill(inherited[i], i * 50, index);
         }
         const pid_t started = fork();
-        if (started == 0) {
+        if (started == 0)
             be_child(inherited, index, round % 3);
-        }
         expect_child_succeeds(started, "child");
-        for (size_t i = 0; i < INHERITED; i++) {
+        for (size_t i = 0; i < INHERITED; i++)
             free(inherited[i]);
-        }
     }
     atomic_fetch_sub(&forking, 1);
 }
@@ -66,18 +62,16 @@ static void allocate(size_t index)
         free(kept[i]);
         kept[i] = malloc(i == 0 ? 3000000 : random_size(&random, 200000));
     }
-    for (size_t i = 0; i < 100; i++) {
+    for (size_t i = 0; i < 100; i++)
         free(kept[i]);
-    }
 }
 
 static void *work(void *index)
 {
-    if ((uintptr_t)index < FORKING) {
+    if ((uintptr_t)index < FORKING)
         fork_often((uintptr_t)index);
-    } else {
+    else
         allocate((uintptr_t)index);
-    }
     return NULL;
 }
 

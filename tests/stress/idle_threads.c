@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What a thread costs that allocated once and waits: at most 64 KiB of resident memory, its stack included.
+/* SPDX-License-Identifier: MIT */
+/* What a thread costs that allocated once and waits: at most 64 KiB of resident memory, its stack included. */
 #include "threads.h"
 
 enum {
@@ -13,9 +13,8 @@ static pthread_barrier_t measured;
 static void *work(void *index)
 {
     void *block = malloc(100);
-    if (block != NULL) {
+    if (block != NULL)
         memset(block, 1, 100);
-    }
     pthread_barrier_wait(&allocated);
     pthread_barrier_wait(&measured);
     free(block);
@@ -29,9 +28,8 @@ int main(void)
     free(escape(malloc(100)));
     pthread_t threads[THREADS];
     const long before = resident_kib();
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work, (void *)1) == 0, "pthread_create");
-    }
     pthread_barrier_wait(&allocated);
     const long each = (resident_kib() - before) / THREADS;
     pthread_barrier_wait(&measured);

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// Many inboxes at once: each thread takes blocks of a few sizes, passes them on to any other one, and frees what it was passed,
-// which is of several owners. Threads end in the middle and others take their heaps over, and one trims all the while, which
-// empties the inboxes of others. Contents stay whole, and in the end all that was taken is freed.
+/* SPDX-License-Identifier: MIT */
+/* Many inboxes at once: each thread takes blocks of a few sizes, passes them on to any other one, and frees what it was passed,
+ * which is of several owners. Threads end in the middle and others take their heaps over, and one trims all the while, which
+ * empties the inboxes of others. Contents stay whole, and in the end all that was taken is freed. */
 #include <malloc.h>
 #include <stdatomic.h>
 #include "threads.h"
@@ -17,15 +17,14 @@ typedef struct parcel {
     _Atomic(void *) places[PLACES];
 } parcel_t;
 
-static parcel_t parcels[WORKERS]; // what others have for a worker
+static parcel_t parcels[WORKERS]; /* what others have for a worker */
 static atomic_int taken, freed;
 static atomic_int working;
 
 static void unpack(unsigned char *block)
 {
-    if (block == NULL) {
+    if (block == NULL)
         return;
-    }
     const size_t size = 24 + 8 * (size_t)block[0];
     CHECK(block[size - 1] == block[0], "a block of %zu bytes changed", size);
     free(block);
@@ -85,11 +84,9 @@ int main(void)
 {
     atomic_store(&working, WORKERS);
     CHECK(run_threads(WORKERS + 1, work) == 0, "a thread failed");
-    for (int i = 0; i < WORKERS; i++) {
-        for (int place = 0; place < PLACES; place++) {
+    for (int i = 0; i < WORKERS; i++)
+        for (int place = 0; place < PLACES; place++)
             unpack(atomic_exchange(&parcels[i].places[place], NULL));
-        }
-    }
     CHECK(atomic_load(&taken) == atomic_load(&freed), "%d taken, %d freed", taken, freed);
     const long held = peak_resident_kib();
     CHECK(FEWER_ROUNDS != 1 || held < 60 * 1024, "%ld KiB at the peak", held);

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// One thread asks again and again what is in use, which looks at what it keeps of freed blocks, while another one takes that away
-// and hands it on: whoever looks, sees blocks or none, and follows no link that is another's by now.
+/* SPDX-License-Identifier: MIT */
+/* One thread asks again and again what is in use, which looks at what it keeps of freed blocks, while another one takes that away
+ * and hands it on: whoever looks, sees blocks or none, and follows no link that is another's by now. */
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,9 +22,8 @@ static void *look(void *unused)
                 blocks[i] = malloc(size);
                 CHECK(blocks[i] != NULL, "no memory");
             }
-            for (int i = 0; i < MANY; i++) {
+            for (int i = 0; i < MANY; i++)
                 free(blocks[i]);
-            }
         }
         const struct mallinfo2 info = mallinfo2();
         CHECK(info.uordblks <= info.arena, "%zu bytes in use of %zu", info.uordblks, info.arena);
@@ -43,9 +42,8 @@ static void *take_away(void *unused)
             CHECK(mine[i] != NULL, "no memory");
             memset(mine[i], 0x41, 16);
         }
-        for (int i = 0; i < MANY; i++) {
+        for (int i = 0; i < MANY; i++)
             free(mine[i]);
-        }
     }
     return unused;
 }

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// One side only allocates, the other only frees, through bounded rings: memory stays bounded, contents whole.
+/* SPDX-License-Identifier: MIT */
+/* One side only allocates, the other only frees, through bounded rings: memory stays bounded, contents whole. */
 #include <sched.h>
 #include <stdatomic.h>
 #include "threads.h"
@@ -20,9 +20,8 @@ static void *produce(size_t pair)
 {
     uint64_t random = pair + 11;
     for (size_t i = 0; i < MESSAGES; i++) {
-        while (i - atomic_load_explicit(&rings[pair].read, memory_order_acquire) >= RING) {
+        while (i - atomic_load_explicit(&rings[pair].read, memory_order_acquire) >= RING)
             sched_yield();
-        }
         const size_t size = 16 + (i % 200 == 0 ? next_random(&random) % 100000 : random_size(&random, 1500));
         unsigned char *block = malloc(size);
         CHECK(block != NULL, "no memory for %zu bytes", size);
@@ -36,9 +35,8 @@ static void *produce(size_t pair)
 static void *consume(size_t pair)
 {
     for (size_t i = 0; i < MESSAGES; i++) {
-        while (atomic_load_explicit(&rings[pair].written, memory_order_acquire) <= i) {
+        while (atomic_load_explicit(&rings[pair].written, memory_order_acquire) <= i)
             sched_yield();
-        }
         unsigned char *block = rings[pair].blocks[i % RING];
         size_t number;
         memcpy(&number, block, sizeof number);
@@ -59,7 +57,7 @@ int main(void)
 {
     CHECK(run_threads(PAIRS * 2, work) == 0, "a thread failed");
     const long held = peak_resident_kib();
-    // 2 × 1,024 blocks of 400 bytes on average are alive at most: 1 MiB; 40 MiB are caches at their worst.
+    /* 2 × 1,024 blocks of 400 bytes on average are alive at most: 1 MiB; 40 MiB are caches at their worst. */
     CHECK(held < 40 * 1024, "%ld KiB at the peak of %d remote frees", held, PAIRS * MESSAGES);
     return 0;
 }

@@ -1,12 +1,12 @@
-// SPDX-License-Identifier: MIT
-// A soak: threads that come and go do all that programs do with memory, for as long as asked. Every block is checked
-// when it changes hands; resident memory, sampled throughout, must be flat, and little may remain when all is freed;
-// children, forked in each way there is, check what they inherit. Beside them one thread maps and unmaps memory of its
-// own, which is never to be taken for a block, and another resizes big blocks, so that addresses change hands too.
-//
-//     soak [-v] SECONDS THREADS          e.g. soak -v 600 4
-//
-// Says nothing unless -v (a line each tenth of the time) or something is wrong.
+/* SPDX-License-Identifier: MIT */
+/* A soak: threads that come and go do all that programs do with memory, for as long as asked. Every block is checked
+ * when it changes hands; resident memory, sampled throughout, must be flat, and little may remain when all is freed;
+ * children, forked in each way there is, check what they inherit. Beside them one thread maps and unmaps memory of its
+ * own, which is never to be taken for a block, and another resizes big blocks, so that addresses change hands too.
+ *
+ * soak [-v] SECONDS THREADS          e.g. soak -v 600 4
+ *
+ * Says nothing unless -v (a line each tenth of the time) or something is wrong. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <signal.h>
@@ -19,17 +19,17 @@
 enum {
     SLOTS = 16384,
     MOST_THREADS = 64,
-    CHECKED = 700,      // bytes of a larger block that are written and checked; and its last one
-    SAMPLES = 300,      // of resident memory over the whole time
-    FLAT_PERCENT = 120, // the last third's peak may be this much of the second third's,
-    NOISE_KIB = 65536,  // and this: large free blocks, more when threads wait for a core
-    FOREIGN = 12,       // mappings of the program's own at a time
+    CHECKED = 700,      /* bytes of a larger block that are written and checked; and its last one */
+    SAMPLES = 300,      /* of resident memory over the whole time */
+    FLAT_PERCENT = 120, /* the last third's peak may be this much of the second third's, */
+    NOISE_KIB = 65536,  /* and this: large free blocks, more when threads wait for a core */
+    FOREIGN = 12,       /* mappings of the program's own at a time */
     PAGE = 4096,
     BIG_BLOCKS = 4
 };
 
 typedef struct {
-    size_t size; // of bytes
+    size_t size; /* of bytes */
     uint64_t seed;
     unsigned char bytes[];
 } message_t;
@@ -52,9 +52,8 @@ static void write_message(message_t *message, size_t size, uint64_t seed)
     message->size = size;
     message->seed = seed;
     fill(message->bytes, checked(size), seed);
-    if (size > CHECKED) {
+    if (size > CHECKED)
         message->bytes[size - 1] = (unsigned char)seed;
-    }
 }
 
 static void check_message(const message_t *message)
@@ -65,7 +64,7 @@ static void check_message(const message_t *message)
           "the last byte of a message of %zu bytes changed", message->size);
 }
 
-// Mostly small; one in 100 to 60 KB, one in 1,000 to 1 MB, one in 10,000 to 10 MB.
+/* Mostly small; one in 100 to 60 KB, one in 1,000 to 1 MB, one in 10,000 to 10 MB. */
 static size_t message_size(uint64_t *random)
 {
     const uint64_t choice = next_random(random) % 10000;
@@ -119,14 +118,13 @@ static message_t *resized_message(message_t *message, uint64_t *random)
     return message;
 }
 
-// Takes a message out, whoever made it; checks it; puts it back resized, or another in its place.
+/* Takes a message out, whoever made it; checks it; puts it back resized, or another in its place. */
 static void one_operation(uint64_t *random)
 {
     const size_t i = next_random(random) % SLOTS;
     message_t *message = atomic_exchange(&slots[i], NULL);
-    if (message != NULL) {
+    if (message != NULL)
         check_message(message);
-    }
     if (message != NULL && next_random(random) % 4 == 0) {
         message = resized_message(message, random);
     } else {
@@ -147,21 +145,19 @@ static void *work(void *index)
     const uint64_t life = 2000 + next_random(&random) % 200000;
     for (uint64_t i = 0; i < life && !atomic_load_explicit(&stopping, memory_order_relaxed); i++) {
         one_operation(&random);
-        if (i % 512 == 0) {
+        if (i % 512 == 0)
             atomic_fetch_add_explicit(&operations, 512, memory_order_relaxed);
-        }
     }
-    if (next_random(&random) % 50 == 0) {
+    if (next_random(&random) % 50 == 0)
         malloc_trim(0);
-    }
     atomic_store(&workers[(uintptr_t)index].finished, 1);
     return NULL;
 }
 
-// --- memory that is not the allocator's -----------------------------------------------------------------------------
+/* --- memory that is not the allocator's --------------------------------------------------------------------------- */
 
 typedef struct {
-    unsigned char *at; // NULL in a free place
+    unsigned char *at; /* NULL in a free place */
     size_t size;
     uint64_t seed;
 } foreign_t;
@@ -174,7 +170,7 @@ static void check_foreign(const foreign_t *mine)
           "the program's own memory at %p was changed", (void *)mine->at);
 }
 
-// 64 KiB to 64 MiB, of which two pages are touched; where blocks of that size just were, if the system likes.
+/* 64 KiB to 64 MiB, of which two pages are touched; where blocks of that size just were, if the system likes. */
 static void replace_foreign(foreign_t *mine, uint64_t *random)
 {
     if (mine->at != NULL) {
@@ -197,15 +193,14 @@ static void *map_and_unmap(void *unused)
     while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
         replace_foreign(&foreign[next_random(&random) % FOREIGN], &random);
         const foreign_t *other = &foreign[next_random(&random) % FOREIGN];
-        if (other->at != NULL) {
+        if (other->at != NULL)
             check_foreign(other);
-        }
         usleep(50);
     }
     return unused;
 }
 
-// 1 to 16 MiB, of which the ends are touched.
+/* 1 to 16 MiB, of which the ends are touched. */
 static void *resize_big_blocks(void *unused)
 {
     struct {
@@ -235,13 +230,12 @@ static void *resize_big_blocks(void *unused)
         blocks[i].size = size;
         usleep(50);
     }
-    for (size_t i = 0; i < BIG_BLOCKS; i++) {
+    for (size_t i = 0; i < BIG_BLOCKS; i++)
         free(blocks[i].block);
-    }
     return unused;
 }
 
-// --- threads and children -------------------------------------------------------------------------------------------
+/* --- threads and children ----------------------------------------------------------------------------------------- */
 
 static void start(int i)
 {
@@ -250,7 +244,7 @@ static void start(int i)
     CHECK(error == 0, "pthread_create: error %d", error);
 }
 
-// fork, and the two ways that call no handler. ThreadSanitizer would lose track of the last two.
+/* fork, and the two ways that call no handler. ThreadSanitizer would lose track of the last two. */
 static pid_t fork_in_some_way(void)
 {
 #if !defined(__SANITIZE_THREAD__)
@@ -264,16 +258,15 @@ static pid_t fork_in_some_way(void)
     return fork();
 }
 
-// What the child inherits may have been taken out by a thread that it does not have; all else is whole.
+/* What the child inherits may have been taken out by a thread that it does not have; all else is whole. */
 static void fork_once(void)
 {
     const pid_t child = fork_in_some_way();
     if (child == 0) {
         alarm(30);
         uint64_t random = 99;
-        for (int i = 0; i < 2000; i++) {
+        for (int i = 0; i < 2000; i++)
             one_operation(&random);
-        }
         _exit(0);
     }
     expect_child_succeeds(child, "a forked child");
@@ -289,9 +282,8 @@ static double now(void)
 static long highest(const long *samples, int from, int to)
 {
     long most = 0;
-    for (int i = from; i < to; i++) {
+    for (int i = from; i < to; i++)
         most = samples[i] > most ? samples[i] : most;
-    }
     return most;
 }
 
@@ -308,12 +300,10 @@ int main(int argc, char **argv)
           argv[2 + verbose]);
     static long samples[SAMPLES];
     uint64_t random = 1;
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS; i++)
         slots[i] = new_message(&random);
-    }
-    for (int i = 0; i < threads; i++) {
+    for (int i = 0; i < threads; i++)
         start(i);
-    }
     pthread_t beside[3];
     for (int i = 0; i < 3; i++) {
         const int error = pthread_create(&beside[i], NULL, i == 0 ? map_and_unmap : resize_big_blocks, NULL);
@@ -331,9 +321,8 @@ int main(int argc, char **argv)
                 }
             }
         }
-        if (sample % 10 == 5) {
+        if (sample % 10 == 5)
             fork_once();
-        }
         samples[sample] = resident_kib();
         if (verbose && sample % (SAMPLES / 10) == SAMPLES / 10 - 1) {
             dprintf(1, "%7.1f s %12lu operations %8ld KiB\n", now() - begin, atomic_load(&operations),
@@ -341,12 +330,10 @@ int main(int argc, char **argv)
         }
     }
     atomic_store(&stopping, 1);
-    for (int i = 0; i < threads; i++) {
+    for (int i = 0; i < threads; i++)
         pthread_join(workers[i].thread, NULL);
-    }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         pthread_join(beside[i], NULL);
-    }
     for (size_t i = 0; i < SLOTS; i++) {
         if (slots[i] != NULL) {
             check_message(slots[i]);

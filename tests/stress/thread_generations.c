@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Threads come and go while blocks of the dead are freed by the living: slabs change owner again and again.
+/* SPDX-License-Identifier: MIT */
+/* Threads come and go while blocks of the dead are freed by the living: slabs change owner again and again. */
 #include <stdatomic.h>
 #include "threads.h"
 
@@ -40,9 +40,8 @@ int main(void)
     for (unsigned i = 0; i < GENERATIONS; i++) {
         atomic_store(&generation, i);
         CHECK(run_threads(THREADS, work) == 0, "generation %u", i);
-        if (i == GENERATIONS / 4) {
+        if (i == GENERATIONS / 4)
             early = resident_kib();
-        }
     }
     const long grown = resident_kib() - early;
     CHECK(grown < 16 * 1024, "memory grew by %ld KiB over %d generations of threads", grown,

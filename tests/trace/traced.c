@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A program whose calls are known: tests/test_trace.py records it. Each way prints what it did with blocks of the sizes that no
-// other code asks for: 7,000 to 7,999 bytes.
+/* SPDX-License-Identifier: MIT */
+/* A program whose calls are known: tests/test_trace.py records it. Each way prints what it did with blocks of the sizes that no
+ * other code asks for: 7,000 to 7,999 bytes. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -31,40 +31,36 @@ static void *opaque(void *p)
 
 static void take(unsigned row, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         blocks[row][i] = opaque(malloc(SIZE + i));
-    }
 }
 
 static void give(unsigned row, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         free(blocks[row][i]);
-    }
 }
 
-// Each kind of call; errno stays.
+/* Each kind of call; errno stays. */
 static int way_kinds(void)
 {
     errno = 77;
     void *a = opaque(malloc(7001)), *b = opaque(calloc(7, 1001)), *c = opaque(aligned_alloc(4096, 7168)),
          *d = NULL;
-    if (posix_memalign(&d, 64, 7003) != 0) {
+    if (posix_memalign(&d, 64, 7003) != 0)
         return 1;
-    }
     d = opaque(d);
     a = opaque(realloc(a, 7500));
     b = opaque(realloc(b, 7501));
     void *e = opaque(realloc(NULL, 7004)), *f = opaque(memalign(256, 7005));
-    e = opaque(realloc(e, 0)); // a free
+    e = opaque(realloc(e, 0)); /* a free */
     free(a);
     free(b);
     free(c);
     free(d);
     free(NULL);
-    if (opaque(malloc(PTRDIFF_MAX)) != NULL || errno != ENOMEM) {
+    if (opaque(malloc(PTRDIFF_MAX)) != NULL || errno != ENOMEM)
         return 1;
-    }
     return f == NULL || e != NULL;
 }
 
@@ -74,13 +70,12 @@ static void *fill_row(void *row)
     return NULL;
 }
 
-// Blocks of threads, freed by the first one.
+/* Blocks of threads, freed by the first one. */
 static int way_threads(void)
 {
     pthread_t threads[THREADS];
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, fill_row, (void *)i);
-    }
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         give(i, BLOCKS);
@@ -115,13 +110,12 @@ static void *churn(void *row)
     return NULL;
 }
 
-// Children of a process whose other threads are in the middle of calls.
+/* Children of a process whose other threads are in the middle of calls. */
 static int way_fork_busy(void)
 {
     pthread_t threads[2];
-    for (uintptr_t i = 0; i < 2; i++) {
+    for (uintptr_t i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, churn, (void *)(i + 1));
-    }
     int failed = 0;
     for (int i = 0; i < 40; i++) {
         const pid_t child = fork();
@@ -160,7 +154,7 @@ static int way_quick(void)
     _exit(0);
 }
 
-// Much more than a MiB of a trace.
+/* Much more than a MiB of a trace. */
 static int way_long(void)
 {
     for (int i = 0; i < 600; i++) {
@@ -170,7 +164,7 @@ static int way_long(void)
     return 0;
 }
 
-// The file may not grow; SIGXFSZ is as it is.
+/* The file may not grow; SIGXFSZ is as it is. */
 static int way_small_file(void)
 {
     const struct rlimit limit = {100000, 100000};
@@ -178,12 +172,11 @@ static int way_small_file(void)
     return way_long();
 }
 
-// All descriptors are closed, and their numbers used for a file of the program's.
+/* All descriptors are closed, and their numbers used for a file of the program's. */
 static int way_closed(void)
 {
-    for (int i = 3; i < 100; i++) {
+    for (int i = 3; i < 100; i++)
         close(i);
-    }
     const int own = dup(1);
     way_long();
     return own < 0;
@@ -198,13 +191,13 @@ static void on_tick(int signal)
     free(opaque(malloc(7999)));
 }
 
-// Handlers that allocate, in the middle of calls.
+/* Handlers that allocate, in the middle of calls. */
 static int way_signals(void)
 {
     struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     const struct itimerval every = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
     on_tick(
-        0); // from now on, both sizes are in their bins: nothing else than the recording can be in the way
+        0); /* from now on, both sizes are in their bins: nothing else than the recording can be in the way */
     take(0, 1);
     give(0, 1);
     sigaction(SIGALRM, &action, NULL);
@@ -246,10 +239,8 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < sizeof ways / sizeof *ways; i++) {
-        if (strcmp(ways[i].name, argv[1]) == 0) {
+    for (size_t i = 0; argc > 1 && i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(ways[i].name, argv[1]) == 0)
             return ways[i].run();
-        }
-    }
     return 2;
 }

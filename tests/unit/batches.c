@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Blocks that another thread frees come home in one piece: nobody touches those between the first and the last, the bin knows how
-// many they are, and what has several owners is sorted all the same.
+/* SPDX-License-Identifier: MIT */
+/* Blocks that another thread frees come home in one piece: nobody touches those between the first and the last, the bin knows how
+ * many they are, and what has several owners is sorted all the same. */
 #include "suite.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include "mem/chunk.h"
 
 enum {
-    SIZE = 256, // bytes
+    SIZE = 256, /* bytes */
     OTHER = 128,
     BATCH = 64,
     MANY = 4096,
@@ -19,12 +19,11 @@ enum {
 static void *blocks[MANY];
 static hak_heap_t *owners[2];
 
-// Not by a block of SIZE: who runs out of those keeps the batch.
+/* Not by a block of SIZE: who runs out of those keeps the batch. */
 static hak_heap_t *have_heap(void)
 {
-    for (int i = 0; i < 100 && hak_thread.heap == NULL; i++) {
+    for (int i = 0; i < 100 && hak_thread.heap == NULL; i++)
         hakmem_free(hakmem_alloc(OTHER));
-    }
     assert_non_null(hak_thread.heap);
     return hak_thread.heap;
 }
@@ -34,16 +33,15 @@ static void take(size_t many, size_t size)
     for (size_t i = 0; i < many; i++) {
         blocks[i] = hakmem_alloc(size);
         assert_non_null(blocks[i]);
-        ((uint64_t *)blocks[i])[1] = i; // where a batch says what follows it
+        ((uint64_t *)blocks[i])[1] = i; /* where a batch says what follows it */
     }
 }
 
 static void *free_batch(void *unused)
 {
     have_heap();
-    for (size_t i = 0; i < BATCH; i++) {
+    for (size_t i = 0; i < BATCH; i++)
         hakmem_free(blocks[i]);
-    }
     return unused;
 }
 
@@ -54,7 +52,7 @@ static void in_thread(void *(*work)(void *))
     pthread_join(thread, NULL);
 }
 
-// Number of blocks in an inbox; those of its first batch in *batch.
+/* Number of blocks in an inbox; those of its first batch in *batch. */
 static uint32_t waiting(hak_heap_t *heap, hak_batch_t *batch)
 {
     void *inbox = atomic_load(&heap->inbox);
@@ -92,7 +90,7 @@ static void test_a_batch_is_received_untouched(void **state)
     in_thread(free_batch);
     const hak_bin_t *bin = &hak_thread.bins[SIZE / HAK_ALIGN];
     assert_null(bin->head);
-    hakmem_free(hakmem_alloc(OTHER)); // its bin was empty: the inbox is emptied
+    hakmem_free(hakmem_alloc(OTHER)); /* its bin was empty: the inbox is emptied */
     assert_null(atomic_load(&hak_thread.heap->inbox));
     assert_int_equal(bin->frees_left, bin->cap - BATCH);
     for (size_t i = BATCH; i-- != 0;) {
@@ -106,9 +104,8 @@ static void test_a_batch_is_received_untouched(void **state)
 static void *take_every_second(void *unused)
 {
     owners[1] = have_heap();
-    for (size_t i = 1; i < BATCH; i += 2) {
+    for (size_t i = 1; i < BATCH; i += 2)
         blocks[i] = hakmem_alloc(SIZE);
-    }
     in_thread(free_batch);
     hak_batch_t batch;
     assert_int_equal(waiting(owners[0], &batch), BATCH / 2);
@@ -122,21 +119,19 @@ static void test_a_batch_of_two_owners_is_sorted(void **state)
     hakmem_trim();
     take(BATCH, SIZE);
     owners[0] = have_heap();
-    for (size_t i = 1; i < BATCH; i += 2) {
+    for (size_t i = 1; i < BATCH; i += 2)
         hakmem_free(blocks[i]);
-    }
     in_thread(take_every_second);
 }
 
 static void *free_all(void *unused)
 {
-    for (size_t i = 0; i < MANY; i++) {
+    for (size_t i = 0; i < MANY; i++)
         hakmem_free(blocks[i]);
-    }
     return unused;
 }
 
-// As many batches as no bin holds: what is beyond goes on into the slabs, and nothing is lost.
+/* As many batches as no bin holds: what is beyond goes on into the slabs, and nothing is lost. */
 static void test_bins_have_an_end_for_batches_too(void **state)
 {
     (void)state;
@@ -148,9 +143,8 @@ static void test_bins_have_an_end_for_batches_too(void **state)
         void *one = hakmem_alloc(size);
         const hak_bin_t *bin = &hak_thread.bins[hak_class_of(size)];
         size_t held = 0;
-        for (const void *block = bin->head; block != NULL; block = hak_link_next(block)) {
+        for (const void *block = bin->head; block != NULL; block = hak_link_next(block))
             held++;
-        }
         assert_in_range(held, 0, 2 * bin->cap);
         hakmem_free(one);
         hakmem_trim();

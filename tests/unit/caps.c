@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// How bins begin: by the policy in force when the thread starts, also in a heap that a thread before it has left, and with less
-// where many heaps share what bins may hold.
+/* SPDX-License-Identifier: MIT */
+/* How bins begin: by the policy in force when the thread starts, also in a heap that a thread before it has left, and with less
+ * where many heaps share what bins may hold. */
 #include <stdatomic.h>
 
 #include "base/policy.h"
@@ -9,7 +9,7 @@
 #include "hakmem.h"
 
 enum {
-    TINY = HAK_TINY_CLASSES, // the largest of them
+    TINY = HAK_TINY_CLASSES, /* the largest of them */
     MID = HAK_TINY_CLASSES + 4,
     MANY = 40
 };
@@ -17,7 +17,7 @@ enum {
 static unsigned tiny_cap, mid_cap, run_cap;
 static hak_heap_t *heap;
 
-// More than the few blocks for which a thread gets no heap of its own.
+/* More than the few blocks for which a thread gets no heap of its own. */
 static void use_little(void)
 {
     for (int i = 0; i < 100; i++) {
@@ -46,7 +46,7 @@ static void start_one(void)
 }
 
 static pthread_barrier_t barrier;
-static atomic_uint among_many; // the largest cap
+static atomic_uint among_many; /* the largest cap */
 
 static void *start_among_many(void *unused)
 {
@@ -54,7 +54,7 @@ static void *start_among_many(void *unused)
     unsigned cap = hak_thread.bins[TINY].cap;
     for (unsigned most = among_many; cap > most && !atomic_compare_exchange_weak(&among_many, &most, cap);) {
     }
-    pthread_barrier_wait(&barrier); // so each has a heap
+    pthread_barrier_wait(&barrier); /* so each has a heap */
     (void)unused;
     return NULL;
 }

@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: MIT
-// Size classes: every size has one, it holds the size, no smaller one does, and the waste stays within its bound. Whatever limits
-// and steps the policy has: tests/test_policy.py builds this with others.
+/* SPDX-License-Identifier: MIT */
+/* Size classes: every size has one, it holds the size, no smaller one does, and the waste stays within its bound. Whatever limits
+ * and steps the policy has: tests/test_policy.py builds this with others. */
 #include "suite.h"
 
 #include "base/classes.h"
 
-// Where sizes of the first kind are far apart, the classes between are those of no request.
+/* Where sizes of the first kind are far apart, the classes between are those of no request. */
 static bool is_used(unsigned c)
 {
     return c > HAK_TINY_CLASSES || c * HAK_ALIGN % HAK_TINY_STEP == 0;
@@ -36,9 +36,8 @@ static void test_waste_is_bounded(void **state)
     for (size_t size = 1; size <= HAK_CLASS_MAX; size++) {
         const size_t waste = hak_class_size(hak_class_of(size)) - size;
         if (size > HAK_TINY_MAX ? waste * HAK_STEPS > hak_class_size(hak_class_of(size))
-                                : waste >= HAK_TINY_STEP) {
+                                : waste >= HAK_TINY_STEP)
             fail_msg("%zu of a block for %zu bytes are waste", waste, size);
-        }
     }
 }
 
@@ -64,7 +63,7 @@ static void test_slabs_hold_their_capacity(void **state)
                 assert_in_range(slices, hak_class_size(c) <= HAK_MID_MAX ? least : 1, 32);
                 assert_true(capacity >= (hak_class_size(c) <= HAK_MID_MAX ? blocks : 1));
                 assert_true(capacity * hak_class_size(c) <= slices * HAK_SLICE);
-                // Above that one is carved at a time, and a set of 32 bits says which are purged.
+                /* Above that one is carved at a time, and a set of 32 bits says which are purged. */
                 assert_true(hak_class_size(c) <= HAK_OS_PAGE / 2 || capacity < 32);
             }
         }

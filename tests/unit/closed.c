@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Where links are checked, most of the first chunk is inaccessible until it is needed, and what the bins hand out next is looked at
-// when a slab is made. Whatever is about a process's first blocks is done in a forked child: none of them was taken before.
+/* SPDX-License-Identifier: MIT */
+/* Where links are checked, most of the first chunk is inaccessible until it is needed, and what the bins hand out next is looked at
+ * when a slab is made. Whatever is about a process's first blocks is done in a forked child: none of them was taken before. */
 #include "deaths.h"
 
 #include "hakmem.h"
@@ -11,10 +11,10 @@
 enum {
     MEGABYTE = 1 << 20,
     PAGE = 4096,
-    SINGLE = 256 << 10, // a block that is a run by itself
+    SINGLE = 256 << 10, /* a block that is a run by itself */
     SMALL = 48,
-    FEW = 20,   // blocks after which a thread has a heap
-    MANY = 900, // pages: more than a chunk has
+    FEW = 20,   /* blocks after which a thread has a heap */
+    MANY = 900, /* pages: more than a chunk has */
 };
 
 #define MAP_BYTES (((size_t)1 << (HAK_ADDRESS_BITS - HAK_SLICE_SHIFT)) * sizeof(uint32_t))
@@ -24,16 +24,15 @@ bool __real_hak_os_make_writable(void *address, size_t size);
 bool __wrap_hak_os_release(void *address, size_t size);
 bool __real_hak_os_release(void *address, size_t size);
 
-static bool refuses; // to make memory accessible
-static bool keeps;   // what is to be unmapped
+static bool refuses; /* to make memory accessible */
+static bool keeps;   /* what is to be unmapped */
 static int openings;
 
-// Windows of the map, too, are made writable: these are neither counted nor refused.
+/* Windows of the map, too, are made writable: these are neither counted nor refused. */
 bool __wrap_hak_os_make_writable(void *address, size_t size)
 {
-    if ((uintptr_t)address - (uintptr_t)hak_map < MAP_BYTES) {
+    if ((uintptr_t)address - (uintptr_t)hak_map < MAP_BYTES)
         return __real_hak_os_make_writable(address, size);
-    }
     openings++;
     return !refuses && __real_hak_os_make_writable(address, size);
 }
@@ -43,14 +42,13 @@ bool __wrap_hak_os_release(void *address, size_t size)
     return !keeps && __real_hak_os_release(address, size);
 }
 
-static char said[1024]; // by the last child
+static char said[1024]; /* by the last child */
 
 static int end_of(void (*deed)(void *), size_t argument)
 {
     const int end = death_by(deed, &argument, said, sizeof said);
-    if (end < 0) {
+    if (end < 0)
         fputs(said, stderr);
-    }
     return end;
 }
 
@@ -71,7 +69,7 @@ static void write_at(char *at)
     *(volatile char *)escape(at) = 1;
 }
 
-// --- closed slices ------------------------------------------------------------------------------------------------
+/* --- closed slices ------------------------------------------------------------------------------------------------ */
 
 static void run_a_megabyte(void *size)
 {
@@ -92,9 +90,8 @@ static void test_a_megabyte_beyond_the_first_blocks_faults(void **state)
 {
     (void)state;
     static const size_t sizes[] = {8, PAGE, SINGLE};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         assert_int_equal(end_of(run_a_megabyte, sizes[i]), SIGSEGV);
-    }
 }
 
 static void test_beside_the_first_single_blocks_it_faults(void **state)
@@ -111,12 +108,10 @@ static void fill_many(size_t size, size_t count)
         blocks[i] = take(size);
         fill(blocks[i], size, i);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         CHECK(is_filled(blocks[i], size, i), "block %zu of %zu bytes changed", i, size);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         hakmem_free(blocks[i]);
-    }
 }
 
 static void use_all(void *first)
@@ -133,7 +128,7 @@ static void use_pages_with_few_calls(void *unused)
 {
     (void)unused;
     const size_t before = hak_chunk_view().reserved;
-    fill_many(PAGE, 440); // 110 slices
+    fill_many(PAGE, 440); /* 110 slices */
     CHECK(openings == 1, "%d calls", openings);
     const hak_chunk_view_t now = hak_chunk_view();
     CHECK(before == 0 && now.used + now.dirty > 100 * HAK_SLICE, "the pages lie elsewhere");
@@ -143,7 +138,7 @@ static void use_single_blocks_with_few_calls(void *unused)
 {
     (void)unused;
     fill_many(70000, 40);
-    // seven, and the pieces that these have left
+    /* seven, and the pieces that these have left */
     CHECK(openings >= 2 && openings <= 7 + 8, "%d calls", openings);
 }
 
@@ -151,9 +146,8 @@ static void test_what_is_closed_is_opened_at_need(void **state)
 {
     (void)state;
     static const size_t firsts[] = {8, PAGE, SINGLE, MEGABYTE, 3 * MEGABYTE};
-    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++)
         assert_int_equal(end_of(use_all, firsts[i]), 0);
-    }
     assert_int_equal(end_of(use_pages_with_few_calls, 0), 0);
     assert_int_equal(end_of(use_single_blocks_with_few_calls, 0), 0);
 }
@@ -174,8 +168,8 @@ static void give_up_what_is_closed(void *system_keeps)
     use_all(&(size_t){SINGLE});
 }
 
-// Small blocks, and then huge ones, which get chunks that are empty and dirty. Of the first chunk some cannot be opened: when it is
-// to be given; or before, when it was to be unmapped, which is refused as well.
+/* Small blocks, and then huge ones, which get chunks that are empty and dirty. Of the first chunk some cannot be opened: when it is
+ * to be given; or before, when it was to be unmapped, which is refused as well. */
 static void use_huge_after(void *trimmed)
 {
     if (number(trimmed) != 0) {
@@ -206,16 +200,15 @@ static void test_what_cannot_be_opened_is_done_without(void **state)
     assert_int_equal(end_of(use_huge_after, 1), 0);
 }
 
-// The first chunk is purged as time passes, but for its closed slices; then a huge block leaves memory that is not clean.
+/* The first chunk is purged as time passes, but for its closed slices; then a huge block leaves memory that is not clean. */
 static void open_once(void *unused)
 {
     (void)unused;
     static const uint32_t moments[] = {1000, 3000, 5000};
     fill_many(PAGE, FEW);
     hak_heap_give_up();
-    for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
+    for (size_t i = 0; i < sizeof moments / sizeof *moments; i++)
         hak_chunk_release_due(moments[i]);
-    }
     CHECK(hak_chunk_view().dirty == 0 && openings == 0, "%zu bytes are dirty", hak_chunk_view().dirty);
     char *huge = take(4 * MEGABYTE);
     fill(huge, 4 * MEGABYTE, 1);
@@ -232,18 +225,17 @@ static void test_what_is_opened_is_taken(void **state)
     assert_int_equal(end_of(open_once, 0), 0);
 }
 
-// --- what the bins hand out next ----------------------------------------------------------------------------------
+/* --- what the bins hand out next ---------------------------------------------------------------------------------- */
 
-// A block of a thread that has a heap.
+/* A block of a thread that has a heap. */
 static char *begin(size_t size)
 {
-    for (int i = 0; i < FEW; i++) {
+    for (int i = 0; i < FEW; i++)
         take(8);
-    }
     return take(size);
 }
 
-// No start of a block, and aligned as one.
+/* No start of a block, and aligned as one. */
 static char *inside(char *block, size_t size)
 {
     return (char *)escape(block) + size / 3 / 16 * 16;
@@ -276,15 +268,14 @@ static void write_into_freed(void *size)
     take(2000);
 }
 
-// Others lie in the bin before it, and all go back to their slabs.
+/* Others lie in the bin before it, and all go back to their slabs. */
 static void free_inside_below_others(void *argument)
 {
     const size_t size = number(argument);
     char *others[] = {begin(size), take(size), take(size)};
     hakmem_free(inside(take(size), size));
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         hakmem_free(others[i]);
-    }
     hak_heap_give_up();
 }
 
@@ -301,14 +292,13 @@ static void free_inside_late(void *size)
     fill_many(2000, MANY);
 }
 
-// The same where the classes are looked at in turn, all of them in a dozen slabs; later on the bin is emptied, and that sees it.
+/* The same where the classes are looked at in turn, all of them in a dozen slabs; later on the bin is emptied, and that sees it. */
 static void free_inside_later(void *size)
 {
     fill_many(PAGE, MANY);
     free_inside(size);
-    for (int i = 0; i < 13 * 8; i++) {
+    for (int i = 0; i < 13 * 8; i++)
         take(2000);
-    }
 }
 
 static void test_what_a_bin_would_hand_out_is_looked_at(void **state)

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The countdown by itself, with a bin that is two numbers: whatever malloc and free do in turns, the sampled call is exactly
-// the one that was drawn, and the bin never holds more than may be met.
+/* SPDX-License-Identifier: MIT */
+/* The countdown by itself, with a bin that is two numbers: whatever malloc and free do in turns, the sampled call is exactly
+ * the one that was drawn, and the bin never holds more than may be met. */
 #include "obs/countdown.h"
 #include "suite.h"
 
@@ -12,9 +12,9 @@ enum {
 typedef struct bin {
     hak_countdown_t countdown;
     uint32_t blocks, frees_left;
-    uint32_t outside;  // blocks that the program has
-    uint64_t calls;    // of malloc, since the draw
-    uint32_t expected; // calls before the sampled one
+    uint32_t outside;  /* blocks that the program has */
+    uint64_t calls;    /* of malloc, since the draw */
+    uint32_t expected; /* calls before the sampled one */
 } bin_t;
 
 static uint64_t random_state = 88172645463325252ull;
@@ -50,7 +50,7 @@ static void draw(bin_t *bin, uint32_t most)
     bin->countdown.gap[HAK_GAP_CALLS] = HAK_GAP_NONE;
 }
 
-// True: it was the sampled one.
+/* True: it was the sampled one. */
 static bool take(bin_t *bin, uint32_t refill)
 {
     bin->outside++;
@@ -70,9 +70,8 @@ static bool take(bin_t *bin, uint32_t refill)
 
 static void give(bin_t *bin)
 {
-    if (bin->outside == 0) {
+    if (bin->outside == 0)
         return;
-    }
     bin->outside--;
     bin->blocks++;
     if (--bin->frees_left == 0) {
@@ -91,7 +90,7 @@ static void test_the_sampled_call_is_the_one_that_was_drawn(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         const uint32_t phase = below(4), length = below(300);
         for (uint32_t i = 0; i < length; i++) {
-            // all taken, all freed, in turns, at random
+            /* all taken, all freed, in turns, at random */
             const bool takes = phase == 0 || (phase == 2 && i % 2 == 0) || (phase == 3 && below(2) == 0);
             if (!takes) {
                 give(&bin);

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// mallinfo's figures are collected one after the other: a huge block that another thread has a call site keep after the blocks were
-// counted is none of those counted, and the figures do not fall below nothing.
+/* SPDX-License-Identifier: MIT */
+/* mallinfo's figures are collected one after the other: a huge block that another thread has a call site keep after the blocks were
+ * counted is none of those counted, and the figures do not fall below nothing. */
 #include "hakmem.h"
 #include "mem/huge.h"
 #include "mem/site_cache.h"
@@ -12,7 +12,7 @@ enum {
     THEIRS = 700000
 };
 
-static bool between; // another thread is faster, once
+static bool between; /* another thread is faster, once */
 
 size_t __real_hak_huge_count(void);
 size_t __wrap_hak_huge_count(void);
@@ -31,7 +31,7 @@ size_t __wrap_hak_huge_count(void)
 
 int main(void)
 {
-    hakmem_free(escape(hakmem_alloc(OWN))); // the thread keeps it
+    hakmem_free(escape(hakmem_alloc(OWN))); /* the thread keeps it */
     hak_memory_view_t view;
     between = true;
     hak_memory_view(&view);

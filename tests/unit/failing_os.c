@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// Every mmap, munmap, mremap, mprotect and madvise fails once, and fails from some moment on: for each N, the Nth call
-// alone, every third with the three after it or all after it. Requests then give NULL and ENOMEM or succeed, contents stay
-// whole, and once the system gives again, every size can be had. The linker's --wrap puts these in front of the
-// allocator's own way into the system, and of libc's names.
+/* SPDX-License-Identifier: MIT */
+/* Every mmap, munmap, mremap, mprotect and madvise fails once, and fails from some moment on: for each N, the Nth call
+ * alone, every third with the three after it or all after it. Requests then give NULL and ENOMEM or succeed, contents stay
+ * whole, and once the system gives again, every size can be had. The linker's --wrap puts these in front of the
+ * allocator's own way into the system, and of libc's names. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
@@ -12,16 +12,15 @@
 #include "threads.h"
 #include "hakmem.h"
 
-static long calls;     // made so far
-static long fail_from; // number of the first call that fails; 0: none
-static long fail_to;   // and of the last one
+static long calls;     /* made so far */
+static long fail_from; /* number of the first call that fails; 0: none */
+static long fail_to;   /* and of the last one */
 
 static int fails(long number)
 {
     if (number != SYS_mmap && number != SYS_munmap && number != SYS_mremap && number != SYS_mprotect &&
-        number != SYS_madvise) {
+        number != SYS_madvise)
         return 0;
-    }
     calls++;
     return fail_from != 0 && calls >= fail_from && calls <= fail_to;
 }
@@ -87,7 +86,7 @@ static size_t checked(size_t size)
     return size < CHECKED ? size : CHECKED;
 }
 
-// All of it would be most of the test's time.
+/* All of it would be most of the test's time. */
 static bool has_zero_ends(const unsigned char *block, size_t size)
 {
     const size_t end = size < 300000 ? size : 300000;
@@ -126,7 +125,7 @@ static size_t size_of_step(uint64_t *random)
     return 1 + next_random(random) % limits[next_random(random) % 6];
 }
 
-// Another thread frees a few blocks and makes others; its heap is new, or that of the one before.
+/* Another thread frees a few blocks and makes others; its heap is new, or that of the one before. */
 static void *visit(void *index)
 {
     uint64_t random = 77;
@@ -148,9 +147,8 @@ static void work(void)
         const size_t i = next_random(&random) % SLOTS;
         const int choice = step % 4;
         size_t size = size_of_step(&random);
-        if (choice < 2 && slots[i].size > 2000000) { // a big block stays big: resized where it is, or moved
+        if (choice < 2 && slots[i].size > 2000000) /* a big block stays big: resized where it is, or moved */
             size = 2500000 + slots[i].size * 7 % 5000000;
-        }
         check_slot(i);
         errno = 0;
         if (slots[i].block != NULL && choice < 2) {
@@ -176,12 +174,10 @@ static void work(void)
         } else {
             put(i, step % 8 == 3 ? hakmem_alloc_aligned(8192, size) : hakmem_alloc(size), size, "alloc");
         }
-        if (step % 30 == 14) {
+        if (step % 30 == 14)
             run_threads(1, visit);
-        }
-        if (step % 30 == 29) {
+        if (step % 30 == 29)
             hakmem_trim();
-        }
     }
 }
 
@@ -194,7 +190,7 @@ static void release(void)
     }
 }
 
-// In a child, because the allocator's start is part of what must survive.
+/* In a child, because the allocator's start is part of what must survive. */
 static void run_with(long from, long to)
 {
     const pid_t child = fork();
@@ -224,7 +220,7 @@ static void run_with(long from, long to)
           status);
 }
 
-// How many calls the work makes when none fails.
+/* How many calls the work makes when none fails. */
 static long count_calls(void)
 {
     int ends[2];
@@ -235,7 +231,7 @@ static long count_calls(void)
         CHECK(write(ends[1], &calls, sizeof calls) == sizeof calls, "write");
         _exit(0);
     }
-    close(ends[1]); // so that a child that crashes is seen, not waited for
+    close(ends[1]); /* so that a child that crashes is seen, not waited for */
     long made = 0;
     CHECK(read(ends[0], &made, sizeof made) == sizeof made, "read");
     wait(NULL);
@@ -249,9 +245,8 @@ int main(void)
     run_with(0, 0);
     for (long n = 1; n <= made; n++) {
         run_with(n, n);
-        if (n % 3 == 0) {
+        if (n % 3 == 0)
             run_with(n, n % 2 == 0 ? n + 3 : 1000000);
-        }
     }
     return 0;
 }

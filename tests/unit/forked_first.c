@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// A child that was forked while another thread made the first chunk, of which most is closed: what the child gets lies in chunks
-// that it knows.
+/* SPDX-License-Identifier: MIT */
+/* A child that was forked while another thread made the first chunk, of which most is closed: what the child gets lies in chunks
+ * that it knows. */
 #include <stdatomic.h>
 
 #include "threads.h"
@@ -9,10 +9,10 @@
 
 enum {
     IDLE,
-    CLOSING, // the other thread waits behind the call that closes
+    CLOSING, /* the other thread waits behind the call that closes */
     FORKED,
     BLOCKS = 40,
-    SIZE = 100000 // a run by itself
+    SIZE = 100000 /* a run by itself */
 };
 
 static atomic_int state;
@@ -24,11 +24,9 @@ void __wrap_hak_os_forbid(void *address, size_t size)
 {
     __real_hak_os_forbid(address, size);
     int idle = IDLE;
-    if (atomic_compare_exchange_strong(&state, &idle, CLOSING)) {
-        while (atomic_load(&state) == CLOSING) {
+    if (atomic_compare_exchange_strong(&state, &idle, CLOSING))
+        while (atomic_load(&state) == CLOSING)
             hak_pause();
-        }
-    }
 }
 
 static void *begins(void *unused)
@@ -53,13 +51,11 @@ int main(void)
     pthread_t thread;
     CHECK(hak_chunk_view().reserved == 0, "the first chunk is there");
     CHECK(pthread_create(&thread, NULL, begins, NULL) == 0, "no thread");
-    while (atomic_load(&state) != CLOSING) {
+    while (atomic_load(&state) != CLOSING)
         hak_pause();
-    }
     const pid_t child = fork();
-    if (child == 0) {
+    if (child == 0)
         _exit(goes_on());
-    }
     expect_child_succeeds(child, "a child without the first chunk");
     atomic_store(&state, FORKED);
     pthread_join(thread, NULL);

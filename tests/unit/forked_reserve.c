@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The address space that the pool has in reserve, in a child that was forked while another thread was giving it back: unmapped, and
-// not yet forgotten.
+/* SPDX-License-Identifier: MIT */
+/* The address space that the pool has in reserve, in a child that was forked while another thread was giving it back: unmapped, and
+ * not yet forgotten. */
 #include <stdatomic.h>
 
 #include "threads.h"
@@ -10,7 +10,7 @@
 enum {
     IDLE,
     ARMED,
-    UNMAPPED, // the other thread waits behind its first call of the system
+    UNMAPPED, /* the other thread waits behind its first call of the system */
     FORKED,
     BLOCKS = 200,
     SIZE = 200000
@@ -25,11 +25,9 @@ bool __wrap_hak_os_unmap(void *address, size_t size)
 {
     const bool done = __real_hak_os_unmap(address, size);
     int armed = ARMED;
-    if (atomic_compare_exchange_strong(&state, &armed, UNMAPPED)) {
-        while (atomic_load(&state) == UNMAPPED) {
+    if (atomic_compare_exchange_strong(&state, &armed, UNMAPPED))
+        while (atomic_load(&state) == UNMAPPED)
             hak_pause();
-        }
-    }
     return done;
 }
 
@@ -62,13 +60,11 @@ int main(void)
     pthread_t thread;
     CHECK(hakmem_alloc(SIZE) != NULL, "no block");
     CHECK(pthread_create(&thread, NULL, gives_back, NULL) == 0, "no thread");
-    while (atomic_load(&state) != UNMAPPED) {
+    while (atomic_load(&state) != UNMAPPED)
         hak_pause();
-    }
     const pid_t child = fork();
-    if (child == 0) {
+    if (child == 0)
         _exit(goes_on());
-    }
     expect_child_succeeds(child, "a child without what was in reserve");
     atomic_store(&state, FORKED);
     pthread_join(thread, NULL);

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
-// A huge block that grows and cannot where it is: where another one has left memory it is copied there, since moving its pages
-// would throw away those that are there; a block that is too large for that, or finds no such memory, or of which the program has
-// touched little, is moved page by page. Where the system refuses to move it at once, since it is several mappings, it is moved in
-// pieces, and what cannot be is copied.
+/* SPDX-License-Identifier: MIT */
+/* A huge block that grows and cannot where it is: where another one has left memory it is copied there, since moving its pages
+ * would throw away those that are there; a block that is too large for that, or finds no such memory, or of which the program has
+ * touched little, is moved page by page. Where the system refuses to move it at once, since it is several mappings, it is moved in
+ * pieces, and what cannot be is copied. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/mman.h>
@@ -19,11 +19,11 @@ enum {
 };
 
 static int moves;
-static size_t moved_most = SIZE_MAX;   // bytes: more is several mappings
-static const unsigned char *not_moved; // and so is what contains this byte
-static int refused;                    // the how manieth move is refused all the same; 0: none
-static bool settles;                   // somebody else maps a page in the hole that this leaves
-static unsigned char *settled;         // which is here
+static size_t moved_most = SIZE_MAX;   /* bytes: more is several mappings */
+static const unsigned char *not_moved; /* and so is what contains this byte */
+static int refused;                    /* the how manieth move is refused all the same; 0: none */
+static bool settles;                   /* somebody else maps a page in the hole that this leaves */
+static unsigned char *settled;         /* which is here */
 
 void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, ...);
 
@@ -38,14 +38,13 @@ void *__wrap_mremap(void *address, size_t old_size, size_t new_size, int flags, 
         return MAP_FAILED;
     }
     if ((flags & MREMAP_FIXED) != 0 && ++moves == refused) {
-        munmap(target, new_size); // as kernels before Linux 6.17 do first
-        if (settles) {            // another thread, say
+        munmap(target, new_size); /* as kernels before Linux 6.17 do first */
+        if (settles)              /* another thread, say */
             settled = mmap(target + MIB, HAK_OS_PAGE, PROT_READ | PROT_WRITE, SETTLED, -1, 0);
-        }
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    return (void *)syscall(SYS_mremap, address, old_size, new_size, flags, target); // NOLINT
+    return (void *)syscall(SYS_mremap, address, old_size, new_size, flags, target); /* NOLINT */
 }
 
 static unsigned char *untouched(size_t size)
@@ -68,7 +67,7 @@ static void released(unsigned char *block)
     hak_huge_release(block, hak_map_get(block));
 }
 
-// A block that cannot grow where it is, since others lie beside it.
+/* A block that cannot grow where it is, since others lie beside it. */
 typedef struct between {
     unsigned char *above, *block, *below;
 } between_t;
@@ -83,7 +82,7 @@ static between_t between_others(unsigned char *block_of(size_t), size_t size)
     return made;
 }
 
-// The block may be another one by now.
+/* The block may be another one by now. */
 static void all_released(between_t made)
 {
     released(made.block);
@@ -92,7 +91,7 @@ static void all_released(between_t made)
     hak_extent_trim(true);
 }
 
-// Whether a block between two others goes by a copy to where a larger one was, or by moving its pages.
+/* Whether a block between two others goes by a copy to where a larger one was, or by moving its pages. */
 static void grows(size_t size, bool copied)
 {
     const size_t larger = size + size / 2;
@@ -144,9 +143,8 @@ static void moves_in_pieces(size_t most, size_t not_at, int refused_move, bool d
     CHECK((grown != NULL) == done, "moved by at most %zu bytes, not at %zu: %p", most, not_at, (void *)grown);
     const bool mapped = msync(all.block + (not_at < size ? not_at : 0), HAK_OS_PAGE, MS_ASYNC) == 0;
     CHECK(mapped == !done, "moved by at most %zu bytes, not at %zu: what was copied is mapped", most, not_at);
-    if (grown != NULL) {
+    if (grown != NULL)
         all.block = grown;
-    }
     CHECK(is_filled(all.block, size, size), "moved by at most %zu bytes, not at %zu: lost something", most,
           not_at);
     all_released(all);

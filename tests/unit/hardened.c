@@ -1,20 +1,20 @@
-// SPDX-License-Identifier: MIT
-// What `hardened` keeps of each block: canaries and links that tell nothing, ends that are seen, memory that is zero or cannot
-// be touched, and an order that nobody guesses. Whatever ends the process does so in a forked child.
+/* SPDX-License-Identifier: MIT */
+/* What `hardened` keeps of each block: canaries and links that tell nothing, ends that are seen, memory that is zero or cannot
+ * be touched, and an order that nobody guesses. Whatever ends the process does so in a forked child. */
 #include "hardened.h"
 
 enum {
-    ORDERS = 300, // processes whose order is looked at
-    FIRST = 16,   // blocks that each of them takes
-    IN_PAGE = 36, // blocks of ORDERED bytes that are carved together
+    ORDERS = 300, /* processes whose order is looked at */
+    FIRST = 16,   /* blocks that each of them takes */
+    IN_PAGE = 36, /* blocks of ORDERED bytes that are carved together */
     ORDERED = 100,
 };
 
 static const char *own_program;
 
-// --- children -----------------------------------------------------------------------------------------------------
+/* --- children ----------------------------------------------------------------------------------------------------- */
 
-static char said[1024]; // by the last child
+static char said[1024]; /* by the last child */
 
 typedef struct act {
     deed_t *deed;
@@ -59,9 +59,8 @@ static void write_at(char *block, size_t at)
 
 void run_over(char *from, size_t bytes)
 {
-    for (size_t at = 0; at < bytes; at += 512) {
+    for (size_t at = 0; at < bytes; at += 512)
         read_at(from, at);
-    }
 }
 
 static void read_freed(char *block, size_t at)
@@ -95,12 +94,11 @@ static void resize_inside(char *block, size_t at)
 
 static void expect_said(const char *text)
 {
-    if (strstr(said, text) == NULL) {
+    if (strstr(said, text) == NULL)
         fail_msg("not \"%s\": %s", text, said);
-    }
 }
 
-// Who reads that a block was freed looks for a call of free.
+/* Who reads that a block was freed looks for a call of free. */
 static void test_what_is_said_names_the_call(void **state)
 {
     (void)state;
@@ -123,7 +121,7 @@ static void test_what_is_said_names_the_call(void **state)
     }
 }
 
-// --- canaries -----------------------------------------------------------------------------------------------------
+/* --- canaries ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t word_at(const void *p)
 {
@@ -143,7 +141,7 @@ static void test_a_canary_tells_nothing(void **state)
     for (int i = 0; i < MANY; i++) {
         blocks[i] = hakmem_alloc(40);
         canaries[i] = word_at(blocks[i] + 40);
-        assert_int_equal(canaries[i] & 0x83, 0x81); // no zero, no character, no byte of ones
+        assert_int_equal(canaries[i] & 0x83, 0x81); /* no zero, no character, no byte of ones */
         assert_int_equal(canaries[i] >> 56, 0);
     }
     int bits = 0;
@@ -153,7 +151,7 @@ static void test_a_canary_tells_nothing(void **state)
         bits += __builtin_popcountll(differ);
         hakmem_free(blocks[i]);
     }
-    // Of 53 bits half. Blocks share the factor, so the sum spreads with the keys.
+    /* Of 53 bits half. Blocks share the factor, so the sum spreads with the keys. */
     assert_in_range(bits, 63 * 15, 63 * 38);
 }
 
@@ -197,16 +195,14 @@ static void test_memory_is_zero_when_handed_out(void **state)
             assert_true(is_zero(blocks[i], size));
             memset(blocks[i], 0xee, size);
         }
-        for (size_t i = 0; i < 20; i++) {
+        for (size_t i = 0; i < 20; i++)
             hakmem_free(blocks[i]);
-        }
-        if (round % 50 == 0) {
+        if (round % 50 == 0)
             hakmem_trim();
-        }
     }
 }
 
-// What is printed is seen by whoever may have caused it.
+/* What is printed is seen by whoever may have caused it. */
 static void expect_silence_of(const uint64_t *secrets, size_t count)
 {
     assert_non_null(strstr(said, "hakmem: fatal: "));
@@ -249,9 +245,9 @@ static void test_no_line_has_a_secret(void **state)
     hakmem_free(block);
 }
 
-// --- ends ---------------------------------------------------------------------------------------------------------
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
-// Writes `by` bytes behind the block, the first of them another one than there was.
+/* Writes `by` bytes behind the block, the first of them another one than there was. */
 static void overrun_and_free(char *end, size_t by)
 {
     const char before = *end;
@@ -272,14 +268,13 @@ static void expect_overruns_seen(char *block, size_t size)
     over = block;
     for (size_t i = 0; i < 3; i++) {
         const int signal = end_of(overrun, block + size, by[i]);
-        if (signal != SIGABRT && !(signal == SIGSEGV && size > 200000)) { // the page behind it
+        if (signal != SIGABRT && !(signal == SIGSEGV && size > 200000)) /* the page behind it */
             fail_msg("%zu bytes behind %zu: signal %d", by[i], size, signal);
-        }
     }
     hakmem_free(block);
 }
 
-// The pages stay the same: nothing is opened and closed.
+/* The pages stay the same: nothing is opened and closed. */
 static void test_growing_by_little_makes_no_calls(void **state)
 {
     (void)state;
@@ -291,7 +286,7 @@ static void test_growing_by_little_makes_no_calls(void **state)
             assert_int_equal(block[size - 1], 0);
             block[size - 1] = 1;
         }
-        assert_in_range(hak_os_memory_calls() - calls, 0, 20); // a page's border may lie between
+        assert_in_range(hak_os_memory_calls() - calls, 0, 20); /* a page's border may lie between */
         assert_int_equal(hakmem_usable_size(block), begin + 1999);
         expect_overruns_seen(block, begin + 1999);
     }
@@ -300,9 +295,8 @@ static void test_growing_by_little_makes_no_calls(void **state)
 static void test_overruns_of_every_size(void **state)
 {
     (void)state;
-    for (size_t size = 1; size <= 1 << 20; size += size < 40 ? 1 : size / 9) {
+    for (size_t size = 1; size <= 1 << 20; size += size < 40 ? 1 : size / 9)
         expect_overruns_seen(hakmem_alloc(size), size);
-    }
     for (size_t size = 256; size <= 1 << 20; size *= 2) {
         expect_overruns_seen(hakmem_alloc(size), size);
         expect_overruns_seen(hakmem_alloc(size - 1), size - 1);
@@ -315,7 +309,7 @@ static void spoil_byte(char *block, size_t at)
     hakmem_free(block);
 }
 
-// The canary is whole, and a byte behind it is not as it was.
+/* The canary is whole, and a byte behind it is not as it was. */
 static void test_a_byte_behind_the_canary(void **state)
 {
     (void)state;
@@ -339,7 +333,7 @@ static void write_into_last(char *block, size_t at)
     hakmem_alloc(5000);
 }
 
-// Seen at the next request off the fast path, not when the block is handed out again.
+/* Seen at the next request off the fast path, not when the block is handed out again. */
 static void test_a_write_into_the_block_freed_last(void **state)
 {
     (void)state;
@@ -374,26 +368,23 @@ static void test_underruns(void **state)
     (void)state;
     for (size_t size = 1; size < 32000; size += size / 4 + 1) {
         char *block = hakmem_alloc(size);
-        // Not a slab's first, and of the tiny ones not a slice's: there the fast path does not look.
+        /* Not a slab's first, and of the tiny ones not a slice's: there the fast path does not look. */
         while (!hak_entry_in_slab(hak_map_find(block - 1)) ||
-               (size <= HAK_TINY_MAX && (uintptr_t)block % HAK_SLICE == 0)) {
+               (size <= HAK_TINY_MAX && (uintptr_t)block % HAK_SLICE == 0))
             block = hakmem_alloc(size);
-        }
-        if (end_of(underrun, block, 1) != SIGABRT) {
+        if (end_of(underrun, block, 1) != SIGABRT)
             fail_msg("a byte in front of %zu", size);
-        }
     }
 }
 
-// A block with another one of the same size right in front of it.
+/* A block with another one of the same size right in front of it. */
 static char *behind_another(size_t size)
 {
     for (;;) {
         char *block = hakmem_alloc(size), *front = block - hak_slab_of(block)->size;
         if (hak_map_find(front) == hak_map_find(block) && hak_slab_of(front) == hak_slab_of(block) &&
-            *hak_harden_state(front) >= HAK_BLOCK_USED && hakmem_usable_size(front) == size) {
+            *hak_harden_state(front) >= HAK_BLOCK_USED && hakmem_usable_size(front) == size)
             return block;
-        }
     }
 }
 
@@ -404,15 +395,14 @@ static void underrun_and_free_front(char *block, size_t size)
     hakmem_free(block);
 }
 
-// What the block in front is filled with is not to hide what was written at its end.
+/* What the block in front is filled with is not to hide what was written at its end. */
 static void test_underruns_of_which_the_front_goes_first(void **state)
 {
     (void)state;
     for (size_t size = 1; size < 32000; size += size / 4 + 1) {
         char *block = behind_another(size);
-        if (end_of(underrun_and_free_front, block, hak_slab_of(block)->size) != SIGABRT) {
+        if (end_of(underrun_and_free_front, block, hak_slab_of(block)->size) != SIGABRT)
             fail_msg("a byte in front of %zu, the block there freed first", size);
-        }
     }
 }
 
@@ -426,7 +416,7 @@ static bool is_open(const char *p)
     return open;
 }
 
-// The first block of a slab, with memory in front that nobody has.
+/* The first block of a slab, with memory in front that nobody has. */
 static void test_underruns_into_free_memory(void **state)
 {
     (void)state;
@@ -455,7 +445,7 @@ static void test_runs_from_large_blocks_fault(void **state)
     }
 }
 
-// --- after free ---------------------------------------------------------------------------------------------------
+/* --- after free --------------------------------------------------------------------------------------------------- */
 
 static void test_freed_large_blocks_cannot_be_touched(void **state)
 {
@@ -472,7 +462,7 @@ static void test_freed_large_blocks_cannot_be_touched(void **state)
     }
 }
 
-// Where it is accessible again, since it does not wait any more.
+/* Where it is accessible again, since it does not wait any more. */
 static void test_what_is_written_into_a_free_block_is_gone(void **state)
 {
     (void)state;
@@ -480,7 +470,7 @@ static void test_what_is_written_into_a_free_block_is_gone(void **state)
         for (int zeroed = 0; zeroed < 2; zeroed++) {
             hakmem_trim();
             hak_chunk_unmap_free();
-            char *block = hakmem_alloc(size); // of slices that were clean
+            char *block = hakmem_alloc(size); /* of slices that were clean */
             hakmem_free(block);
             hak_quarantine_flush_oversize(true);
             memset(escape(block), 0xee, size);
@@ -496,29 +486,25 @@ static void test_what_is_written_into_a_free_block_is_gone(void **state)
 static const size_t every_class[] = {0,    1,     16,    40,    100,    500,    1000,   1016,   1100,   5000,
                                      4096, 20000, 32000, 50000, 100000, 250000, 270000, 900000, 3 << 20};
 
-// Takes and frees, and whether what was freed comes at once.
+/* Takes and frees, and whether what was freed comes at once. */
 static void expect_another_block(void *block, size_t size, bool trimming)
 {
     hakmem_free(block);
-    if (trimming) {
+    if (trimming)
         hakmem_trim();
-    }
     void *next = hakmem_alloc(size);
-    if (next == escape(block)) {
+    if (next == escape(block))
         fail_msg("of %zu bytes%s", size, trimming ? " after trimming" : "");
-    }
     hakmem_free(next);
 }
 
 static void *try_every_class(void *unused)
 {
     for (size_t i = 0; i < sizeof every_class / sizeof *every_class; i++) {
-        for (int round = 0; round < 40; round++) {
+        for (int round = 0; round < 40; round++)
             expect_another_block(hakmem_alloc(every_class[i]), every_class[i], false);
-        }
-        for (int round = 0; round < 4; round++) {
+        for (int round = 0; round < 4; round++)
             expect_another_block(hakmem_alloc(every_class[i]), every_class[i], true);
-        }
     }
     return unused;
 }
@@ -528,7 +514,7 @@ typedef struct gift {
     size_t size;
 } gift_t;
 
-// A thread's first deed is to free another one's block, or its own only one.
+/* A thread's first deed is to free another one's block, or its own only one. */
 static void *free_a_gift(void *gift)
 {
     const gift_t *given = (const gift_t *)gift;
@@ -562,9 +548,9 @@ static void test_the_block_freed_last_is_not_the_next(void **state)
     }
 }
 
-// --- order --------------------------------------------------------------------------------------------------------
+/* --- order -------------------------------------------------------------------------------------------------------- */
 
-// In the child: where the first blocks lie within what is carved at a time.
+/* In the child: where the first blocks lie within what is carved at a time. */
 static int print_order(void)
 {
     char *blocks[FIRST];
@@ -574,9 +560,8 @@ static int print_order(void)
         least = (uintptr_t)blocks[i] < least ? (uintptr_t)blocks[i] : least;
     }
     least = least / HAK_SLICE * HAK_SLICE;
-    for (int i = 0; i < FIRST; i++) {
+    for (int i = 0; i < FIRST; i++)
         printf("%d ", (int)(((uintptr_t)blocks[i] - least) / 112));
-    }
     return 0;
 }
 
@@ -601,7 +586,7 @@ static void test_the_order_is_random(void **state)
         }
         assert_int_equal(pclose(child), 0);
     }
-    // Two in a row are neighbours once in 18 times: 250 of 4500, give or take 15; four in a row in no more than a few of 300.
+    /* Two in a row are neighbours once in 18 times: 250 of 4500, give or take 15; four in a row in no more than a few of 300. */
     assert_in_range(in_order, 150, 350);
     assert_in_range(longest, 1, 4);
     double chi = 0;
@@ -609,10 +594,10 @@ static void test_the_order_is_random(void **state)
         const double expected = (double)ORDERS / IN_PAGE;
         chi += (begins[at] - expected) * (begins[at] - expected) / expected;
     }
-    assert_true(chi < 95); // of 35 degrees of freedom: once in ten million
+    assert_true(chi < 95); /* of 35 degrees of freedom: once in ten million */
 }
 
-// Writes where the blocks lie that it is given.
+/* Writes where the blocks lie that it is given. */
 static void write_order(char *unused, size_t unused_too)
 {
     (void)unused, (void)unused_too;
@@ -625,7 +610,7 @@ static void write_order(char *unused, size_t unused_too)
     dprintf(2, "%llx", (unsigned long long)sum);
 }
 
-// What two children say that do this.
+/* What two children say that do this. */
 static void expect_orders_differ(deed_t *deed, size_t size)
 {
     char first[sizeof said];
@@ -641,23 +626,21 @@ static void test_forked_children_have_orders_of_their_own(void **state)
     expect_orders_differ(write_order, 0);
 }
 
-// Where fresh blocks lie that stay in use.
+/* Where fresh blocks lie that stay in use. */
 static void write_places(char *unused, size_t size)
 {
     (void)unused;
     uint64_t sum = 0;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 24; i++)
         sum = sum * 31 + (uintptr_t)hakmem_alloc(size);
-    }
     dprintf(2, "%llx", (unsigned long long)sum);
 }
 
 static void test_blocks_that_are_carved_alone_come_at_random(void **state)
 {
     (void)state;
-    for (size_t size = 2500; size < 32000; size *= 2) {
+    for (size_t size = 2500; size < 32000; size *= 2)
         expect_orders_differ(write_places, size);
-    }
 }
 
 static void *write_order_of_thread(void *unused)
@@ -672,16 +655,16 @@ static void write_order_by_thread(char *unused, size_t unused_too)
     run_thread(write_order_of_thread, unused);
 }
 
-// Of a server's workers each is told nothing by what another one does.
+/* Of a server's workers each is told nothing by what another one does. */
 static void test_threads_of_children_have_orders_of_their_own(void **state)
 {
     (void)state;
     expect_orders_differ(write_order_by_thread, 0);
 }
 
-// --- what is asked for --------------------------------------------------------------------------------------------
+/* --- what is asked for -------------------------------------------------------------------------------------------- */
 
-// There is no room for a canary behind it.
+/* There is no room for a canary behind it. */
 static void test_the_largest_request_is_refused(void **state)
 {
     (void)state;
@@ -710,16 +693,15 @@ static void test_any_other_size_is_wrong(void **state)
     for (size_t size = 1; size <= 10 << 20; size *= 7) {
         char *block = hakmem_alloc(size);
         const size_t wrong[] = {0, size - 1, size + 1, size + 8, 2 * size + 1, SIZE_MAX - 1, SIZE_MAX};
-        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
             assert_int_equal(end_of(free_as, block, wrong[i]), SIGABRT);
-        }
         hakmem_free_at(block, size);
     }
 }
 
-// --- blocks of no bytes -------------------------------------------------------------------------------------------
+/* --- blocks of no bytes ------------------------------------------------------------------------------------------- */
 
-// Those that are aligned to no more than a slice; of others there is one.
+/* Those that are aligned to no more than a slice; of others there is one. */
 static void test_aligned_blocks_of_no_bytes(void **state)
 {
     (void)state;
@@ -743,7 +725,7 @@ static void test_blocks_of_no_bytes(void **state)
 {
     (void)state;
     enum {
-        MANY = 600000 // more than there are places
+        MANY = 600000 /* more than there are places */
     };
     static char *blocks[MANY];
     char *block = hakmem_alloc(0);
@@ -761,19 +743,17 @@ static void test_blocks_of_no_bytes(void **state)
         assert_non_null(blocks[i]);
         assert_true(i == 0 || blocks[i] != blocks[i - 1]);
     }
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY; i++)
         hakmem_free(blocks[i]);
-    }
 }
 
 int main(int argc, char **argv)
 {
     own_program = argv[0];
-    if (argc > 1) {
+    if (argc > 1)
         return print_order();
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty_chunks_are_unmapped), // first: no other has left chunks
+        cmocka_unit_test(test_empty_chunks_are_unmapped), /* first: no other has left chunks */
         cmocka_unit_test(test_what_is_said_names_the_call),
         cmocka_unit_test(test_a_canary_tells_nothing),
         cmocka_unit_test(test_realloc_grants_nothing_but_zeroes),
@@ -795,7 +775,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_largest_request_is_refused),
         cmocka_unit_test(test_any_other_size_is_wrong),
         cmocka_unit_test(test_what_is_written_into_a_free_block_is_gone),
-        // Forks a thousand times: before those that leave 50 MB of page tables, which each fork copies.
+        /* Forks a thousand times: before those that leave 50 MB of page tables, which each fork copies. */
         cmocka_unit_test(test_aligned_blocks_of_no_bytes),
         cmocka_unit_test(test_nothing_of_others_right_in_front),
         cmocka_unit_test(test_what_is_mapped_ahead_is_closed),
@@ -813,7 +793,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_blocks_of_no_bytes),
         cmocka_unit_test(test_a_byte_behind_the_canary),
         cmocka_unit_test(test_a_write_into_the_block_freed_last),
-        // Last: no chunk gets an inaccessible end after it.
+        /* Last: no chunk gets an inaccessible end after it. */
         cmocka_unit_test(test_chunks_with_an_inaccessible_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

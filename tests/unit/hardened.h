@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What the files of unit_hardened share.
+/* SPDX-License-Identifier: MIT */
+/* What the files of unit_hardened share. */
 #ifndef TESTS_UNIT_HARDENED_H
 #define TESTS_UNIT_HARDENED_H
 
@@ -21,11 +21,11 @@
 
 typedef void deed_t(char *block, size_t argument);
 
-// The signal that ends a child that does this, 0 if none does.
+/* The signal that ends a child that does this, 0 if none does. */
 int end_of(deed_t *deed, char *block, size_t argument);
 void run_over(char *from, size_t bytes);
 
-// hardened_guards.c
+/* hardened_guards.c */
 void test_untouched_memory_stays_untouched(void **state);
 void test_mappings_stay_few(void **state);
 void test_empty_chunks_are_unmapped(void **state);

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// What small blocks have left serves huge ones, and the other way round: in bursts of the two in turns little more is resident
-// than in one of them, and from the third on hardly a page is new. The clock stands still, so nothing goes back by time. Where
-// the system gives nothing more, small blocks get what was mapped for huge ones.
+/* SPDX-License-Identifier: MIT */
+/* What small blocks have left serves huge ones, and the other way round: in bursts of the two in turns little more is resident
+ * than in one of them, and from the third on hardly a page is new. The clock stands still, so nothing goes back by time. Where
+ * the system gives nothing more, small blocks get what was mapped for huge ones. */
 #include <stdbool.h>
 
 #include <sys/resource.h>
@@ -16,11 +16,11 @@ enum {
     MIB = 1 << 20,
     BURST = 96 * MIB,
     ROUNDS = 3,
-    KEPT = 60 * MIB,        // besides: what is free in chunks partly used, and in ranges that hold none
-    FRESH_THIRD = 48 * MIB, // of the third burst
+    KEPT = 60 * MIB,        /* besides: what is free in chunks partly used, and in ranges that hold none */
+    FRESH_THIRD = 48 * MIB, /* of the third burst */
     FRESH_LATER = 30 * MIB,
-    AHEAD = 10 * MIB, // mapped for huge blocks to come
-    REGION = 8 * MIB, // reserved by the pool
+    AHEAD = 10 * MIB, /* mapped for huge blocks to come */
+    REGION = 8 * MIB, /* reserved by the pool */
     BLOCKS_MOST = BURST / 2000 + 1
 };
 
@@ -35,7 +35,7 @@ void *__wrap_hak_os_map(size_t size, size_t align)
     return failing ? NULL : __real_hak_os_map(size, align);
 }
 
-static size_t asked[2]; // in vain, while the system gives nothing: for a clean range, for a dirty one
+static size_t asked[2]; /* in vain, while the system gives nothing: for a clean range, for a dirty one */
 
 char *__real_hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
 char *__wrap_hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
@@ -54,7 +54,7 @@ static long faults(void)
     return usage.ru_minflt;
 }
 
-// Returns what is resident while all blocks live, in KiB.
+/* Returns what is resident while all blocks live, in KiB. */
 static long burst(const size_t sizes[2])
 {
     static uint64_t random = 1;
@@ -67,13 +67,12 @@ static long burst(const size_t sizes[2])
         bytes += size;
     }
     const long resident = resident_kib();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         hakmem_free(blocks[i]);
-    }
     return resident;
 }
 
-// In a process of its own: what is learned stays.
+/* In a process of its own: what is learned stays. */
 static void in_turns(const size_t first[2], const size_t second[2])
 {
     const pid_t child = fork();
@@ -106,9 +105,8 @@ static void at_a_limit(void)
     CHECK(hakmem_alloc(15000) != NULL, "no heap");
     failing = true;
     size_t bytes = 0;
-    for (char *block; (block = hakmem_alloc(15000)) != NULL; bytes += 15000) {
+    for (char *block; (block = hakmem_alloc(15000)) != NULL; bytes += 15000)
         memset(block, 1, 15000);
-    }
     CHECK(bytes > REGION + AHEAD / 3, "small blocks got %zu bytes of what was mapped", bytes);
     CHECK(asked[1] <= asked[0] + REGION / HAK_CHUNK, "a dirty range was asked for %zu times, a clean one %zu",
           asked[1], asked[0]);

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Two threads look at the clock, and who looked first is the last to say so: no window has passed for it, or all that is free would
-// go back though it is in use, and what a thread keeps that is awake.
+/* SPDX-License-Identifier: MIT */
+/* Two threads look at the clock, and who looked first is the last to say so: no window has passed for it, or all that is free would
+ * go back though it is in use, and what a thread keeps that is awake. */
 #include "mem/heap.h"
 #include "mem/oversize.h"
 #include "mem/retain.h"
@@ -10,11 +10,11 @@
 
 enum {
     WINDOW = 500,
-    LATE = 4, // ms
+    LATE = 4, /* ms */
     LARGE = 300000
 };
 
-static hak_heap_t *heap; // of the thread that keeps a block
+static hak_heap_t *heap; /* of the thread that keeps a block */
 static pthread_barrier_t kept, judged;
 
 static void test_windows(void)
@@ -48,13 +48,11 @@ static void test_scarcity(void)
 static void *keep_a_block(void *unused)
 {
     static void *small[20];
-    for (int i = 0; i < 20; i++) { // the first few are taken without a heap
+    for (int i = 0; i < 20; i++) /* the first few are taken without a heap */
         small[i] = hakmem_alloc(100);
-    }
     heap = hak_thread.heap;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20; i++)
         hakmem_free(small[i]);
-    }
     hakmem_free(escape(hakmem_alloc(LARGE)));
     pthread_barrier_wait(&kept);
     pthread_barrier_wait(&judged);
@@ -68,7 +66,7 @@ static int keeps(void)
 
 static void look(uint32_t now_ms)
 {
-    while (hak_heaps_flush_unattended(now_ms)) { // ends: each goes on to the next heaps
+    while (hak_heaps_flush_unattended(now_ms)) { /* ends: each goes on to the next heaps */
     }
 }
 

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The learners' modules (core/learn/), each alone: against closed forms, exact quantiles, libm, published values and bounds.
+/* SPDX-License-Identifier: MIT */
+/* The learners' modules (core/learn/), each alone: against closed forms, exact quantiles, libm, published values and bounds. */
 #include "suite.h"
 
 #include "learn/ace.h"
@@ -14,9 +14,8 @@
 
 static void assert_near(double found, double wanted, double by)
 {
-    if (fabs(found - wanted) > by) {
+    if (fabs(found - wanted) > by)
         fail_msg("%.17g is not within %g of %.17g", found, by, wanted);
-    }
 }
 
 static double uniform(uint64_t *state)
@@ -24,7 +23,7 @@ static double uniform(uint64_t *state)
     return (double)(next_random(state) >> 11) / 9007199254740992.0;
 }
 
-// --- real numbers ---
+/* --- real numbers ------------------------------------------------------------------------------------------------- */
 
 static void test_functions_of_real_numbers(void **state)
 {
@@ -33,9 +32,8 @@ static void test_functions_of_real_numbers(void **state)
         assert_near(hak_real_ln(x), log(x), 1e-12 * (1 + fabs(log(x))));
         assert_near(hak_real_sqrt(x) / sqrt(x), 1, 1e-12);
     }
-    for (double x = -690; x < 690; x += 0.37) {
+    for (double x = -690; x < 690; x += 0.37)
         assert_near(hak_real_exp(x) / exp(x), 1, 1e-12);
-    }
     assert_near(hak_real_ln(1), 0, 0);
     assert_near(hak_real_exp(0), 1, 0);
     assert_near(hak_real_sqrt(0), 0, 0);
@@ -43,7 +41,7 @@ static void test_functions_of_real_numbers(void **state)
     assert_true(isfinite(hak_real_ln(0)) && isfinite(hak_real_ln(-1)) && isfinite(hak_real_exp(1e9)));
 }
 
-// --- percentiles ---
+/* --- percentiles -------------------------------------------------------------------------------------------------- */
 
 static int by_value(const void *one, const void *other)
 {
@@ -51,7 +49,7 @@ static int by_value(const void *one, const void *other)
     return (a > b) - (a < b);
 }
 
-// The example of Jain and Chlamtac, table I: the median of these twenty is estimated as 4.44.
+/* The example of Jain and Chlamtac, table I: the median of these twenty is estimated as 4.44. */
 static void test_the_published_example(void **state)
 {
     (void)state;
@@ -59,9 +57,8 @@ static void test_the_published_example(void **state)
                                      34.60, 10.28, 1.47, 0.40, 0.05, 11.39, 0.27,  0.42,  0.09,  11.37};
     hak_p2_t p2;
     hak_p2_init(&p2, 0.5);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         hak_p2_add(&p2, numbers[i]);
-    }
     assert_near(hak_p2_value(&p2), 4.44, 0.005);
 }
 
@@ -77,9 +74,8 @@ static void test_few_numbers_are_exact(void **state)
         assert_near(hak_p2_value(&p2), medians[i], 0);
     }
     hak_p2_init(&p2, 0.99);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         hak_p2_add(&p2, numbers[i]);
-    }
     assert_near(hak_p2_value(&p2), 9, 0);
 }
 
@@ -102,7 +98,7 @@ static double rising(uint64_t *state)
     return (double)(*state)++;
 }
 
-// Against the sorted numbers: as a rank, not as a value, so that steep distributions count like flat ones.
+/* Against the sorted numbers: as a rank, not as a value, so that steep distributions count like flat ones. */
 static void test_percentiles_have_their_rank(void **state)
 {
     (void)state;
@@ -114,20 +110,18 @@ static void test_percentiles_have_their_rank(void **state)
             uint64_t seed = 1 + k;
             hak_p2_t p2;
             hak_p2_init(&p2, parts[i]);
-            for (int n = 0; n < NUMBERS; n++) {
+            for (int n = 0; n < NUMBERS; n++)
                 hak_p2_add(&p2, numbers[n] = kinds[k](&seed));
-            }
             qsort(numbers, NUMBERS, sizeof *numbers, by_value);
             int rank = 0;
-            while (rank < NUMBERS && numbers[rank] <= hak_p2_value(&p2)) {
+            while (rank < NUMBERS && numbers[rank] <= hak_p2_value(&p2))
                 rank++;
-            }
             assert_near((double)rank / NUMBERS, parts[i], 0.015);
         }
     }
 }
 
-// Each alone has an error: of some hundred short heavy-tailed series in one or another the 95th lies above the 99th.
+/* Each alone has an error: of some hundred short heavy-tailed series in one or another the 95th lies above the 99th. */
 static void test_percentiles_rise(void **state)
 {
     (void)state;
@@ -137,14 +131,12 @@ static void test_percentiles_rise(void **state)
         uint64_t seed = series;
         hak_p2_t p2[3];
         double values[3];
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             hak_p2_init(&p2[i], parts[i]);
-        }
         for (uint64_t n = 0; n < 5 + series % 200; n++) {
             const double number = exp(2 * exponential(&seed));
-            for (int i = 0; i < 3; i++) {
+            for (int i = 0; i < 3; i++)
                 hak_p2_add(&p2[i], number);
-            }
         }
         hak_p2_values(p2, 3, values);
         assert_true(values[0] <= values[1] && values[1] <= values[2]);
@@ -154,7 +146,7 @@ static void test_percentiles_rise(void **state)
     assert_true(crossed > 0);
 }
 
-// --- UCB1 ---
+/* --- UCB1 --------------------------------------------------------------------------------------------------------- */
 
 static void test_worth_of_an_arm(void **state)
 {
@@ -162,18 +154,17 @@ static void test_worth_of_an_arm(void **state)
     hak_ucb_t ucb;
     hak_ucb_init(&ucb, 2, 0);
     assert_true(hak_ucb_worth(&ucb, 0) == HAK_UCB_UNTRIED);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         hak_ucb_reward(&ucb, 0.25);
-    }
     assert_near(hak_ucb_worth(&ucb, 2), 0.25 + sqrt(2 * log(4) / 4), 1e-12);
     assert_int_not_equal(hak_ucb_preferred(&ucb), 2);
-    hak_ucb_reward(&ucb, 7); // no reward is above 1
+    hak_ucb_reward(&ucb, 7); /* no reward is above 1 */
     assert_near(hak_ucb_worth(&ucb, 2), 2.0 / 5 + sqrt(2 * log(5) / 5), 1e-12);
     assert_int_equal(hak_ucb_kb(0), 64);
     assert_int_equal(hak_ucb_kb(HAK_UCB_ARMS - 1), 2048);
 }
 
-// Played without the brake, the regret stays within the bound of Auer, Cesa-Bianchi and Fischer, theorem 1.
+/* Played without the brake, the regret stays within the bound of Auer, Cesa-Bianchi and Fischer, theorem 1. */
 static void test_regret_is_bounded(void **state)
 {
     (void)state;
@@ -211,24 +202,22 @@ static void test_the_threshold_moves_slowly(void **state)
         ucb.plays += 100;
     }
     assert_int_equal(hak_ucb_preferred(&ucb), 5);
-    assert_false(hak_ucb_step(&ucb, 500000, 180000)); // once
-    assert_false(hak_ucb_step(&ucb, 500000, 180000)); // twice
+    assert_false(hak_ucb_step(&ucb, 500000, 180000)); /* once */
+    assert_false(hak_ucb_step(&ucb, 500000, 180000)); /* twice */
     assert_true(hak_ucb_step(&ucb, 500000, 180000));
-    assert_int_equal(ucb.now, 3); // by one, though the fifth is wanted
-    for (int i = 0; i < 10; i++) {
-        assert_false(hak_ucb_step(&ucb, 500000 + 179999, 180000)); // the cooldown
-    }
+    assert_int_equal(ucb.now, 3); /* by one, though the fifth is wanted */
+    for (int i = 0; i < 10; i++)
+        assert_false(hak_ucb_step(&ucb, 500000 + 179999, 180000)); /* the cooldown */
     assert_true(hak_ucb_step(&ucb, 500000 + 180000, 180000));
     assert_int_equal(ucb.now, 4);
-    ucb.arm[5].sum = 53; // not 8 % more: that of all is added to both
-    for (int i = 0; i < 10; i++) {
+    ucb.arm[5].sum = 53; /* not 8 % more: that of all is added to both */
+    for (int i = 0; i < 10; i++)
         assert_false(hak_ucb_step(&ucb, 5000000, 180000));
-    }
     assert_int_equal(ucb.streak, 0);
     ucb.arm[5].sum = 90;
     assert_false(hak_ucb_step(&ucb, 5000000, 180000));
     assert_false(hak_ucb_step(&ucb, 5000000, 180000));
-    ucb.arm[5].sum = 50; // in a row: this begins anew
+    ucb.arm[5].sum = 50; /* in a row: this begins anew */
     assert_false(hak_ucb_step(&ucb, 5000000, 180000));
     ucb.arm[5].sum = 90;
     assert_false(hak_ucb_step(&ucb, 5000000, 180000));
@@ -238,7 +227,7 @@ static void test_the_threshold_moves_slowly(void **state)
     assert_int_equal(ucb.now, 0);
 }
 
-// --- ELO ---
+/* --- ELO ---------------------------------------------------------------------------------------------------------- */
 
 static void test_known_ratings(void **state)
 {
@@ -246,12 +235,11 @@ static void test_known_ratings(void **state)
     assert_near(hak_elo_expected(1500, 1500), 0.5, 1e-12);
     assert_near(hak_elo_expected(1900, 1500), 10.0 / 11, 1e-12);
     assert_near(hak_elo_expected(1500, 1900), 1.0 / 11, 1e-12);
-    // A player of 1613 against five others, as textbooks have it; to two digits.
+    /* A player of 1613 against five others, as textbooks have it; to two digits. */
     static const double others[] = {1609, 1477, 1388, 1586, 1720},
                         expected[] = {0.51, 0.69, 0.79, 0.54, 0.35};
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5; i++)
         assert_near(hak_elo_expected(1613, others[i]), expected[i], 0.005);
-    }
     hak_elo_t elo;
     hak_elo_init(&elo);
     hak_elo_game(&elo, 3, 7, 1);
@@ -273,24 +261,23 @@ static void test_strategies_are_picked_by_softmax(void **state)
     };
     hak_elo_t elo;
     hak_elo_init(&elo);
-    elo.rating[4] = 1500 + HAK_ELO_HEAT; // e times as often
+    elo.rating[4] = 1500 + HAK_ELO_HEAT; /* e times as often */
     elo.rating[9] = 1500 - HAK_ELO_HEAT;
     int picked[HAK_ELO_STRATEGIES] = {0};
     uint64_t random = 1;
-    for (int i = 0; i < PICKS; i++) {
+    for (int i = 0; i < PICKS; i++)
         picked[hak_elo_pick(&elo, next_random(&random))]++;
-    }
     const double sum = 10 + M_E + 1 / M_E;
     assert_near(picked[4], PICKS * M_E / sum, PICKS * 0.005);
     assert_near(picked[9], PICKS / M_E / sum, PICKS * 0.005);
     assert_near(picked[0], PICKS / sum, PICKS * 0.005);
     assert_int_equal(hak_elo_pick(&elo, 0), 0);
     assert_int_equal(hak_elo_pick(&elo, UINT64_MAX), HAK_ELO_STRATEGIES - 1);
-    elo.rating[0] = 1e6; // far ahead: the others' weight is nothing, and nothing overflows
+    elo.rating[0] = 1e6; /* far ahead: the others' weight is nothing, and nothing overflows */
     assert_int_equal(hak_elo_pick(&elo, UINT64_MAX / 2), 0);
 }
 
-// --- shapes ---
+/* --- shapes ------------------------------------------------------------------------------------------------------- */
 
 static void test_shapes_and_their_distance(void **state)
 {
@@ -309,36 +296,35 @@ static void test_shapes_and_their_distance(void **state)
     hak_shape_of(&other, apart);
     assert_int_equal(hak_shape_distance(&one, &other), HAK_SHAPE_ALL);
     count[3] = UINT64_MAX / 8;
-    count[5] = 3 * (UINT64_MAX / 8); // a million times that is more than 64 bits hold
+    count[5] = 3 * (UINT64_MAX / 8); /* a million times that is more than 64 bits hold */
     hak_shape_of(&other, count);
     assert_in_range(hak_shape_distance(&one, &other), 0, 2);
     assert_int_equal(hak_shape_of(&none, (const uint64_t[HAK_SHAPE_BINS]){0}), 0);
     assert_int_equal(hak_shape_distance(&none, &none), 0);
 }
 
-// --- the life of what is learned ---
+/* --- the life of what is learned ---------------------------------------------------------------------------------- */
 
 static void test_all_transitions(void **state)
 {
     (void)state;
     for (int from = 0; from < HAK_CYCLE_STATES; from++) {
         for (int event = 0; event < HAK_CYCLE_EVENTS; event++) {
-            int wanted = from; // but for these four
-            if (from == HAK_CYCLE_LEARN && event == HAK_CYCLE_STABLE) {
+            int wanted = from; /* but for these four */
+            if (from == HAK_CYCLE_LEARN && event == HAK_CYCLE_STABLE)
                 wanted = HAK_CYCLE_FROZEN;
-            } else if (from == HAK_CYCLE_FROZEN && event == HAK_CYCLE_DUE) {
+            else if (from == HAK_CYCLE_FROZEN && event == HAK_CYCLE_DUE)
                 wanted = HAK_CYCLE_CANARY;
-            } else if (from == HAK_CYCLE_CANARY && event == HAK_CYCLE_CALM) {
+            else if (from == HAK_CYCLE_CANARY && event == HAK_CYCLE_CALM)
                 wanted = HAK_CYCLE_FROZEN;
-            } else if (from == HAK_CYCLE_CANARY && event == HAK_CYCLE_DRIFT) {
+            else if (from == HAK_CYCLE_CANARY && event == HAK_CYCLE_DRIFT)
                 wanted = HAK_CYCLE_LEARN;
-            }
             assert_int_equal(hak_cycle_next((hak_cycle_state_t)from, (hak_cycle_event_t)event), wanted);
         }
     }
 }
 
-// --- the two loops ---
+/* --- the two loops ------------------------------------------------------------------------------------------------ */
 
 static const hak_ace_goal_t goal = {.hit = 650, .step_kb = 256, .rest_kb = 1024, .most_kb = 4096};
 
@@ -347,7 +333,7 @@ static void test_the_fast_loop_raises(void **state)
     (void)state;
     hak_ace_t ace;
     hak_ace_init(&ace, &goal);
-    assert_false(hak_ace_fast(&ace, &goal, 0, 0, 1)); // no request says nothing
+    assert_false(hak_ace_fast(&ace, &goal, 0, 0, 1)); /* no request says nothing */
     assert_false(hak_ace_fast(&ace, &goal, 1000, 350, 1));
     assert_int_equal(ace.hit, 650);
     assert_true(hak_ace_fast(&ace, &goal, 1000, 351, 1));
@@ -360,7 +346,7 @@ static void test_the_fast_loop_raises(void **state)
     assert_int_equal(ace.cap_kb, 4096);
     assert_int_equal(ace.bundle, HAK_ACE_BUNDLE);
     assert_false(hak_ace_fast(&ace, &goal, 1000, 900, 1));
-    hak_ace_fast(&ace, &goal, 10, 20, 1); // more misses than requests: no hit
+    hak_ace_fast(&ace, &goal, 10, 20, 1); /* more misses than requests: no hit */
     assert_int_equal(ace.hit, 0);
 }
 
@@ -370,11 +356,11 @@ static void test_the_slow_loop_lowers(void **state)
     hak_ace_t ace;
     hak_ace_init(&ace, &goal);
     hak_ace_fast(&ace, &goal, 1000, 900, 1);
-    assert_false(hak_ace_slow(&ace, &goal)); // missed since it came by
+    assert_false(hak_ace_slow(&ace, &goal)); /* missed since it came by */
     assert_true(hak_ace_slow(&ace, &goal));
     assert_int_equal(ace.cap_kb, 1024);
     assert_int_equal(ace.bundle, 1);
-    assert_false(hak_ace_slow(&ace, &goal)); // not below what it was at first
+    assert_false(hak_ace_slow(&ace, &goal)); /* not below what it was at first */
     assert_int_equal(ace.cap_kb, 1024);
 }
 
@@ -389,13 +375,13 @@ static void test_a_budget_is_kept(void **state)
     assert_false(hak_ace_fast(&ace, &bounded, 1000, 0, 4));
     assert_true(hak_ace_fast(&ace, &bounded, 1000, 0, 8));
     assert_int_equal(ace.cap_kb, 512);
-    assert_int_equal(ace.bundle, 1); // over: the smallest
+    assert_int_equal(ace.bundle, 1); /* over: the smallest */
     for (int i = 0; i < 100; i++) {
         hak_ace_fast(&ace, &bounded, 1000, 900, 8);
         assert_true(8 * ace.cap_kb <= bounded.budget_kb);
     }
     for (int i = 0; i < 100; i++) {
-        hak_ace_fast(&ace, &bounded, 1000, 900, 0); // no thread is one
+        hak_ace_fast(&ace, &bounded, 1000, 900, 0); /* no thread is one */
         assert_true(ace.cap_kb <= bounded.budget_kb);
     }
 }

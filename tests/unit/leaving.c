@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// What a thread leaves to the next one of its heap: a few blocks of each class, unless it took many runs; and how they go back.
-// That the bins of the next one begin as any do, and that what a thread has collected of others' blocks is sent as it ends.
+/* SPDX-License-Identifier: MIT */
+/* What a thread leaves to the next one of its heap: a few blocks of each class, unless it took many runs; and how they go back.
+ * That the bins of the next one begin as any do, and that what a thread has collected of others' blocks is sent as it ends. */
 #include "mem/bin.h"
 #include "mem/heap.h"
 #include "threads.h"
@@ -15,7 +15,7 @@ enum {
 };
 
 static hak_heap_t *heap;
-static void *first; // what malloc gave first
+static void *first; /* what malloc gave first */
 
 static void use(size_t size, int count)
 {
@@ -32,7 +32,7 @@ static void use(size_t size, int count)
 
 static void *use_little(void *unused)
 {
-    use(16, BLOCKS); // the first few are taken without a heap
+    use(16, BLOCKS); /* the first few are taken without a heap */
     first = NULL;
     use(SIZE, BLOCKS);
     heap = hak_thread.heap;
@@ -40,7 +40,7 @@ static void *use_little(void *unused)
     return NULL;
 }
 
-// Ends with a long previous list, and nothing in the bin.
+/* Ends with a long previous list, and nothing in the bin. */
 static void *set_aside(void *unused)
 {
     use_little(NULL);
@@ -52,7 +52,7 @@ static void *set_aside(void *unused)
     return NULL;
 }
 
-// The same, but no slab has become empty.
+/* The same, but no slab has become empty. */
 static void *set_aside_once(void *unused)
 {
     use_little(NULL);
@@ -66,7 +66,7 @@ static void *set_aside_once(void *unused)
 static void *use_much(void *unused)
 {
     use_little(NULL);
-    use(4000, BLOCKS * 64); // 800 slabs of eight
+    use(4000, BLOCKS * 64); /* 800 slabs of eight */
     (void)unused;
     return NULL;
 }
@@ -79,7 +79,7 @@ static unsigned left_of_class(const hak_heap_t *of, unsigned c)
     return count;
 }
 
-static void *another; // thread's block
+static void *another; /* thread's block */
 
 static void *free_another(void *unused)
 {
@@ -109,7 +109,7 @@ static void *grow(void *unused)
     return NULL;
 }
 
-// One of the blocks that were left.
+/* One of the blocks that were left. */
 static void *take_one(void *unused)
 {
     use_little(NULL);
@@ -129,7 +129,7 @@ static void *use_together(void *unused)
         CHECK(block != NULL, "no block of %zu bytes", size);
         hakmem_free(block);
     }
-    pthread_barrier_wait(&barrier); // so each has a heap
+    pthread_barrier_wait(&barrier); /* so each has a heap */
     (void)unused;
     return NULL;
 }
@@ -150,7 +150,7 @@ static void run_one(void *(*work)(void *))
 
 int main(void)
 {
-    another = hakmem_alloc(SIZE); // of this thread, which so has a heap
+    another = hakmem_alloc(SIZE); /* of this thread, which so has a heap */
     run_one(use_little);
     hak_heap_t *of_first = heap;
     CHECK(left_of_class(heap, CLASS) == HAK_LEFT_BLOCKS, "%u blocks were left", left_of_class(heap, CLASS));

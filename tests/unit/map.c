@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0. What the program
-// has mapped where a window would lie stays as it is.
+/* SPDX-License-Identifier: MIT */
+/* The map: entries of covered addresses can be set and read, all other pointers a program can hold read as 0. What the program
+ * has mapped where a window would lie stays as it is. */
 #include "suite.h"
 
 #include "map/map.h"
@@ -55,19 +55,19 @@ static void test_covered_entries_are_kept(void **state)
     hak_os_unmap(area, 64 * HAK_SLICE);
 }
 
-// What reaches beyond the last address has no entries, and nothing is made writable for it.
+/* What reaches beyond the last address has no entries, and nothing is made writable for it. */
 static void test_beyond_the_last_address(void **state)
 {
     (void)state;
     const uintptr_t end = (uintptr_t)1 << HAK_ADDRESS_BITS;
-    const char *last = (const char *)(end - ((uintptr_t)1 << HAK_WINDOW_SHIFT)); // NOLINT
+    const char *last = (const char *)(end - ((uintptr_t)1 << HAK_WINDOW_SHIFT)); /* NOLINT */
     assert_false(hak_map_cover(last, (size_t)1 << 46));
     assert_false(hak_map_cover(last, ((size_t)1 << HAK_WINDOW_SHIFT) + HAK_SLICE));
     assert_int_equal(hak_map_find(last), 0);
     assert_true(hak_map_cover(last, (size_t)1 << HAK_WINDOW_SHIFT));
 }
 
-// Mappings far apart, so that each needs a window of its own.
+/* Mappings far apart, so that each needs a window of its own. */
 static void test_far_apart(void **state)
 {
     (void)state;
@@ -75,9 +75,8 @@ static void test_far_apart(void **state)
     for (uintptr_t i = 1; i < 40; i++) {
         char *wanted = (char *)(i * (uintptr_t)3000000 * HAK_SLICE);
         char *area = hak_os_map_at(wanted, HAK_SLICE, true);
-        if (area == NULL) {
+        if (area == NULL)
             continue;
-        }
         assert_true(hak_map_cover(area, HAK_SLICE));
         hak_map_set(area, (uint32_t)i);
         assert_int_equal(hak_map_get(area), i);
@@ -88,7 +87,7 @@ static void test_far_apart(void **state)
     assert_true(covered > 10);
 }
 
-// One mapping across the border of two windows.
+/* One mapping across the border of two windows. */
 static void test_across_windows(void **state)
 {
     (void)state;
@@ -96,9 +95,8 @@ static void test_across_windows(void **state)
     int covered = 0;
     for (uintptr_t i = 1; i < 20 && covered == 0; i++) {
         char *area = hak_os_map_at((char *)(i * 1000 * window - HAK_SLICE), 2 * HAK_SLICE, true);
-        if (area == NULL) {
+        if (area == NULL)
             continue;
-        }
         assert_true(hak_map_cover(area, 2 * HAK_SLICE));
         hak_map_set(area, 1);
         hak_map_set(area + HAK_SLICE, 2);
@@ -112,7 +110,7 @@ static void test_across_windows(void **state)
     assert_int_equal(covered, 1);
 }
 
-// Where nobody has mapped anything, nor the map has been covered.
+/* Where nobody has mapped anything, nor the map has been covered. */
 static char *nowhere(uintptr_t number)
 {
     return (char *)(number << HAK_WINDOW_SHIFT);
@@ -128,7 +126,7 @@ static void test_memory_of_others_is_left(void **state)
     assert_int_equal(pipe(ends), 0);
     assert_ptr_equal(mmap(window, WINDOW_BYTES, PROT_NONE, flags, -1, 0), window);
     assert_false(hak_map_cover(address, HAK_SLICE));
-    assert_int_equal(write(ends[1], window, 1), -1); // nobody may read it, as before
+    assert_int_equal(write(ends[1], window, 1), -1); /* nobody may read it, as before */
     assert_int_equal(munmap(window, WINDOW_BYTES), 0);
     assert_true(hak_map_cover(address, HAK_SLICE));
     close(ends[0]);
@@ -141,7 +139,7 @@ static atomic_bool stops;
 void __real_hak_os_thp(void *address, size_t size, bool on);
 void __wrap_hak_os_thp(void *address, size_t size, bool on);
 
-// It is called when a window is mapped, and before the map says that it is covered.
+/* It is called when a window is mapped, and before the map says that it is covered. */
 void __wrap_hak_os_thp(void *address, size_t size, bool on)
 {
     if (atomic_exchange(&stops, false)) {
@@ -156,7 +154,7 @@ static void *cover(void *address)
     return hak_map_cover(address, HAK_SLICE) ? address : NULL;
 }
 
-// A child is forked while another thread is in the middle of covering a window: it has it, too.
+/* A child is forked while another thread is in the middle of covering a window: it has it, too. */
 static void test_child_of_one_that_covers(void **state)
 {
     (void)state;
@@ -170,9 +168,8 @@ static void test_child_of_one_that_covers(void **state)
     const pid_t child = fork();
     if (child == 0) {
         hak_map_after_fork();
-        if (!hak_map_cover(address, HAK_SLICE)) {
+        if (!hak_map_cover(address, HAK_SLICE))
             _exit(1);
-        }
         hak_map_set(address, 5);
         _exit(hak_map_get(address) != 5);
     }
@@ -185,8 +182,8 @@ static void test_child_of_one_that_covers(void **state)
     assert_int_equal(status, 0);
 }
 
-// Not the same for everybody: of eight more processes no two, and none as here. And below a third of the addresses, from where the
-// system maps upwards if it is told to.
+/* Not the same for everybody: of eight more processes no two, and none as here. And below a third of the addresses, from where the
+ * system maps upwards if it is told to. */
 static void test_place_is_random(void **state)
 {
     (void)state;
@@ -201,9 +198,8 @@ static void test_place_is_random(void **state)
         }
         assert_int_equal(waitpid(child, NULL, 0), child);
         assert_int_equal(read(ends[0], &places[i], sizeof places[i]), sizeof places[i]);
-        for (int k = 0; k < i; k++) {
+        for (int k = 0; k < i; k++)
             assert_int_not_equal(places[i], places[k]);
-        }
         assert_true(places[i] + MAP_BYTES <= ((uintptr_t)1 << HAK_ADDRESS_BITS) / 3);
     }
     close(ends[0]);
@@ -219,7 +215,7 @@ static void note_visit(const void *slice, uint32_t owner)
     visited[visits++ % 8] = slice;
 }
 
-// The slices of one owner's slabs, and no others.
+/* The slices of one owner's slabs, and no others. */
 static void test_each_slice_of_an_owner(void **state)
 {
     (void)state;
@@ -234,13 +230,12 @@ static void test_each_slice_of_an_owner(void **state)
     assert_int_equal(visits, 2);
     assert_ptr_equal(visited[0], area + 3 * HAK_SLICE);
     assert_ptr_equal(visited[1], area + 63 * HAK_SLICE);
-    for (size_t i = 0; i < 64; i++) {
+    for (size_t i = 0; i < 64; i++)
         hak_map_set(area + i * HAK_SLICE, 0);
-    }
     hak_os_unmap(area, 64 * HAK_SLICE);
 }
 
-static bool keeps; // what is to be unmapped
+static bool keeps; /* what is to be unmapped */
 
 bool __real_hak_os_unmap(void *address, size_t size);
 bool __wrap_hak_os_unmap(void *address, size_t size);
@@ -250,7 +245,7 @@ bool __wrap_hak_os_unmap(void *address, size_t size)
     return !keeps && __real_hak_os_unmap(address, size);
 }
 
-// With little address space to have.
+/* With little address space to have. */
 static size_t give_up(void)
 {
     struct rlimit before;
@@ -262,7 +257,7 @@ static size_t give_up(void)
     return bytes;
 }
 
-// Some windows beside the libraries, on either side.
+/* Some windows beside the libraries, on either side. */
 static void cover_beside(uintptr_t windows)
 {
     const uintptr_t one = (uintptr_t)hak_os_libraries(), other = (uintptr_t)hak_os_libraries_end();
@@ -270,7 +265,7 @@ static void cover_beside(uintptr_t windows)
     assert_true(hak_map_cover((void *)(hak_max(one, other) + (windows << HAK_WINDOW_SHIFT)), HAK_SLICE));
 }
 
-// The last test, since it takes windows away.
+/* The last test, since it takes windows away. */
 static void test_what_is_given_up_can_be_covered(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The system puts libraries where it likes: here the first ones lie below a border of the map's windows, and the loader above it. A
-// pointer that leads there reads as not ours, as any other.
+/* SPDX-License-Identifier: MIT */
+/* The system puts libraries where it likes: here the first ones lie below a border of the map's windows, and the loader above it. A
+ * pointer that leads there reads as not ours, as any other. */
 #include "check.h"
 
 #include "map/map.h"

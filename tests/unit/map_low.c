@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// With a sanitizer's runtime in the process the map lies where ThreadSanitizer and MemorySanitizer leave room to programs.
+/* SPDX-License-Identifier: MIT */
+/* With a sanitizer's runtime in the process the map lies where ThreadSanitizer and MemorySanitizer leave room to programs. */
 #include "check.h"
 
 #include "map/map.h"

@@ -1,13 +1,13 @@
-// SPDX-License-Identifier: MIT
-// Where the system goes on above the libraries, with the loader the lowest of them, as under setarch -L: a pointer that leads there
-// reads as not ours, and what few programs need of that is given up when there is little room.
+/* SPDX-License-Identifier: MIT */
+/* Where the system goes on above the libraries, with the loader the lowest of them, as under setarch -L: a pointer that leads there
+ * reads as not ours, and what few programs need of that is given up when there is little room. */
 #include "check.h"
 
 #include "map/map.h"
 #include "os/os.h"
 
 static const uintptr_t border = (uintptr_t)0x2aab << 32;
-static const uintptr_t away = (uintptr_t)60 << 30; // bytes
+static const uintptr_t away = (uintptr_t)60 << 30; /* bytes */
 static size_t limit = SIZE_MAX;
 
 const void *__wrap_hak_os_libraries(void);

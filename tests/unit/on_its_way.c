@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
-// What one thread is giving back to the system another one does not count as free any more: at a look at the clock meanwhile it
-// would give back as much once more, of what is to stay; and a child that is forked meanwhile would do so for ever, as nothing
-// leads to that memory there. What the system does not take is free as before.
+/* SPDX-License-Identifier: MIT */
+/* What one thread is giving back to the system another one does not count as free any more: at a look at the clock meanwhile it
+ * would give back as much once more, of what is to stay; and a child that is forked meanwhile would do so for ever, as nothing
+ * leads to that memory there. What the system does not take is free as before. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/mman.h>
@@ -15,23 +15,22 @@
 
 enum {
     MIB = 1 << 20,
-    BLOCKS = 6, // more than a heap keeps
+    BLOCKS = 6, /* more than a heap keeps */
     BIG = 2 * MIB,
     SMALL = 20000,
-    SMALLS = 100 // less than 4 MiB, so that nothing goes back at once
+    SMALLS = 100 /* less than 4 MiB, so that nothing goes back at once */
 };
 
-// What is free and may have pages, while something goes back; NULL: nobody looks.
+/* What is free and may have pages, while something goes back; NULL: nobody looks. */
 static size_t (*dirty)(void);
 static size_t seen, calls;
 static bool refuses;
 
-// False if the system is to refuse.
+/* False if the system is to refuse. */
 static bool watched(void)
 {
-    if (dirty == NULL) {
+    if (dirty == NULL)
         return true;
-    }
     calls++;
     seen = dirty();
     errno = EINVAL;
@@ -69,9 +68,8 @@ static void free_some(size_t count, size_t size)
         CHECK(blocks[i] != NULL, "block %zu", i);
         memset(blocks[i], 1, size);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         hakmem_free(blocks[i]);
-    }
 }
 
 static void give_back(size_t (*of)(void), bool refused, size_t (*give)(void))
@@ -100,7 +98,7 @@ int main(void)
     give_back(dirty_ranges, true, trim_ranges);
     give_back(dirty_ranges, false, trim_ranges);
     free_some(SMALLS, SMALL);
-    void *stays = hakmem_alloc(SMALL); // a chunk without runs would be unmapped
+    void *stays = hakmem_alloc(SMALL); /* a chunk without runs would be unmapped */
     hak_heap_trim();
     give_back(dirty_slices, true, hak_chunk_trim);
     give_back(dirty_slices, false, hak_chunk_trim);

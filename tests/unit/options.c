@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Options: default < mode < single option; bad input keeps the value and warns in one line; origins are told.
+/* SPDX-License-Identifier: MIT */
+/* Options: default < mode < single option; bad input keeps the value and warns in one line; origins are told. */
 #include "suite.h"
 
 #include "base/names.h"
@@ -9,11 +9,9 @@ static const char *environment[8][2];
 
 static const char *lookup(const char *name)
 {
-    for (int i = 0; i < 8; i++) {
-        if (environment[i][0] != NULL && strcmp(environment[i][0], name) == 0) {
+    for (int i = 0; i < 8; i++)
+        if (environment[i][0] != NULL && strcmp(environment[i][0], name) == 0)
             return environment[i][1];
-        }
-    }
     return NULL;
 }
 
@@ -21,7 +19,7 @@ static char warnings[4096];
 
 static int kept_stderr, said[2];
 
-// Until heard(), what is said on stderr goes to `warnings`.
+/* Until heard(), what is said on stderr goes to `warnings`. */
 static void listen(void)
 {
     assert_int_equal(pipe(said), 0);
@@ -39,7 +37,7 @@ static void heard(void)
     close(said[0]);
 }
 
-// Reads the options from the given pairs (NULL ends them), collecting what is said on stderr.
+/* Reads the options from the given pairs (NULL ends them), collecting what is said on stderr. */
 static void read_options(const char *const pairs[][2])
 {
     listen();
@@ -55,19 +53,16 @@ static void read_options(const char *const pairs[][2])
 static int lines_of(const char *text)
 {
     int found = 0;
-    for (; *text != 0; text++) {
+    for (; *text != 0; text++)
         found += *text == '\n';
-    }
     return found;
 }
 
 static hak_option_view_t view(const char *name)
 {
-    for (size_t i = 0; i < hak_options_count(); i++) {
-        if (strcmp(hak_options_view(i).name, name) == 0) {
+    for (size_t i = 0; i < hak_options_count(); i++)
+        if (strcmp(hak_options_view(i).name, name) == 0)
             return hak_options_view(i);
-        }
-    }
     fail_msg("there is no option %s", name);
     return hak_options_view(0);
 }

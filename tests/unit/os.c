@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The system seam: mappings are aligned, zero and writable; discarded pages read as zero; errno is never touched; locks know
-// their owners, and a child is repaired once, before its first lock.
+/* SPDX-License-Identifier: MIT */
+/* The system seam: mappings are aligned, zero and writable; discarded pages read as zero; errno is never touched; locks know
+ * their owners, and a child is repaired once, before its first lock. */
 #define _GNU_SOURCE
 #include "suite.h"
 
@@ -105,12 +105,10 @@ static void test_lock_excludes(void **state)
 {
     (void)state;
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_up, NULL), 0);
-    }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    }
     assert_int_equal(counter, 400000);
     assert_false(hak_os_lock_reset(&lock));
 }
@@ -121,7 +119,7 @@ static void *take_lock(void *held)
     return NULL;
 }
 
-// What a child must know: a lock that it holds itself is left alone, one of a thread that is not there is made free.
+/* What a child must know: a lock that it holds itself is left alone, one of a thread that is not there is made free. */
 static void test_lock_has_an_owner(void **state)
 {
     (void)state;
@@ -143,7 +141,7 @@ static void test_lock_has_an_owner(void **state)
     hak_os_unlock(&held);
 }
 
-// The clock is the one that libc shows, though found without libc; a coarse tick of it is at most 10 ms.
+/* The clock is the one that libc shows, though found without libc; a coarse tick of it is at most 10 ms. */
 static void test_clock_is_the_systems(void **state)
 {
     (void)state;
@@ -157,10 +155,10 @@ static void test_clock_is_the_systems(void **state)
 static void test_clock_is_found_in_the_kernels_image(void **state)
 {
     (void)state;
-    const void *image = (const void *)__real_getauxval(AT_SYSINFO_EHDR); // NOLINT(performance-no-int-to-ptr)
-    if (image == NULL) {
+    const void *image =
+        (const void *)__real_getauxval(AT_SYSINFO_EHDR); /* NOLINT(performance-no-int-to-ptr) */
+    if (image == NULL)
         skip();
-    }
     const hak_clock_t clock = hak_vdso_clock(image);
     assert_non_null(clock);
     struct timespec now = {0};
@@ -181,7 +179,7 @@ unsigned long __wrap_getauxval(unsigned long type)
     return type == AT_SECURE ? secure : __real_getauxval(type);
 }
 
-// In a child, before anybody else: where the clock is, is found once.
+/* In a child, before anybody else: where the clock is, is found once. */
 static void test_a_kernel_without_a_clock(void **state)
 {
     (void)state;
@@ -207,15 +205,15 @@ static void test_environment_of_a_privileged_program(void **state)
     unsetenv("HAKMEM_MODE");
 }
 
-// --- what is seen through libc's names -------------------------------------------------------------------------------
+/* --- what is seen through libc's names ---------------------------------------------------------------------------- */
 
-static int seen[4]; // mmap, munmap, madvise, mremap
+static int seen[4]; /* mmap, munmap, madvise, mremap */
 static bool nested;
 
 static void note(int which)
 {
     seen[which]++;
-    if (!nested) { // a watcher that comes back here
+    if (!nested) { /* a watcher that comes back here */
         nested = true;
         void *mine = hak_os_map_seen(HAK_OS_PAGE, HAK_OS_PAGE);
         assert_true(hak_os_release(mine, HAK_OS_PAGE));
@@ -289,7 +287,7 @@ static void test_what_goes_back_is_seen(void **state)
     assert_int_equal(seen[3], 2);
 }
 
-// --- threads and forks -----------------------------------------------------------------------------------------------
+/* --- threads and forks -------------------------------------------------------------------------------------------- */
 
 static uint64_t name_of_thread;
 
@@ -312,12 +310,11 @@ static void test_end_of_a_thread(void **state)
     assert_int_equal(pthread_create(&thread, NULL, tell_name, NULL), 0);
     pthread_join(thread, NULL);
     assert_true(name_of_thread != 0 && name_of_thread != hak_os_thread_name());
-    for (int i = 0; i < 1000 && !ended(name_of_thread); i++) {
-        usleep(1000); // joined a moment before the kernel forgets it
-    }
+    for (int i = 0; i < 1000 && !ended(name_of_thread); i++)
+        usleep(1000); /* joined a moment before the kernel forgets it */
     assert_true(ended(name_of_thread));
     assert_false(ended(hak_os_thread_name()));
-    assert_false(ended(name_of_thread + (1ull << 32))); // of another process: not known
+    assert_false(ended(name_of_thread + (1ull << 32))); /* of another process: not known */
 }
 
 static struct {
@@ -345,7 +342,7 @@ static void *use_lock(void *unused)
     return unused;
 }
 
-// What happens in a child, told by its exit status.
+/* What happens in a child, told by its exit status. */
 static void expect_in_child(int (*work)(void))
 {
     hak_os_on_fork(repair);
@@ -368,7 +365,7 @@ static void expect_in_child(int (*work)(void))
 static int first_lock_repairs(void)
 {
     hak_os_lock_t other = {0};
-    bool taken = hak_os_try_lock(&other); // free, and yet the repair comes first
+    bool taken = hak_os_try_lock(&other); /* free, and yet the repair comes first */
     use_lock(NULL);
     return taken && repairs.firsts == 1 && repairs.others == 0 && repairs.by_forker == 1 ? 0 : 1;
 }
@@ -376,20 +373,17 @@ static int first_lock_repairs(void)
 static int new_thread_is_not_the_forker(void)
 {
     pthread_t thread;
-    for (int i = 0; i < 3; i++) {
-        if (pthread_create(&thread, NULL, use_lock, NULL) != 0 || pthread_join(thread, NULL) != 0) {
+    for (int i = 0; i < 3; i++)
+        if (pthread_create(&thread, NULL, use_lock, NULL) != 0 || pthread_join(thread, NULL) != 0)
             return 2;
-        }
-    }
-    if (repairs.firsts != 1 || repairs.others != 0 || repairs.by_forker != 0) {
+    if (repairs.firsts != 1 || repairs.others != 0 || repairs.by_forker != 0)
         return 3;
-    }
     use_lock(NULL);
     use_lock(NULL);
     return repairs.firsts == 1 && repairs.others == 1 && repairs.by_forker == 1 ? 0 : 4;
 }
 
-// Threads whose stack is the same, and with it the address by which a lock knows them.
+/* Threads whose stack is the same, and with it the address by which a lock knows them. */
 static alignas(4096) char stack[256 << 10];
 
 static pthread_t thread_on_the_stack(void *(*work)(void *))
@@ -408,9 +402,8 @@ static void *hold_lock(void *unused)
 {
     hak_os_lock(&held_by_a_thread);
     holds = true;
-    while (!may_end) {
+    while (!may_end)
         usleep(1000);
-    }
     hak_os_unlock(&held_by_a_thread);
     return unused;
 }
@@ -421,14 +414,13 @@ static int new_thread_on_the_holder_s_stack(void)
     return was_reset ? 0 : 8;
 }
 
-// A thread of the parent's holds a lock; one that the child makes has its name, and is not taken for it.
+/* A thread of the parent's holds a lock; one that the child makes has its name, and is not taken for it. */
 static void test_a_new_thread_is_not_who_held_the_lock(void **state)
 {
     (void)state;
     const pthread_t holder = thread_on_the_stack(hold_lock);
-    while (!holds) {
+    while (!holds)
         usleep(1000);
-    }
     expect_in_child(new_thread_on_the_holder_s_stack);
     may_end = true;
     pthread_join(holder, NULL);
@@ -458,15 +450,14 @@ static void *interrupt_soon(void *thread)
     return NULL;
 }
 
-// A thread waits for a lock, and a handler forks: its child goes on waiting, for a thread that does not exist there.
+/* A thread waits for a lock, and a handler forks: its child goes on waiting, for a thread that does not exist there. */
 static void test_a_child_that_waits_for_a_lock(void **state)
 {
     (void)state;
     holds = may_end = was_reset = false;
     const pthread_t holder = thread_on_the_stack(hold_lock);
-    while (!holds) {
+    while (!holds)
         usleep(1000);
-    }
     hak_os_on_fork(repair);
     repairs.answer = true;
     const struct sigaction action = {.sa_handler = fork_here, .sa_flags = SA_RESTART};
@@ -474,9 +465,8 @@ static void test_a_child_that_waits_for_a_lock(void **state)
     pthread_t interrupter, self = pthread_self();
     assert_int_equal(pthread_create(&interrupter, NULL, interrupt_soon, &self), 0);
     hak_os_lock(&held_by_a_thread);
-    if (in_child) {
+    if (in_child)
         _exit(was_reset ? 0 : 9);
-    }
     hak_os_unlock(&held_by_a_thread);
     assert_int_equal(status_of_child, 0);
     pthread_join(holder, NULL);
@@ -502,9 +492,8 @@ static int grandchild_repairs_again(void)
     repairs.answer = true;
     const uint32_t generation = hak_os_generation();
     const pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    if (child == 0) {
+    if (child == 0)
         _exit(first_lock_repairs() == 0 && hak_os_generation() == generation + 1 ? 0 : 6);
-    }
     int status = 0;
     return waitpid(child, &status, 0) == child && status == 0 ? 0 : 7;
 }
@@ -525,13 +514,13 @@ static bool is_pending(int signal)
     return sigismember(&pending, signal) == 1;
 }
 
-// What waited before the message does so afterwards, and nothing else.
+/* What waited before the message does so afterwards, and nothing else. */
 static void expect_quiet(int fd, int signal)
 {
     sigset_t blocked, before;
     hak_text_t text = {.length = 0};
     hak_text_string(&text, "for nobody\n");
-    hak_text_write(&text, fd); // or this ends here
+    hak_text_write(&text, fd); /* or this ends here */
     sigemptyset(&blocked);
     sigaddset(&blocked, signal);
     sigprocmask(SIG_BLOCK, &blocked, &before);
@@ -567,7 +556,7 @@ static void test_a_message_raises_no_signal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_kernel_without_a_clock), // first of all
+        cmocka_unit_test(test_a_kernel_without_a_clock), /* first of all */
         cmocka_unit_test(test_a_message_raises_no_signal),
         cmocka_unit_test(test_map_is_aligned_and_zero),
         cmocka_unit_test(test_too_large_is_null),

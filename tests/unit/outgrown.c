@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// What a thread keeps of freed large blocks gives way to a block that grows: it may lie behind that; and what a block outgrew,
-// which is wanted in its old size least of all, is not kept.
+/* SPDX-License-Identifier: MIT */
+/* What a thread keeps of freed large blocks gives way to a block that grows: it may lie behind that; and what a block outgrew,
+ * which is wanted in its old size least of all, is not kept. */
 #include "mem/heap.h"
 #include "mem/oversize.h"
 #include "check.h"
@@ -19,7 +19,7 @@ static size_t span(void)
     return hak_oversize_slices(SIZE) * HAK_SLICE;
 }
 
-// A block, not this one, right behind which another one lies; *behind is that. Both are not blocks[] any more.
+/* A block, not this one, right behind which another one lies; *behind is that. Both are not blocks[] any more. */
 static char *take_pair(char **behind)
 {
     for (int i = 0; i < COUNT; i++) {

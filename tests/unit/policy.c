@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Snapshots of the policy: one that is published is read at once, older ones stay as they were, and nothing is put in force
-// that no row allows.
+/* SPDX-License-Identifier: MIT */
+/* Snapshots of the policy: one that is published is read at once, older ones stay as they were, and nothing is put in force
+ * that no row allows. */
 #include "suite.h"
 
 #include "base/policy.h"
@@ -34,9 +34,8 @@ static void test_old_snapshots_stay(void **state)
         assert_int_equal(seen[i]->borrow, i + 1);
         assert_int_equal(seen[i]->carve_bytes, hak_policy_default.carve_bytes);
     }
-    for (uint32_t i = 0; i < HAK_SNAPSHOTS; i++) {
+    for (uint32_t i = 0; i < HAK_SNAPSHOTS; i++)
         assert_int_equal(seen[i]->borrow, i + 1);
-    }
     assert_int_equal(hak_policy_origin(HAK_POLICY_borrow), HAK_FROM_LEARNER);
     assert_int_equal(hak_policy_origin(HAK_POLICY_carve_bytes), HAK_FROM_DEFAULT);
 }
@@ -47,7 +46,7 @@ static void test_what_no_row_allows_is_not_taken(void **state)
     hak_policy_t next = *hak_policy();
     next.borrow = 256;
     next.tick_every = 0;
-    next.tiny_max = 512; // compiled in
+    next.tiny_max = 512; /* compiled in */
     next.empty_slabs = 3;
     hak_policy_publish_from(&next, HAK_FROM_PROGRAM);
     assert_in_range(hak_policy()->borrow, 0, 255);

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Blocks whose pages went back are on no list: what a forked child does with the slabs of its only thread when another one had just
-// locked them, or was in the middle of adding to the set of such blocks.
+/* SPDX-License-Identifier: MIT */
+/* Blocks whose pages went back are on no list: what a forked child does with the slabs of its only thread when another one had just
+ * locked them, or was in the middle of adding to the set of such blocks. */
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -15,7 +15,7 @@ enum {
 
 static unsigned char *blocks[COUNT];
 static atomic_int locked;
-static bool half; // the other thread is between two stores
+static bool half; /* the other thread is between two stores */
 static hak_heap_t *heap;
 
 static void fill_some(void)
@@ -47,16 +47,13 @@ static void *holds_the_lock(void *unused)
     hak_slab_t *slab = LIST_FIRST(hak_heap_slabs(heap, hak_class_of(SIZE)));
     const uint32_t purged = slab->purged;
     CHECK(purged != 0, "no block is purged");
-    if (half) {
+    if (half)
         slab->carved += (uint32_t)__builtin_popcount(purged);
-    }
     atomic_store(&locked, 1);
-    while (atomic_load(&locked) == 1) {
+    while (atomic_load(&locked) == 1)
         hak_pause();
-    }
-    if (half) {
+    if (half)
         slab->carved -= (uint32_t)__builtin_popcount(purged);
-    }
     hak_os_unlock(&heap->lock);
     return NULL;
 }
@@ -85,13 +82,11 @@ static void fork_while_locked(void)
     heap = hak_thread.heap;
     atomic_store(&locked, 0);
     CHECK(pthread_create(&thread, NULL, holds_the_lock, NULL) == 0, "no thread");
-    while (atomic_load(&locked) == 0) {
+    while (atomic_load(&locked) == 0)
         hak_pause();
-    }
     const pid_t child = fork();
-    if (child == 0) {
+    if (child == 0)
         _exit(goes_on());
-    }
     expect_child_succeeds(child, half ? "a child in the middle of a change" : "a child with the lock taken");
     atomic_store(&locked, 2);
     pthread_join(thread, NULL);

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The rule of what goes back to the system (mem/retain.h): by time, by amount, and what it learns from being asked again.
+/* SPDX-License-Identifier: MIT */
+/* The rule of what goes back to the system (mem/retain.h): by time, by amount, and what it learns from being asked again. */
 #include "suite.h"
 
 #include "mem/retain.h"
@@ -20,7 +20,7 @@ static void test_small_amounts_stay_for_a_window(void **state)
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 0);
     hak_retain_tick(&retain, 1400, WINDOW);
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 0);
-    hak_retain_tick(&retain, 1500, WINDOW); // the first window began without it
+    hak_retain_tick(&retain, 1500, WINDOW); /* the first window began without it */
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 0);
     hak_retain_tick(&retain, 2000, WINDOW);
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), 10 * MIB);
@@ -42,7 +42,7 @@ static void test_what_is_used_in_each_window_stays(void **state)
         assert_true(due <= 7 * MIB);
         hak_retain_released(&retain, due);
     }
-    // Beside something busy, what nobody needs goes nevertheless.
+    /* Beside something busy, what nobody needs goes nevertheless. */
     assert_int_equal(retain.free, 5 * MIB);
 }
 
@@ -51,10 +51,10 @@ static void test_beyond_the_limit_goes_at_once(void **state)
     (void)state;
     hak_retain_t retain = {0};
     hak_retain_freed(&retain, 100 * MIB);
-    assert_int_equal(hak_retain_due(&retain, 16 * MIB), 86 * MIB); // down to seven eighths of the limit
+    assert_int_equal(hak_retain_due(&retain, 16 * MIB), 86 * MIB); /* down to seven eighths of the limit */
 }
 
-// One burst: touches what is not there, frees all of it, gives back what is due. Returns the bytes touched anew.
+/* One burst: touches what is not there, frees all of it, gives back what is due. Returns the bytes touched anew. */
 static uint64_t burst(hak_retain_t *retain, uint64_t bytes)
 {
     const uint64_t there = bytes < retain->free ? bytes : retain->free;
@@ -74,12 +74,12 @@ static void test_a_burst_that_repeats_keeps_what_it_used(void **state)
     assert_true(retain.free <= 16 * MIB);
     assert_int_equal(burst(&retain, 100 * MIB), 86 * MIB);
     for (uint32_t i = 0; i < 20; i++) {
-        assert_in_range(burst(&retain, 100 * MIB), 0, 14 * MIB); // an eighth of the limit, once
+        assert_in_range(burst(&retain, 100 * MIB), 0, 14 * MIB); /* an eighth of the limit, once */
         hak_retain_tick(&retain, 1000 + 100 * i, WINDOW);
         hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     }
     assert_int_equal(burst(&retain, 100 * MIB), 0);
-    // Then nothing for two windows: all of it goes, and the limit comes down.
+    /* Then nothing for two windows: all of it goes, and the limit comes down. */
     hak_retain_tick(&retain, 5000, WINDOW);
     hak_retain_released(&retain, hak_retain_due(&retain, 16 * MIB));
     hak_retain_tick(&retain, 5500, WINDOW);
@@ -100,7 +100,7 @@ static void test_growth_is_not_asking_again(void **state)
     hak_retain_tick(&retain, 500, WINDOW);
     hak_retain_tick(&retain, 1000, WINDOW);
     hak_retain_tick(&retain, 1500, WINDOW);
-    hak_retain_fresh(&retain, 1000 * MIB); // long after it went
+    hak_retain_fresh(&retain, 1000 * MIB); /* long after it went */
     assert_int_equal(retain.rise, 0);
 }
 
@@ -126,7 +126,7 @@ static void test_the_clock_may_wrap(void **state)
     assert_int_equal(hak_retain_due(&retain, 16 * MIB), MIB);
 }
 
-// From the first look at the clock on, wherever it stands, and also when the next look comes in the same millisecond.
+/* From the first look at the clock on, wherever it stands, and also when the next look comes in the same millisecond. */
 static void test_memory_is_scarce_for_two_seconds(void **state)
 {
     (void)state;

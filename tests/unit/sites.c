@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: MIT
-// The table of call sites (obs/site_table.h), the blocks that sites keep (mem/site_cache.h) and what hakmem_alloc_at makes of them.
-// Each case runs in a child of its own: the table begins empty and nothing takes a site out of it.
+/* SPDX-License-Identifier: MIT */
+/* The table of call sites (obs/site_table.h), the blocks that sites keep (mem/site_cache.h) and what hakmem_alloc_at makes of them.
+ * Each case runs in a child of its own: the table begins empty and nothing takes a site out of it. */
 #include "suite.h"
 
 #include "base/options.h"
@@ -29,15 +29,13 @@ enum {
 static hak_site_view_t seen(const void *site)
 {
     hak_site_view_t view = {.site = 0};
-    for (unsigned slot = 0; slot < HAK_SITE_SLOTS; slot++) {
-        if (hak_site_view(slot, &view) && view.site == (uintptr_t)site) {
+    for (unsigned slot = 0; slot < HAK_SITE_SLOTS; slot++)
+        if (hak_site_view(slot, &view) && view.site == (uintptr_t)site)
             return view;
-        }
-    }
     return (hak_site_view_t){.site = 0};
 }
 
-// Takes and frees, so often.
+/* Takes and frees, so often. */
 static void turn(const void *site, size_t size, int times)
 {
     for (int i = 0; i < times; i++) {
@@ -60,22 +58,21 @@ static void check_judgement(void)
         {{1000, 1000 * 64 * KIB, 64 * KIB, 1000, 1000, 1000}, HAK_SITE_SMALL_FREQUENT},
         {{1000, 1001ull * 64 * KIB, 65 * KIB, 1000, 1000, 1000}, HAK_SITE_MEDIUM},
         {{1000, 64000, MIB - 1, 2048, 100, 2048}, HAK_SITE_SMALL_FREQUENT},
-        {{1000, 64000, MIB, 2048, 100, 2048}, HAK_SITE_MEDIUM}, // small, and once a large one
+        {{1000, 64000, MIB, 2048, 100, 2048}, HAK_SITE_MEDIUM}, /* small, and once a large one */
         {{1000, 64000, 64, 300000, 8, 2048}, HAK_SITE_SMALL_FREQUENT},
-        {{1000, 64000, 64, 256001, 7, 2048}, HAK_SITE_MEDIUM},         // rare
-        {{1000, 64000, 64, 256000, 7, 2048}, HAK_SITE_SMALL_FREQUENT}, // it has just stopped
+        {{1000, 64000, 64, 256001, 7, 2048}, HAK_SITE_MEDIUM},         /* rare */
+        {{1000, 64000, 64, 256000, 7, 2048}, HAK_SITE_SMALL_FREQUENT}, /* it has just stopped */
         {{100, 100 * 256 * KIB, 256 * KIB, 2048, 100, 2048}, HAK_SITE_MEDIUM},
         {{10, 10 * MIB, MIB, 10, 10, 10}, HAK_SITE_LARGE_INFREQUENT},
         {{10, 10 * MIB - 10, MIB, 10, 10, 10}, HAK_SITE_MEDIUM},
         {{2000, 2000ull * MIB, MIB, 2048, 1024, 2048}, HAK_SITE_LARGE_INFREQUENT},
-        {{2000, 2000ull * MIB, MIB, 2048, 1025, 2048}, HAK_SITE_MEDIUM}, // all the time
+        {{2000, 2000ull * MIB, MIB, 2048, 1025, 2048}, HAK_SITE_MEDIUM}, /* all the time */
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK(hak_site_judge(&cases[i].facts) == cases[i].policy, "case %zu", i);
-    }
 }
 
-// The founders' checklist.
+/* The founders' checklist. */
 static void check_three_sites(void)
 {
     turn(SITE(1), 64 * KIB, 1000);
@@ -111,7 +108,7 @@ static void check_ticks(void)
     CHECK(hak_site_totals().ticks == 10, "after 10,240");
 }
 
-// The 257th site, and one whose places are all taken before that.
+/* The 257th site, and one whose places are all taken before that. */
 static void check_a_full_table(void)
 {
     uint64_t refused = 0, given = 0, random = 1;
@@ -139,11 +136,11 @@ static void check_lifetimes(void)
     hakmem_free_at(p, 100);
     CHECK(seen(SITE(1)).ended == 1 && seen(SITE(1)).lifetime == 7, "after 7 calls");
     p = hakmem_alloc_at(5000, SITE(3));
-    turn(SITE(2), 100, 3 * 8192); // its age would look young again
+    turn(SITE(2), 100, 3 * 8192); /* its age would look young again */
     hakmem_free_at(p, 5000);
     CHECK(seen(SITE(3)).ended == 0, "an old one");
     p = hakmem_alloc_at(6000, SITE(4));
-    hakmem_free(p); // plainly: its end is not seen
+    hakmem_free(p); /* plainly: its end is not seen */
     CHECK(seen(SITE(4)).ended == 0, "free was seen");
 }
 
@@ -186,7 +183,7 @@ static void check_habits(void)
     CHECK(seen(SITE(5)).policy == HAK_SITE_SMALL_FREQUENT, "who does not call is judged");
 }
 
-// --- what sites keep ---
+/* --- what sites keep ---------------------------------------------------------------------------------------------- */
 
 #define BIG (2 * MIB)
 
@@ -201,15 +198,13 @@ static void check_kept_blocks(void)
         hakmem_free(hakmem_alloc(600 * KIB));
     }
     CHECK(seen(SITE(1)).kept == before + 10, "whatever others ask for");
-    turn(SITE(1), 3 * MIB, 1); // another size sends it back
+    turn(SITE(1), 3 * MIB, 1); /* another size sends it back */
     CHECK(hak_site_cache_bytes() == 3 * MIB, "%zu bytes are kept", hak_site_cache_bytes());
     void *many[6];
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 6; i++)
         many[i] = hakmem_alloc_at(BIG, SITE(1));
-    }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 6; i++)
         hakmem_free_at(many[i], BIG);
-    }
     CHECK(hak_site_cache_blocks() == HAK_SITE_KEPT, "four at most");
     void *p = hakmem_alloc_at(BIG, SITE(1));
     hak_memory_view_t view;
@@ -238,16 +233,15 @@ static void check_windows(void)
     hakmem_free_at(q, 3 * MIB);
     hak_site_cache_release_due(5 * window);
     CHECK(hak_site_cache_blocks() == 2, "who only gives is not idle");
-    hak_site_cache_release_due(5 * window - 4); // by a thread that looked before, and comes late
+    hak_site_cache_release_due(5 * window - 4); /* by a thread that looked before, and comes late */
     CHECK(hak_site_cache_blocks() == 2, "a late look ends a window that has just begun");
 }
 
 static void check_limits(void)
 {
     const size_t most = (size_t)hak_policy()->bigcache_mb << 20;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         turn(SITE(i), 16 * MIB, 10);
-    }
     CHECK(hak_site_cache_bytes() <= most && hak_site_cache_bytes() + 16 * MIB > most, "%zu bytes",
           hak_site_cache_bytes());
     hakmem_trim();
@@ -271,7 +265,7 @@ static void check_rules(void)
     CHECK(seen(SITE(2)).site == 0 && hak_site_totals().calls == 20, "off");
 }
 
-// Blocks are as all others, and what is refused is not counted.
+/* Blocks are as all others, and what is refused is not counted. */
 static void check_odd_requests(void)
 {
     turn(SITE(1), BIG, 10);
@@ -308,14 +302,13 @@ static void *call_often(void *index)
     return NULL;
 }
 
-// Nothing is lost, and a block that is kept has one owner.
+/* Nothing is lost, and a block that is kept has one owner. */
 static void check_threads(void)
 {
     run_threads(THREADS, call_often);
     uint64_t count = 0;
-    for (int i = 1; i < 7; i++) {
+    for (int i = 1; i < 7; i++)
         count += seen(SITE(i)).count;
-    }
     CHECK(count == THREADS * CALLS && hak_site_totals().calls == count, "%lu calls", (unsigned long)count);
     CHECK(hak_site_totals().ticks == THREADS * CALLS / 1024, "ticks");
     CHECK(seen(SITE(1)).kept > 0, "nothing was kept");
@@ -325,9 +318,8 @@ static void check_threads(void)
 
 static void check_memory_out(void)
 {
-    if (!RESIDENT_IS_KNOWN) { // a sanitizer needs the address space for itself
+    if (!RESIDENT_IS_KNOWN) /* a sanitizer needs the address space for itself */
         return;
-    }
     turn(SITE(1), 3 * MIB, 10);
     turn(SITE(2), 4 * MIB, 10);
     CHECK(hak_site_cache_bytes() == 7 * MIB, "kept");
@@ -348,7 +340,7 @@ static void in_a_child(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         alarm(60);
-        signal(SIGSEGV, SIG_DFL); // cmocka's handler would go on with the next case
+        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next case */
         signal(SIGABRT, SIG_DFL);
         (*check)();
         _exit(0);

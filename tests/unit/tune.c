@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The learner as a whole (learn/tune.h), against simulated programs: no thread, no clock, no allocator.
+/* SPDX-License-Identifier: MIT */
+/* The learner as a whole (learn/tune.h), against simulated programs: no thread, no clock, no allocator. */
 #include "suite.h"
 
 #include "learn/tune.h"
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 enum {
-    WINDOW = 100, // ms
+    WINDOW = 100, /* ms */
     FREEZE = 40000,
 };
 
@@ -22,12 +22,12 @@ static const hak_tune_goals_t goals = {
     .control = true,
 };
 
-// A program: what one window of it counts, under the values in force.
+/* A program: what one window of it counts, under the values in force. */
 typedef struct program {
-    unsigned bits;     // of the sizes that it asks for
-    uint64_t requests; // a window
-    uint64_t missed;   // of a thousand
-    bool wants_delay;  // faults unless the delay is long
+    unsigned bits;     /* of the sizes that it asks for */
+    uint64_t requests; /* a window */
+    uint64_t missed;   /* of a thousand */
+    bool wants_delay;  /* faults unless the delay is long */
 } program_t;
 
 static hak_tune_t tune;
@@ -59,9 +59,8 @@ static void run_window(const program_t *program)
 
 static bool run_until(const program_t *program, hak_cycle_state_t state, int windows)
 {
-    for (int i = 0; i < windows && tune.state != state; i++) {
+    for (int i = 0; i < windows && tune.state != state; i++)
         run_window(program);
-    }
     return tune.state == state;
 }
 
@@ -77,7 +76,7 @@ static void test_a_steady_program_is_frozen(void **state)
     assert_true(now_ms >= 1000 + FREEZE);
     assert_true(now_ms <= 1000 + 12 * FREEZE + WINDOW);
     assert_false(hak_tune_is_looking(&tune));
-    assert_int_equal(hak_tune_wait_ms(&tune), 19 * WINDOW); // one window of twenty
+    assert_int_equal(hak_tune_wait_ms(&tune), 19 * WINDOW); /* one window of twenty */
     const hak_tune_values_t frozen = hak_tune_values(&tune);
     assert_int_equal(frozen.mid_kb, 1024);
     assert_int_equal(frozen.bundle, 1);
@@ -96,7 +95,7 @@ static void test_a_look_finds_calm_or_drift(void **state)
         run_window(&steady);
         assert_int_equal(tune.state, HAK_CYCLE_FROZEN);
         assert_int_equal(tune.looks, round);
-        assert_int_equal(tune.strategy, leader); // the one on trial is gone
+        assert_int_equal(tune.strategy, leader); /* the one on trial is gone */
         assert_int_equal(tune.distance, 0);
     }
     assert_int_equal(tune.drifts, 0);
@@ -110,10 +109,10 @@ static void test_a_look_finds_calm_or_drift(void **state)
     assert_true(now_ms - since_ms >= FREEZE);
     run_window(&other);
     run_window(&other);
-    assert_int_equal(tune.state, HAK_CYCLE_FROZEN); // it knows the new pattern
+    assert_int_equal(tune.state, HAK_CYCLE_FROZEN); /* it knows the new pattern */
 }
 
-// However short a window and frequent a look: only 0 percent is never.
+/* However short a window and frequent a look: only 0 percent is never. */
 static void test_frequent_looks(void **state)
 {
     (void)state;
@@ -127,7 +126,7 @@ static void test_frequent_looks(void **state)
     }
 }
 
-// A look that sees too little says nothing; a window goes on until there is enough.
+/* A look that sees too little says nothing; a window goes on until there is enough. */
 static void test_quiet_programs(void **state)
 {
     (void)state;
@@ -137,7 +136,7 @@ static void test_quiet_programs(void **state)
     run_window(&quiet);
     assert_int_equal(tune.windows, 0);
     assert_int_equal(tune.idle, 2);
-    run_window(&quiet); // 300 of 256
+    run_window(&quiet); /* 300 of 256 */
     assert_int_equal(tune.windows, 1);
     assert_int_equal(tune.idle, 0);
     begin(&goals);
@@ -167,12 +166,11 @@ static void run_period(uint32_t strategy, uint64_t missed)
 {
     const program_t program = {.bits = 12, .requests = 100000, .missed = missed};
     tune.strategy = strategy;
-    for (unsigned i = 0; i < HAK_ACE_WINDOWS; i++) {
+    for (unsigned i = 0; i < HAK_ACE_WINDOWS; i++)
         run_window(&program);
-    }
 }
 
-// A trial is judged by what the leader cost, whoever had the last period: here the loser.
+/* A trial is judged by what the leader cost, whoever had the last period: here the loser. */
 static void test_a_trial_is_judged_by_the_leader(void **state)
 {
     (void)state;
@@ -188,11 +186,11 @@ static void test_a_trial_is_judged_by_the_leader(void **state)
     tune.strategy = 5;
     const double before = tune.elo.rating[5];
     run_window(&(program_t){.bits = 12, .requests = 100000, .missed = 200});
-    assert_true(tune.elo.rating[5] == before); // twice what the leader takes
+    assert_true(tune.elo.rating[5] == before); /* twice what the leader takes */
     tune.state = HAK_CYCLE_CANARY;
     run_window(&other);
     assert_int_equal(tune.state, HAK_CYCLE_LEARN);
-    assert_true(tune.known_cost[3] <= 0); // of what was there before
+    assert_true(tune.known_cost[3] <= 0); /* of what was there before */
 }
 
 static void test_strategies_differ_and_the_first_changes_nothing(void **state)
@@ -203,9 +201,8 @@ static void test_strategies_differ_and_the_first_changes_nothing(void **state)
     for (uint32_t i = 0; i < HAK_ELO_STRATEGIES; i++) {
         tune.strategy = i;
         values[i] = hak_tune_values(&tune);
-        for (uint32_t k = 0; k < i; k++) {
+        for (uint32_t k = 0; k < i; k++)
             assert_true(memcmp(&values[i], &values[k], sizeof values[i]) != 0);
-        }
     }
     assert_int_equal(values[0].delay_percent, 100);
     assert_int_equal(values[0].retain_percent, 100);
@@ -213,7 +210,7 @@ static void test_strategies_differ_and_the_first_changes_nothing(void **state)
     assert_int_equal(values[HAK_ELO_STRATEGIES - 1].populate_kb, 64);
 }
 
-// Picked at the end of a period, in force all through the next one.
+/* Picked at the end of a period, in force all through the next one. */
 static void test_a_strategy_governs_a_whole_period(void **state)
 {
     (void)state;
@@ -222,9 +219,8 @@ static void test_a_strategy_governs_a_whole_period(void **state)
     int others = 0;
     for (int window = 1; window <= 160 && tune.state == HAK_CYCLE_LEARN; window++) {
         run_window(&steady);
-        if (window % (int)HAK_ACE_WINDOWS != 0 && tune.state == HAK_CYCLE_LEARN) {
+        if (window % (int)HAK_ACE_WINDOWS != 0 && tune.state == HAK_CYCLE_LEARN)
             assert_int_equal(tune.strategy, before);
-        }
         others += tune.strategy != before;
         before = tune.strategy;
     }
@@ -248,17 +244,16 @@ static void test_what_is_off_stays_off(void **state)
         assert_int_equal(values.bundle, 1);
     }
     assert_int_equal(tune.state, HAK_CYCLE_FROZEN);
-    assert_int_equal(hak_tune_wait_ms(&tune), 0); // for ever
+    assert_int_equal(hak_tune_wait_ms(&tune), 0); /* for ever */
     off.control = true;
     begin(&off);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         run_window(&starving);
-    }
     assert_true(hak_tune_values(&tune).mid_kb > 1024);
     assert_int_equal(hak_tune_values(&tune).bundle, HAK_ACE_BUNDLE);
 }
 
-// The counts of a process, the memory that it holds, and so the cost.
+/* The counts of a process, the memory that it holds, and so the cost. */
 static void test_memory_that_is_held_costs(void **state)
 {
     (void)state;

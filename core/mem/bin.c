@@ -36,17 +36,16 @@ enum {
 
 /* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but where many heaps share,
  * one: three of each size would be 1 MiB of mid sizes, and 8 of runs, that nobody reaches when the thread goes to sleep. */
-static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes)
+static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes, uint32_t heaps)
 {
-    size_t least = hak_heaps_sharing() > HAK_SHARES ? 1 : 3;
+    size_t least = heaps > HAK_SHARES ? 1 : 3;
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 
-/* Bytes with which a bin begins, of which as many heaps as FIRST_SHARES may each have that much; more of them share it. */
-static size_t first_bytes(const hak_policy_t *policy)
+/* Bytes with which a bin begins. As many heaps as FIRST_SHARES may each have that much; more of them share it. */
+static size_t first_bytes(const hak_policy_t *policy, uint32_t heaps)
 {
     size_t bytes = (size_t)policy->bin_first_kb << 10;
-    uint32_t heaps = hak_heaps_sharing();
     return hak_likely(heaps <= FIRST_SHARES)
                ? bytes
                : hak_max(bytes * FIRST_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
@@ -55,28 +54,27 @@ static size_t first_bytes(const hak_policy_t *policy)
 /* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
  * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
  * less when many threads share that. The figures are those of the default policy. */
-static uint16_t last_cap(const hak_policy_t *policy, unsigned c)
+static uint16_t last_cap(const hak_policy_t *policy, unsigned c, uint32_t heaps)
 {
     size_t size = hak_class_size(c);
     size_t kib = size <= HAK_TINY_MAX  ? policy->bin_tiny_kb / (HAK_HARDEN ? 2 : 1)
                  : size <= HAK_MID_MAX ? policy->bin_mid_kb
                                        : policy->bin_run_kb;
     size_t bytes = kib << 10;
-    uint32_t heaps = hak_heaps_sharing();
     if (hak_unlikely(heaps > HAK_SHARES))
-        bytes = hak_max(bytes * HAK_SHARES / heaps, first_bytes(policy));
-    return cap_of(policy, c, bytes);
+        bytes = hak_max(bytes * HAK_SHARES / heaps, first_bytes(policy, heaps));
+    return cap_of(policy, c, bytes, heaps);
 }
 
 /* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin of mid sizes therefore begins small, and
  * grows as its blocks go to and fro. One of tiny sizes is full-size while threads are few: where threads come and go, none lives
  * long enough for its bins to grow (user time of larson_burst 0.94 of what it is with 16 KiB at first); not so in hardened, where
  * states lie with the slabs. One of runs keeps a few blocks anyway. */
-static uint16_t first_cap(const hak_policy_t *policy, unsigned c)
+static uint16_t first_cap(const hak_policy_t *policy, unsigned c, uint32_t heaps)
 {
-    bool many = hak_heaps_sharing() > HAK_SHARES;
+    bool many = heaps > HAK_SHARES;
     bool small = c <= HAK_MID_CLASSES && (HAK_HARDEN || c > HAK_TINY_CLASSES || many);
-    return small ? cap_of(policy, c, first_bytes(policy)) : last_cap(policy, c);
+    return small ? cap_of(policy, c, first_bytes(policy, heaps), heaps) : last_cap(policy, c, heaps);
 }
 
 /* Previous lists are short: nobody has set one aside since a thread left them. Its own thread's to ask. */
@@ -97,7 +95,7 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
         return block;
     hak_bin_t *bin = &hak_thread.bins[c];
     const hak_policy_t *policy = hak_policy();
-    uint16_t last = last_cap(policy, c);
+    uint16_t last = last_cap(policy, c, hak_heaps_sharing());
     bin->cap = (uint16_t)hak_min(policy->bin_growth * bin->cap, last);
     heap->class[c].grown = bin->cap == last ? GROWN_FULLY : GROWN_ONCE;
     heap->grew = true;
@@ -119,7 +117,7 @@ static void learn_first_caps(hak_heap_t *heap)
     if (heap->first_caps[1] != 0 && heap->caps_version == policy->version && heap->caps_heaps == heaps)
         return;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        heap->first_caps[c] = first_cap(policy, c);
+        heap->first_caps[c] = first_cap(policy, c, heaps);
     heap->caps_version = policy->version;
     heap->caps_heaps = heaps;
 }
@@ -513,7 +511,7 @@ HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
 static uint64_t watched_begins(hak_heap_t *heap, unsigned c)
 {
     if (c > HAK_MID_CLASSES && heap != NULL)
-        hak_thread.bins[c].cap = last_cap(hak_policy(), c);
+        hak_thread.bins[c].cap = last_cap(hak_policy(), c, hak_heaps_sharing());
     return hak_learner_refill_begins(heap, c);
 }
 

@@ -750,12 +750,12 @@ static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
 }
 
 /* A chunk without runs becomes a free range. False if that has no memory for its record. */
-static bool give_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
+static bool move_to_extents(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     if (chunk->thp && hak_policy()->thp != HAK_THP_ON)
         hak_os_thp(chunk, HAK_CHUNK, false);
     hak_retain_reused(&retain, remove_chunk(chunk));
-    bool given = hak_extent_give_chunk((char *)chunk, &retain);
+    bool given = hak_extent_receive_chunk((char *)chunk, &retain);
     if (!given)
         restore_chunk(chunk, EMPTY_RUN);
     return given;
@@ -763,7 +763,7 @@ static bool give_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 
 /* They are in the list of the longest runs, beside others that have some by now: these go where they belong, as in find_run. Clean
  * ones lie behind, mostly. Not where there are very many chunks: each may leave a gap between two mappings. */
-bool hak_chunk_give_used(void)
+bool hak_chunk_move_to_extents(void)
 {
     bool given = false;
     unsigned clean = 0;
@@ -776,7 +776,7 @@ bool hak_chunk_give_used(void)
         else if (is_clean(chunk))
             clean++;
         else if (open_for(chunk, closed, false))
-            given |= give_chunk(chunk);
+            given |= move_to_extents(chunk);
     }
     hak_os_unlock(&lock);
     return given;

@@ -49,7 +49,7 @@ size_t hak_chunk_in_use(void);
  * next thread's stack, say). Returns the bytes of address space given back. */
 size_t hak_chunk_unmap_free(void);
 /* Chunks without runs that are dirty become free ranges. True if there were any. No lock may be held here and in the next. */
-bool hak_chunk_give_used(void);
+bool hak_chunk_move_to_extents(void);
 /* So many bytes are touched anew for a huge block: how many of them the pool had given back lately. */
 uint64_t hak_chunk_missed(uint64_t bytes);
 /* True if p lies in a chunk. Looks at all of them: for what is no block. No lock may be held. */

@@ -25,7 +25,6 @@
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
-#define ZERO_BY_PAGE  ((size_t)32 << 20) /* of what is to be zero: from here on, clean ranges come first */
 #define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
 static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
@@ -472,7 +471,7 @@ static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, siz
     if (!clean_was_better && hak_extent_shares()) {
         uint64_t beyond = find_extent(false, size, align) != NULL ? hak_retain_beyond(&retain, size) : 0;
         hak_os_unlock(&lock);
-        bool given = hak_chunk_give_used();
+        bool given = hak_chunk_move_to_extents();
         if (!given)
             learn_from_pool(beyond);
         hak_os_lock(&lock);
@@ -484,7 +483,7 @@ static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, siz
 /* Where zeroes are wanted, and many of them. */
 HAK_INLINE bool is_clean_better(size_t size, bool zeroed)
 {
-    return zeroed && size >= ZERO_BY_PAGE;
+    return zeroed && size >= HAK_ZERO_BY_PAGE;
 }
 
 /* Out of what is free already; NULL if nothing fits. */
@@ -575,7 +574,7 @@ static HAK_COLD bool heap_gives_up(size_t size)
     if (!hak_extent_shares() || hak_chunk_view().dirty <= size + keeps / 2)
         return false;
     hak_heap_give_up();
-    return hak_chunk_give_used();
+    return hak_chunk_move_to_extents();
 }
 
 /* Nothing that is free fits. A request that the system refuses teaches nothing: a program that asked for 5 GiB in vain after each
@@ -687,7 +686,7 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
 }
 
 /* Its neighbours, chunks mostly, have no entries there: counted as a mapping of its own. */
-bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool)
+bool hak_extent_receive_chunk(char *chunk, hak_retain_t *pool)
 {
     hak_os_lock(&lock);
     bool added = add_joined(chunk, HAK_CHUNK, true, false);

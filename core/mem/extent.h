@@ -21,6 +21,8 @@
 /* Sizes and addresses are multiples of it: the system then puts one mapping right below the other, so that neighbours can be
  * joined, and what is cut from a range fits others. */
 #define HAK_UNIT ((size_t)64 << 10)
+/* Bytes that are to be zero: from here on pages go back instead of being written, and ranges that are zero come first. */
+#define HAK_ZERO_BY_PAGE ((size_t)32 << 20)
 
 /* Takes `size` bytes, whole units, aligned to at least a unit. `zeroed`: it is going to be zeroed, so that of large ones a clean
  * range is better; *zero says whether it is clean. The map is covered there. NULL when the system has no more. No lock may be
@@ -55,7 +57,7 @@ HAK_INLINE bool hak_extent_shares(void)
  * the pool's lock, as the next. */
 char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool);
 /* Makes a chunk free that has no map entries. False if there is no memory for its record. */
-bool hak_extent_give_chunk(char *chunk, hak_retain_t *pool);
+bool hak_extent_receive_chunk(char *chunk, hak_retain_t *pool);
 void hak_extent_after_fork(void);
 
 /* A snapshot for the statistics page; bytes. */

@@ -49,7 +49,7 @@ static _Atomic uint32_t lent;     /* the owner that lent a block last */
 static _Atomic uint32_t round_ms; /* when the visits to all heaps began */
 static _Atomic uint32_t visited;  /* the owner at which they are; beyond the last: the round is over */
 static bool options_read HAK_GUARDED_BY(hak_heaps_lock); /* and the keys made */
-static bool ready HAK_GUARDED_BY(hak_heaps_lock);        /* the map too */
+static bool map_ready HAK_GUARDED_BY(hak_heaps_lock);    /* the map too */
 
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
@@ -115,7 +115,7 @@ void hak_heaps_start(void)
 static bool prepare_heaps(void) HAK_REQUIRES(hak_heaps_lock)
 {
     start_heaps();
-    return ready || (ready = hak_map_init());
+    return map_ready || (map_ready = hak_map_init());
 }
 
 bool hak_heaps_prepare(void)

@@ -16,8 +16,6 @@
 
 /* Of a block's size, should its alignment alone make it huge: the rest is never touched, and a size tells large from huge. */
 #define LEAST (HAK_LARGE_MAX + HAK_UNIT)
-/* Bytes: from here on pages are given back instead of filled with zeroes. */
-#define CLEAR_BY_PAGE ((size_t)32 << 20)
 /* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
 #define COPY_MOST ((size_t)4 << 20)
 /* Pages of a block that are looked at, evenly spread, before it is copied. */
@@ -313,7 +311,7 @@ HAK_INLINE void write_pages(char *p, const char *from, size_t size)
 
 void hak_huge_clear(void *p, size_t size)
 {
-    if (size < CLEAR_BY_PAGE || !hak_os_discard(p, hak_round_up(size, HAK_OS_PAGE)))
+    if (size < HAK_ZERO_BY_PAGE || !hak_os_discard(p, hak_round_up(size, HAK_OS_PAGE)))
         write_pages(p, NULL, size);
 }
 

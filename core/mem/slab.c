@@ -12,10 +12,10 @@
 
 #include <string.h>
 
-#define FEW_RUNS     12u /* that a thread takes before its slabs are kept apart from those of others */
-#define EMPTY_SLICES 4u  /* in the longest slab that a heap keeps when it is empty */
-#define EMPTY_RUN    16u /* the same of one that is a single block: of such the thread's bin may hold none */
-#define EMPTY_MOST   64u /* slices in all of them */
+#define FEW_RUNS    12u /* that a thread takes before its slabs are kept apart from those of others */
+#define KEPT_SLAB   4u  /* in the longest slab that a heap keeps when it is empty */
+#define KEPT_SINGLE 16u /* the same of one that is a single block: of such the thread's bin may hold none */
+#define KEPT_MOST   64u /* slices in all of them */
 /* The first class of which one block is carved at a time: above 2 KiB. */
 #define PURGED_FIRST (hak_class_upto(HAK_OS_PAGE / 2) + 1)
 #define PASSED_EACH  64u /* slabs that may be passed once more for each that is looked at */
@@ -83,7 +83,7 @@ static hak_slab_t *take_run(hak_heap_t *heap, unsigned slices, hak_run_t what) H
 static unsigned empty_left(const hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
     size_t heaps = hak_heaps_sharing();
-    size_t most = hak_max(EMPTY_MOST * HAK_SHARES / heaps, EMPTY_SLICES);
+    size_t most = hak_max(KEPT_MOST * HAK_SHARES / heaps, KEPT_SLAB);
     return (unsigned)(most - hak_min(most, heap->empty_slices));
 }
 
@@ -92,7 +92,7 @@ static void release_run(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->l
     slab->touched = touched_slices(slab);
     /* Others put blocks back for a thread that sleeps, whose heap is not to keep anything for it. */
     bool own = hak_thread.heap == heap;
-    unsigned longest = slab->class > HAK_MID_CLASSES ? EMPTY_RUN : EMPTY_SLICES;
+    unsigned longest = slab->class > HAK_MID_CLASSES ? KEPT_SINGLE : KEPT_SLAB;
     if (!own || slab->slices > hak_min(longest, empty_left(heap)) ||
         heap->empty_count >= hak_policy()->empty_slabs) {
         hak_chunk_release_run(slab, slab->touched);

@@ -36,14 +36,9 @@ hak_set_t hak_guard_bars(void)
     return bars;
 }
 
-static bool is_left(unsigned char byte)
-{
-    return byte == 0 || byte == HAK_FILL_BYTE;
-}
-
 static bool is_corrupted(const void *p)
 {
-    return !is_left(atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed));
+    return !hak_harden_is_left(atomic_load_explicit((const _Atomic unsigned char *)p, memory_order_relaxed));
 }
 
 #if HAK_HARDEN
@@ -60,7 +55,7 @@ static HAK_NOINLINE bool is_corrupted_in_front(const char *before)
     bool in_slab = hak_entry_in_slab(hak_map_find(before));
     bool corrupted = in_slab && is_corrupted(before);
     atomic_store_explicit(&heap->looks_at, 0, memory_order_release);
-    return corrupted || (!in_slab && !is_left((unsigned char)hak_chunk_free_byte(before)));
+    return corrupted || (!in_slab && !hak_harden_is_left((unsigned char)hak_chunk_free_byte(before)));
 }
 
 static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)

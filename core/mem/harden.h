@@ -193,11 +193,18 @@ HAK_INLINE void hak_harden_hand_out(void *p, size_t bytes, size_t slack, unsigne
     *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES - slack) = hak_harden_canary(p, kind);
 }
 
+/* The last byte of a block as it was left: of a fill, or the end of a canary or of a second word. */
+HAK_INLINE bool hak_harden_is_left(unsigned char byte)
+{
+    return byte == 0 || byte == HAK_FILL_BYTE;
+}
+
 /* The byte in front of a block, which nobody may write. In front of a slice it may be inaccessible. Another thread may be
  * writing it: a zero, too. */
 HAK_INLINE bool hak_harden_is_underrun(const void *p)
 {
-    return ((uintptr_t)p & (HAK_SLICE - 1)) != 0 && ((const volatile char *)p)[-1] != 0;
+    return ((uintptr_t)p & (HAK_SLICE - 1)) != 0 &&
+           !hak_harden_is_left(((const volatile unsigned char *)p)[-1]);
 }
 
 /* The start of a thread's generator, out of secret numbers that were drawn at the start: a sandbox may not know the call for random

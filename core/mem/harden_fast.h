@@ -49,7 +49,7 @@ HAK_INLINE void hak_harden_free(void *p, size_t asked, unsigned kind, const void
     uint8_t *state = hak_harden_state(p);
     size_t end = bytes - HAK_CANARY_BYTES - (*state & HAK_SLACK_MOST);
     if (hak_unlikely(*state < HAK_BLOCK_USED || hak_harden_is_underrun(p) ||
-                     ((const volatile char *)p)[bytes - 1] != 0 ||
+                     !hak_harden_is_left(((const volatile unsigned char *)p)[bytes - 1]) ||
                      *(hak_word_anywhere_t *)((char *)p + end) != hak_harden_canary(p, kind) ||
                      (asked != HAK_ANY_SIZE && asked != end))) {
         hak_harden_free_slow(p, asked, kind, site);

@@ -2,16 +2,19 @@
 /* batch.h: blocks of one class on their way to another thread, all at once: the first, the last, and how many they are. And the
  * inbox's stack of such batches.
  *
- * Where free blocks have a word to spare (no seal, no mirror), all that is said in the last block: its link leads to the first
- * one, so that it alone stands for the ring, and its second word has the next batch of the inbox and the number. So neither who
- * sends a batch nor who gets it touches the blocks between: a cache line each, which the freeing thread has just lost and the
- * owner does not have yet. Elsewhere the inbox is one list of blocks, each of which is looked at on its way. */
+ * Where free blocks have words to spare, all that is said in the last block: its link leads to the first one, so that it alone
+ * stands for the ring, and a word behind that has the next batch of the inbox and the number. So neither who sends a batch nor
+ * who gets it touches the blocks between: a cache line each, which the freeing thread has just lost and the owner does not have
+ * yet. Where links have a seal, that is behind it and sealed, too; a block of 16 bytes has no room for it, and lies in the inbox
+ * by itself. With HAK_HARDEN the inbox is one list of blocks, each of which is looked at on its way. */
 #ifndef HAK_MEM_BATCH_H
 #define HAK_MEM_BATCH_H
 
 #include "mem/link.h"
 
-#define HAK_RINGS (!HAK_CHECK_LINKS && !HAK_HARDEN)
+#define HAK_RINGS (!HAK_HARDEN)
+/* The word of the last block that has the next batch and the number. */
+#define HAK_BATCH_WORD (HAK_CHECK_LINKS ? 2 : 1)
 
 typedef struct hak_batch {
     void *first, *last;
@@ -39,25 +42,40 @@ HAK_INLINE void *hak_beside_block(uint64_t word)
     return (void *)(uintptr_t)(word >> HAK_BATCH_BITS << 4); /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* Puts a batch, of at most HAK_BATCH_MOST blocks, in front of what an inbox holds. Returns what it holds then. */
-HAK_INLINE void *hak_batch_tie(const hak_batch_t *batch, void *inbox)
+/* True if a last block, of this class, has room for what is said of a batch. */
+HAK_INLINE bool hak_batch_is_ring(unsigned c)
 {
-    if (!HAK_RINGS) {
+    return HAK_RINGS && (!HAK_CHECK_LINKS || hak_class_size(c) > 2 * sizeof(hak_word_t));
+}
+
+/* Puts a batch of a class, of at most HAK_BATCH_MOST blocks, in front of what an inbox holds. Returns what it holds then. */
+HAK_INLINE void *hak_batch_tie(const hak_batch_t *batch, unsigned c, void *inbox)
+{
+    if (!hak_batch_is_ring(c)) {
         hak_link_set(batch->last, inbox);
         return batch->first;
     }
-    hak_word_t *word = batch->last;
-    word[0] = (uintptr_t)batch->first;
-    word[1] = hak_beside(inbox, batch->blocks);
+    hak_link_set(batch->last, batch->first);
+    hak_word_t *word = (hak_word_t *)batch->last + HAK_BATCH_WORD;
+    word[0] = hak_beside(inbox, batch->blocks);
+    if (HAK_CHECK_LINKS)
+        word[1] = word[0] ^ hak_harden_keys.link;
     return batch->last;
 }
 
-/* Takes the first batch of an inbox out, which is not empty. Returns the rest. Only with HAK_RINGS. */
-HAK_INLINE void *hak_batch_untie(void *inbox, hak_batch_t *batch)
+/* Takes the first batch of an inbox out, which is of this class. Returns the rest. Only with HAK_RINGS. */
+HAK_INLINE void *hak_batch_untie(void *inbox, unsigned c, hak_batch_t *batch)
 {
-    const hak_word_t *word = inbox;
-    *batch = (hak_batch_t){.first = *(void **)inbox, .last = inbox, .blocks = hak_beside_number(word[1])};
-    return hak_beside_block(word[1]);
+    *batch = (hak_batch_t){.first = inbox, .last = inbox, .blocks = 1};
+    void *next = hak_link_next(inbox);
+    if (!hak_batch_is_ring(c))
+        return next;
+    const hak_word_t *word = (const hak_word_t *)inbox + HAK_BATCH_WORD;
+    if (HAK_CHECK_LINKS && hak_unlikely((word[0] ^ word[1]) != hak_harden_keys.link))
+        hak_link_corrupted(inbox);
+    batch->first = next;
+    batch->blocks = hak_beside_number(word[0]);
+    return hak_beside_block(word[0]);
 }
 
 #endif

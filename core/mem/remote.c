@@ -39,6 +39,11 @@ static void *take_inbox(hak_heap_t *heap)
     return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
 }
 
+static unsigned class_of(const void *block)
+{
+    return hak_entry_bin(hak_map_get(block)) / HAK_BIN_BYTES;
+}
+
 /* What an inbox held as one list. */
 static void *list_of(void *inbox)
 {
@@ -48,7 +53,7 @@ static void *list_of(void *inbox)
     for (uint64_t n = 1; inbox != NULL; n++) { /* ends: count_block */
         hak_batch_t batch;
         count_block(inbox, n);
-        inbox = hak_batch_untie(inbox, &batch);
+        inbox = hak_batch_untie(inbox, class_of(inbox), &batch);
         hak_link_set(batch.last, list);
         list = batch.first;
     }
@@ -82,8 +87,9 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
     hak_trace_frequent("batch sent", batch->first, batch->blocks);
     void *inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     void *with;
+    unsigned c = HAK_CHECK_LINKS ? class_of(batch->last) : 0;
     do
-        with = hak_batch_tie(batch, inbox);
+        with = hak_batch_tie(batch, c, inbox);
     while (!atomic_compare_exchange_weak_explicit(&heap->inbox, &inbox, with, memory_order_seq_cst,
                                                   memory_order_relaxed));
     uint32_t waiting = atomic_fetch_add_explicit(&heap->waiting, 1, memory_order_relaxed);
@@ -167,7 +173,6 @@ static void keep_each(void *block, size_t offset)
     for (uint64_t n = 1; block != NULL; block = next, n++) { /* ends: count_block */
         count_block(block, n);
         next = hak_link_next(block);
-        hak_link_check_begins(block);
         hak_bin_push(block, offset);
     }
 }
@@ -246,7 +251,6 @@ HAK_INLINE void free_remote(void *p, uint32_t entry)
     if (hak_beside_number(heap->class[c].remote_last) != hak_entry_owner(entry)) {
         if (heap->class[c].remote_keep != 0) { /* then there is no list */
             heap->class[c].remote_keep--;
-            hak_link_check_begins(p);
             hak_bin_push(p, hak_entry_bin(entry));
             return;
         }
@@ -271,6 +275,7 @@ static HAK_COLD void free_sampling(void *p, uint32_t entry)
 void hak_remote_free(void *p, uint32_t entry)
 {
     hak_link_check_seal(p);
+    hak_link_check_begins(p);
     if (hak_sample_is_on())
         free_sampling(p, entry);
     else
@@ -283,9 +288,9 @@ static void drain_batches(hak_heap_t *heap, void *inbox)
     for (uint64_t n = 1; inbox != NULL; n++) { /* ends: count_block */
         hak_batch_t batch;
         count_block(inbox, n);
-        inbox = hak_batch_untie(inbox, &batch);
+        uint32_t entry = hak_map_get(inbox);
+        inbox = hak_batch_untie(inbox, hak_entry_bin(entry) / HAK_BIN_BYTES, &batch);
         hak_link_set(batch.last, NULL);
-        uint32_t entry = hak_map_get(batch.last);
         if (hak_likely(hak_entry_owner(entry) == heap->owner))
             keep(&batch, hak_entry_bin(entry));
         else
@@ -294,6 +299,7 @@ static void drain_batches(hak_heap_t *heap, void *inbox)
     }
 }
 
+/* With HAK_HARDEN. */
 static void drain_blocks(hak_heap_t *heap, void *block)
 {
     uint64_t n = 0;
@@ -305,11 +311,7 @@ static void drain_blocks(hak_heap_t *heap, void *block)
             hak_remote_push(hak_heap_by_owner(hak_entry_owner(hak_map_get(block))), block);
             continue;
         }
-        hak_link_check_begins(block);
-        if (HAK_HARDEN)
-            hak_quarantine_receive(block, hak_map_get(block));
-        else
-            hak_bin_push(block, offset);
+        hak_quarantine_receive(block, hak_map_get(block));
     }
     hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, n);
 }

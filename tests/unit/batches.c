@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks that another thread frees come home in one piece: nobody touches those between the first and the last, the bin knows how
  * many they are, and what has several owners is sorted all the same. */
-#include "suite.h"
+#include "deaths.h"
 
 #include <pthread.h>
 
@@ -14,6 +14,9 @@ enum {
     OTHER = 128,
     BATCH = 64,
     MANY = 4096,
+    UNTOUCHED = HAK_CHECK_LINKS
+                    ? 2
+                    : 1, /* a word behind what a free block needs; what follows a batch stands there, too */
 };
 
 static void *blocks[MANY];
@@ -33,7 +36,8 @@ static void take(size_t many, size_t size)
     for (size_t i = 0; i < many; i++) {
         blocks[i] = hakmem_alloc(size);
         assert_non_null(blocks[i]);
-        ((uint64_t *)blocks[i])[1] = i; /* where a batch says what follows it */
+        if (size > 16)
+            ((uint64_t *)blocks[i])[UNTOUCHED] = i;
     }
 }
 
@@ -58,7 +62,7 @@ static uint32_t waiting(hak_heap_t *heap, hak_batch_t *batch)
     void *inbox = atomic_load(&heap->inbox);
     uint32_t number = 0;
     for (hak_batch_t next; inbox != NULL; number += next.blocks) {
-        void *rest = hak_batch_untie(inbox, &next);
+        void *rest = hak_batch_untie(inbox, hak_entry_bin(hak_map_get(inbox)) / HAK_BIN_BYTES, &next);
         *batch = number == 0 ? next : *batch;
         inbox = rest;
     }
@@ -78,7 +82,7 @@ static void test_a_batch_is_sent_untouched(void **state)
     assert_ptr_equal(batch.first, blocks[BATCH - 1]);
     for (size_t i = 1; i < BATCH; i++) {
         assert_ptr_equal(*(void **)blocks[i], blocks[i - 1]);
-        assert_int_equal(((uint64_t *)blocks[i])[1], i);
+        assert_int_equal(((uint64_t *)blocks[i])[UNTOUCHED], i);
     }
 }
 
@@ -95,7 +99,7 @@ static void test_a_batch_is_received_untouched(void **state)
     assert_int_equal(bin->frees_left, bin->cap - BATCH);
     for (size_t i = BATCH; i-- != 0;) {
         assert_ptr_equal(hakmem_alloc(SIZE), blocks[i]);
-        assert_true(i == 0 || ((uint64_t *)blocks[i])[1] == i);
+        assert_true(i == 0 || ((uint64_t *)blocks[i])[UNTOUCHED] == i);
     }
     assert_null(bin->head);
     free_batch(NULL);
@@ -152,11 +156,38 @@ static void test_bins_have_an_end_for_batches_too(void **state)
     }
 }
 
+static void empty_inbox(void *unused)
+{
+    (void)unused;
+    hakmem_trim();
+}
+
+/* Who writes to a freed block leads nobody to a batch of his own. */
+static void test_what_is_said_of_a_batch_is_sealed(void **state)
+{
+    (void)state;
+    if (!HAK_CHECK_LINKS)
+        skip();
+    hakmem_trim();
+    take(BATCH, SIZE);
+    in_thread(free_batch);
+    hak_batch_t batch;
+    assert_int_equal(waiting(have_heap(), &batch), BATCH);
+    uint64_t *said_of_it = (uint64_t *)batch.last + HAK_BATCH_WORD;
+    char said[300];
+    *said_of_it ^= 1;
+    assert_int_equal(death_by(empty_inbox, NULL, said, sizeof said), SIGABRT);
+    assert_non_null(strstr(said, "write after free"));
+    *said_of_it ^= 1;
+    assert_int_equal(death_by(empty_inbox, NULL, said, sizeof said), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_batch_is_sent_untouched),
         cmocka_unit_test(test_a_batch_is_received_untouched),
+        cmocka_unit_test(test_what_is_said_of_a_batch_is_sealed),
         cmocka_unit_test(test_a_batch_of_two_owners_is_sorted),
         cmocka_unit_test(test_bins_have_an_end_for_batches_too),
     };

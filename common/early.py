@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Ctrl-C while a tool's modules are still read, some 0.4 s: it ends as in the middle of its work (common/errors.py), by
-a sentence. Each room's __init__.py imports `common` first, which comes here when `python -m` looks for a tool of it."""
+"""What ends a tool while its modules are still read, some 0.4 s: Ctrl-C as in the middle of its work (common/errors.py)
+and a module that this Python lacks, each by a sentence. Each room's __init__.py imports `common` first, which comes
+here when `python -m` looks for a tool of it."""
 
 import os
 import signal
 import sys
 
 INTERRUPTED = 130       # as a shell reports a program that SIGINT ended
+WRONG = 2               # the request, that is the Python that was asked
 SENTENCE = "interrupted; the same command goes on from here"
 
 
@@ -30,7 +32,18 @@ def leave(_number, _frame):
     os._exit(INTERRUPTED)
 
 
+def lack(kind, error, trace):
+    """For sys.excepthook: the first Python on PATH may be one that Debian's modules are not installed for."""
+    if not issubclass(kind, ModuleNotFoundError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    os.write(2, f"{program_name()}: {sys.executable} has no module '{error.name}': run it by /usr/bin/python3, for "
+                "which `make doctor INSTALL=1` gets what is missing\n".encode(errors="replace"))
+    os._exit(WRONG)
+
+
 def begin():
     """From here on, until common.errors.guard takes over. What is ignored stays so."""
+    sys.excepthook = lack
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave)

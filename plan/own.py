@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,9 @@ def find_program(word: str, command: str, source: Source, searched: str) -> str:
                         "without a shell")
     if wrong := wrong_first_line(found):
         raise UserError(f"{source.option} '{command}': the first line of {word} {wrong}")
+    if os.stat(found).st_mode & (stat.S_ISUID | stat.S_ISGID):
+        raise UserError(f"{source.option} '{command}': {word} runs as another user or group (set-user-id), which can "
+                        "neither be preloaded nor counted; give what it starts, or a copy without that bit")
     return os.path.abspath(found)
 
 

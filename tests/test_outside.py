@@ -456,6 +456,25 @@ def test_several_runs_end_together():
     expect_no_sleepers()
 
 
+LACKS = """\
+import os, sys
+class Lack:
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["AT"]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Lack)
+"""
+
+
+def test_a_python_without_a_module(tmp_path):
+    """As the first one on PATH may be: a sentence, and which one has them."""
+    (tmp_path / "sitecustomize.py").write_text(LACKS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "AT": "elftools"}
+    done = subprocess.run([PYTHON, "-m", "gate.ab"], cwd=ROOT, env=environment, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 2 and re.fullmatch(r"gate\.ab: \S+ has no module 'elftools': .*\n", done.stderr)
+
+
 # A module that is sought, named by AT, brings a Ctrl-C: in Python's own words before any line of a tool runs.
 STRIKES = """\
 import os, signal, sys

@@ -307,6 +307,7 @@ def test_shell_syntax_is_one_sentence(shop, command, found):
 @pytest.mark.parametrize("words, sentence", [
     (["--train", "README.md"], "no such program"), (["--train", "./README.md"], "is not executable"),
     (["--train", "./core"], "./core is a directory; name the program in it"),
+    (["--train", "/bin/su --version"], "/bin/su runs as another user or group (set-user-id)"),
     (["--train", "A=b"], "no such program"), (["--train", "s.toml x"], "'s.toml x': a server's file stands alone"),
     (["--train", "A=b s.toml"], "'A=b s.toml': a server's file stands alone"),
     (["--train", "/bin/ls a", "--holdout", "/bin/ls a"], "is trained on as well"),

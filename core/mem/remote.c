@@ -39,7 +39,7 @@ static void *take_inbox(hak_heap_t *heap)
     return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
 }
 
-static unsigned class_at(const void *block)
+static unsigned class_of_block(const void *block)
 {
     return hak_entry_bin(hak_map_get(block)) / HAK_BIN_BYTES;
 }
@@ -53,7 +53,7 @@ static void *list_of(void *inbox)
     for (uint64_t n = 1; inbox != NULL; n++) { /* ends: count_block */
         hak_batch_t batch;
         count_block(inbox, n);
-        inbox = hak_batch_untie(inbox, class_at(inbox), &batch);
+        inbox = hak_batch_untie(inbox, class_of_block(inbox), &batch);
         hak_link_set(batch.last, list);
         list = batch.first;
     }
@@ -87,7 +87,7 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
     hak_trace_frequent("batch sent", batch->first, batch->blocks);
     void *inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     void *with;
-    unsigned c = HAK_CHECK_LINKS ? class_at(batch->last) : 0;
+    unsigned c = HAK_CHECK_LINKS ? class_of_block(batch->last) : 0;
     do
         with = hak_batch_tie(batch, c, inbox);
     while (!atomic_compare_exchange_weak_explicit(&heap->inbox, &inbox, with, memory_order_seq_cst,

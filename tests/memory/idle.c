@@ -208,8 +208,8 @@ int main(void)
         idle(0, 2.5, 1200, is_variant("debug") ? 6400 : 2800);   /* there pages of free blocks stay */
         idle(RUNS, 2.5, 500 + waits, 600 + waits);
         idle(SLABS, 2.5, 400, 500);
-        many_at_once(SLABS, false, 560 + 2 * waits);
+        many_at_once(SLABS, false, 800 + 2 * waits);
     }
-    many_at_once(TINIES, true, 870 + waits);
+    many_at_once(TINIES, true, 940 + waits);
     return 0;
 }

@@ -26,6 +26,11 @@ LEFT_ALONE = "HAK_TESTS_LEAVE_DIST"     # set while dist/ is of an earlier sourc
 FUZZING = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 
+def environment() -> dict:
+    """A copy of os.environ for any thread: pytest notes the test in it and takes that out again, perhaps meanwhile."""
+    return {name: os.environ[name] for name in list(os.environ) if name != "PYTEST_CURRENT_TEST"}
+
+
 def ctests() -> tuple:
     """All rows of the table."""
     return load_tests(ROOT, load_variants(ROOT))
@@ -108,11 +113,11 @@ class Preloaded:
 
     def environment(self, **extra) -> dict:
         """The environment for a program that runs on this library."""
-        return {**os.environ, "LD_PRELOAD": str(self.directory / "libhakmem.so"), **extra}
+        return {**environment(), "LD_PRELOAD": str(self.directory / "libhakmem.so"), **extra}
 
     def linked_environment(self, **extra) -> dict:
         """The environment for a program that was linked with the library."""
-        return {**os.environ, "LD_LIBRARY_PATH": str(self.directory), **extra}
+        return {**environment(), "LD_LIBRARY_PATH": str(self.directory), **extra}
 
     def close(self):
         """Remove the directory."""

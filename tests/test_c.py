@@ -12,7 +12,7 @@ import pytest
 
 from common.proc import describe_status
 from tests import pairs
-from tests.support import ROOT, Preloaded, ctests, label, libraries, program_of
+from tests.support import ROOT, Preloaded, ctests, environment, label, libraries, program_of
 
 NEEDS = ("matrix", "build/tests/life_early_and_late")
 SKIPPED = 77
@@ -66,12 +66,12 @@ def execute(row, so) -> Outcome:
         # ThreadSanitizer of gcc 12 cannot start under the high address randomisation of newer kernels.
         words = ["/usr/bin/setarch", "-R", *words]
     if so is None:
-        return _run(row, words, {**os.environ, **SANITIZERS, **settings})
+        return _run(row, words, {**environment(), **SANITIZERS, **settings})
     with Preloaded(so) as preloaded:
         if row.kind == "linked":
             return _run(row, words, preloaded.linked_environment(**settings))
         return _run(row, ["/usr/bin/env", f"LD_PRELOAD={preloaded.directory}/libhakmem.so", *words],
-                    {**os.environ, **settings})
+                    {**environment(), **settings})
 
 
 def _run(row, words, environment) -> Outcome:

@@ -39,6 +39,12 @@ def test_skips_are_counted(reports, line, capsys):
     assert counter.closing() == line
 
 
+def test_threads_do_not_copy_what_pytest_takes_out(monkeypatch):
+    """The name of the test, which another thread may find and lose while it copies the environment."""
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "this one")
+    assert support.environment() == {name: value for name, value in os.environ.items() if value != "this one"}
+
+
 def shell(script) -> str:
     """Functions of .ci/run, and then a script."""
     functions = CI[CI.index("say() {"):CI.index("nothing_left_to_do() {")]

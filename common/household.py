@@ -137,7 +137,6 @@ class Household:
     def __init__(self, directory=None, grace=GRACE_SECONDS, tracer=""):
         self.directory, self.grace, self.tracer = directory, grace, tracer
         self.left = []
-        self.main = None
         self._before, self._aside = set(), set()
         self._thread = None
 
@@ -146,10 +145,6 @@ class Household:
         self._thread = threading.get_ident()
         self._before = descendants()
         return self
-
-    def started(self, pid: int):
-        """The run's first process."""
-        self.main = pid
 
     def set_aside(self):
         """What runs now is of the run, but not what the run is about: it is only ended with it."""

@@ -167,9 +167,8 @@ def _run(workload, argv, scratch, environment, timeout, tracer) -> proc.Result:
     household, place = Household(scratch, tracer=tracer), _place_of(workload, scratch)
     try:
         with Guardian(scratch) if workload.own else contextlib.nullcontext(), household:
-            result = proc.run(argv, cwd=place, env=environment, name=workload.command[0], started=household.started,
-                              timeout=workload.timeout if timeout is None else timeout, stdout=scratch / STDOUT,
-                              file_limit=proc.LARGEST_FILE)
+            result = proc.run(argv, cwd=place, env=environment, name=workload.command[0], stdout=scratch / STDOUT,
+                              timeout=workload.timeout if timeout is None else timeout, file_limit=proc.LARGEST_FILE)
     except UserError as error:
         raise UserError(f"{error}{hint(scratch)}") from None
     if household.left and workload.own:

@@ -178,10 +178,16 @@ def _started(argv, name, file_limit, **more) -> subprocess.Popen:
         raise UserError(f"cannot run {name}: {error.strerror}; `make doctor` lists how to get each tool") from None
 
 
+def _reap(process):
+    """Once it has ended, nobody's."""
+    process.wait()
+    of_threads.pop(process.pid, None)
+
+
 def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=None, stdout=None,
-        file_limit=None, name="", started=None) -> Result:
+        file_limit=None, name="") -> Result:
     """Run argv to its end. `stdin` and `stdout` are paths (or None: no input, captured output). No file that it writes
-    may exceed `file_limit` bytes. Messages call it `name`; `started(process id)` is called at once.
+    may exceed `file_limit` bytes. Messages call it `name`.
 
     With `log`, what it wrote goes to that file as well. With `check`, a status other than 0 is a Failure.
     A timeout ends the whole process group and is always a Failure.
@@ -192,19 +198,15 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
         process = _started(argv, name, file_limit, cwd=cwd, env=env, stdin=source, stdout=out, stderr=err)
         begun = time.monotonic()        # after the exec: the fork of this interpreter is not the program's time
         try:
-            if started is not None:
-                started(process.pid)
             expired = not _await(process, timeout)
             seconds = time.monotonic() - begun
         except BaseException:
             _end_group(process, signal.SIGINT)
-            process.wait()
-            of_threads.pop(process.pid, None)
+            _reap(process)
             raise
         if expired:
             _end_group(process, signal.SIGTERM)
-        process.wait()
-        of_threads.pop(process.pid, None)
+        _reap(process)
         result = Result(tuple(argv), process.returncode, "" if stdout else _read(out), ends(err), seconds)
     if log:
         files.write_atomic(log, f"$ {' '.join(argv)}\n{result.stdout}{result.stderr}")

@@ -336,7 +336,6 @@ class Session:
         with open(self.log, "wb") as log:
             self.process = self._start("start", words, None, cwd=place, env={**self.environment(), **environment},
                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.as_user)
-        return self.process.pid
 
     def ready(self) -> bool:
         """Whether it can be talked to."""
@@ -473,7 +472,7 @@ def run(workload, preload, *, wrapper=(), keep=None, beside=(), counting=False, 
         with home:
             session.prepare()
             home.set_aside()
-            home.started(session.start(wrapper, environment))
+            session.start(wrapper, environment)
             pids = home.remaining
             session.wait(pids)
             found = session.load(pids, idle)

@@ -174,7 +174,7 @@ def test_a_run_ends_nothing_of_another_thread(tmp_path):
         other = threading.Thread(target=lambda: ended.append(proc.run(["/bin/sleep", "1"], check=False).returncode))
         other.start()
         programs.wait_until(household.descendants, "the start of the other")
-        proc.run(["/bin/true"], started=run.started)
+        proc.run(["/bin/true"])
     other.join()
     assert ended == [0] and run.left == []
 

@@ -105,6 +105,11 @@ HAK_INLINE uint32_t hak_entry_bin(uint32_t entry)
     return entry & HAK_ENTRY_KIND;
 }
 
+HAK_INLINE unsigned hak_entry_class(uint32_t entry)
+{
+    return hak_entry_bin(entry) / HAK_BIN_BYTES;
+}
+
 /* The same numbers of any other entry: what it says, and which of the HAK_ENTRY_ kinds it is. */
 HAK_INLINE uint32_t hak_entry_payload(uint32_t entry)
 {

@@ -57,9 +57,11 @@ HAK_INLINE void *hak_batch_tie(const hak_batch_t *batch, unsigned c, void *inbox
     }
     hak_link_set(batch->last, batch->first);
     hak_word_t *word = (hak_word_t *)batch->last + HAK_BATCH_WORD;
-    word[0] = hak_beside(inbox, batch->blocks);
+    uint64_t said = hak_beside(inbox, batch->blocks);
     if (HAK_CHECK_LINKS)
-        word[1] = word[0] ^ hak_harden_keys.link;
+        hak_link_seal(word, (const void *)(uintptr_t)said); /* NOLINT(performance-no-int-to-ptr) */
+    else
+        word[0] = said;
     return batch->last;
 }
 
@@ -71,7 +73,7 @@ HAK_INLINE void *hak_batch_untie(void *inbox, unsigned c, hak_batch_t *batch)
     if (!hak_batch_is_ring(c))
         return next;
     const hak_word_t *word = (const hak_word_t *)inbox + HAK_BATCH_WORD;
-    if (HAK_CHECK_LINKS && hak_unlikely((word[0] ^ word[1]) != hak_harden_keys.link))
+    if (HAK_CHECK_LINKS && hak_unlikely(!hak_link_is_sealed(word)))
         hak_link_corrupted(inbox);
     batch->first = next;
     batch->blocks = hak_beside_number(word[0]);

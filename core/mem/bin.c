@@ -20,9 +20,8 @@
 #define PUT_BACK_MOST 15u /* as far as they are counted */
 /* Frees that fill a bin once PUT_BACK_MOST lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
 #define FULL_SOONER 64u
-/* Heaps that share a bin's first size where there are more of them, and what each has at least. */
-#define FIRST_SHARES 8u
-#define FIRST_LEAST  ((size_t)4 << 10)
+/* Of a bin's first size each heap has at least so much, however many share it. */
+#define FIRST_LEAST ((size_t)4 << 10)
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
 #define UNCOUNTED_TINY 64u
@@ -42,13 +41,12 @@ static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes, uin
     return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
 }
 
-/* Bytes with which a bin begins. As many heaps as FIRST_SHARES may each have that much; more of them share it. */
+/* Bytes with which a bin begins. As many heaps as HAK_SHARES may each have that much; more of them share it. */
 static size_t first_bytes(const hak_policy_t *policy, uint32_t heaps)
 {
     size_t bytes = (size_t)policy->bin_first_kb << 10;
-    return hak_likely(heaps <= FIRST_SHARES)
-               ? bytes
-               : hak_max(bytes * FIRST_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
+    return hak_likely(heaps <= HAK_SHARES) ? bytes
+                                           : hak_max(bytes * HAK_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
 }
 
 /* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a

@@ -940,9 +940,9 @@ bool hak_chunk_holds(const void *p)
 /* With the lock held nobody takes the slice, and so nobody makes it inaccessible. */
 char hak_chunk_free_byte(const char *p)
 {
-    const chunk_t *chunk =
-        (const chunk_t *)((uintptr_t)p & ~(HAK_CHUNK - 1)); /* NOLINT(performance-no-int-to-ptr) */
-    hak_slices_t slice = hak_set_bit((unsigned)((uintptr_t)p >> HAK_SLICE_SHIFT & (HAK_CHUNK_SLICES - 1)));
+    const hak_slab_t *descriptor = hak_slab_descriptor(p);
+    const chunk_t *chunk = chunk_of(descriptor);
+    hak_slices_t slice = hak_set_bit(run_index(descriptor));
     hak_os_lock(&lock);
     bool readable = (chunk->free & slice) != 0 && (chunk != closed_chunk || (closed & slice) == 0);
     char byte = readable ? *p : 0;

@@ -73,7 +73,7 @@ static uint64_t number(const void *p)
 
 static uint64_t class_of(uint32_t entry)
 {
-    return hak_entry_in_slab(entry) ? (uint64_t)(hak_entry_bin(entry) / HAK_BIN_BYTES) : 0;
+    return hak_entry_in_slab(entry) ? hak_entry_class(entry) : 0;
 }
 
 /* Where a free block differs from what it was left as. */

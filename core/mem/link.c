@@ -6,7 +6,7 @@
 
 static uint64_t class_at(const void *p)
 {
-    return hak_entry_bin(hak_map_find(p)) / HAK_BIN_BYTES;
+    return hak_entry_class(hak_map_find(p));
 }
 
 void hak_link_corrupted(const void *block)

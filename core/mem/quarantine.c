@@ -129,7 +129,7 @@ static void quarantine_any(void *p, uint32_t entry)
 #if HAK_HARDEN
     bool tiny = hak_entry_bin(entry) <= HAK_TINY_MAX && hak_entry_owner(entry) == hak_thread.heap->owner;
     p = hak_quarantine_swap(
-        tiny ? hak_thread.quarantine[hak_entry_bin(entry) / HAK_BIN_BYTES] : hak_thread.quarantine_other, p);
+        tiny ? hak_thread.quarantine[hak_entry_class(entry)] : hak_thread.quarantine_other, p);
 #endif
     (void)entry;
     if (p != NULL)

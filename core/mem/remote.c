@@ -39,11 +39,6 @@ static void *take_inbox(hak_heap_t *heap)
     return atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
 }
 
-static unsigned class_of_block(const void *block)
-{
-    return hak_entry_bin(hak_map_get(block)) / HAK_BIN_BYTES;
-}
-
 /* What an inbox held as one list. */
 static void *list_of(void *inbox)
 {
@@ -53,7 +48,7 @@ static void *list_of(void *inbox)
     for (uint64_t n = 1; inbox != NULL; n++) { /* ends: count_block */
         hak_batch_t batch;
         count_block(inbox, n);
-        inbox = hak_batch_untie(inbox, class_of_block(inbox), &batch);
+        inbox = hak_batch_untie(inbox, hak_entry_class(hak_map_get(inbox)), &batch);
         hak_link_set(batch.last, list);
         list = batch.first;
     }
@@ -87,7 +82,7 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
     hak_trace_frequent("batch sent", batch->first, batch->blocks);
     void *inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed);
     void *with;
-    unsigned c = HAK_CHECK_LINKS ? class_of_block(batch->last) : 0;
+    unsigned c = HAK_CHECK_LINKS ? hak_entry_class(hak_map_get(batch->last)) : 0;
     do
         with = hak_batch_tie(batch, c, inbox);
     while (!atomic_compare_exchange_weak_explicit(&heap->inbox, &inbox, with, memory_order_seq_cst,
@@ -242,7 +237,7 @@ static void begin_or_mix(hak_heap_t *heap, unsigned c, void *p, uint32_t owner)
 HAK_INLINE void free_remote(void *p, uint32_t entry)
 {
     hak_heap_t *heap = hak_thread.heap;
-    unsigned c = hak_entry_bin(entry) / HAK_BIN_BYTES;
+    unsigned c = hak_entry_class(entry);
     if (hak_unlikely(heap == NULL)) {
         send_without_heap(p, entry);
         return;
@@ -289,7 +284,7 @@ static void drain_batches(hak_heap_t *heap, void *inbox)
         hak_batch_t batch;
         count_block(inbox, n);
         uint32_t entry = hak_map_get(inbox);
-        inbox = hak_batch_untie(inbox, hak_entry_bin(entry) / HAK_BIN_BYTES, &batch);
+        inbox = hak_batch_untie(inbox, hak_entry_class(entry), &batch);
         hak_link_set(batch.last, NULL);
         if (hak_likely(hak_entry_owner(entry) == heap->owner))
             keep(&batch, hak_entry_bin(entry));

@@ -62,7 +62,7 @@ static uint32_t waiting(hak_heap_t *heap, hak_batch_t *batch)
     void *inbox = atomic_load(&heap->inbox);
     uint32_t number = 0;
     for (hak_batch_t next; inbox != NULL; number += next.blocks) {
-        void *rest = hak_batch_untie(inbox, hak_entry_bin(hak_map_get(inbox)) / HAK_BIN_BYTES, &next);
+        void *rest = hak_batch_untie(inbox, hak_entry_class(hak_map_get(inbox)), &next);
         *batch = number == 0 ? next : *batch;
         inbox = rest;
     }

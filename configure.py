@@ -169,7 +169,8 @@ def load(arguments):
                         f"{', '.join(row.name for row in inputs)}")
     programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c")))
     repeat = repeated(arguments.repeat, configs)
-    project = Project(variants=variants, sources=model.load_sources(ROOT), workloads=chosen + rows, inputs=inputs,
+    sources = model.load_sources(ROOT)
+    project = Project(variants=variants, sources=sources.c, rare=sources.rare, workloads=chosen + rows, inputs=inputs,
                       recordings=recordings,
                       programs=programs, configs=configs,
                       tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),

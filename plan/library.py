@@ -37,10 +37,11 @@ def compile_edges(project, config, stage, extra=None) -> list:
     edges = []
     for source in project.sources:
         more, needs, makes = extra(source) if extra else ("", (), ())
+        size = project.variants[config.variant].for_size if source in project.rare else ""
         edges.append(Edge((config.tree.object(stage, source),), "compile", (source,), implicit=needs,
                           implicit_outputs=makes, variables={
                               "cc": compiler(config.toolchain),
-                              "flags": f"${flags_name(config)} {seed(config, source)}{more}".strip()}))
+                              "flags": " ".join(f"${flags_name(config)} {size} {seed(config, source)}{more}".split())}))
     return edges
 
 

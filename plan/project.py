@@ -21,6 +21,7 @@ class Project:
     """Everything the plan is made from."""
     variants: Mapping
     sources: tuple          # of the library, in C
+    rare: tuple             # those of them that run rarely
     workloads: tuple
     inputs: tuple
     programs: tuple         # names of bench/programs/bench_*.c

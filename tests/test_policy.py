@@ -178,7 +178,7 @@ def library(values, tmp_path):
     run([*compiler_words(values, tmp_path, "purge", "big_cache", "remote_batch", "options", "stats", "tls_bins"),
          "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-ftls-model=initial-exec", "-fno-builtin-malloc",
          "-fno-builtin-calloc", "-fno-builtin-realloc", "-fno-builtin-free", "-Wl,-z,initfirst", "-o", made,
-         *model.load_sources(ROOT)], cwd=ROOT)
+         *model.load_sources(ROOT).c], cwd=ROOT)
     return made
 
 

@@ -200,7 +200,7 @@ static void read_libraries(bool plenty)
         make_readable(BESIDE, upwards ? first + 1 + behind : first - beside, beside);
 }
 
-bool hak_map_init(void)
+HAK_COLD bool hak_map_init(void)
 {
     bool sanitized = __tsan_init != NULL || __msan_init != NULL;
     if (!find_place(sanitized ? low : wide) && !find_place(sanitized ? wide : low))

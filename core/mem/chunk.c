@@ -536,8 +536,8 @@ HAK_INLINE hak_slab_t *place_run(unsigned slices, unsigned align, hak_run_t what
     return begin_run(chunk, first, slices, clean);
 }
 
-/* With all of its descriptors. */
-HAK_INLINE hak_slab_t *place_whole_run(unsigned slices, hak_run_t what, uint16_t owner)
+/* With all of its descriptors. Not copied into its two callers: 3 KiB. */
+static HAK_NOINLINE hak_slab_t *place_whole_run(unsigned slices, hak_run_t what, uint16_t owner)
 {
     hak_slab_t *run = place_run(slices, 1, what, owner);
     if (run != NULL)
@@ -638,7 +638,7 @@ static void end_thp(chunk_t *chunk)
 }
 
 /* Purges one chunk, without the lock meanwhile. False if the system refuses. A huge page has backed what nobody touched, too. */
-static bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
+static HAK_COLD bool purge_chunk(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     bool thp = chunk->thp;
     hak_slices_t used = chunk->free & chunk->dirty;
@@ -732,7 +732,7 @@ static void remove_empty_chunks(removed_t *removed, unsigned longest, size_t *mo
 
 /* Unmaps at most so many chunks without runs, without the lock meanwhile. They are in the list of the longest runs; in hardened in
  * several, since bars are at random places. */
-static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
+static HAK_COLD void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
 {
     removed_t removed = SLIST_HEAD_INITIALIZER(removed), refused = SLIST_HEAD_INITIALIZER(refused);
     for (unsigned longest = HAK_RUN_MOST; longest < HAK_CHUNK_SLICES; longest++)
@@ -750,7 +750,7 @@ static void unmap_empty_chunks(size_t most) HAK_REQUIRES(lock)
 }
 
 /* A chunk without runs becomes a free range. False if that has no memory for its record. */
-static bool move_to_extents(chunk_t *chunk) HAK_REQUIRES(lock)
+static HAK_COLD bool move_to_extents(chunk_t *chunk) HAK_REQUIRES(lock)
 {
     if (chunk->thp && hak_policy()->thp != HAK_THP_ON)
         hak_os_thp(chunk, HAK_CHUNK, false);
@@ -901,7 +901,7 @@ size_t hak_chunk_unmap_free(void)
 }
 
 /* Unchecked: nobody else is at work yet. */
-void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
+HAK_COLD void hak_chunk_after_fork(void) HAK_LOCKS_UNCHECKED
 {
     if (!hak_os_lock_reset(&lock))
         return;

@@ -628,7 +628,7 @@ bool hak_extent_take_at(char *at, size_t size)
 }
 
 /* From the upper end of a range: the block in front of it may still grow into the rest. */
-char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
+HAK_COLD char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
 {
     char *at = NULL;
     hak_os_lock(&lock);
@@ -686,7 +686,7 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
 }
 
 /* Its neighbours, chunks mostly, have no entries there: counted as a mapping of its own. */
-bool hak_extent_receive_chunk(char *chunk, hak_retain_t *pool)
+HAK_COLD bool hak_extent_receive_chunk(char *chunk, hak_retain_t *pool)
 {
     hak_os_lock(&lock);
     bool added = add_joined(chunk, HAK_CHUNK, true, false);
@@ -715,7 +715,7 @@ static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(lock)
 
 /* Gives one range back, `size` bytes that nothing leads to any more, without the lock meanwhile. False if the system refuses: to
  * take the pages of a dirty one, to unmap a clean one. */
-static bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(lock)
+static HAK_COLD bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(lock)
 {
     int change = split_by(base, size);
     bool all = unmap; /* whatever can be done without */

@@ -602,7 +602,7 @@ static void begin_another_order(void)
 #endif
 }
 
-bool hak_heaps_after_fork(void)
+HAK_COLD bool hak_heaps_after_fork(void)
 {
     begin_another_order();
     salvage(hak_thread.heap);

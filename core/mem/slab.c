@@ -620,7 +620,7 @@ static void *take_next_free(hak_heap_t *heap, hak_purging_t *place, uint32_t *mo
 
 /* Classes that have none are passed under one lock. In debug nothing is purged: a free block holds HAK_FILL_BYTE, and one
  * whose pages went back would not. */
-bool hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most)
+HAK_COLD bool hak_slab_purge_free(hak_heap_t *heap, hak_purging_t *place, uint32_t most)
 {
     unsigned refused = 0;
     bool through = HAK_CHECKS;

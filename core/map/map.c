@@ -20,8 +20,8 @@ typedef struct range {
 
 static const range_t wide = {(uintptr_t)0x20 << 40, ((uintptr_t)0x2a << 40) - MAP_BYTES};
 static const range_t low = {(uintptr_t)0x08 << 32, ((uintptr_t)0x80 << 32) - MAP_BYTES};
-#define PLACE ((uintptr_t)64 << 10) /* bytes: places are multiples of it */
-#define TRIES 16u                   /* places in a range, before the other range is tried */
+#define PLACE     ((uintptr_t)64 << 10) /* bytes: places are multiples of it */
+#define MAP_TRIES 16u                   /* places in a range, before the other range is tried */
 
 /* The runtime of a sanitizer, if there is one in the process. */
 extern void __tsan_init(void) __attribute__((weak));
@@ -173,7 +173,7 @@ static bool make_readable(size_t range, size_t first, size_t windows)
 /* Finds room for the window of the lowest addresses, and so for the map. */
 static bool find_place(range_t range)
 {
-    for (unsigned i = 0; i < TRIES; i++) {
+    for (unsigned i = 0; i < MAP_TRIES; i++) {
         uint64_t random;
         hak_os_random(&random, 1);
         uintptr_t at = range.first + (random % (range.last - range.first) & ~(PLACE - 1));

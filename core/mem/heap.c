@@ -29,7 +29,7 @@
 #define PIECE_HEAPS (1u << PIECE_SHIFT)
 #define ADOPT_FROM  4u /* orphans that are asked for a slab, others each time */
 #define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */
-#define LOOKS       16u /* heaps that a new thread looks at, whether their threads have ended */
+#define HEAP_LOOKS  16u /* heaps that a new thread looks at, whether their threads have ended */
 #define VISITS      8u  /* heaps that are looked at, at each look at the clock, whether their threads sleep */
 #define PURGED      16u /* slabs whose pages one such visit gives back */
 #define IDLE_MS     100u  /* a thread that did not look at the clock for less is not asleep */
@@ -194,12 +194,12 @@ static bool is_abandoned(hak_heap_t *heap, uint64_t self)
            hak_os_thread_ended(thread, self);
 }
 
-/* Looks at a few heaps, at others each time: so there are at most LOOKS + 1 heaps to LOOKS threads, and a constant. */
+/* Looks at a few heaps, at others each time: so there are at most HEAP_LOOKS + 1 heaps to HEAP_LOOKS threads, and a constant. */
 static HAK_NOINLINE hak_heap_t *find_abandoned(void)
 {
     uint32_t count = hak_heap_count();
     uint64_t self = count > UNNAMED ? hak_os_thread_name() : 0;
-    for (uint32_t i = 0; i < LOOKS && count > UNNAMED; i++) {
+    for (uint32_t i = 0; i < HEAP_LOOKS && count > UNNAMED; i++) {
         uint32_t at = atomic_fetch_add_explicit(&looked, 1, memory_order_relaxed);
         hak_heap_t *heap = hak_heap_by_owner(UNNAMED + 1 + at % (count - UNNAMED));
         if (!is_abandoned(heap, self) || !hak_os_try_lock(&heap->lock))

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Of a block's size, should its alignment alone make it huge: the rest is never touched, and a size tells large from huge. */
-#define LEAST (HAK_LARGE_MAX + HAK_UNIT)
+#define HUGE_LEAST (HAK_LARGE_MAX + HAK_UNIT)
 /* Bytes: up to it a copy into pages that are there costs less than moving the pages and faulting in what is new. */
 #define COPY_MOST ((size_t)4 << 20)
 /* Pages of a block that are looked at, evenly spread, before it is copied. */
@@ -27,7 +27,7 @@
 
 static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_HUGE_PART_BITS, "a size has two parts");
 static_assert(HAK_ADDRESS_BITS <= 3 * HAK_HUGE_PART_BITS, "the bytes asked for have three");
-static_assert((ASKED_SLICE + 3) * HAK_SLICE < LEAST, "the last slice is behind all parts");
+static_assert((ASKED_SLICE + 3) * HAK_SLICE < HUGE_LEAST, "the last slice is behind all parts");
 
 static _Atomic size_t blocks; /* in use; relaxed: a figure for the statistics */
 
@@ -72,7 +72,7 @@ static void release_range(char *base, size_t size, bool dirty)
 
 void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
-    size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
+    size = hak_max(hak_round_up(size, HAK_UNIT), HUGE_LEAST);
     char *base = hak_extent_take(size, hak_max(align, HAK_UNIT), zeroed, zero);
     if (base == NULL)
         return NULL;
@@ -249,7 +249,7 @@ static void *move(char *base, size_t before, size_t size, bool movable)
 void *hak_huge_resize(void *p, uint32_t entry, size_t size)
 {
     size_t before = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
-    size = hak_max(hak_round_up(size, HAK_UNIT), LEAST);
+    size = hak_max(hak_round_up(size, HAK_UNIT), HUGE_LEAST);
     if (size == before)
         return p;
     if (size < before)

@@ -17,8 +17,8 @@
 
 #include <sys/syscall.h>
 
-#define SPINS   64u                        /* looks at a lock before others get the processor */
-#define TO_UNIT (1.0 / 9007199254740992.0) /* 2^53: of as many bits a double has */
+#define SAMPLE_SPINS 64u                        /* looks at a lock before others get the processor */
+#define TO_UNIT      (1.0 / 9007199254740992.0) /* 2^53: of as many bits a double has */
 
 enum {
     ON_BYTES = 1, /* one block in so many bytes */
@@ -231,7 +231,7 @@ static bool lock_heap(hak_heap_t *heap) HAK_TRIES(heap->lock)
             return true;
         if (is_lost(heap))
             return false;
-        if (i % SPINS == 0)
+        if (i % SAMPLE_SPINS == 0)
             hak_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
         hak_pause();
     }

@@ -22,7 +22,7 @@ extern char *__curbrk __attribute__((weak)); /* where libc's brk heap ends; NULL
 #define MAPPED        ((size_t)2)
 #define IN_ARENA      ((size_t)4)
 #define FLAGS         ((size_t)15)
-#define LEAST         ((size_t)32) /* bytes of a block with its two words */
+#define LIBC_LEAST    ((size_t)32) /* bytes of a block with its two words */
 #define ARENA         ((uintptr_t)64 << 20)
 
 typedef struct block {
@@ -157,7 +157,7 @@ static bool is_block(const void *p)
     if (!hak_os_readable(block))
         return false;
     size_t size = word_at(&block->size);
-    if (size < LEAST || size >= HAK_REQUEST_MAX || (size & (FLAGS ^ 7)) != 0)
+    if (size < LIBC_LEAST || size >= HAK_REQUEST_MAX || (size & (FLAGS ^ 7)) != 0)
         return false;
     if ((size & MAPPED) != 0)
         return !HAK_HARDEN && is_mapping(block);

@@ -8,8 +8,8 @@
 #include "mem/oversize.h"
 #include "mem/site_cache.h"
 
-#define TRIES     2000    /* for a heap's lock: in a forked child it may be held for ever */
-#define LIST_MOST 100000u /* blocks in a bin or a previous list, far more than there ever are */
+#define VIEW_TRIES 2000    /* for a heap's lock: in a forked child it may be held for ever */
+#define LIST_MOST  100000u /* blocks in a bin or a previous list, far more than there ever are */
 
 static size_t free_bytes(const hak_memory_view_t *view)
 {
@@ -21,7 +21,7 @@ static size_t free_bytes(const hak_memory_view_t *view)
 
 static bool lock_for_a_look(hak_heap_t *heap) HAK_TRIES(heap->lock)
 {
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < VIEW_TRIES; i++) {
         if (hak_os_try_lock(&heap->lock))
             return true;
         hak_pause();

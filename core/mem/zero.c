@@ -13,7 +13,7 @@
 #define RUNS       64u /* at most: half a million blocks */
 #define RUN_SLICES 8u
 #define RUN_BYTES  (RUN_SLICES * HAK_SLICE)
-#define TRIES      16u /* places that are looked at before there is another run */
+#define ZERO_TRIES 16u /* places that are looked at before there is another run */
 
 /* In use from [0] on. release in add_run, pairs with acquire in hak_zero_take: the entries are there. */
 static _Atomic(char *) runs[RUNS];
@@ -21,7 +21,7 @@ static _Atomic(char *) runs[RUNS];
 /* A place at random that is free, of a run; NULL if that is not found soon. */
 static void *take_from(char *run, size_t align, unsigned kind)
 {
-    for (unsigned i = 0; i < TRIES; i++) {
+    for (unsigned i = 0; i < ZERO_TRIES; i++) {
         char *p = run + hak_thread_random() % (RUN_BYTES / align) * align;
         uint8_t *state = hak_harden_state(p);
         uint8_t found = __atomic_load_n(state, __ATOMIC_RELAXED);

@@ -4,8 +4,8 @@
 
 #include "os/futex.h"
 
-#define SPINS   64  /* a holder is done within a few hundred instructions unless it is off its core */
-#define WAIT_MS 100 /* within which a holder is done, unless this is a child in which it does not exist */
+#define LOCK_SPINS 64  /* a holder is done within a few hundred instructions unless it is off its core */
+#define WAIT_MS    100 /* within which a holder is done, unless this is a child in which it does not exist */
 
 static bool try_word(hak_os_lock_t *lock)
 {
@@ -22,7 +22,7 @@ bool hak_os_try_lock_slow(hak_os_lock_t *lock)
 
 static bool try_often(hak_os_lock_t *lock)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < LOCK_SPINS; i++) {
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && try_word(lock))
             return true;
         hak_pause();

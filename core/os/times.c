@@ -2,7 +2,7 @@
 /* times.c: see times.h. */
 #include "os/times.h"
 
-#define LOOKS 16 /* at the clock, of which the fastest two in a row say what one costs */
+#define CLOCK_LOOKS 16 /* at the clock, of which the fastest two in a row say what one costs */
 
 const char *const hak_time_names[HAK_TIMES] = {
 #define TIME(name, sentence) "prof_" #name,
@@ -28,7 +28,7 @@ static uint64_t cost_of_looking(void)
     if (cost != 0)
         return cost - 1;
     cost = UINT64_MAX - 1;
-    for (int i = 0; i < LOOKS; i++) {
+    for (int i = 0; i < CLOCK_LOOKS; i++) {
         uint64_t since = hak_os_now_ns();
         cost = hak_min(cost, hak_os_now_ns() - since);
     }

@@ -77,21 +77,21 @@ static ElfW(Sym) * find_symbol(const symbols_t *in, const char *name)
 
 /* --- what is redirected ------------------------------------------------------------------------------------------- */
 
-static const char *const names[] = {"malloc",          "free",
-                                    "calloc",          "realloc",
-                                    "reallocarray",    "aligned_alloc",
-                                    "memalign",        "posix_memalign",
-                                    "valloc",          "pvalloc",
-                                    "malloc_trim",     "malloc_info",
-                                    "malloc_stats",    "malloc_usable_size",
-                                    "mallopt",         "mallinfo",
-                                    "mallinfo2",       "__libc_malloc",
-                                    "__libc_free",     "__libc_calloc",
-                                    "__libc_realloc",  "__libc_memalign",
-                                    "__libc_valloc",   "__libc_pvalloc",
-                                    "__libc_mallinfo", "__libc_mallopt"};
+static const char *const redirected_names[] = {"malloc",          "free",
+                                               "calloc",          "realloc",
+                                               "reallocarray",    "aligned_alloc",
+                                               "memalign",        "posix_memalign",
+                                               "valloc",          "pvalloc",
+                                               "malloc_trim",     "malloc_info",
+                                               "malloc_stats",    "malloc_usable_size",
+                                               "mallopt",         "mallinfo",
+                                               "mallinfo2",       "__libc_malloc",
+                                               "__libc_free",     "__libc_calloc",
+                                               "__libc_realloc",  "__libc_memalign",
+                                               "__libc_valloc",   "__libc_pvalloc",
+                                               "__libc_mallinfo", "__libc_mallopt"};
 
-#define NAMES (sizeof names / sizeof *names)
+#define NAMES (sizeof redirected_names / sizeof *redirected_names)
 
 typedef struct plan {
     const struct link_map *libc;
@@ -114,7 +114,7 @@ static void *own_definition(const char *name)
 static void store(const plan_t *plan, const symbols_t *in)
 {
     for (size_t i = 0; i < NAMES; i++) {
-        ElfW(Sym) *symbol = plan->own[i] != NULL ? find_symbol(in, names[i]) : NULL;
+        ElfW(Sym) *symbol = plan->own[i] != NULL ? find_symbol(in, redirected_names[i]) : NULL;
         if (symbol != NULL) /* relaxed: a lookup finds the old value or the new one, and either is whole */
             __atomic_store_n(&symbol->st_value, (uintptr_t)plan->own[i] - in->base, __ATOMIC_RELAXED);
     }
@@ -156,7 +156,7 @@ static void redirect_libc(void)
         return;
     hak_unknown_find(); /* libc's own functions, while they can be found */
     for (size_t i = 0; i < NAMES; i++)
-        plan.own[i] = own_definition(names[i]);
+        plan.own[i] = own_definition(redirected_names[i]);
     dl_iterate_phdr(redirect_in, &plan);
 }
 

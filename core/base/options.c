@@ -70,8 +70,8 @@ static const option_t switches[] = {
 #define OPTIONS  (HAK_POLICIES + SWITCHES) /* the rows of the policy come first */
 
 /* What the policy is going to be, and why. */
-static hak_policy_t first;
-static hak_origin_t origins[OPTIONS];
+static hak_policy_t starting_policy;
+static hak_origin_t option_origins[OPTIONS];
 
 /* The environment's name of a row of the policy: its own in capitals. */
 static option_t policy_option(size_t index)
@@ -123,7 +123,7 @@ static const char *mode_name = HAK_DEFAULT_MODE;
 static uint32_t *value_of(size_t index)
 {
     return index < HAK_POLICIES
-               ? hak_policy_value(&first, index)
+               ? hak_policy_value(&starting_policy, index)
                : (uint32_t *)(void *)((char *)&hak_options_live + switches[index - HAK_POLICIES].field);
 }
 
@@ -138,7 +138,7 @@ static void set_by_mode(const char *name, uint32_t value)
         if (strcmp(option_at(i).name, name) != 0)
             continue;
         *value_of(i) = value;
-        origins[i] = HAK_FROM_MODE;
+        option_origins[i] = HAK_FROM_MODE;
     }
 }
 
@@ -254,7 +254,7 @@ static void read_text(size_t index, const option_t *option, const char *text)
         return;
     warn_of_need(option, text);
     *text_of(index) = text;
-    origins[index] = HAK_FROM_ENVIRONMENT;
+    option_origins[index] = HAK_FROM_ENVIRONMENT;
 }
 
 static void read_option(size_t index, const option_t *option, const char *text)
@@ -280,7 +280,7 @@ static void read_option(size_t index, const option_t *option, const char *text)
         if (value != 0)
             warn_of_need(option, text);
         *value_of(index) = value;
-        origins[index] = HAK_FROM_ENVIRONMENT;
+        option_origins[index] = HAK_FROM_ENVIRONMENT;
     }
 }
 
@@ -288,21 +288,21 @@ static void read_option(size_t index, const option_t *option, const char *text)
 static void read_file(const char *path)
 {
     if (path != NULL && *path != 0)
-        hak_policy_file_read(path, &first, origins);
+        hak_policy_file_read(path, &starting_policy, option_origins);
 }
 
 void hak_options_read(const char *(*lookup)(const char *name))
 {
-    first = *hak_policy();
+    starting_policy = *hak_policy();
     for (size_t i = 0; i < HAK_POLICIES; i++)
-        origins[i] = hak_policy_origin(i);
+        option_origins[i] = hak_policy_origin(i);
     read_mode(lookup("HAKMEM_MODE"));
     read_file(lookup("HAKMEM_POLICY"));
     for (size_t i = 0; i < OPTIONS; i++) {
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));
     }
-    hak_policy_start(&first, origins);
+    hak_policy_start(&starting_policy, option_origins);
 }
 
 const char *hak_options_words(size_t index, hak_text_t *text)
@@ -337,7 +337,7 @@ hak_option_view_t hak_options_view(size_t index)
                                        : is_text ? *text_of(index) != NULL
                                                  : *value_of(index),
                               .compiled_in = option.needs->compiled_in,
-                              .origin = tuned ? hak_policy_origin(index) : origins[index]};
+                              .origin = tuned ? hak_policy_origin(index) : option_origins[index]};
     memcpy(view.name, option.name, sizeof view.name);
     return view;
 }

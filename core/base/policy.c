@@ -26,7 +26,7 @@ _Atomic(const hak_policy_t *) hak_policy_in_force = &hak_policy_default;
 static hak_policy_t snapshots[HAK_SNAPSHOTS];
 static _Atomic uint32_t published; /* so far; relaxed: a number for each, no more */
 /* relaxed: a figure for the statistics. */
-static _Atomic uint8_t origins[HAK_POLICIES]; /* hak_origin_t */
+static _Atomic uint8_t policy_origins[HAK_POLICIES]; /* hak_origin_t */
 
 size_t hak_policy_find(const char *name, size_t length)
 {
@@ -65,7 +65,7 @@ void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
     hak_policy_t *place = next_place();
     for (size_t row = 0; row < HAK_POLICIES; row++)
         if (take_value(place, row, *hak_policy_value(&wanted, row)))
-            atomic_store_explicit(&origins[row], (uint8_t)origin, memory_order_relaxed);
+            atomic_store_explicit(&policy_origins[row], (uint8_t)origin, memory_order_relaxed);
     place->pool_floor_mb = place->purge_delay_ms != 0 ? place->retain_mb : 0;
     place->huge_floor_mb =
         place->purge_delay_ms != 0 && !hak_options()->disable_bigcache ? place->bigcache_mb : 0;
@@ -77,7 +77,7 @@ void hak_policy_start(const hak_policy_t *first, const hak_origin_t *from)
 {
     hak_policy_publish_from(first, HAK_FROM_DEFAULT);
     for (size_t row = 0; row < HAK_POLICIES; row++)
-        atomic_store_explicit(&origins[row], (uint8_t)from[row], memory_order_relaxed);
+        atomic_store_explicit(&policy_origins[row], (uint8_t)from[row], memory_order_relaxed);
 }
 
 void hak_policy_publish(const hak_policy_t *next)
@@ -87,5 +87,5 @@ void hak_policy_publish(const hak_policy_t *next)
 
 hak_origin_t hak_policy_origin(size_t row)
 {
-    return (hak_origin_t)atomic_load_explicit(&origins[row], memory_order_relaxed);
+    return (hak_origin_t)atomic_load_explicit(&policy_origins[row], memory_order_relaxed);
 }

@@ -33,7 +33,7 @@ extern void __msan_init(void) __attribute__((weak));
 static _Atomic uint32_t nothing[] = {NOTHING, NOTHING, NOTHING, NOTHING};
 _Atomic uint32_t *hak_map = nothing;
 
-static hak_os_lock_t lock = HAK_OS_LOCK(MAP);
+static hak_os_lock_t map_lock = HAK_OS_LOCK(MAP);
 /* A bit for each window that is writable; set under the lock. release in cover_window, pairs with acquire in bit: it is writable
  * for whoever sees the bit. */
 static _Atomic uint64_t covered[WINDOWS / 64];
@@ -83,7 +83,7 @@ static bool map_window(size_t window, bool ours)
            ((read || ours) && hak_os_make_writable(window_of(window), WINDOW_BYTES));
 }
 
-static bool cover_window(size_t window, bool ours) HAK_REQUIRES(lock)
+static bool cover_window(size_t window, bool ours) HAK_REQUIRES(map_lock)
 {
     if (bit(covered, window))
         return true;
@@ -106,9 +106,9 @@ bool hak_map_cover(const void *address, size_t size)
     for (size_t window = first; window <= last; window++) {
         if (bit(covered, window))
             continue;
-        hak_os_lock(&lock);
+        hak_os_lock(&map_lock);
         bool done = cover_window(window, false);
-        hak_os_unlock(&lock);
+        hak_os_unlock(&map_lock);
         if (!done)
             return false;
     }
@@ -127,7 +127,7 @@ size_t hak_map_give_up(void)
     size_t bytes = 0;
     if (hak_os_space_limit() >= PLENTY)
         return 0;
-    hak_os_lock(&lock);
+    hak_os_lock(&map_lock);
     for (; readable[BESIDE].windows != 0; readable[BESIDE].first++, readable[BESIDE].windows--) {
         if (bit(covered, readable[BESIDE].first))
             continue;
@@ -135,7 +135,7 @@ size_t hak_map_give_up(void)
             break; /* it stays readable: to be known when it is to be covered */
         bytes += WINDOW_BYTES;
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&map_lock);
     return bytes;
 }
 
@@ -143,7 +143,7 @@ size_t hak_map_give_up(void)
 void hak_map_after_fork(void) HAK_LOCKS_UNCHECKED
 {
     size_t window = atomic_load_explicit(&at_work, memory_order_relaxed);
-    if (hak_os_lock_reset(&lock) && window != 0) /* a lost thread was at it */
+    if (hak_os_lock_reset(&map_lock) && window != 0) /* a lost thread was at it */
         cover_window(window - 1, true);
 }
 

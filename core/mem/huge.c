@@ -29,7 +29,7 @@ static_assert(HAK_ADDRESS_BITS - HAK_SLICE_SHIFT <= 2 * HAK_HUGE_PART_BITS, "a s
 static_assert(HAK_ADDRESS_BITS <= 3 * HAK_HUGE_PART_BITS, "the bytes asked for have three");
 static_assert((ASKED_SLICE + 3) * HAK_SLICE < HUGE_LEAST, "the last slice is behind all parts");
 
-static _Atomic size_t blocks; /* in use; relaxed: a figure for the statistics */
+static _Atomic size_t huge_blocks; /* in use; relaxed: a figure for the statistics */
 
 static void set_part(void *p, unsigned slice, size_t bits)
 {
@@ -77,7 +77,7 @@ void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
     if (base == NULL)
         return NULL;
     publish(base, size);
-    atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&huge_blocks, 1, memory_order_relaxed);
     hak_trace("huge taken", base, size);
     return base;
 }
@@ -85,7 +85,7 @@ void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
 void hak_huge_release(void *p, uint32_t entry)
 {
     size_t size = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
-    atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&huge_blocks, 1, memory_order_relaxed);
     hak_trace("huge released", p, size);
     forget(p, size);
     release_range(p, size, true);
@@ -277,7 +277,7 @@ bool hak_huge_holds(const void *p)
 
 size_t hak_huge_count(void)
 {
-    return atomic_load_explicit(&blocks, memory_order_relaxed);
+    return atomic_load_explicit(&huge_blocks, memory_order_relaxed);
 }
 
 #define ALIKE_MOST 16u /* pages that are taken to be like the first of them */

@@ -57,8 +57,8 @@ static _Atomic uint64_t used_bytes, held_bytes, purge_calls;
 static _Atomic uint64_t values[HAK_LEARNED];
 
 static hak_tune_t tune;
-static bool begun;         /* tune holds what an earlier thread of this process learned */
-static hak_policy_t first; /* the policy before it began */
+static bool begun;                /* tune holds what an earlier thread of this process learned */
+static hak_policy_t first_policy; /* the policy before it began */
 static hak_p2_t refill_time[3];
 static uint32_t times_read;
 static uint64_t bytes_first;
@@ -195,24 +195,24 @@ static bool set_value(hak_policy_t *next, uint32_t *field, uint32_t value)
 /* Of bins of blocks above 32 KiB: as many times what they held as those below hold; not more than the budget of these allows. */
 static uint32_t run_kb(uint32_t mid_kb)
 {
-    if (mid_kb < first.bin_mid_kb)
-        return (uint32_t)hak_min(first.bin_run_kb, mid_kb);
-    return (uint32_t)((uint64_t)first.bin_run_kb * mid_kb / first.bin_mid_kb);
+    if (mid_kb < first_policy.bin_mid_kb)
+        return (uint32_t)hak_min(first_policy.bin_run_kb, mid_kb);
+    return (uint32_t)((uint64_t)first_policy.bin_run_kb * mid_kb / first_policy.bin_mid_kb);
 }
 
 static bool publish_values(void)
 {
     hak_tune_values_t wanted = hak_tune_values(&tune);
     hak_policy_t next = *hak_policy();
-    uint32_t populate_kb = wanted.populate_kb != 0 ? wanted.populate_kb : first.populate_kb;
+    uint32_t populate_kb = wanted.populate_kb != 0 ? wanted.populate_kb : first_policy.populate_kb;
     bool changed =
-        set_value(&next, &next.purge_delay_ms, percent_of(first.purge_delay_ms, wanted.delay_percent));
-    changed |= set_value(&next, &next.retain_mb, percent_of(first.retain_mb, wanted.retain_percent));
+        set_value(&next, &next.purge_delay_ms, percent_of(first_policy.purge_delay_ms, wanted.delay_percent));
+    changed |= set_value(&next, &next.retain_mb, percent_of(first_policy.retain_mb, wanted.retain_percent));
     changed |= set_value(&next, &next.populate_kb, populate_kb);
     changed |= set_value(&next, &next.bin_mid_kb, wanted.mid_kb);
     changed |= set_value(&next, &next.bin_run_kb, run_kb(wanted.mid_kb));
     changed |= set_value(&next, &next.heap_cache_kb, wanted.large_kb);
-    changed |= set_value(&next, &next.carve_bytes, first.carve_bytes * wanted.bundle);
+    changed |= set_value(&next, &next.carve_bytes, first_policy.carve_bytes * wanted.bundle);
     if (changed) {
         hak_policy_publish(&next);
         hak_trace_policy();
@@ -267,13 +267,13 @@ static hak_tune_goals_t read_goals(void)
     return (hak_tune_goals_t){
         .mid = {.hit = options->target_hit_mid,
                 .step_kb = options->cap_step_mid * MID_STEP,
-                .rest_kb = first.bin_mid_kb,
-                .most_kb = CAP_MOST * first.bin_mid_kb,
+                .rest_kb = first_policy.bin_mid_kb,
+                .most_kb = CAP_MOST * first_policy.bin_mid_kb,
                 .budget_kb = options->budget_mid << 10},
         .large = {.hit = options->target_hit_large,
                   .step_kb = options->cap_step_large << 10,
-                  .rest_kb = first.heap_cache_kb,
-                  .most_kb = CAP_MOST * first.heap_cache_kb,
+                  .rest_kb = first_policy.heap_cache_kb,
+                  .most_kb = CAP_MOST * first_policy.heap_cache_kb,
                   .budget_kb = options->budget_large << 10},
         .freeze_ms = (uint64_t)options->freeze_sec * 1000,
         .window_ms = options->learn_window_ms,
@@ -287,7 +287,7 @@ static hak_tune_goals_t read_goals(void)
 static void begin_learning(void)
 {
     static const double parts[] = {0.5, 0.95, 0.99};
-    first = *hak_policy();
+    first_policy = *hak_policy();
     for (unsigned i = 0; i < 3; i++)
         hak_p2_init(&refill_time[i], parts[i]);
     hak_tune_goals_t goals = read_goals();

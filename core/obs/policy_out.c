@@ -5,11 +5,11 @@
 #include "base/policy_file.h"
 #include "os/output.h"
 
-static char output[HAK_OS_OUTPUT_PATH]; /* empty: none */
+static char policy_path[HAK_OS_OUTPUT_PATH]; /* empty: none */
 
 void hak_policy_out_set(const char *path)
 {
-    if (!hak_os_output_path(output, path))
+    if (!hak_os_output_path(policy_path, path))
         hak_warn("HAKMEM_POLICY_OUT=%s: the name is too long; nothing is written", path);
 }
 
@@ -30,6 +30,6 @@ static void put_policy(hak_os_output_t *out)
 
 void hak_policy_out_write(void)
 {
-    if (output[0] != 0 && !hak_os_output_replace(output, 0666, put_policy))
-        hak_warn("HAKMEM_POLICY_OUT=%s: it cannot be written", output);
+    if (policy_path[0] != 0 && !hak_os_output_replace(policy_path, 0666, put_policy))
+        hak_warn("HAKMEM_POLICY_OUT=%s: it cannot be written", policy_path);
 }

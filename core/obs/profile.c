@@ -16,9 +16,9 @@ typedef struct tables {
     uint32_t places[PLACES]; /* stacks by what they are; 0: empty */
 } tables_t;
 
-static hak_os_lock_t lock = HAK_OS_LOCK(PROFILE);
-static tables_t *tables;                       /* written before the first block, and in a child */
-static hak_blocks_t live HAK_GUARDED_BY(lock); /* the number is the stack's */
+static hak_os_lock_t profile_lock = HAK_OS_LOCK(PROFILE);
+static tables_t *tables;                               /* written before the first block, and in a child */
+static hak_blocks_t live HAK_GUARDED_BY(profile_lock); /* the number is the stack's */
 /* Of stacks. release when one is whole, pairs with acquire in hak_profile_count. */
 static _Atomic uint32_t count;
 
@@ -37,7 +37,7 @@ bool hak_profile_begin(void)
  * left alone. Unchecked: nobody else is at work yet. */
 void hak_profile_after_fork(void) HAK_LOCKS_UNCHECKED
 {
-    if (tables == NULL || !hak_os_lock_reset(&lock))
+    if (tables == NULL || !hak_os_lock_reset(&profile_lock))
         return;
     live = (hak_blocks_t){.places = NULL};
     tables_t *before = tables;
@@ -46,11 +46,11 @@ void hak_profile_after_fork(void) HAK_LOCKS_UNCHECKED
 }
 
 /* True: the caller holds the lock. */
-static bool enter_profile(void) HAK_TRIES(lock)
+static bool enter_profile(void) HAK_TRIES(profile_lock)
 {
-    if (hak_os_lock_is_mine(&lock))
+    if (hak_os_lock_is_mine(&profile_lock))
         return false;
-    hak_os_lock(&lock);
+    hak_os_lock(&profile_lock);
     return true;
 }
 
@@ -69,7 +69,7 @@ static bool is_stack(const hak_profile_stack_t *stack, const hak_frames_t *frame
 }
 
 /* The number of a stack, which gets one if there is room; 0 if not. */
-static uint32_t stack_of(const hak_frames_t *frames, size_t size) HAK_REQUIRES(lock)
+static uint32_t stack_of(const hak_frames_t *frames, size_t size) HAK_REQUIRES(profile_lock)
 {
     size_t at = hash_of_stack(frames, size) & (PLACES - 1);
     for (; tables->places[at] != 0; at = (at + 1) & (PLACES - 1)) /* ends: half of the places are empty */
@@ -87,13 +87,13 @@ static uint32_t stack_of(const hak_frames_t *frames, size_t size) HAK_REQUIRES(l
     return next;
 }
 
-static void add_live(uint32_t stack, uint64_t n) HAK_REQUIRES(lock)
+static void add_live(uint32_t stack, uint64_t n) HAK_REQUIRES(profile_lock)
 {
     atomic_fetch_add_explicit(&tables->stacks[stack].live, n, memory_order_relaxed);
 }
 
 /* A block that a handler freed unseen is still there when its address comes again. */
-static uint32_t take_live(const void *p) HAK_REQUIRES(lock)
+static uint32_t take_live(const void *p) HAK_REQUIRES(profile_lock)
 {
     hak_blocks_entry_t entry;
     if (live.count == 0 || !hak_blocks_take(&live, (uintptr_t)p, &entry))
@@ -102,7 +102,7 @@ static uint32_t take_live(const void *p) HAK_REQUIRES(lock)
     return entry.number;
 }
 
-static void put_live(const void *p, uint32_t stack) HAK_REQUIRES(lock)
+static void put_live(const void *p, uint32_t stack) HAK_REQUIRES(profile_lock)
 {
     take_live(p);
     if (live.count >= HAK_PROFILE_LIVE || !hak_blocks_prepare(&live))
@@ -120,7 +120,7 @@ void hak_profile_enter(const void *p, size_t size, const hak_frames_t *frames)
         tables->stacks[0].size = size;
     atomic_fetch_add_explicit(&tables->stacks[stack].total, 1, memory_order_relaxed);
     put_live(p, stack);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&profile_lock);
 }
 
 uint32_t hak_profile_leave(const void *p)
@@ -128,7 +128,7 @@ uint32_t hak_profile_leave(const void *p)
     if (!enter_profile())
         return HAK_PROFILE_NONE;
     uint32_t stack = take_live(p);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&profile_lock);
     return stack;
 }
 
@@ -137,7 +137,7 @@ void hak_profile_return(const void *p, uint32_t stack)
     if (!enter_profile())
         return;
     put_live(p, stack);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&profile_lock);
 }
 
 uint32_t hak_profile_count(void)

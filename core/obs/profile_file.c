@@ -5,13 +5,13 @@
 #include "os/file.h"
 #include "os/output.h"
 
-static char output[HAK_OS_OUTPUT_PATH]; /* empty: none */
-static uint64_t mean_interval;          /* bytes */
-static uint32_t home;                   /* the process whose name it is */
+static char profile_path[HAK_OS_OUTPUT_PATH]; /* empty: none */
+static uint64_t mean_interval;                /* bytes */
+static uint32_t home;                         /* the process whose name it is */
 
 bool hak_profile_file_set(const char *path, uint64_t interval)
 {
-    if (!hak_os_output_path(output, path)) {
+    if (!hak_os_output_path(profile_path, path)) {
         hak_warn("HAKMEM_HEAP_PROFILE: the name is too long; nothing is sampled: %s", path);
         return false;
     }
@@ -90,11 +90,11 @@ static void put_profile(hak_os_output_t *out)
 
 void hak_profile_file_write(void)
 {
-    if (output[0] == 0)
+    if (profile_path[0] == 0)
         return;
     hak_text_t name = {.length = 0};
     uint32_t process = hak_os_process();
-    hak_text_string(&name, output);
+    hak_text_string(&name, profile_path);
     if (process != home)
         hak_text_format(&name, ".%u", (uint64_t)process);
     name.bytes[name.length] = 0;

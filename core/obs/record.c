@@ -20,38 +20,38 @@ typedef struct self {
 
 static _Thread_local self_t self;
 
-static hak_os_lock_t lock = HAK_OS_LOCK(RECORD);
-static hak_sink_t sink HAK_GUARDED_BY(lock);
-static hak_blocks_t blocks HAK_GUARDED_BY(lock);
-static hak_sites_t sites HAK_GUARDED_BY(lock);
-static uint64_t events HAK_GUARDED_BY(lock);
+static hak_os_lock_t record_lock = HAK_OS_LOCK(RECORD);
+static hak_sink_t sink HAK_GUARDED_BY(record_lock);
+static hak_blocks_t blocks HAK_GUARDED_BY(record_lock);
+static hak_sites_t sites HAK_GUARDED_BY(record_lock);
+static uint64_t events HAK_GUARDED_BY(record_lock);
 /* Calls of signal handlers; relaxed: a figure. */
 static _Atomic uint64_t lost;
 /* Numbers given. */
-static uint32_t threads HAK_GUARDED_BY(lock);
+static uint32_t threads HAK_GUARDED_BY(record_lock);
 /* The thread whose events are being written. */
-static uint32_t current HAK_GUARDED_BY(lock);
+static uint32_t current HAK_GUARDED_BY(record_lock);
 /* The file is the parent's. */
-static bool forked HAK_GUARDED_BY(lock);
+static bool forked HAK_GUARDED_BY(record_lock);
 /* The parent was at the table when it forked. */
-static bool broken HAK_GUARDED_BY(lock);
+static bool broken HAK_GUARDED_BY(record_lock);
 
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
-static void put_byte(unsigned value) HAK_REQUIRES(lock)
+static void put_byte(unsigned value) HAK_REQUIRES(record_lock)
 {
     sink.bytes[sink.used++] = (unsigned char)value;
 }
 
 /* Seven bits a byte, the lowest first; the highest bit says that more follow. */
-static void put_number(uint64_t value) HAK_REQUIRES(lock)
+static void put_number(uint64_t value) HAK_REQUIRES(record_lock)
 {
     for (; value >= 128; value >>= 7)
         put_byte((unsigned)(value & 127) | 128);
     put_byte((unsigned)value);
 }
 
-static void stop(hak_sink_end_t end) HAK_REQUIRES(lock)
+static void stop(hak_sink_end_t end) HAK_REQUIRES(record_lock)
 {
     hak_sink_finish(&sink, end, events, atomic_load_explicit(&lost, memory_order_relaxed));
     hak_blocks_clear(&blocks);
@@ -62,7 +62,7 @@ static void stop(hak_sink_end_t end) HAK_REQUIRES(lock)
 }
 
 /* Begins an event, if there is room; else the recording is over. */
-static bool begin_event(hak_record_kind_t kind) HAK_REQUIRES(lock)
+static bool begin_event(hak_record_kind_t kind) HAK_REQUIRES(record_lock)
 {
     if (!sink.open)
         return false;
@@ -77,7 +77,7 @@ static bool begin_event(hak_record_kind_t kind) HAK_REQUIRES(lock)
 
 /* --- the process and its threads ---------------------------------------------------------------------------------- */
 
-static void put_born(const hak_blocks_entry_t *entry) HAK_REQUIRES(lock)
+static void put_born(const hak_blocks_entry_t *entry) HAK_REQUIRES(record_lock)
 {
     if (!begin_event(HAK_RECORD_BORN))
         return;
@@ -86,7 +86,7 @@ static void put_born(const hak_blocks_entry_t *entry) HAK_REQUIRES(lock)
 }
 
 /* The parent's blocks get numbers of their own, in the order of their places. */
-static void put_snapshot(void) HAK_REQUIRES(lock)
+static void put_snapshot(void) HAK_REQUIRES(record_lock)
 {
     blocks.fresh = 0;
     blocks.released_count = 0;
@@ -99,7 +99,7 @@ static void put_snapshot(void) HAK_REQUIRES(lock)
 }
 
 /* A forked child's first call. */
-static void begin_child(void) HAK_REQUIRES(lock)
+static void begin_child(void) HAK_REQUIRES(record_lock)
 {
     forked = false;
     events = 0;
@@ -114,7 +114,7 @@ static void begin_child(void) HAK_REQUIRES(lock)
         put_snapshot();
 }
 
-static void mind_thread(void) HAK_REQUIRES(lock)
+static void mind_thread(void) HAK_REQUIRES(record_lock)
 {
     uint32_t generation = hak_os_generation();
     if (!self.ended && (self.number == 0 || self.generation != generation)) {
@@ -131,7 +131,7 @@ static void mind_thread(void) HAK_REQUIRES(lock)
 }
 
 /* Whether events can be written, by the calling thread. */
-static bool ready(void) HAK_REQUIRES(lock)
+static bool ready(void) HAK_REQUIRES(record_lock)
 {
     if (forked)
         begin_child();
@@ -143,16 +143,16 @@ static bool ready(void) HAK_REQUIRES(lock)
 }
 
 /* True: the caller may write events, and holds the lock. */
-static bool enter(void) HAK_TRIES(lock)
+static bool enter(void) HAK_TRIES(record_lock)
 {
-    if (hak_os_lock_is_mine(&lock)) { /* a signal handler in the middle of this */
+    if (hak_os_lock_is_mine(&record_lock)) { /* a signal handler in the middle of this */
         atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
         return false;
     }
-    hak_os_lock(&lock);
+    hak_os_lock(&record_lock);
     if (ready())
         return true;
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
     return false;
 }
 
@@ -174,18 +174,18 @@ void hak_record_after_fork(void) HAK_LOCKS_UNCHECKED
 {
     if (!hak_record_is_on())
         return;
-    broken |= hak_os_lock_reset(&lock);
+    broken |= hak_os_lock_reset(&record_lock);
     forked = true;
 }
 
 void hak_record_finish(void)
 {
-    if (!hak_record_is_on() || hak_os_lock_is_mine(&lock))
+    if (!hak_record_is_on() || hak_os_lock_is_mine(&record_lock))
         return;
-    hak_os_lock(&lock);
+    hak_os_lock(&record_lock);
     if (!forked)
         stop(HAK_SINK_ENDED);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
 }
 
 void hak_record_thread_ends(void)
@@ -197,12 +197,12 @@ void hak_record_thread_ends(void)
     begin_event(HAK_RECORD_END);
     self.ended = true;
     current = 0;
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
-static void put_object(const hak_os_object_t *mapping) HAK_REQUIRES(lock)
+static void put_object(const hak_os_object_t *mapping) HAK_REQUIRES(record_lock)
 {
     size_t length = strlen(mapping->path);
     if (!begin_event(HAK_RECORD_OBJECT))
@@ -213,7 +213,7 @@ static void put_object(const hak_os_object_t *mapping) HAK_REQUIRES(lock)
 }
 
 /* The number of the place, which is written before the event that names it. */
-static uint32_t site_number(const void *address) HAK_REQUIRES(lock)
+static uint32_t site_number(const void *address) HAK_REQUIRES(record_lock)
 {
     hak_sites_news_t news;
     uint32_t number = hak_sites_number(&sites, address, &news);
@@ -226,7 +226,7 @@ static uint32_t site_number(const void *address) HAK_REQUIRES(lock)
     return number;
 }
 
-static void put_free(const hak_blocks_entry_t *entry) HAK_REQUIRES(lock)
+static void put_free(const hak_blocks_entry_t *entry) HAK_REQUIRES(record_lock)
 {
     if (begin_event(HAK_RECORD_FREE)) {
         put_number(entry->number);
@@ -235,7 +235,7 @@ static void put_free(const hak_blocks_entry_t *entry) HAK_REQUIRES(lock)
 }
 
 /* A block that a handler freed unseen is still there when its address comes again. */
-static void forget_stale(uintptr_t address) HAK_REQUIRES(lock)
+static void forget_stale(uintptr_t address) HAK_REQUIRES(record_lock)
 {
     hak_blocks_entry_t stale;
     if (hak_blocks_take(&blocks, address, &stale))
@@ -243,7 +243,7 @@ static void forget_stale(uintptr_t address) HAK_REQUIRES(lock)
 }
 
 static void enter_block(hak_record_kind_t kind, uintptr_t address, hak_blocks_entry_t entry, const void *site)
-    HAK_REQUIRES(lock)
+    HAK_REQUIRES(record_lock)
 {
     forget_stale(address);
     uint32_t place = site_number(site);
@@ -265,7 +265,7 @@ void hak_record_take(hak_record_kind_t kind, const void *p, size_t size, unsigne
     if (!enter())
         return;
     enter_block(kind, (uintptr_t)p, (hak_blocks_entry_t){.size = size, .align = align}, site);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
 }
 
 void hak_record_free(const void *p)
@@ -277,7 +277,7 @@ void hak_record_free(const void *p)
         return;
     if (hak_blocks_take(&blocks, (uintptr_t)p, &entry))
         put_free(&entry);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
 }
 
 hak_record_held_t hak_record_hold(const void *p)
@@ -289,12 +289,12 @@ hak_record_held_t hak_record_hold(const void *p)
         return held;
     if (hak_blocks_take(&blocks, (uintptr_t)p, &entry))
         held = (hak_record_held_t){entry.size, entry.number, entry.align, true};
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
     return held;
 }
 
 static void enter_resized(hak_record_held_t held, uintptr_t address, size_t size, const void *site)
-    HAK_REQUIRES(lock)
+    HAK_REQUIRES(record_lock)
 {
     forget_stale(address);
     uint32_t place = site_number(site);
@@ -322,5 +322,5 @@ void hak_record_resized(hak_record_held_t held, const void *before, const void *
         enter_resized(held, (uintptr_t)p, size, site);
     else
         enter_block(HAK_RECORD_MALLOC, (uintptr_t)p, (hak_blocks_entry_t){.size = size}, site);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&record_lock);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The allocator's files: one includes only files of its own layer and of those beneath it; what a header declares is in
-the .c of its name; a function is found by its prefix; and no two static functions have one name."""
+the .c of its name; a function is found by its prefix; and no two files have a static function, a variable or a macro
+of one name."""
 
 import re
 from pathlib import Path
@@ -16,6 +17,15 @@ DECLARED = re.compile(r"^(?!static|HAK_INLINE|typedef|extern)[A-Za-z_][\w *]*?\b
 LOCKS = r"(?:\s+HAK_[A-Z_]+(?:\([^;{()]*\))?)*"  # what a function asks of locks (base/guarded.h)
 DEFINED = re.compile(rf"^[A-Za-z_][\w *]*?\b(hak_\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
 STATIC = re.compile(rf"^(?:static|HAK_INLINE)\b[\w *]*?\b(\w+)\([^;{{]*?\){LOCKS}\s*\{{", re.MULTILINE)
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# What stands around the names of a declaration: locks, atomic types, heads of lists, lengths.
+AROUND = re.compile(r"\bHAK_[A-Z_]+\([^()]*\)|\bHAK_HIDDEN\b|(?<=\b_Atomic)\([^()]*\)|\bS?LIST_HEAD\([^()]*\)"
+                    r"|\[[^\]]*\]")
+VARIABLES = re.compile(r"^(?!typedef|extern|return)([a-z_][\w *,]* [\w *,]+?)(?: =|;)|^} (?!\w+_t;)(\w+);"
+                       r"|^static [\w *]+\(\*(\w+)\)\(", re.MULTILINE)
+DEFINES = re.compile(r"^# *define (\w+)", re.MULTILINE)
+# Variables that chunk.c, extent.c and heap.c of core/mem still have in common.
+SHARED_YET = {"lock", "lists", "queue", "retain", "totals", "pieces"}
 ROW = re.compile(r"^\| prefixes that are no file's, and single names \| (.*) \|$", re.MULTILINE)
 LISTED = re.compile(r"((?:`hak_\w+` )+)(\w+)\.[ch]\b")
 # What a header declares and another file than the .c of its name defines, with the reason.
@@ -90,14 +100,29 @@ def hidden(core: Path, table: dict[str, str]) -> list[str]:
     return found
 
 
+def variables(text: str) -> list[str]:
+    """The variables of a file; what is extern is another one's."""
+    found = VARIABLES.findall(AROUND.sub("", text))
+    names = [name for one, *others in found for name in (*one.split(","), *others)]
+    return [name.split()[-1].strip("*") for name in names if name.strip()]
+
+
+def own_macros(text: str) -> list[str]:
+    """The macros of a file, but for those that it undefines: a table is read by them."""
+    return [name for name in DEFINES.findall(text)
+            if not name.startswith("_") and not re.search(rf"^# *undef {name}$", text, re.MULTILINE)]
+
+
 def shared_names(core: Path) -> list[str]:
-    """One sentence for each name that static functions of two files have: a profile shows the name alone."""
+    """One sentence for each name that functions, variables or macros of two files have: a profile, a debugger and a
+    search show the name alone."""
     files: dict[str, set[str]] = {}
     for path in sorted(p for p in core.rglob("*") if p.suffix in (".c", ".h")):
-        for function in STATIC.findall(path.read_text()):
-            files.setdefault(function, set()).add(str(path.relative_to(core)))
-    return [f"{function} is static in {' and '.join(sorted(names))}"
-            for function, names in sorted(files.items()) if len(names) > 1]
+        text = COMMENT.sub("", path.read_text())
+        for name in (*STATIC.findall(text), *variables(text), *own_macros(text)):
+            files.setdefault(name, set()).add(str(path.relative_to(core)))
+    return [f"{name} is static in {' and '.join(sorted(names))}"
+            for name, names in sorted(files.items()) if len(names) > 1 and name not in SHARED_YET]
 
 
 def test_includes_point_downwards():
@@ -165,13 +190,27 @@ def test_a_hidden_function_is_seen(tmp_path):
                                              "hak_is_kept is in mem/site_cache.h"]
 
 
-def test_static_functions_have_names_of_their_own():
+def test_names_of_files_are_their_own():
     """In the whole allocator."""
     assert shared_names(ROOT / "core") == []
+    assert not [name for name in SHARED_YET if not shared_with(name)]
+
+
+def shared_with(name: str) -> list:
+    """The files that have a name of SHARED_YET as a variable."""
+    having = [path for path in (ROOT / "core").rglob("*.c") if name in variables(COMMENT.sub("", path.read_text()))]
+    return having if len(having) > 1 else []
 
 
 def test_a_shared_name_is_seen(tmp_path):
-    """The check itself."""
-    (tmp_path / "a.c").write_text("static int find(int n)\n{\n    return n;\n}\n\nstatic int once(void)\n{\n}\n")
-    (tmp_path / "b.c").write_text("HAK_INLINE void *find(\n    const char *p)\n{\n    return 0;\n}\n")
-    assert shared_names(tmp_path) == ["find is static in a.c and b.c"]
+    """The check itself: functions, variables, macros; not what a table is read by, nor a struct's field or a type."""
+    (tmp_path / "a.c").write_text("static int find(int n)\n{\n    return n;\n}\n\nstatic int once(void)\n{\n}\n"
+                                  "#define MOST 3\n#define ROW(x) x,\n#undef ROW\nextern int elsewhere;\n"
+                                  "static char *first HAK_GUARDED_BY(lock), *last = NULL;\nstatic int n[MOST];\n"
+                                  "typedef struct place {\n    int field;\n} place_t;\n")
+    (tmp_path / "b.c").write_text("HAK_INLINE void *find(\n    const char *p)\n{\n    return 0;\n}\n"
+                                  "#define MOST 4\n#define ROW(x) #x\n#undef ROW\nint elsewhere;\n"
+                                  "static _Atomic(void *) last; /* n */\nstatic struct {\n    int field;\n} n[2];\n"
+                                  "typedef struct place {\n    int field;\n} place_t;\nstatic void (*first)(int n);\n")
+    assert shared_names(tmp_path) == [f"{name} is static in a.c and b.c" for name in
+                                      ("MOST", "find", "first", "last", "n")]

@@ -225,7 +225,7 @@ hak_slab_t *hak_slab_adopt(hak_heap_t *from, hak_heap_t *to, unsigned c)
 }
 
 /* More blocks of a slab came back than it has given: one of them twice, or the list leads back into itself. */
-static HAK_COLD _Noreturn void too_many(const hak_slab_t *slab, const void *block)
+static HAK_COLD _Noreturn void too_many_back(const hak_slab_t *slab, const void *block)
 {
     hak_fatal(
         "double free of %x or of a block beside it (class %u): more blocks of a slab are free than it has",
@@ -246,7 +246,7 @@ static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *las
     HAK_REQUIRES(heap->lock)
 {
     if (hak_unlikely(slab->free_count + n > slab->carved))
-        too_many(slab, first);
+        too_many_back(slab, first);
     hak_link_set(last, slab->free);
     slab->free = first;
     slab->free_count += n;

@@ -36,11 +36,11 @@ static _Atomic bool wiped;
 static _Atomic uint32_t generation;
 /* The thread that made the mark REPAIRING. relaxed: compared with one's own. */
 static _Atomic uintptr_t repairer;
-static bool (*repair_in_child)(bool first, bool forker);
+static bool (*on_fork)(bool first, bool forker);
 
 void hak_os_on_fork(bool (*repair)(bool first, bool forker))
 {
-    repair_in_child = repair;
+    on_fork = repair;
 }
 
 uint32_t hak_os_generation(void)
@@ -86,7 +86,7 @@ static void repair(uint64_t mark)
     }
     bool forker = is_forker();
     hak_os_thread.newborn = !forker;
-    bool done = repair_in_child == NULL || repair_in_child(first, forker);
+    bool done = on_fork == NULL || on_fork(first, forker);
     hak_os_thread.newborn = false;
     atomic_store_explicit(&hak_os_mark.word, done ? READY : AWAITING, memory_order_release);
     hak_os_futex_wake(&hak_os_mark, INT32_MAX);

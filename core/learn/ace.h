@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ace.h: how much a thread may keep of one kind of blocks, by two loops. The fast one, each window: are too few requests met by
  * what threads keep, the cap rises by a step, and so does the bundle, the memory that a refill brings. The slow one, each
- * eighth window: was the goal met all the time, both come down by one. What the budget allows is never exceeded; over it the
- * bundle is 1. Whole numbers. Whoever has one calls alone. */
+ * eighth window: was the goal met all the time, both come down by a step. What the budget allows is never exceeded; over it the
+ * bundle is 1. Whole numbers. One thread at a time. */
 #ifndef HAK_LEARN_ACE_H
 #define HAK_LEARN_ACE_H
 

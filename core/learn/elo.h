@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* elo.h: ratings of twelve strategies by the games that they won, lost and drew against each other (Elo 1961). A strategy is
  * picked before the allocations that it governs, by softmax: the better the rating the more often, none never. In double.
- * Whoever has one calls alone. */
+ * One thread at a time. */
 #ifndef HAK_LEARN_ELO_H
 #define HAK_LEARN_ELO_H
 

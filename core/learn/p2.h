@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* p2.h: a percentile of numbers that come one by one, in constant memory: the P-square algorithm of Jain and Chlamtac (1985).
  * Five markers: the least, the greatest, the percentile, and one half way to each side. With each number the inner ones move by
- * at most a place towards where they belong, along a parabola through their neighbours. In double. Whoever has one calls alone. */
+ * at most a place towards where they belong, along a parabola through their neighbours. In double. One thread at a time. */
 #ifndef HAK_LEARN_P2_H
 #define HAK_LEARN_P2_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tune.h: the learner: from what a process counted in a window of time to the policy of the next one. It puts the modules of
- * this layer together and has no state of its own: counts, time and random numbers come in, values come out. Whoever has one calls
- * alone.
+ * this layer together and has no state of its own: counts, time and random numbers come in, values come out. One thread at a
+ * time.
  *
  *   window   HAKMEM_LEARN_WINDOW_MS; longer, until the slow paths were entered HAKMEM_LEARN_MIN_SAMPLES times
  *   period   HAK_ACE_WINDOWS windows under one strategy

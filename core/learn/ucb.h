@@ -2,7 +2,7 @@
 /* ucb.h: which of six thresholds, from 64 KiB to 2 MiB, serves best: UCB1 (Auer, Cesa-Bianchi, Fischer 2002) with a brake. Each
  * arm is worth the mean of its rewards plus what may be hidden by having tried it seldom; the one worth most is preferred. But the
  * threshold moves by one arm at a time, only when the preferred one has been worth 8 % more three times in a row, and not
- * again before a cooldown is over. Rewards and worth are double. Whoever has one calls alone. */
+ * again before a cooldown is over. Rewards and worth are double. One thread at a time. */
 #ifndef HAK_LEARN_UCB_H
 #define HAK_LEARN_UCB_H
 

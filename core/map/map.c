@@ -34,14 +34,14 @@ static _Atomic uint32_t nothing[] = {NOTHING, NOTHING, NOTHING, NOTHING};
 _Atomic uint32_t *hak_map = nothing;
 
 static hak_os_lock_t map_lock = HAK_OS_LOCK(MAP);
-/* A bit for each window that is writable; set under the lock. release in cover_window, pairs with acquire in bit: it is writable
- * for whoever sees the bit. */
+/* A bit for each window that is writable; set under the lock. release in cover_window, pairs with acquire in has_bit: it is
+ * writable for whoever sees the bit. */
 static _Atomic uint64_t covered[WINDOWS / 64];
-/* The window that is being covered, and one; 0: none. A forked child reads it, whose parent's thread may have mapped it and not
- * yet said so. release in cover_window: whoever finds it cleared finds the window's bit set. */
+/* 1 more than the window that is being covered; 0: none is. A forked child reads it, whose parent's thread may have mapped that and
+ * not yet said so. release in cover_window: whoever finds it cleared finds the window's bit set. */
 static _Atomic size_t at_work;
 
-static bool bit(const _Atomic uint64_t *set, size_t i)
+static bool has_bit(const _Atomic uint64_t *set, size_t i)
 {
     return (atomic_load_explicit(&set[i / 64], memory_order_acquire) >> (i % 64) & 1) != 0;
 }
@@ -85,7 +85,7 @@ static bool map_window(size_t window, bool ours)
 
 static bool cover_window(size_t window, bool ours) HAK_REQUIRES(map_lock)
 {
-    if (bit(covered, window))
+    if (has_bit(covered, window))
         return true;
     atomic_store_explicit(&at_work, window + 1, memory_order_relaxed);
     bool done = map_window(window, ours);
@@ -104,7 +104,7 @@ bool hak_map_cover(const void *address, size_t size)
     if (last >= WINDOWS)
         return false;
     for (size_t window = first; window <= last; window++) {
-        if (bit(covered, window))
+        if (has_bit(covered, window))
             continue;
         hak_os_lock(&map_lock);
         bool done = cover_window(window, false);
@@ -118,7 +118,7 @@ bool hak_map_cover(const void *address, size_t size)
 uint32_t hak_map_find(const void *p)
 {
     size_t window = (uintptr_t)p >> HAK_WINDOW_SHIFT;
-    return window < WINDOWS && bit(covered, window) ? hak_map_get(p) : 0;
+    return window < WINDOWS && has_bit(covered, window) ? hak_map_get(p) : 0;
 }
 
 /* Readable windows of little use: under a limit that leaves little room they are not mapped to begin with. */
@@ -129,7 +129,7 @@ size_t hak_map_give_up(void)
         return 0;
     hak_os_lock(&map_lock);
     for (; readable[BESIDE].windows != 0; readable[BESIDE].first++, readable[BESIDE].windows--) {
-        if (bit(covered, readable[BESIDE].first))
+        if (has_bit(covered, readable[BESIDE].first))
             continue;
         if (!hak_os_unmap(window_of(readable[BESIDE].first), WINDOW_BYTES))
             break; /* it stays readable: to be known when it is to be covered */
@@ -151,7 +151,7 @@ void hak_map_each(uint32_t owner, void (*visit)(const void *slice, uint32_t owne
 {
     const uintptr_t slices = (uintptr_t)1 << (HAK_WINDOW_SHIFT - HAK_SLICE_SHIFT);
     for (uintptr_t window = 0; window < WINDOWS; window++) {
-        for (uintptr_t i = 0; bit(covered, window) && i < slices; i++) {
+        for (uintptr_t i = 0; has_bit(covered, window) && i < slices; i++) {
             const void *slice = (const void *)((window * slices + i) << HAK_SLICE_SHIFT); /* NOLINT */
             uint32_t entry = hak_map_get(slice);
             if (hak_entry_in_slab(entry) && hak_entry_owner(entry) == owner)

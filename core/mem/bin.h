@@ -49,9 +49,10 @@ static inline void hak_bin_push(void *p, size_t offset)
         hak_bin_full(offset);
 }
 
-/* Of each class, by a thread that ends: 8 make thread_churn no faster, and take a third more memory. */
+/* Blocks of each class that a thread leaves to its heap's next one (hak_bins_end): 8 make thread_churn no faster, and take a third
+ * more memory. */
 #define HAK_LEFT_BLOCKS 2u
-/* Taken by it, and by those before it that left some; less where many heaps share. Above, nothing is left. */
+/* Runs taken by it and by those before it that left some, beyond which it leaves nothing; fewer where many heaps share. */
 #define HAK_LEFT_RUNS 64u
 
 /* While calls are sampled: what the calling thread's bins have met so far is counted. */

@@ -39,11 +39,11 @@ bool hak_chunk_grow_run(hak_slab_t *run, unsigned slices);
 /* Makes a run shorter; only by whoever holds it. */
 void hak_chunk_shrink_run(hak_slab_t *run, unsigned slices);
 /* Purges what retain.h says, a bounded number of chunks at a time. True if there is more to do. No lock may be held here and in
- * the next two. */
+ * the next three. */
 bool hak_chunk_release_due(uint32_t now_ms);
 /* Purges all free slices, and unmaps chunks without runs where that leaves few mappings. Returns the bytes given back. */
 size_t hak_chunk_trim(void);
-/* Bytes of the chunks that have runs. No lock may be held. */
+/* Bytes of the chunks that have runs. */
 size_t hak_chunk_in_use(void);
 /* Unmaps chunks without runs and address space held in reserve: when memory is out, for whoever else needs it (the
  * next thread's stack, say). Returns the bytes of address space given back. */

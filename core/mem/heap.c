@@ -25,7 +25,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define PIECE_SHIFT 6u /* heaps are mapped 64 at a time, 300 KiB, of which is backed what is in use */
+#define PIECE_SHIFT 6u /* heaps are mapped 64 at a time; pages come with the first use of each */
 #define PIECE_HEAPS (1u << PIECE_SHIFT)
 #define ADOPT_FROM  4u /* orphans that are asked for a slab, others each time */
 #define UNNAMED     16u /* heaps whose threads' ends are not looked for: most programs then make no call for it */

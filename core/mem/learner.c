@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* learner.c: see learner.h. What is static and not atomic belongs to the learner's thread, of which there is one at most. */
+/* learner.c: see learner.h. What is static and not atomic belongs to the learner's thread, of which there is one at most; and to
+ * whoever starts it, or repairs a forked child, while there is none. */
 #define _GNU_SOURCE
 #include "mem/learner.h"
 

@@ -22,7 +22,7 @@ static_assert(sizeof(hak_bin_t) == HAK_BIN_BYTES, "the offset of a bin is that o
 
 #define HAK_STRAYS 8u /* a thread that takes and frees more blocks than that gets a heap of its own */
 
-/* What a thread has; zero but for `self` and `window` until the thread's first slow path. Only its thread touches it. */
+/* What a thread has; zero until the thread's first slow path, but for what thread.c says. Only its thread touches it. */
 typedef struct hak_thread {
 #if HAK_TLS_BINS
     hak_bin_t bins[HAK_CLASSES]; /* [0] stays empty: malloc(0) goes to the slow path */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* blocks.h: the blocks that a recording knows: address -> number, size, alignment. A table with open addressing in a mapping of
- * its own, which doubles; the holder of the recording's lock touches it.
+/* blocks.h: the blocks that a recording or a profile knows: address -> number, size, alignment. A table with open addressing in a
+ * mapping of its own, which doubles; the holder of the lock of that recording or profile touches it.
  *
- * A number is taken again after its block is freed, the one freed last first: so numbers stay small, and whoever reads the
- * trace knows them without being told. */
+ * In a recording a number is taken again after its block is freed, the one freed last first: so numbers stay small, and whoever
+ * reads the trace knows them without being told. In a profile the number is the stack's. */
 #ifndef HAK_OBS_BLOCKS_H
 #define HAK_OBS_BLOCKS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* record.c: see record.h. What is not the lock's a thread knows of itself. */
+/* record.c: see record.h. All state is under one lock, but for what a thread knows of itself and the count of lost calls. */
 #include "obs/record.h"
 
 #include "base/options.h"
@@ -24,10 +24,11 @@ static hak_os_lock_t record_lock = HAK_OS_LOCK(RECORD);
 static hak_sink_t sink HAK_GUARDED_BY(record_lock);
 static hak_blocks_t blocks HAK_GUARDED_BY(record_lock);
 static hak_sites_t sites HAK_GUARDED_BY(record_lock);
+/* Written to this file. */
 static uint64_t events HAK_GUARDED_BY(record_lock);
 /* Calls of signal handlers; relaxed: a figure. */
 static _Atomic uint64_t lost;
-/* Numbers given. */
+/* Numbers given to threads. */
 static uint32_t threads HAK_GUARDED_BY(record_lock);
 /* The thread whose events are being written. */
 static uint32_t current HAK_GUARDED_BY(record_lock);

@@ -26,9 +26,9 @@ typedef enum hak_record_kind {
 
 /* What realloc holds of a block until it knows where that has gone. */
 typedef struct hak_record_held {
-    uint64_t size;
-    uint32_t number, align;
-    bool known;
+    uint64_t size;          /* bytes asked for */
+    uint32_t number, align; /* as in the table (blocks.h), from which it is taken out meanwhile */
+    bool known;             /* false: it was not there */
 } hak_record_held_t;
 
 /* Looks at the options, before the first block. */

@@ -32,8 +32,8 @@ typedef struct hak_sites_news {
     bool site;               /* it is new */
     uint32_t object;         /* that it lies in, from 1; 0: in no file */
     uint64_t offset;         /* in that file; in no file: the address */
-    bool named;              /* the object is new, and this is its path: */
-    hak_os_object_t mapping; /* */
+    bool named;              /* the object is new */
+    hak_os_object_t mapping; /* of a new one: where it is, and its path */
 } hak_sites_news_t;
 
 /* The number of a site; 0 when there are too many. news->site says whether the rest of *news was written. */

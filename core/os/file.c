@@ -56,7 +56,7 @@ long hak_os_file_read(int file, void *into, size_t size, uint64_t at)
     return hak_call(SYS_pread64, file, (long)into, (long)size, (long)at, 0, 0);
 }
 
-/* What is written beyond this ends the program by a signal. */
+/* True if the process may have a file of so many bytes (RLIMIT_FSIZE): a write beyond that raises SIGXFSZ, which ends it. */
 static bool may_be_so_large(uint64_t size)
 {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY};

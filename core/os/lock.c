@@ -40,9 +40,9 @@ static void wait_for_holder(hak_os_lock_t *lock, uint64_t *seen)
     *seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
 }
 
-/* A handler of SIGABRT runs in a thread that found something wrong while it held the lock. What that guards may be in any state,
- * but to wait for oneself would be worse: the program is to end. */
-static bool is_past_all(hak_os_lock_t *lock)
+/* True in a handler of SIGABRT whose thread found something wrong while it held the lock. What that guards may be in any state, but
+ * to wait for oneself would be worse: the program is to end. */
+static bool is_aborting_holder(hak_os_lock_t *lock)
 {
     return atomic_load_explicit(&hak_is_fatal, memory_order_relaxed) && hak_os_lock_is_mine(lock);
 }
@@ -50,7 +50,7 @@ static bool is_past_all(hak_os_lock_t *lock)
 void hak_os_lock_slow(hak_os_lock_t *lock)
 {
     hak_os_mind_mark();
-    if (is_past_all(lock))
+    if (is_aborting_holder(lock))
         return;
     bool mine = try_often(lock);
     uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);

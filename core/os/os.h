@@ -17,11 +17,12 @@
 void *hak_os_map(size_t size, size_t align);
 /* The same by libc's name, so that whoever watches that sees it; as hak_os_release. */
 void *hak_os_map_seen(size_t size, size_t align);
-/* The same at exactly `address`, or NULL when something is there already. `writable` false: reads as zero. */
+/* As hak_os_map, at exactly `address`; NULL when something is there already, or the system refuses. `writable` false: it can only
+ * be read, as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);
-/* The same for a range of ours that is mapped, and may lose what is in it. */
+/* Makes a range of ours that is mapped writable; it may lose what is in it. False when the system refuses. */
 bool hak_os_make_writable(void *address, size_t size);
-/* What is mapped for reading may be written, and keeps what is in it; and back again. */
+/* Makes what is mapped for reading writable, without losing what is in it (false when the system refuses); and back again. */
 bool hak_os_allow_writes(void *address, size_t size);
 void hak_os_make_readable(void *address, size_t size);
 /* From now on any access faults; advice, failure is ignored. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* os_linux.c: memory, the clock, the environment, random numbers, threads. The only state is what the system has refused
- * before, how often it was called for memory, and where the clock is. */
+/* os_linux.c: memory, the clock, the environment, random numbers, threads. State: whether the program runs, what the system has
+ * refused before, how often it was called for memory, where the clock is, and the environment until libc has it. */
 #define _GNU_SOURCE
 #include "os/os.h"
 

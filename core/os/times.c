@@ -20,7 +20,8 @@ bool hak_times_on;
 
 /* All relaxed: each stands for itself. */
 static _Atomic uint64_t sums[HAK_TIMES], counts[HAK_TIMES];
-static _Atomic uint64_t clock_ns; /* that two looks are apart with nothing between, and one; 0: not known */
+/* 1 more than there are between two looks with nothing in between; 0: not known. relaxed: as above. */
+static _Atomic uint64_t clock_ns;
 
 static uint64_t cost_of_looking(void)
 {

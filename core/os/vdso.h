@@ -10,8 +10,8 @@
 
 typedef int (*hak_clock_t)(clockid_t id, struct timespec *now);
 
-/* The kernel's clock_gettime; NULL where it maps none. `image` is the address that the kernel gives (AT_SYSINFO_EHDR),
- * or NULL. */
-hak_clock_t hak_vdso_clock(const void *image);
+/* The kernel's clock_gettime; NULL where it maps none. `base` is the address of its image, as the kernel gives it
+ * (AT_SYSINFO_EHDR), or NULL. */
+hak_clock_t hak_vdso_clock(const void *base);
 
 #endif

@@ -98,8 +98,9 @@ typedef struct plan {
     void *own[NAMES]; /* what each name is to lead to; NULL: left alone */
 } plan_t;
 
-static _Atomic bool redirected; /* release in redirect_in, pairs with acquire in prepare: libc's table */
-_Atomic bool hak_deep_plugins;  /* relaxed: written before the plug-in is loaded that it tells of */
+/* release in redirect_in, pairs with acquire in prepare_dlopen: libc's table. */
+static _Atomic bool redirected;
+_Atomic bool hak_deep_plugins; /* relaxed: written before the plug-in is loaded that it tells of */
 
 /* Ours where it is the one in force: a program may have a malloc of its own, which may want to find libc's. */
 static void *own_definition(const char *name)
@@ -111,7 +112,7 @@ static void *own_definition(const char *name)
     return ours ? found : NULL;
 }
 
-static void store(const plan_t *plan, const symbols_t *in)
+static void redirect_symbols(const plan_t *plan, const symbols_t *in)
 {
     for (size_t i = 0; i < NAMES; i++) {
         ElfW(Sym) *symbol = plan->own[i] != NULL ? find_symbol(in, redirected_names[i]) : NULL;
@@ -140,7 +141,7 @@ static int redirect_in(struct dl_phdr_info *object, size_t size, void *argument)
         void *at = (void *)start; /* NOLINT(performance-no-int-to-ptr) */
         if (atomic_load_explicit(&redirected, memory_order_acquire) || !hak_os_allow_writes(at, end - start))
             break;
-        store(plan, &in);
+        redirect_symbols(plan, &in);
         hak_os_make_readable(at, end - start);
         atomic_store_explicit(&redirected, true, memory_order_release);
         break;
@@ -165,7 +166,7 @@ static void redirect_libc(void)
 typedef void *dlopen_t(const char *file, int mode);
 
 /* The next definition of dlopen; with the flag, libc's symbols lead to us first. */
-static HAK_NOINLINE dlopen_t *prepare(int mode)
+static HAK_NOINLINE dlopen_t *prepare_dlopen(int mode)
 {
     static _Atomic(void *) next; /* relaxed: each thread finds the same */
     dlopen_t *found;
@@ -184,7 +185,7 @@ static HAK_NOINLINE dlopen_t *prepare(int mode)
 /* A jump, since dlopen looks at its caller, whose RUNPATH and namespace count. */
 HAK_JUMPS void *dlopen(const char *file, int mode)
 {
-    dlopen_t *next = prepare(mode);
+    dlopen_t *next = prepare_dlopen(mode);
     if (hak_unlikely(next == NULL))
         return NULL;
     HAK_JUMP return next(file, mode);

@@ -27,7 +27,7 @@ typedef struct most {
 
 static most_t most;
 
-static void note(_Atomic size_t *highest, size_t value)
+static void raise_highest(_Atomic size_t *highest, size_t value)
 {
     size_t before = atomic_load_explicit(highest, memory_order_relaxed);
     while (before < value && !atomic_compare_exchange_weak_explicit(
@@ -35,13 +35,13 @@ static void note(_Atomic size_t *highest, size_t value)
     } /* ends: each round that fails has found a higher value */
 }
 
-static hak_memory_view_t look(void)
+static hak_memory_view_t take_view(void)
 {
     hak_memory_view_t view;
     hak_memory_view(&view);
-    note(&most.mapped, view.mapped);
-    note(&most.huge_blocks, view.huge_blocks);
-    note(&most.huge_bytes, view.huge_bytes);
+    raise_highest(&most.mapped, view.mapped);
+    raise_highest(&most.huge_blocks, view.huge_blocks);
+    raise_highest(&most.huge_bytes, view.huge_bytes);
     return view;
 }
 
@@ -57,7 +57,7 @@ static size_t free_blocks(const hak_memory_view_t *view)
 
 struct mallinfo2 mallinfo2(void)
 {
-    hak_memory_view_t view = look();
+    hak_memory_view_t view = take_view();
     return (struct mallinfo2){.arena = view.mapped,
                               .ordblks = free_blocks(&view),
                               .hblks = view.huge_blocks,
@@ -104,7 +104,7 @@ static void print_use(size_t mapped, size_t used)
 
 void malloc_stats(void)
 {
-    hak_memory_view_t view = look();
+    hak_memory_view_t view = take_view();
     fputs("Arena 0:\n", stderr);
     print_use(view.mapped, view.used);
     fputs("Total (incl. mmap):\n", stderr);
@@ -148,7 +148,7 @@ int malloc_info(int options, FILE *stream)
 {
     if (options != 0)
         return EINVAL;
-    hak_memory_view_t view = look();
+    hak_memory_view_t view = take_view();
     fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n", stream);
     print_sizes(stream, &view);
     print_free(stream, &view);
@@ -166,7 +166,7 @@ int malloc_info(int options, FILE *stream)
 #define MXFAST_MOST 160 /* bytes; glibc refuses more */
 
 /* Free memory that a program lets its malloc keep. A negative number is a very large one, as in glibc. */
-static void retain(int bytes)
+static void set_retained(int bytes)
 {
     uint32_t most_mb = 1u << 20;
     uint32_t mb = bytes < 0 ? most_mb : ((uint32_t)bytes + (1u << 20) - 1) >> 20;
@@ -179,7 +179,7 @@ static void retain(int bytes)
 int mallopt(int parameter, int value)
 {
     switch (parameter) {
-    case M_TRIM_THRESHOLD: retain(value); return 1;
+    case M_TRIM_THRESHOLD: set_retained(value); return 1;
     case M_MXFAST: return value >= 0 && value <= MXFAST_MOST;
     case M_PERTURB: return value == 0 || HAK_CHECKS;
     default: /* hints about arenas and mappings that glibc's malloc has and ours has not: nothing to do is no failure */

@@ -20,7 +20,7 @@ typedef struct page {
     bool first; /* no member of the object yet */
 } page_t;
 
-static void line(page_t *page, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void write_line(page_t *page, const char *name, uint64_t value, const char *unit, const char *sentence)
 {
     hak_text_t text = {.length = 0};
     if (page->json)
@@ -38,7 +38,7 @@ static void write_option(page_t *page, size_t index)
     hak_text_t word = {.length = 0}, text = {.length = 0};
     const char *words = page->json ? NULL : hak_options_words(index, &word);
     if (words == NULL) {
-        line(page, view.name, view.value, view.unit, hak_origin_names[view.origin]);
+        write_line(page, view.name, view.value, view.unit, hak_origin_names[view.origin]);
         return;
     }
     hak_text_line(&text, "%s = %s  (%s)", view.name, words, hak_origin_names[view.origin]);
@@ -56,30 +56,30 @@ static void write_memory(page_t *page)
 {
     hak_chunk_view_t pool = hak_chunk_view();
     hak_extent_view_t huge = hak_extent_view();
-    line(page, "reserved", pool.reserved, "bytes", "address space of the pool");
-    line(page, "used", pool.used, "bytes", "in slabs and large blocks");
-    line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
-    line(page, "purged", pool.purged, "bytes", "given back so far");
-    line(page, "purges", pool.purges, "", "system calls that did it");
+    write_line(page, "reserved", pool.reserved, "bytes", "address space of the pool");
+    write_line(page, "used", pool.used, "bytes", "in slabs and large blocks");
+    write_line(page, "dirty", pool.dirty, "bytes", "free, not yet given back");
+    write_line(page, "purged", pool.purged, "bytes", "given back so far");
+    write_line(page, "purges", pool.purges, "", "system calls that did it");
     if (HAK_STATS)
-        line(page, "system_calls", hak_os_memory_calls(), "", "all of them that were about memory");
-    line(page, "big_live", huge.live, "bytes", "in blocks above 512 KiB");
-    line(page, "big_cached", huge.dirty, "bytes", "freed ones kept for reuse");
-    line(page, "big_unbacked", huge.clean, "bytes", "their address space without pages");
-    line(page, "big_taken", huge.taken, "", "blocks above 512 KiB so far");
-    line(page, "big_from_cache", huge.from_cache, "", "of these, from the cache");
+        write_line(page, "system_calls", hak_os_memory_calls(), "", "all of them that were about memory");
+    write_line(page, "big_live", huge.live, "bytes", "in blocks above 512 KiB");
+    write_line(page, "big_cached", huge.dirty, "bytes", "freed ones kept for reuse");
+    write_line(page, "big_unbacked", huge.clean, "bytes", "their address space without pages");
+    write_line(page, "big_taken", huge.taken, "", "blocks above 512 KiB so far");
+    write_line(page, "big_from_cache", huge.from_cache, "", "of these, from the cache");
 }
 
 static void write_counters(page_t *page)
 {
     uint32_t heaps = hak_heap_count();
-    line(page, "heaps", heaps, "", "threads at the same time, at most");
+    write_line(page, "heaps", heaps, "", "threads at the same time, at most");
     for (unsigned counter = 0; HAK_STATS && counter < HAK_COUNTERS; counter++) {
         uint64_t sum = 0;
         for (uint32_t owner = 1; owner <= heaps; owner++)
             sum += atomic_load_explicit(&hak_heap_by_owner(owner)->counters.count[counter],
                                         memory_order_relaxed);
-        line(page, hak_counter_names[counter], sum, "", hak_counter_sentences[counter]);
+        write_line(page, hak_counter_names[counter], sum, "", hak_counter_sentences[counter]);
     }
 }
 
@@ -87,7 +87,8 @@ static void write_learner(page_t *page)
 {
 #if HAK_LEARNER
     for (unsigned i = 0; i < HAK_LEARNED; i++)
-        line(page, hak_learned[i].name, hak_learner_value(i), hak_learned[i].unit, hak_learned[i].sentence);
+        write_line(page, hak_learned[i].name, hak_learner_value(i), hak_learned[i].unit,
+                   hak_learned[i].sentence);
 #else
     (void)page;
 #endif
@@ -102,7 +103,7 @@ static void write_histogram(page_t *page)
         hak_text_t name = {.length = 0};
         hak_text_format(&name, "requests_upto_%u", bits < HAK_HISTOGRAM_BINS - 1 ? (uint64_t)1 << bits : 0);
         name.bytes[name.length] = 0;
-        line(page, name.bytes, n, "", "requests of this size in bytes, more than half of it");
+        write_line(page, name.bytes, n, "", "requests of this size in bytes, more than half of it");
     }
 }
 
@@ -113,8 +114,8 @@ static void write_times(page_t *page)
         hak_text_t name = {.length = 0};
         hak_text_format(&name, "%s_timed", hak_time_names[of]);
         name.bytes[name.length] = 0;
-        line(page, hak_time_names[of], hak_time_average(of), "ns", hak_time_sentences[of]);
-        line(page, name.bytes, hak_time_count(of), "", "so often");
+        write_line(page, hak_time_names[of], hak_time_average(of), "ns", hak_time_sentences[of]);
+        write_line(page, name.bytes, hak_time_count(of), "", "so often");
     }
 }
 
@@ -126,9 +127,10 @@ static void write_front(page_t *page)
     hak_bins_book();
     hak_sample_front(&met, &missed);
     uint64_t calls = met + missed;
-    line(page, "front_met", met, "", "calls up to 256 KiB that a bin met");
-    line(page, "front_missed", missed, "", "those that found it empty");
-    line(page, "front_rate", calls != 0 ? met * 1000 / calls : 0, "thousandths", "of them that a bin met");
+    write_line(page, "front_met", met, "", "calls up to 256 KiB that a bin met");
+    write_line(page, "front_missed", missed, "", "those that found it empty");
+    write_line(page, "front_rate", calls != 0 ? met * 1000 / calls : 0, "thousandths",
+               "of them that a bin met");
 }
 
 void hak_stats_write_sampled(int fd)

@@ -31,7 +31,7 @@ typedef struct parser {
 } parser_t;
 
 /* Says what is wrong with the present line. Always false. */
-static HAK_COLD bool bad(const parser_t *parser, const char *what, const char *word)
+static HAK_COLD bool refuse_line(const parser_t *parser, const char *what, const char *word)
 {
     hak_warn("HAKMEM_POLICY=%s: line %u: %s%s; no value of the file is used", parser->path, parser->line,
              what, word);
@@ -68,11 +68,11 @@ static bool split_line(char *line, uint32_t *number)
 static bool take_format(parser_t *parser, const char *name, uint32_t number)
 {
     if (strcmp(name, "format") != 0)
-        return bad(parser, "only format stands before the sections, not ", name);
+        return refuse_line(parser, "only format stands before the sections, not ", name);
     if (number != HAK_POLICY_FILE_FORMAT)
-        return bad(parser, "a format that is not known here, only 1", "");
+        return refuse_line(parser, "a format that is not known here, only 1", "");
     if (parser->has_format)
-        return bad(parser, "a second value of ", name);
+        return refuse_line(parser, "a second value of ", name);
     parser->has_format = true;
     return true;
 }
@@ -81,13 +81,13 @@ static bool set_row(parser_t *parser, const char *name, uint32_t number)
 {
     size_t row = hak_policy_find(name, strlen(name));
     if (row == HAK_POLICIES)
-        return bad(parser, "no parameter has the name ", name);
+        return refuse_line(parser, "no parameter has the name ", name);
     if (parser->given[row])
-        return bad(parser, "a second value of ", name);
+        return refuse_line(parser, "a second value of ", name);
     if (number < hak_policy_rows[row].low || number > hak_policy_rows[row].high)
-        return bad(parser, "out of the range of ", name);
+        return refuse_line(parser, "out of the range of ", name);
     if (!hak_policy_rows[row].run && number != *hak_policy_value(&parser->policy, row))
-        return bad(parser, "only configure.py --policy=FILE sets what is compiled in: ", name);
+        return refuse_line(parser, "only configure.py --policy=FILE sets what is compiled in: ", name);
     parser->given[row] = true;
     *hak_policy_value(&parser->policy, row) = number;
     return true;
@@ -104,9 +104,9 @@ static bool take_section(parser_t *parser, const char *line)
     if (!values)
         return true;
     if (line[1] == '[' || *end != ']' || !ends_here(end + 1))
-        return bad(parser, "no section but [" VALUES "] holds values", "");
+        return refuse_line(parser, "no section but [" VALUES "] holds values", "");
     if (parser->has_values)
-        return bad(parser, "a second section [" VALUES "]", "");
+        return refuse_line(parser, "a second section [" VALUES "]", "");
     parser->has_values = true;
     return true;
 }
@@ -122,7 +122,7 @@ static bool parse_line(parser_t *parser, char *line, bool cut)
     uint32_t number;
     line += strspn(line, " \t");
     if (cut && may_count(parser, line))
-        return bad(parser, "longer than 255 bytes", "");
+        return refuse_line(parser, "longer than 255 bytes", "");
     if (ends_here(line))
         return true;
     if (*line == '[')
@@ -130,7 +130,7 @@ static bool parse_line(parser_t *parser, char *line, bool cut)
     if (parser->section == SECTION_OTHER)
         return true;
     if (!split_line(line, &number))
-        return bad(parser, "not of the form name = number", "");
+        return refuse_line(parser, "not of the form name = number", "");
     return parser->section == SECTION_TOP ? take_format(parser, line, number) : set_row(parser, line, number);
 }
 
@@ -183,13 +183,13 @@ static bool parse_file(parser_t *parser, int fd)
         end = next_line(&reader, line, &cut);
         parser->line++;
         if (end == -2)
-            return bad(parser, "it cannot be read, or is longer than 1 MiB", "");
+            return refuse_line(parser, "it cannot be read, or is longer than 1 MiB", "");
         if (!parse_line(parser, line, cut))
             return false;
     } while (end == '\n');
     if (!parser->has_format)
-        return bad(parser, "the file has no line format = 1", "");
-    return parser->has_values || bad(parser, "the file has no section [" VALUES "]", "");
+        return refuse_line(parser, "the file has no line format = 1", "");
+    return parser->has_values || refuse_line(parser, "the file has no section [" VALUES "]", "");
 }
 
 void hak_policy_file_read(const char *path, hak_policy_t *policy, hak_origin_t *origins)

@@ -27,7 +27,7 @@ enum {
 hak_os_mark_t hak_os_mark;
 _Thread_local hak_os_thread_t hak_os_thread;
 
-/* Some process of this line has made the mark READY; not wiped. release in start, pairs with acquire in hak_os_mind_mark: the
+/* Some process of this line has made the mark READY; not wiped. release in make_ready, pairs with acquire in hak_os_mind_mark: the
  * mark. */
 static _Atomic bool ever_ready;
 /* The system has agreed to wipe the mark in children. relaxed: so it does, seen or not. */
@@ -61,7 +61,7 @@ bool hak_os_sees_forks(void)
 }
 
 /* The first lock of all. Threads that meet here do the same: the mark is READY before `ever_ready` can be seen. */
-static void start(void)
+static void make_ready(void)
 {
     atomic_store_explicit(&hak_os_mark.word, READY, memory_order_relaxed);
     atomic_store_explicit(&ever_ready, true, memory_order_release);
@@ -129,7 +129,7 @@ void hak_os_mind_mark(void)
         if (mark == READY || (mark == AWAITING && (tried || cannot_help())))
             return;
         if (mark == UNSET && !atomic_load_explicit(&ever_ready, memory_order_acquire)) {
-            start();
+            make_ready();
         } else if (mark != REPAIRING) {
             tried = mark == AWAITING;
             try_repair(mark);

@@ -20,7 +20,7 @@ typedef struct image {
     uint32_t count; /* of symbols */
 } image_t;
 
-static const void *at(const image_t *image, uintptr_t address)
+static const void *in_image(const image_t *image, uintptr_t address)
 {
     return (const void *)(image->offset + address); /* NOLINT(performance-no-int-to-ptr) */
 }
@@ -39,7 +39,7 @@ static const Elf64_Dyn *find_dynamic(image_t *image)
     if (loaded == NULL || dynamic == NULL)
         return NULL;
     image->offset = (uintptr_t)image->base + loaded->p_offset - loaded->p_vaddr;
-    return at(image, dynamic->p_vaddr);
+    return in_image(image, dynamic->p_vaddr);
 }
 
 /* The number of symbols from the GNU hash table: the last chain's end. Its words are few: the loops end with them. */
@@ -62,7 +62,7 @@ static bool read_dynamic(image_t *image)
 {
     const Elf64_Dyn *entry = find_dynamic(image);
     for (; entry != NULL && entry->d_tag != DT_NULL; entry++) { /* ends: each ELF image has a DT_NULL */
-        const void *where = at(image, entry->d_un.d_ptr);
+        const void *where = in_image(image, entry->d_un.d_ptr);
         if (entry->d_tag == DT_SYMTAB)
             image->symbols = where;
         if (entry->d_tag == DT_STRTAB)
@@ -83,7 +83,7 @@ hak_clock_t hak_vdso_clock(const void *base)
     for (uint32_t i = 0; i < image.count; i++) {
         const Elf64_Sym *symbol = &image.symbols[i];
         if (symbol->st_shndx != SHN_UNDEF && strcmp(image.names + symbol->st_name, CLOCK_NAME) == 0)
-            return (hak_clock_t)(uintptr_t)at(&image, symbol->st_value);
+            return (hak_clock_t)(uintptr_t)in_image(&image, symbol->st_value);
     }
     return NULL;
 }

@@ -22,8 +22,8 @@ enum {
     PEAK_KIB = 300 << 10, /* 2.6 GB are freed at 900,000 bytes each, of which 3,000 are touched */
 };
 
-static volatile long
-    calls; /* volatile: libc's headers tell the compiler that free calls nothing in this file */
+/* volatile: libc's headers tell the compiler that free calls nothing in this file. */
+static volatile long calls;
 
 int madvise(void *address, size_t size, int advice)
 {

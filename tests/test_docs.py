@@ -169,6 +169,16 @@ def test_named_functions_exist(page, name):
     assert re.search(rf"\b{name}" + ("" if name.endswith("_") else r"\b"), CORE), f"{page}: core/ has no {name}"
 
 
+LED_TO = re.compile(r"`(hak_\w+)`\s+\(\[(core/[\w/.]+)\]")
+
+
+@pytest.mark.parametrize("page", documents(), ids=[path.name for path in documents()])
+def test_functions_are_in_the_files_beside_them(page):
+    """Where a page says `hak_os_repair` ([core/os/fork.c](...)) a reader opens that file."""
+    assert [(name, file) for name, file in LED_TO.findall(page.read_text())
+            if not re.search(rf"\b{name}\([^;{{]*?\)[^;{{]*\{{", (ROOT / file).read_text())] == []
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory) -> set:
     """What the build makes for both compilers of a tree with a policy, as the walk names it: below the tree."""
@@ -206,6 +216,27 @@ def test_every_file_of_a_tree_is_named(planned):
     files = {path for path in planned if not path.startswith("build/") and re.search("[/.]", path)}
     assert len(files) > 100
     assert {path for path in files if not any(re.fullmatch(row, path) for row in rows)} == {"compile_commands.json"}
+
+
+def rule_of_writers() -> list:
+    """(beginnings and ends of names, room) of the row of docs/develop.md that tells a file's writer by its place."""
+    rule = re.search(r"what is left of (.*?)\. \[", (ROOT / "docs" / "develop.md").read_text())[1]
+    return [(tuple(re.findall(r"[\w.]+[/.]\w*", names)), room)
+            for names, room in re.findall(r"(\w[^,]*?) (?:is written )?by ([a-z]+/)", rule)]
+
+
+def test_the_place_of_a_file_tells_its_writer():
+    """As docs/develop.md has it, and the walk has each file: what the compiler makes, then the room of a directory."""
+    rules = rule_of_writers()
+    assert len(rules) == 6
+    for name, writer, _reader in ROW.findall(PROFILE):
+        if name.startswith(("build/", "dist/")):
+            continue
+        if re.search(r"\.(o|gcno)$|/(libhakmem|input)\.so$", name) and not name.startswith("bolt/lib"):
+            assert re.match("compiler|linker", writer), name
+            continue
+        fitting = [room for names, room in rules if name.endswith(names) or name.startswith(names)]
+        assert fitting and writer.startswith(fitting[0]), f"{name} is written by {writer}"
 
 
 def test_named_writers_and_readers_exist():

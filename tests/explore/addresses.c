@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios of addresses: windows of the map, and big blocks whose addresses others get. */
+/* Scenarios of addresses: windows of the map, and huge blocks whose addresses others get. */
 #include "scenarios.h"
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
@@ -48,59 +48,59 @@ const scenario_t map = {
     .after = expect_entries,
 };
 
-/* --- addresses of big blocks -------------------------------------------------------------------------------------- */
+/* --- addresses of huge blocks -------------------------------------------------------------------------------------- */
 
 static void *foreign;
 
 /* Below and above it something else: to grow, it has to move. Nothing is cached. */
-static void give_big(void)
+static void give_huge(void)
 {
-    given[0] = new_block(BIG);
-    map_foreign((char *)given[0] + BIG, HAK_OS_PAGE);
+    given[0] = new_block(HUGE);
+    map_foreign((char *)given[0] + HUGE, HAK_OS_PAGE);
     wanted_address = given[0];
-    wanted_size = BIG;
+    wanted_size = HUGE;
 }
 
-static void grow_big(void)
+static void grow_huge(void)
 {
-    unsigned char *grown = hakmem_resize(given[0], BIGGER);
-    CHECK(grown != NULL && grown[0] == 1 && grown[BIG - 1] == 1, "realloc lost something");
-    CHECK(hakmem_usable_size(grown) >= BIGGER, "the allocator does not know a block that it has moved");
+    unsigned char *grown = hakmem_resize(given[0], HUGER);
+    CHECK(grown != NULL && grown[0] == 1 && grown[HUGE - 1] == 1, "realloc lost something");
+    CHECK(hakmem_usable_size(grown) >= HUGER, "the allocator does not know a block that it has moved");
     given[0] = grown;
 }
 
 static void take_huge(void)
 {
-    taken[0] = new_block(BIG);
-    CHECK(hakmem_usable_size(taken[0]) >= BIG, "the allocator does not know a block that it has handed out");
+    taken[0] = new_block(HUGE);
+    CHECK(hakmem_usable_size(taken[0]) >= HUGE, "the allocator does not know a block that it has handed out");
 }
 
-static void check_bigs(void)
+static void check_huges(void)
 {
-    CHECK(taken[0] == NULL || hakmem_usable_size(taken[0]) >= BIG, "the allocator forgot a block in use");
-    CHECK(hakmem_usable_size(given[0]) >= BIGGER, "the allocator forgot a block that it has moved");
+    CHECK(taken[0] == NULL || hakmem_usable_size(taken[0]) >= HUGE, "the allocator forgot a block in use");
+    CHECK(hakmem_usable_size(given[0]) >= HUGER, "the allocator forgot a block that it has moved");
     hakmem_free(given[0]);
     hakmem_free(taken[0]);
     flush_quarantine();
     hakmem_trim();
-    CHECK(hak_extent_view().live == 0, "%zu bytes of big blocks are left", hak_extent_view().live);
+    CHECK(hak_extent_view().live == 0, "%zu bytes of huge blocks are left", hak_extent_view().live);
 }
 
-const scenario_t big_move = {
-    .name = "big_move",
+const scenario_t huge_move = {
+    .name = "huge_move",
     .preemptions = 2,
-    .sentence = "A thread moves a big block, another gets one at the address that was vacated.",
+    .sentence = "A thread moves a huge block, another gets one at the address that was vacated.",
     .threads = 2,
     .least = 10,
-    .prepare = {give_big, have_heap},
-    .act = {grow_big, take_huge},
-    .finish = {check_bigs},
+    .prepare = {give_huge, have_heap},
+    .act = {grow_huge, take_huge},
+    .finish = {check_huges},
 };
 
 /* The program's own memory, where a block was. */
 static void map_vacated(void)
 {
-    foreign = map_foreign(wanted_address, BIG);
+    foreign = map_foreign(wanted_address, HUGE);
     if (foreign != NULL) {
         CHECK(hakmem_usable_size(foreign) == 0, "the allocator takes memory of the program for a block");
         memset(foreign, 2, 100);
@@ -115,63 +115,64 @@ static void expect_foreign_whole(void)
     }
 }
 
-const scenario_t big_move_foreign = {
-    .name = "big_move_foreign",
-    .sentence = "A thread moves a big block, another maps memory of its own at the address that was vacated.",
+const scenario_t huge_move_foreign = {
+    .name = "huge_move_foreign",
+    .sentence =
+        "A thread moves a huge block, another maps memory of its own at the address that was vacated.",
     .threads = 2,
     .least = 3,
-    .prepare = {give_big, have_heap},
-    .act = {grow_big, map_vacated},
-    .finish = {check_bigs, expect_foreign_whole},
+    .prepare = {give_huge, have_heap},
+    .act = {grow_huge, map_vacated},
+    .finish = {check_huges, expect_foreign_whole},
 };
 
-static void free_big(void)
+static void free_huge(void)
 {
     hakmem_free(given[0]);
     hakmem_trim();
 }
 
-const scenario_t big_free_foreign = {
-    .name = "big_free_foreign",
-    .sentence = "A thread gives a big block back, another maps memory of its own at that address.",
+const scenario_t huge_free_foreign = {
+    .name = "huge_free_foreign",
+    .sentence = "A thread gives a huge block back, another maps memory of its own at that address.",
     .threads = 2,
     .least = 2,
-    .prepare = {give_big, have_heap},
-    .act = {free_big, map_vacated},
+    .prepare = {give_huge, have_heap},
+    .act = {free_huge, map_vacated},
     .finish = {NULL, expect_foreign_whole},
 };
 
-static void churn_big(void)
+static void churn_huge(void)
 {
-    void *mine = new_block(BIG);
-    void *other = new_block(BIG + BIG / 2);
-    CHECK(hakmem_usable_size(mine) >= BIG && hakmem_usable_size(other) >= BIG + BIG / 2,
+    void *mine = new_block(HUGE);
+    void *other = new_block(HUGE + HUGE / 2);
+    CHECK(hakmem_usable_size(mine) >= HUGE && hakmem_usable_size(other) >= HUGE + HUGE / 2,
           "the allocator forgot a block");
     hakmem_free(other);
     hakmem_free(mine);
 }
 
-static void expect_no_big(void)
+static void expect_no_huge(void)
 {
     flush_quarantine();
     hakmem_trim();
-    CHECK(hak_extent_view().live == 0 && hak_extent_view().dirty == 0, "%zu bytes of big blocks are left",
+    CHECK(hak_extent_view().live == 0 && hak_extent_view().dirty == 0, "%zu bytes of huge blocks are left",
           hak_extent_view().live + hak_extent_view().dirty);
 }
 
-static void free_big_to_cache(void)
+static void free_huge_to_cache(void)
 {
     hakmem_free(given[0]);
     hak_oversize_flush_cache(hak_thread.heap);
 }
 
-const scenario_t big_cache = {
-    .name = "big_cache",
+const scenario_t huge_cache = {
+    .name = "huge_cache",
     .preemptions = 1,
-    .sentence = "A thread frees a big block, another cuts its own out of it.",
+    .sentence = "A thread frees a huge block, another cuts its own out of it.",
     .threads = 2,
     .least = 40,
-    .prepare = {give_big, have_heap},
-    .act = {free_big_to_cache, churn_big},
-    .finish = {trim, expect_no_big},
+    .prepare = {give_huge, have_heap},
+    .act = {free_huge_to_cache, churn_huge},
+    .finish = {trim, expect_no_huge},
 };

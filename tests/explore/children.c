@@ -8,7 +8,7 @@ static unsigned char *mine;
 
 static void use_in_child(void)
 {
-    static const size_t sizes[] = {16, 100, 1000, BLOCK, 100000, 300000, 1000000, BIG, BIGGER};
+    static const size_t sizes[] = {16, 100, 1000, BLOCK, 100000, 300000, 1000000, HUGE, HUGER};
     unsigned char *blocks[sizeof sizes / sizeof *sizes];
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -39,7 +39,7 @@ static void *use_in_thread(void *unused)
     }
     for (unsigned i = 0; i < BLOCKS; i++)
         hakmem_free(blocks[i]);
-    hakmem_free(new_block(BIG));
+    hakmem_free(new_block(HUGE));
     return unused;
 }
 
@@ -113,25 +113,25 @@ const scenario_t fork_previous = {
     .act = {fork_and_use, fill_bin},
 };
 
-static void take_and_free_big(void)
+static void take_and_free_huge(void)
 {
-    void *first = new_block(BIG);
-    void *second = new_block(BIGGER);
+    void *first = new_block(HUGE);
+    void *second = new_block(HUGER);
     hakmem_free(first);
-    second = hakmem_resize(second, 2 * BIGGER);
+    second = hakmem_resize(second, 2 * HUGER);
     CHECK(second != NULL, "no memory");
     hakmem_free(second);
     hakmem_trim();
 }
 
-const scenario_t fork_big = {
-    .name = "fork_big",
+const scenario_t fork_huge = {
+    .name = "fork_huge",
     .forks = true,
-    .sentence = "A thread forks while another takes, resizes and frees big blocks: the child can use all.",
+    .sentence = "A thread forks while another takes, resizes and frees huge blocks: the child can use all.",
     .threads = 2,
     .least = 30,
     .prepare = {prepare_fork, give_two},
-    .act = {fork_and_use, take_and_free_big},
+    .act = {fork_and_use, take_and_free_huge},
 };
 
 const scenario_t fork_ending = {
@@ -165,14 +165,14 @@ const scenario_t fork_raw = {
     .act = {fork_raw_and_use, take_blocks},
 };
 
-const scenario_t fork_raw_big = {
-    .name = "fork_raw_big",
+const scenario_t fork_raw_huge = {
+    .name = "fork_raw_huge",
     .forks = true,
-    .sentence = "The same with big blocks.",
+    .sentence = "The same with huge blocks.",
     .threads = 2,
     .least = 30,
     .prepare = {prepare_fork, give_two},
-    .act = {fork_raw_and_use, take_and_free_big},
+    .act = {fork_raw_and_use, take_and_free_huge},
 };
 
 /* --- locks, and the repair that waits for one --------------------------------------------------------------------- */

@@ -19,8 +19,8 @@
 enum {
     BLOCK = 20000,
     BLOCKS = 8,
-    BIG = 2 << 20,
-    BIGGER = 4 << 20
+    HUGE = 2 << 20,
+    HUGER = 4 << 20
 };
 
 extern void *given[BLOCKS]; /* by thread 0, before the act */
@@ -55,9 +55,9 @@ void trim(void);
 extern const scenario_t inbox, senders, waiting, ending, ending_two, orphan, late_orphan, late_ending,
     adoption, takeover, trimming, previous, purging, looked_at;
 /* addresses.c */
-extern const scenario_t map, big_move, big_move_foreign, big_free_foreign, big_cache;
+extern const scenario_t map, huge_move, huge_move_foreign, huge_free_foreign, huge_cache;
 /* children.c */
-extern const scenario_t fork_small, fork_previous, fork_big, fork_ending, fork_starting, fork_raw,
-    fork_raw_big, locks, locks_of_three, late_repair, late_repair_heaps;
+extern const scenario_t fork_small, fork_previous, fork_huge, fork_ending, fork_starting, fork_raw,
+    fork_raw_huge, locks, locks_of_three, late_repair, late_repair_heaps;
 
 #endif

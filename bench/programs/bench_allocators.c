@@ -167,25 +167,47 @@ static void become(const allocator_t *allocator, const char *library, char **ori
     bench_fail("cannot start itself again");
 }
 
-int main(int argc, char **argv)
+static const scenario_t scenarios[] = {
+    {"json", {json_part}},
+    {"mir", {mir_part}},
+    {"vm", {vm_part}},
+    {"mixed", {json_part, mir_part, vm_part}},
+};
+static const char *const scenario_names[] = {"json", "mir", "vm", "mixed", NULL};
+
+/* What is measured, and how it is shown. */
+typedef struct request {
+    const scenario_t *scenario;
+    uint64_t runs;
+    const char *label; /* of the allocator */
+    bool csv, header;
+} request_t;
+
+/* Starts the program again under the allocator that is asked for, if that has not been done; its label. */
+static const char *choose_allocator(const char *name, const char *library, char **original)
 {
-    static const scenario_t scenarios[] = {
-        {"json", {json_part}},
-        {"mir", {mir_part}},
-        {"vm", {vm_part}},
-        {"mixed", {json_part, mir_part, vm_part}},
-    };
-    static const char *const names[] = {"json", "mir", "vm", "mixed", NULL};
+    if (name == NULL && library != NULL)
+        bench_usage_error("--library needs --allocator");
+    if (name == NULL)
+        return "preloaded";
+    const allocator_t *allocator = find_allocator(name);
+    become(allocator, library_of(allocator, library), original);
+    return allocator->name;
+}
+
+static request_t read_request(int argc, char **argv)
+{
+    request_t request;
     char *original[32] = {NULL};
     for (int i = 0; i < argc && i < 31; i++)
         original[i] = argv[i];
-    bool csv = bench_flag(&argc, argv, "--csv");
-    bool header = bench_flag(&argc, argv, "--header");
-    const char *allocator_name = bench_option(&argc, argv, "--allocator");
+    request.csv = bench_flag(&argc, argv, "--csv");
+    request.header = bench_flag(&argc, argv, "--header");
+    const char *allocator = bench_option(&argc, argv, "--allocator");
     const char *library = bench_option(&argc, argv, "--library");
     const char *chosen = bench_option(&argc, argv, "--scenario");
     bench_arg_t args[] = {
-        {.name = "SCENARIO", .value = 3, .words = names},
+        {.name = "SCENARIO", .value = 3, .words = scenario_names},
         {.name = "RUNS", .value = 50, .min = 1, .max = most_runs},
     };
     if (chosen != NULL) { /* the option stands for the first argument */
@@ -198,33 +220,39 @@ int main(int argc, char **argv)
         "Writes blocks of 64 KiB (json), 256-512 KiB (mir), 2 MiB (vm) or all. Options: --scenario NAME, "
         "--allocator NAME, --library PATH, --csv, --header.",
         rest, chosen != NULL ? 1 : 2);
-    const char *label = "preloaded";
-    if (allocator_name != NULL) {
-        const allocator_t *allocator = find_allocator(allocator_name);
-        label = allocator->name;
-        become(allocator, library_of(allocator, library), original);
-    } else if (library != NULL) {
-        bench_usage_error("--library needs --allocator");
-    }
+    request.label = choose_allocator(allocator, library, original);
+    request.scenario = &scenarios[args[0].value];
+    request.runs = args[1].value;
+    return request;
+}
 
-    const scenario_t *scenario = &scenarios[args[0].value];
+/* `seconds` of the runs are sorted; `operations` and `faults` are of one run, and of all. */
+static void print_rows(const request_t *request, const double *seconds, uint64_t operations, long faults)
+{
+    if (request->header)
+        printf("allocator,scenario,runs,blocks_per_run,median_us,p95_us,page_faults_per_run,peak_rss_kib\n");
+    if (!request->csv)
+        return;
+    const uint64_t runs = request->runs;
+    printf("%s,%s,%llu,%llu,%.1f,%.1f,%.1f,%llu\n", request->label, request->scenario->name,
+           (unsigned long long)runs, (unsigned long long)operations, seconds[runs / 2] * 1e6,
+           seconds[runs * 95 / 100] * 1e6, (double)faults / (double)runs,
+           (unsigned long long)bench_peak_rss_kib());
+}
+
+int main(int argc, char **argv)
+{
     static double seconds[most_runs];
-    uint64_t runs = args[1].value;
-    uint64_t operations = run_scenario(scenario);
+    const request_t request = read_request(argc, argv);
+    uint64_t operations = run_scenario(request.scenario);
     long faults = page_faults();
-    for (uint64_t i = 0; i < runs; i++) {
+    for (uint64_t i = 0; i < request.runs; i++) {
         double start = bench_now();
-        run_scenario(scenario);
+        run_scenario(request.scenario);
         seconds[i] = bench_now() - start;
     }
     faults = page_faults() - faults;
-    qsort(seconds, runs, sizeof seconds[0], compare);
-    if (header)
-        printf("allocator,scenario,runs,blocks_per_run,median_us,p95_us,page_faults_per_run,peak_rss_kib\n");
-    if (csv) {
-        printf("%s,%s,%llu,%llu,%.1f,%.1f,%.1f,%llu\n", label, scenario->name, (unsigned long long)runs,
-               (unsigned long long)operations, seconds[runs / 2] * 1e6, seconds[runs * 95 / 100] * 1e6,
-               (double)faults / (double)runs, (unsigned long long)bench_peak_rss_kib());
-    }
-    return bench_report(operations * (runs + 1));
+    qsort(seconds, request.runs, sizeof seconds[0], compare);
+    print_rows(&request, seconds, operations, faults);
+    return bench_report(operations * (request.runs + 1));
 }

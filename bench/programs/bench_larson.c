@@ -121,6 +121,20 @@ static void apply_preset(int *argc, char **argv, bench_arg_t *args)
     }
 }
 
+static void make_lanes(const bench_arg_t *args)
+{
+    for (uint64_t i = 0; i < args[6].value; i++) {
+        lanes[i] = (lane_t){
+            .chunks = args[3].value,
+            .rounds = args[4].value,
+            .smallest = args[1].value,
+            .largest = args[2].value,
+            .state = args[5].value + i,
+        };
+        make_lane(&lanes[i]);
+    }
+}
+
 static bool has_number(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
@@ -151,16 +165,7 @@ int main(int argc, char **argv)
     if (args[1].value > args[2].value)
         bench_usage_error("MIN must not be above MAX");
     uint64_t count = args[6].value;
-    for (uint64_t i = 0; i < count; i++) {
-        lanes[i] = (lane_t){
-            .chunks = args[3].value,
-            .rounds = args[4].value,
-            .smallest = args[1].value,
-            .largest = args[2].value,
-            .state = args[5].value + i,
-        };
-        make_lane(&lanes[i]);
-    }
+    make_lanes(args);
     if (counted)
         for (uint64_t g = 0; g < args[0].value; g++)
             bench_threads(count, generation, lanes, sizeof lanes[0]);

@@ -564,10 +564,47 @@ static const char HELP[] =
     "  --copies        each block so many times (1): what the program would do on more of the same\n"
     "  --touch         write blocks when they are new (first, the default), and read them before their end (all), or neither\n";
 
+static void open_trace(int argc, char **argv)
+{
+    if (argc != 2 || argv[1][0] == '-') {
+        bench_usage_error("%s: one trace is to be named; --help shows how",
+                          argc < 2 ? "no file" : argv[argc - 1]);
+    }
+    trace_open(&trace, argv[1]);
+    if (trace.cut) {
+        fprintf(stderr,
+                "bench_replay: %s is cut: its process was ended in the middle; what is there is used\n",
+                argv[1]);
+    }
+}
+
+static void replay(void)
+{
+    check_memory();
+    cursor.released = trace_memory(trace.blocks_at_once * sizeof(uint32_t));
+    cursor.ended = trace_memory(trace.threads + 1u);
+    events = trace.events * copies;
+    more_blocks = trace_memory((copies - 1) * (size_t)trace.blocks_at_once * sizeof *more_blocks);
+    trace_rewind(&trace, &cursor);
+    run();
+}
+
+static void report(bool json, bool csv)
+{
+    row_t rows[ROWS];
+    const char *library = library_object();
+    const size_t count = make_rows(rows);
+    if (json)
+        print_json(rows, count, library);
+    else if (csv)
+        print_csv(rows, count);
+    else
+        print_text(rows, count);
+}
+
 int main(int argc, char **argv)
 {
     static char buffer[1 << 16];
-    row_t rows[ROWS];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* or stdio takes a block for it */
     if (bench_flag(&argc, argv, "-h") || bench_flag(&argc, argv, "--help")) {
         fputs(HELP, stdout);
@@ -579,36 +616,13 @@ int main(int argc, char **argv)
     read_touch(bench_option(&argc, argv, "--touch"));
     read_seconds(bench_option(&argc, argv, "--seconds"));
     read_copies(bench_option(&argc, argv, "--copies"));
-    if (argc != 2 || argv[1][0] == '-') {
-        bench_usage_error("%s: one trace is to be named; --help shows how",
-                          argc < 2 ? "no file" : argv[argc - 1]);
-    }
-    trace_open(&trace, argv[1]);
-    if (trace.cut) {
-        fprintf(stderr,
-                "bench_replay: %s is cut: its process was ended in the middle; what is there is used\n",
-                argv[1]);
-    }
-    if (stat || only_check) {
-        if (stat)
-            stat_print(&trace);
+    open_trace(argc, argv);
+    if (stat)
+        stat_print(&trace);
+    if (stat || only_check)
         return printed();
-    }
-    check_memory();
-    cursor.released = trace_memory(trace.blocks_at_once * sizeof(uint32_t));
-    cursor.ended = trace_memory(trace.threads + 1u);
-    events = trace.events * copies;
-    more_blocks = trace_memory((copies - 1) * (size_t)trace.blocks_at_once * sizeof *more_blocks);
-    trace_rewind(&trace, &cursor);
-    run();
-    const char *library = library_object();
-    const size_t count = make_rows(rows);
-    if (json)
-        print_json(rows, count, library);
-    else if (csv)
-        print_csv(rows, count);
-    else
-        print_text(rows, count);
+    replay();
+    report(json, csv);
     end_workers();
     return printed();
 }

@@ -329,44 +329,46 @@ static void test_a_file_sets_values_and_the_environment_wins(void **state)
     assert_null(strstr(text, "warning"));
 }
 
+/* What is in the file, and what is said of it. */
+static const char *const bad_files[][2] = {
+    {"", "line 1: the file has no line format"},
+    {"format = 2\n", "line 1: a format that is not known"},
+    {"format = 1\nborrow = 3\n", "line 2: only format stands"},
+    {"format = 1\n[values]\nborrow = 3\nfoo = 1\n", "line 4: no parameter has the name foo"},
+    {"format = 1\n[values]\nborrow = 256\n", "line 3: out of the range of borrow"},
+    {"format = 1\n[values]\nborrow = -1\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 3 4\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 03\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 3\r# few\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 4294967299\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 18446744073709551619\n", "line 3: not of the form"},
+    {"format = 1\n[values]\nborrow = 3\nborrow = 3\n", "line 4: a second value of borrow"},
+    {"format = 1\nformat = 1\n[values]\nborrow = 3\n", "line 2: a second value of format"},
+    {"format = 1\n[values]\n[x]\n[values]\nborrow = 3\n", "line 4: a second section [values]"},
+    {"format = 1\n[[values]]\nborrow = 3\n", "line 2: no section but [values] holds values"},
+    {"format = 1\n[values.x]\nborrow = 3\n", "line 2: no section but [values] holds values"},
+    {"format = 1\n[value]\nborrow = 3\n", "line 4: the file has no section [values]"},
+    {"format = 1\n[values-2]\nborrow = 3\n", "line 4: the file has no section [values]"},
+    {"format = 1\n[values]\nborrow = 3\ntiny_max = 512\n",
+     "line 4: only configure.py --policy=FILE sets what is compiled in: tiny_max"},
+    {"\x7f"
+     "ELF\n\n",
+     "line 1: not of the form"},
+    {"format = 1\n[values]\nborrow = " BLANKS "3\n", "line 3: longer than 255 bytes"},
+    {"format = 1\n[values]\nborrow = 3" BLANKS "4\n", "line 3: longer than 255 bytes"},
+    {"format = 1\n[values]\nborrow = 3\n" BLANKS "[mine]\nx = 1\n", "line 4: longer than 255 bytes"},
+};
+
 static void test_a_bad_file_is_named_once_and_changes_nothing(void **state)
 {
     (void)state;
     NEEDS(variant[0] != 0 && !one_of("minimal bench_minimal plugin"));
-    static const char *const bad[][2] = {
-        {"", "line 1: the file has no line format"},
-        {"format = 2\n", "line 1: a format that is not known"},
-        {"format = 1\nborrow = 3\n", "line 2: only format stands"},
-        {"format = 1\n[values]\nborrow = 3\nfoo = 1\n", "line 4: no parameter has the name foo"},
-        {"format = 1\n[values]\nborrow = 256\n", "line 3: out of the range of borrow"},
-        {"format = 1\n[values]\nborrow = -1\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 3 4\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 03\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 3\r# few\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 4294967299\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 18446744073709551619\n", "line 3: not of the form"},
-        {"format = 1\n[values]\nborrow = 3\nborrow = 3\n", "line 4: a second value of borrow"},
-        {"format = 1\nformat = 1\n[values]\nborrow = 3\n", "line 2: a second value of format"},
-        {"format = 1\n[values]\n[x]\n[values]\nborrow = 3\n", "line 4: a second section [values]"},
-        {"format = 1\n[[values]]\nborrow = 3\n", "line 2: no section but [values] holds values"},
-        {"format = 1\n[values.x]\nborrow = 3\n", "line 2: no section but [values] holds values"},
-        {"format = 1\n[value]\nborrow = 3\n", "line 4: the file has no section [values]"},
-        {"format = 1\n[values-2]\nborrow = 3\n", "line 4: the file has no section [values]"},
-        {"format = 1\n[values]\nborrow = 3\ntiny_max = 512\n",
-         "line 4: only configure.py --policy=FILE sets what is compiled in: tiny_max"},
-        {"\x7f"
-         "ELF\n\n",
-         "line 1: not of the form"},
-        {"format = 1\n[values]\nborrow = " BLANKS "3\n", "line 3: longer than 255 bytes"},
-        {"format = 1\n[values]\nborrow = 3" BLANKS "4\n", "line 3: longer than 255 bytes"},
-        {"format = 1\n[values]\nborrow = 3\n" BLANKS "[mine]\nx = 1\n", "line 4: longer than 255 bytes"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        put_file(bad[i][0]);
+    for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; i++) {
+        put_file(bad_files[i][0]);
         RUN("page", setting);
         const char *warning = strstr(text, "hakmem: warning: ");
         assert_non_null(warning);
-        assert_non_null(strstr(text, bad[i][1]));
+        assert_non_null(strstr(text, bad_files[i][1]));
         assert_null(strstr(warning + 1, "hakmem: warning: "));
         assert_int_equal(told("HAKMEM_BORROW = "), 16);
     }

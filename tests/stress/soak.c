@@ -11,6 +11,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -287,40 +288,40 @@ static long highest(const long *samples, int from, int to)
     return most;
 }
 
-int main(int argc, char **argv)
+static pthread_t beside[3];
+
+static void start_all(int threads)
 {
-    const int verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-    if (argc != 3 + verbose) {
-        dprintf(2, "usage: soak [-v] SECONDS THREADS\n");
-        return 2;
-    }
-    const double seconds = atof(argv[1 + verbose]);
-    const int threads = atoi(argv[2 + verbose]);
-    CHECK(seconds > 0 && threads > 0 && threads <= MOST_THREADS, "%s seconds, %s threads", argv[1 + verbose],
-          argv[2 + verbose]);
-    static long samples[SAMPLES];
     uint64_t random = 1;
     for (size_t i = 0; i < SLOTS; i++)
         slots[i] = new_message(&random);
     for (int i = 0; i < threads; i++)
         start(i);
-    pthread_t beside[3];
     for (int i = 0; i < 3; i++) {
         const int error = pthread_create(&beside[i], NULL, i == 0 ? map_and_unmap : resize_big_blocks, NULL);
         CHECK(error == 0, "pthread_create: error %d", error);
     }
-    const double begin = now();
-    for (int sample = 0; sample < SAMPLES; sample++) {
-        const double until = begin + seconds * (sample + 1) / (double)SAMPLES;
-        while (now() < until) {
-            usleep(2000);
-            for (int i = 0; i < threads; i++) {
-                if (atomic_load(&workers[i].finished)) {
-                    pthread_join(workers[i].thread, NULL);
-                    start(i);
-                }
+}
+
+/* Whoever has ended gets a successor. */
+static void replace_until(double until, int threads)
+{
+    while (now() < until) {
+        usleep(2000);
+        for (int i = 0; i < threads; i++) {
+            if (atomic_load(&workers[i].finished)) {
+                pthread_join(workers[i].thread, NULL);
+                start(i);
             }
         }
+    }
+}
+
+static void take_samples(long *samples, double seconds, int threads, bool verbose)
+{
+    const double begin = now();
+    for (int sample = 0; sample < SAMPLES; sample++) {
+        replace_until(begin + seconds * (sample + 1) / (double)SAMPLES, threads);
         if (sample % 10 == 5)
             fork_once();
         samples[sample] = resident_kib();
@@ -329,6 +330,10 @@ int main(int argc, char **argv)
                     samples[sample]);
         }
     }
+}
+
+static void stop_all(int threads)
+{
     atomic_store(&stopping, 1);
     for (int i = 0; i < threads; i++)
         pthread_join(workers[i].thread, NULL);
@@ -341,6 +346,10 @@ int main(int argc, char **argv)
         }
     }
     malloc_trim(0);
+}
+
+static void judge(const long *samples, bool verbose)
+{
     const long second = highest(samples, SAMPLES / 3, SAMPLES * 2 / 3);
     const long last = highest(samples, SAMPLES * 2 / 3, SAMPLES);
     const long left = resident_kib();
@@ -351,5 +360,23 @@ int main(int argc, char **argv)
     CHECK(left * 4 <= last, "all is freed and %ld of %ld KiB remain", left, last);
     CHECK(last <= second * FLAT_PERCENT / 100 + NOISE_KIB, "memory grows: %ld KiB after %ld KiB", last,
           second);
+}
+
+int main(int argc, char **argv)
+{
+    static long samples[SAMPLES];
+    const bool verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
+    if (argc != 3 + verbose) {
+        dprintf(2, "usage: soak [-v] SECONDS THREADS\n");
+        return 2;
+    }
+    const double seconds = atof(argv[1 + verbose]);
+    const int threads = atoi(argv[2 + verbose]);
+    CHECK(seconds > 0 && threads > 0 && threads <= MOST_THREADS, "%s seconds, %s threads", argv[1 + verbose],
+          argv[2 + verbose]);
+    start_all(threads);
+    take_samples(samples, seconds, threads, verbose);
+    stop_all(threads);
+    judge(samples, verbose);
     return 0;
 }

@@ -24,6 +24,43 @@ typedef void deed_t(char *block, size_t argument);
 /* The signal that ends a child that does this, 0 if none does. */
 int end_of(deed_t *deed, char *block, size_t argument);
 void run_over(char *from, size_t bytes);
+void free_it(char *block, size_t unused);
+void free_twice(char *block, size_t unused);
+void read_at(char *block, size_t at);
+void write_at(char *block, size_t at);
+
+enum {
+    SAID = 1024 /* bytes */
+};
+
+extern char said[SAID];         /* by the last child */
+extern const char *own_program; /* as it was called */
+/* In a process of its own: where the first blocks lie within what is carved at a time. */
+int print_order(void);
+
+/* hardened_ends.c */
+void test_a_canary_tells_nothing(void **state);
+void test_realloc_grants_nothing_but_zeroes(void **state);
+void test_memory_is_zero_when_handed_out(void **state);
+void test_no_line_has_a_secret(void **state);
+void test_growing_by_little_makes_no_calls(void **state);
+void test_overruns_of_every_size(void **state);
+void test_a_byte_behind_the_canary(void **state);
+void test_a_write_into_the_block_freed_last(void **state);
+void test_overruns_of_aligned_blocks(void **state);
+void test_underruns(void **state);
+void test_underruns_of_which_the_front_goes_first(void **state);
+void test_underruns_into_free_memory(void **state);
+void test_runs_from_large_blocks_fault(void **state);
+
+/* hardened_freed.c */
+void test_freed_large_blocks_cannot_be_touched(void **state);
+void test_what_is_written_into_a_free_block_is_gone(void **state);
+void test_the_block_freed_last_is_not_the_next(void **state);
+void test_the_order_is_random(void **state);
+void test_forked_children_have_orders_of_their_own(void **state);
+void test_blocks_that_are_carved_alone_come_at_random(void **state);
+void test_threads_of_children_have_orders_of_their_own(void **state);
 
 /* hardened_guards.c */
 void test_untouched_memory_stays_untouched(void **state);

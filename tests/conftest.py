@@ -9,9 +9,10 @@ from hypothesis import settings
 
 from common import proc
 from tests import kill
+from tests.outside import make
 from tests.parallel import MARKS
 from tests.shop import open_shop, take_built
-from tests.support import needs
+from tests.support import copy_of_sources, needs
 
 settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 settings.load_profile("tests")
@@ -35,6 +36,16 @@ def finished(tmp_path_factory):
     place = kill.small_project(tmp_path_factory.mktemp("finished") / "calm")
     take_built(place, "clang")
     proc.run(kill.COMMAND, cwd=place, timeout=kill.MINUTES)
+    return place
+
+
+@pytest.fixture(scope="session")
+def configured(tmp_path_factory):
+    """One that is configured for both compilers, and nothing more. What a test changes in it, it puts back."""
+    for program, package in (("ninja", "ninja-build"), ("make", "make")):
+        needs(program, package)
+    place = copy_of_sources(tmp_path_factory.mktemp("configured") / "clone")
+    make(place, "configured", "TOOLCHAIN=all")
     return place
 
 

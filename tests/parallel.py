@@ -35,7 +35,8 @@ LONGEST = ("test_c.py", "test_own.py", "test_faults.py", "test_programs.py", "te
            "test_archive.py", "test_learner.py", "test_verify.py", "test_policy.py")
 
 # Files of tests that share a clone (tests/conftest.py): one job builds it for both.
-TOGETHER = {"test_end_to_end.py": "test_faults.py", "test_serve.py": "test_own.py"}
+TOGETHER = {"test_end_to_end.py": "test_faults.py", "test_serve.py": "test_own.py",
+            "test_ends.py": "test_requests.py"}
 
 
 def file_of(item) -> str:

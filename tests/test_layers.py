@@ -24,8 +24,6 @@ AROUND = re.compile(r"\bHAK_[A-Z_]+\([^()]*\)|\bHAK_HIDDEN\b|(?<=\b_Atomic)\([^(
 VARIABLES = re.compile(r"^(?!typedef|extern|return)([a-z_][\w *,]* [\w *,]+?)(?: =|;)|^} (?!\w+_t;)(\w+);"
                        r"|^static [\w *]+\(\*(\w+)\)\(", re.MULTILINE)
 DEFINES = re.compile(r"^# *define (\w+)", re.MULTILINE)
-# Variables that chunk.c, extent.c and heap.c of core/mem still have in common.
-SHARED_YET = {"lock", "lists", "queue", "retain", "totals", "pieces"}
 ROW = re.compile(r"^\| prefixes that are no file's, and single names \| (.*) \|$", re.MULTILINE)
 LISTED = re.compile(r"((?:`hak_\w+` )+)(\w+)\.[ch]\b")
 # What a header declares and another file than the .c of its name defines, with the reason.
@@ -122,7 +120,7 @@ def shared_names(core: Path) -> list[str]:
         for name in (*STATIC.findall(text), *variables(text), *own_macros(text)):
             files.setdefault(name, set()).add(str(path.relative_to(core)))
     return [f"{name} is static in {' and '.join(sorted(names))}"
-            for name, names in sorted(files.items()) if len(names) > 1 and name not in SHARED_YET]
+            for name, names in sorted(files.items()) if len(names) > 1]
 
 
 def test_includes_point_downwards():
@@ -193,13 +191,6 @@ def test_a_hidden_function_is_seen(tmp_path):
 def test_names_of_files_are_their_own():
     """In the whole allocator."""
     assert shared_names(ROOT / "core") == []
-    assert not [name for name in SHARED_YET if not shared_with(name)]
-
-
-def shared_with(name: str) -> list:
-    """The files that have a name of SHARED_YET as a variable."""
-    having = [path for path in (ROOT / "core").rglob("*.c") if name in variables(COMMENT.sub("", path.read_text()))]
-    return having if len(having) > 1 else []
 
 
 def test_a_shared_name_is_seen(tmp_path):

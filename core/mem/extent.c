@@ -27,58 +27,58 @@
 #define FLOOR_BY_LIVE ((size_t)64 << 20) /* bytes, at most, that stay beside much that lives */
 #define CLOSED_MOST   4096u /* free ranges up to which hardened closes them: each may be two mappings more */
 
-static hak_os_lock_t lock = HAK_OS_LOCK(EXTENTS);
+static hak_os_lock_t extents_lock = HAK_OS_LOCK(EXTENTS);
 
 /* A free range. */
 typedef struct extent {
     /* Among the dirty ones: when it was given; first: no address is computed for it. */
-    hak_age_t age HAK_GUARDED_BY(lock);
-    char *base HAK_GUARDED_BY(lock);
-    size_t size HAK_GUARDED_BY(lock);
-    LIST_ENTRY(extent) in_list HAK_GUARDED_BY(lock);
-    SLIST_ENTRY(extent) in_unused HAK_GUARDED_BY(lock);
-    uint32_t index HAK_GUARDED_BY(lock); /* of this record */
-    uint8_t list HAK_GUARDED_BY(lock);
-    bool dirty HAK_GUARDED_BY(lock);
-    bool open HAK_GUARDED_BY(lock); /* in hardened: some of it may be accessible */
+    hak_age_t age HAK_GUARDED_BY(extents_lock);
+    char *base HAK_GUARDED_BY(extents_lock);
+    size_t size HAK_GUARDED_BY(extents_lock);
+    LIST_ENTRY(extent) in_list HAK_GUARDED_BY(extents_lock);
+    SLIST_ENTRY(extent) in_unused HAK_GUARDED_BY(extents_lock);
+    uint32_t index HAK_GUARDED_BY(extents_lock); /* of this record */
+    uint8_t list HAK_GUARDED_BY(extents_lock);
+    bool dirty HAK_GUARDED_BY(extents_lock);
+    bool open HAK_GUARDED_BY(extents_lock); /* in hardened: some of it may be accessible */
 } extent_t;
 
 typedef LIST_HEAD(extents, extent) extents_t;
 
-static extent_t *pieces[PIECES] HAK_GUARDED_BY(lock);
+static extent_t *record_pieces[PIECES] HAK_GUARDED_BY(extents_lock);
 /* Records that ever were in use. */
-static uint32_t records_used HAK_GUARDED_BY(lock);
+static uint32_t records_used HAK_GUARDED_BY(extents_lock);
 /* Records before it belong to what a forked child gave up. */
-static uint32_t valid HAK_GUARDED_BY(lock);
+static uint32_t valid HAK_GUARDED_BY(extents_lock);
 /* Records. */
-static SLIST_HEAD(, extent) unused HAK_GUARDED_BY(lock);
+static SLIST_HEAD(, extent) unused HAK_GUARDED_BY(extents_lock);
 /* By size, the clean ones and behind them the dirty ones. */
-static extents_t lists[2 * BINS] HAK_GUARDED_BY(lock);
+static extents_t extent_lists[2 * BINS] HAK_GUARDED_BY(extents_lock);
 /* Those that are not empty: of clean ones, of dirty ones. */
-static hak_set_words_t filled[2] HAK_GUARDED_BY(lock);
+static hak_set_words_t filled[2] HAK_GUARDED_BY(extents_lock);
 /* The dirty ones; what was given first is first. */
-static hak_age_t queue HAK_GUARDED_BY(lock) = HAK_AGE_EMPTY(queue);
-static hak_retain_t retain HAK_GUARDED_BY(lock);
+static hak_age_t extent_queue HAK_GUARDED_BY(extents_lock) = HAK_AGE_EMPTY(extent_queue);
+static hak_retain_t extent_retain HAK_GUARDED_BY(extents_lock);
 /* Mappings that our unmapping made, about. */
-static uint32_t splits HAK_GUARDED_BY(lock);
+static uint32_t splits HAK_GUARDED_BY(extents_lock);
 /* Free ranges that there are. */
-static uint32_t ranges HAK_GUARDED_BY(lock);
+static uint32_t ranges HAK_GUARDED_BY(extents_lock);
 /* They were too many, and are not yet half as many. relaxed: a hint to whoever is about to free one. */
 static _Atomic bool too_many;
 /* They were, and what was left open then is not yet closed. */
-static bool left_open HAK_GUARDED_BY(lock);
-/* `dirty` is retain.free. */
-static hak_extent_view_t totals HAK_GUARDED_BY(lock);
+static bool left_open HAK_GUARDED_BY(extents_lock);
+/* `dirty` is extent_retain.free. */
+static hak_extent_view_t extent_totals HAK_GUARDED_BY(extents_lock);
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
-static extent_t *record_at(uint32_t index) HAK_REQUIRES(lock)
+static extent_t *record_at(uint32_t index) HAK_REQUIRES(extents_lock)
 {
-    return &pieces[index / PIECE_RECORDS][index % PIECE_RECORDS];
+    return &record_pieces[index / PIECE_RECORDS][index % PIECE_RECORDS];
 }
 
 /* NULL when there is no memory for more of them. */
-static extent_t *new_record(void) HAK_REQUIRES(lock)
+static extent_t *new_record(void) HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = SLIST_FIRST(&unused);
     if (extent != NULL) {
@@ -87,7 +87,7 @@ static extent_t *new_record(void) HAK_REQUIRES(lock)
     }
     if (records_used == PIECES * PIECE_RECORDS)
         return NULL;
-    extent_t **piece = &pieces[records_used / PIECE_RECORDS];
+    extent_t **piece = &record_pieces[records_used / PIECE_RECORDS];
     if (*piece == NULL && (*piece = hak_os_map(PIECE_RECORDS * sizeof(extent_t), HAK_OS_PAGE)) == NULL)
         return NULL;
     extent = record_at(records_used);
@@ -95,12 +95,12 @@ static extent_t *new_record(void) HAK_REQUIRES(lock)
     return extent;
 }
 
-static void drop_record(extent_t *extent) HAK_REQUIRES(lock)
+static void drop_record(extent_t *extent) HAK_REQUIRES(extents_lock)
 {
     SLIST_INSERT_HEAD(&unused, extent, in_unused);
 }
 
-static void count_ranges(uint32_t change) HAK_REQUIRES(lock)
+static void count_ranges(uint32_t change) HAK_REQUIRES(extents_lock)
 {
     ranges += change;
     if (ranges < CLOSED_MOST && ranges >= CLOSED_MOST / 2)
@@ -131,7 +131,7 @@ static bool close_range(char *base, size_t size)
 
 /* To a range was added what is open, or not. What is closed, joined with what may be open, is closed as a whole: each piece would
  * be a mapping. */
-static void note_joined(extent_t *extent, bool open) HAK_REQUIRES(lock)
+static void note_joined(extent_t *extent, bool open) HAK_REQUIRES(extents_lock)
 {
     if (extent->open && !open)
         hak_os_forbid(extent->base, extent->size);
@@ -139,12 +139,12 @@ static void note_joined(extent_t *extent, bool open) HAK_REQUIRES(lock)
 }
 
 /* What was left open while ranges were too many. */
-static HAK_NOINLINE void close_all(void) HAK_REQUIRES(lock)
+static HAK_NOINLINE void close_all(void) HAK_REQUIRES(extents_lock)
 {
     left_open = false;
     for (unsigned list = 0; list < 2 * BINS; list++) {
         extent_t *extent;
-        LIST_FOREACH (extent, &lists[list], in_list) {
+        LIST_FOREACH (extent, &extent_lists[list], in_list) {
             if (extent->open)
                 hak_os_forbid(extent->base, extent->size);
             extent->open = false;
@@ -178,30 +178,30 @@ static uint8_t list_index(size_t size, bool dirty)
     return (uint8_t)(bin_of(size) + dirty * BINS);
 }
 
-static void list_extent(extent_t *extent) HAK_REQUIRES(lock)
+static void list_extent(extent_t *extent) HAK_REQUIRES(extents_lock)
 {
-    LIST_INSERT_HEAD(&lists[extent->list], extent, in_list);
+    LIST_INSERT_HEAD(&extent_lists[extent->list], extent, in_list);
     if (LIST_NEXT(extent, in_list) == NULL)
         hak_set_add(&filled[extent->list / BINS], extent->list % BINS);
 }
 
-static void unlist_extent(extent_t *extent) HAK_REQUIRES(lock)
+static void unlist_extent(extent_t *extent) HAK_REQUIRES(extents_lock)
 {
     LIST_REMOVE(extent, in_list);
-    if (LIST_NEXT(extent, in_list) == NULL && LIST_EMPTY(&lists[extent->list]))
+    if (LIST_NEXT(extent, in_list) == NULL && LIST_EMPTY(&extent_lists[extent->list]))
         hak_set_remove(&filled[extent->list / BINS], extent->list % BINS);
 }
 
 /* NULL if there is none. */
-static extent_t *oldest_extent(void) HAK_REQUIRES(lock)
+static extent_t *oldest_extent(void) HAK_REQUIRES(extents_lock)
 {
-    char *place = (char *)hak_age_oldest(&queue);
+    char *place = (char *)hak_age_oldest(&extent_queue);
     return place != NULL ? (extent_t *)(void *)(place - offsetof(extent_t, age)) : NULL;
 }
 
 /* --- the map ------------------------------------------------------------------------------------------------------ */
 
-static char *last_slice(const extent_t *extent) HAK_REQUIRES(lock)
+static char *last_slice(const extent_t *extent) HAK_REQUIRES(extents_lock)
 {
     return extent->base + extent->size - HAK_SLICE;
 }
@@ -212,7 +212,7 @@ static bool is_ours(const char *p)
 }
 
 /* The free range of which p lies in the first or the last slice, or NULL. `covered` is p or right beside it, and in the map. */
-static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(lock)
+static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(extents_lock)
 {
     bool same_window = hak_map_window(p) == hak_map_window(covered);
     uint32_t entry = hak_likely(same_window) ? hak_map_get(p) : hak_map_find(p);
@@ -222,25 +222,25 @@ static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(lock
 }
 
 /* The same, if it is of this kind. */
-static extent_t *neighbour(const char *p, const char *covered, bool dirty) HAK_REQUIRES(lock)
+static extent_t *neighbour(const char *p, const char *covered, bool dirty) HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = extent_at(p, covered);
     return extent != NULL && extent->dirty == dirty ? extent : NULL;
 }
 
-static uint32_t entry_of(const extent_t *extent) HAK_REQUIRES(lock)
+static uint32_t entry_of(const extent_t *extent) HAK_REQUIRES(extents_lock)
 {
     return hak_entry(extent->index, HAK_ENTRY_FREE);
 }
 
-static void set_end_entries(const extent_t *extent, uint32_t entry) HAK_REQUIRES(lock)
+static void set_end_entries(const extent_t *extent, uint32_t entry) HAK_REQUIRES(extents_lock)
 {
     hak_map_set(extent->base, entry);
     hak_map_set(last_slice(extent), entry);
 }
 
 /* Makes a range free. False if there is no memory for its record. */
-static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(lock)
+static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = new_record();
     if (extent == NULL)
@@ -256,13 +256,13 @@ static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(loc
     if (HAK_HARDEN)
         count_ranges(1);
     if (dirty)
-        hak_age_add(&queue, &extent->age);
-    totals.clean += dirty ? 0 : size;
+        hak_age_add(&extent_queue, &extent->age);
+    extent_totals.clean += dirty ? 0 : size;
     return true;
 }
 
 /* The range is not free any more: nothing leads to it. */
-static void take_away(extent_t *extent) HAK_REQUIRES(lock)
+static void take_away(extent_t *extent) HAK_REQUIRES(extents_lock)
 {
     unlist_extent(extent);
     if (HAK_HARDEN)
@@ -270,18 +270,18 @@ static void take_away(extent_t *extent) HAK_REQUIRES(lock)
     if (extent->dirty)
         hak_age_remove(&extent->age);
     set_end_entries(extent, 0);
-    totals.clean -= extent->dirty ? 0 : extent->size;
+    extent_totals.clean -= extent->dirty ? 0 : extent->size;
     drop_record(extent);
 }
 
 /* A free range gets longer or shorter. It is used, on the whole: its age begins anew. */
-static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(lock)
+static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(extents_lock)
 {
     if (extent->dirty) {
         hak_age_remove(&extent->age);
-        hak_age_add(&queue, &extent->age);
+        hak_age_add(&extent_queue, &extent->age);
     } else {
-        totals.clean += size - extent->size;
+        extent_totals.clean += size - extent->size;
     }
     extent->size = size;
     uint8_t list = list_index(size, extent->dirty);
@@ -292,7 +292,7 @@ static void resize_extent(extent_t *extent, size_t size) HAK_REQUIRES(lock)
     list_extent(extent);
 }
 
-static void move_begin(extent_t *extent, char *base) HAK_REQUIRES(lock)
+static void move_begin(extent_t *extent, char *base) HAK_REQUIRES(extents_lock)
 {
     size_t size = extent->size + (size_t)(extent->base - base);
     hak_map_set(extent->base, 0);
@@ -301,7 +301,7 @@ static void move_begin(extent_t *extent, char *base) HAK_REQUIRES(lock)
     resize_extent(extent, size);
 }
 
-static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(lock)
+static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(extents_lock)
 {
     hak_map_set(last_slice(extent), 0);
     hak_map_set(extent->base + size - HAK_SLICE, entry_of(extent));
@@ -309,7 +309,7 @@ static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(lock)
 }
 
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
-HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(lock)
+HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(extents_lock)
 {
     extent_t *below = neighbour(base - 1, base, dirty);
     extent_t *above = neighbour(base + size, base, dirty);
@@ -331,15 +331,15 @@ HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_R
 }
 
 /* Takes [at, at + size) out of a free range; what is left before and behind stays free. */
-HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(lock)
+HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(extents_lock)
 {
     size_t before = (size_t)(at - extent->base);
     size_t behind = extent->size - before - size;
     bool dirty = extent->dirty;
     if (dirty)
-        hak_retain_reused(&retain, size);
+        hak_retain_reused(&extent_retain, size);
     else
-        hak_retain_fresh(&retain, size);
+        hak_retain_fresh(&extent_retain, size);
     if (before == 0 && behind == 0)
         take_away(extent);
     else if (before == 0)
@@ -364,15 +364,15 @@ static void put_front(char *at)
         hak_os_map_at(front, HAK_UNIT, false) == NULL)
         return;
     hak_os_forbid(front, HAK_UNIT);
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     bool added = add_joined(front, HAK_UNIT, false, false);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     if (!added)
         hak_os_unmap(front, HAK_UNIT);
 }
 
 /* What is at `base` is about to go: takes the unit in front of it away, if there is one. Returns where that begins, or `base`. */
-static char *take_front(char *base) HAK_REQUIRES(lock)
+static char *take_front(char *base) HAK_REQUIRES(extents_lock)
 {
     extent_t *front = HAK_HARDEN ? neighbour(base - 1, base, false) : NULL;
     if (front == NULL || front->size != HAK_UNIT)
@@ -385,9 +385,9 @@ void hak_extent_vacated(char *base, size_t size)
 {
     if (!HAK_HARDEN)
         return;
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     char *from = take_front(base);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     if (from != base)
         hak_os_release(from, HAK_UNIT);
     if (is_ours(base + size))
@@ -396,20 +396,20 @@ void hak_extent_vacated(char *base, size_t size)
 
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
-static char *aligned_in(const extent_t *extent, size_t align) HAK_REQUIRES(lock)
+static char *aligned_in(const extent_t *extent, size_t align) HAK_REQUIRES(extents_lock)
 {
     return extent->base + (hak_round_up((uintptr_t)extent->base, align) - (uintptr_t)extent->base);
 }
 
 /* Where a block goes in a range that it fits. What is lowest in a mapping stays in front of it, if it need not be. */
-HAK_INLINE char *place_in(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
+HAK_INLINE char *place_in(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(extents_lock)
 {
     if (HAK_HARDEN && align == HAK_UNIT && extent->size - size >= HAK_UNIT && !is_ours(extent->base - 1))
         return extent->base + HAK_UNIT;
     return aligned_in(extent, align);
 }
 
-HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
+HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align) HAK_REQUIRES(extents_lock)
 {
     if (extent->size < size)
         return false;
@@ -417,7 +417,7 @@ HAK_INLINE bool extent_fits(const extent_t *extent, size_t size, size_t align) H
 }
 
 /* The smallest range that fits, of the first few of a list; NULL if none does. */
-HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_REQUIRES(lock)
+HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_REQUIRES(extents_lock)
 {
     extent_t *best = NULL;
     for (unsigned i = 0; i < SCAN && extent != NULL; i++, extent = LIST_NEXT(extent, in_list))
@@ -430,10 +430,10 @@ HAK_INLINE extent_t *best_of(extent_t *extent, size_t size, size_t align) HAK_RE
 }
 
 /* The best of the first bin that has one. */
-HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
+HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES(extents_lock)
 {
     unsigned bin = bin_of(size);
-    const extents_t *fitting = &lists[bin + dirty * BINS];
+    const extents_t *fitting = &extent_lists[bin + dirty * BINS];
     for (hak_set_t rest = hak_set_of(filled[dirty]) >> bin; rest != 0; rest &= rest - 1) {
         extent_t *best = best_of(LIST_FIRST(&fitting[hak_set_first(rest)]), size, align);
         if (best != NULL)
@@ -443,38 +443,40 @@ HAK_INLINE extent_t *find_in(bool dirty, size_t size, size_t align) HAK_REQUIRES
 }
 
 /* Twice, since hardly anything is aligned to more than a unit. */
-static extent_t *find_extent(bool dirty, size_t size, size_t align) HAK_REQUIRES(lock)
+static extent_t *find_extent(bool dirty, size_t size, size_t align) HAK_REQUIRES(extents_lock)
 {
     return hak_likely(align == HAK_UNIT) ? find_in(dirty, size, HAK_UNIT) : find_in(dirty, size, align);
 }
 
-static void note_taken(size_t size) HAK_REQUIRES(lock)
+static void note_taken(size_t size) HAK_REQUIRES(extents_lock)
 {
-    totals.live += size;
-    totals.taken++;
+    extent_totals.live += size;
+    extent_totals.taken++;
 }
 
 /* So much of what the pool has given back would have been of use here: it is learned as if it had gone from here. */
 static void learn_from_pool(uint64_t bytes)
 {
     uint64_t missed = hak_chunk_missed(bytes);
-    hak_os_lock(&lock);
-    retain.rise += missed;
-    hak_os_unlock(&lock);
+    hak_os_lock(&extents_lock);
+    extent_retain.rise += missed;
+    hak_os_unlock(&extents_lock);
 }
 
 /* When no range of the better kind fits: one of the other kind, or NULL. Before a clean one come the pool's dirty chunks without
  * runs. */
-static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, size_t align) HAK_REQUIRES(lock)
+static HAK_NOINLINE extent_t *find_other(bool clean_was_better, size_t size, size_t align)
+    HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = NULL;
     if (!clean_was_better && hak_extent_shares()) {
-        uint64_t beyond = find_extent(false, size, align) != NULL ? hak_retain_beyond(&retain, size) : 0;
-        hak_os_unlock(&lock);
+        uint64_t beyond =
+            find_extent(false, size, align) != NULL ? hak_retain_beyond(&extent_retain, size) : 0;
+        hak_os_unlock(&extents_lock);
         bool given = hak_chunk_move_to_extents();
         if (!given)
             learn_from_pool(beyond);
-        hak_os_lock(&lock);
+        hak_os_lock(&extents_lock);
         extent = given ? find_extent(true, size, align) : NULL;
     }
     return extent != NULL ? extent : find_extent(clean_was_better, size, align);
@@ -487,7 +489,8 @@ HAK_INLINE bool is_clean_better(size_t size, bool zeroed)
 }
 
 /* Out of what is free already; NULL if nothing fits. */
-static char *take_free(size_t size, size_t align, bool clean_first, bool *zero, bool *open) HAK_REQUIRES(lock)
+static char *take_free(size_t size, size_t align, bool clean_first, bool *zero, bool *open)
+    HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = find_extent(!clean_first, size, align);
     if (hak_unlikely(extent == NULL))
@@ -498,7 +501,7 @@ static char *take_free(size_t size, size_t align, bool clean_first, bool *zero, 
     *zero = !extent->dirty;
     if (HAK_HARDEN)
         *open = extent->open;
-    totals.from_cache += extent->dirty;
+    extent_totals.from_cache += extent->dirty;
     cut(extent, at, size);
     note_taken(size);
     return at;
@@ -510,7 +513,7 @@ static int split_by(const char *base, size_t size)
     return is_ours(base - 1) + is_ours(base + size) - 1;
 }
 
-static void count_split(int change) HAK_REQUIRES(lock)
+static void count_split(int change) HAK_REQUIRES(extents_lock)
 {
     if (change > 0 || splits != 0)
         splits += (uint32_t)change;
@@ -554,12 +557,12 @@ static char *map_fresh(size_t size, size_t align, size_t live)
     }
     advise(base, bytes, size);
     bool open = bytes != size && close_range(base + size, bytes - size);
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     count_split(-split_by(base, bytes));
-    hak_retain_fresh(&retain, size);
+    hak_retain_fresh(&extent_retain, size);
     note_taken(size);
     bool added = bytes == size || add_joined(base + size, bytes - size, false, open);
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     if (!added)
         hak_os_unmap(base + size, bytes - size);
     put_front(base);
@@ -584,9 +587,9 @@ static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, boo
     if (heap_gives_up(size))
         return hak_extent_take(size, align, zeroed, zero);
     *zero = true;
-    hak_os_lock(&lock);
-    uint64_t beyond = hak_retain_beyond(&retain, size);
-    hak_os_unlock(&lock);
+    hak_os_lock(&extents_lock);
+    uint64_t beyond = hak_retain_beyond(&extent_retain, size);
+    hak_os_unlock(&extents_lock);
     char *at = map_fresh(size, align, live);
     if (at != NULL && !is_clean_better(size, zeroed) && hak_extent_shares())
         learn_from_pool(beyond);
@@ -596,10 +599,10 @@ static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, boo
 char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 {
     bool open = false;
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     char *at = take_free(size, align, is_clean_better(size, zeroed), zero, &open);
-    size_t live = totals.live;
-    hak_os_unlock(&lock);
+    size_t live = extent_totals.live;
+    hak_os_unlock(&extents_lock);
     if (hak_likely(at != NULL && open_range(at, size, open)))
         return at;
     if (at != NULL) {
@@ -611,16 +614,16 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
 
 bool hak_extent_take_at(char *at, size_t size)
 {
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     extent_t *extent = extent_at(at, at - 1);
     bool there = extent != NULL && extent->base == at && extent->size >= size;
     bool dirty = there && extent->dirty;
     bool open = there && extent->open;
     if (there) {
         cut(extent, at, size);
-        totals.live += size;
+        extent_totals.live += size;
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     if (!there || open_range(at, size, open))
         return there;
     hak_extent_release(at, size, dirty);
@@ -631,55 +634,55 @@ bool hak_extent_take_at(char *at, size_t size)
 HAK_COLD char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
 {
     char *at = NULL;
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     extent_t *extent = find_extent(dirty, HAK_CHUNK, HAK_CHUNK);
     if (extent != NULL) {
         at = extent->base + extent->size - HAK_CHUNK;
         at -= (uintptr_t)at & (HAK_CHUNK - 1);
         cut(extent, at, HAK_CHUNK);
-        hak_retain_move_rise(&retain, pool, dirty ? HAK_CHUNK : 0);
+        hak_retain_move_rise(&extent_retain, pool, dirty ? HAK_CHUNK : 0);
         count_split(-1);
     } else if (dirty) { /* asked for first */
-        pool->rise += hak_retain_missed(&retain, hak_retain_beyond(pool, HAK_CHUNK));
+        pool->rise += hak_retain_missed(&extent_retain, hak_retain_beyond(pool, HAK_CHUNK));
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     return at;
 }
 
 void hak_extent_moved(size_t before, size_t after)
 {
-    hak_os_lock(&lock);
-    totals.live += after - before;
-    hak_os_unlock(&lock);
+    hak_os_lock(&extents_lock);
+    extent_totals.live += after - before;
+    hak_os_unlock(&extents_lock);
 }
 
 /* --- giving ------------------------------------------------------------------------------------------------------- */
 
 /* Free beyond it goes back at once. It is in proportion to what lives: a program that keeps its large tables and then goes on
  * elsewhere takes no slow path of ours, so nothing would look at the clock for the rest. */
-static uint64_t extent_floor(void) HAK_REQUIRES(lock)
+static uint64_t extent_floor(void) HAK_REQUIRES(extents_lock)
 {
     const hak_policy_t *policy = hak_policy();
     size_t floor = (size_t)policy->huge_floor_mb << 20;
     if (!HAK_BIGCACHE || floor == 0)
         return 0;
     if (policy->bigcache_part != 0)
-        floor = hak_max(floor, hak_min(totals.live / policy->bigcache_part, FLOOR_BY_LIVE));
+        floor = hak_max(floor, hak_min(extent_totals.live / policy->bigcache_part, FLOOR_BY_LIVE));
     return hak_is_scarce() ? hak_min(floor, HAK_IDLE_WHEN_SCARCE) : floor;
 }
 
 bool hak_extent_release(char *base, size_t size, bool dirty)
 {
     bool open = close_range(base, size);
-    hak_os_lock(&lock);
-    totals.live -= size;
+    hak_os_lock(&extents_lock);
+    extent_totals.live -= size;
     bool added = add_joined(base, size, dirty, open);
     if (added && dirty)
-        hak_retain_freed(&retain, size);
-    bool due = hak_retain_is_due(&retain, extent_floor());
+        hak_retain_freed(&extent_retain, size);
+    bool due = hak_retain_is_due(&extent_retain, extent_floor());
     if (HAK_HARDEN && left_open && !atomic_load_explicit(&too_many, memory_order_relaxed))
         close_all();
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     if (!added)
         hak_os_release(base, size);
     return due;
@@ -688,19 +691,19 @@ bool hak_extent_release(char *base, size_t size, bool dirty)
 /* Its neighbours, chunks mostly, have no entries there: counted as a mapping of its own. */
 HAK_COLD bool hak_extent_receive_chunk(char *chunk, hak_retain_t *pool)
 {
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     bool added = add_joined(chunk, HAK_CHUNK, true, false);
     if (added) {
-        hak_retain_freed(&retain, HAK_CHUNK);
-        hak_retain_move_rise(pool, &retain, HAK_CHUNK);
+        hak_retain_freed(&extent_retain, HAK_CHUNK);
+        hak_retain_move_rise(pool, &extent_retain, HAK_CHUNK);
         count_split(1);
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     return added;
 }
 
 /* Cuts at most `most` bytes, the end of the range, out of it. */
-static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(lock)
+static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(extents_lock)
 {
     char *base = extent->base;
     size_t size = extent->size;
@@ -715,22 +718,22 @@ static char *take_end(extent_t *extent, size_t *most) HAK_REQUIRES(lock)
 
 /* Gives one range back, `size` bytes that nothing leads to any more, without the lock meanwhile. False if the system refuses: to
  * take the pages of a dirty one, to unmap a clean one. */
-static HAK_COLD bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(lock)
+static HAK_COLD bool return_range(char *base, size_t size, bool dirty, bool unmap) HAK_REQUIRES(extents_lock)
 {
     int change = split_by(base, size);
     bool all = unmap; /* whatever can be done without */
     unmap = unmap || change <= 0 || splits < SPLITS_MOST;
     char *from = unmap ? take_front(base) : base;
     if (dirty)
-        hak_retain_released(&retain, size);
-    hak_os_unlock(&lock);
+        hak_retain_released(&extent_retain, size);
+    hak_os_unlock(&extents_lock);
     bool unmapped = unmap && hak_os_release(from, size + (size_t)(base - from));
     bool emptied = unmapped || !dirty || hak_os_discard(base, size);
     bool open = !unmapped && close_range(base, size);
     if (unmapped && !all && is_ours(base + size))
         put_front(base + size);
     hak_trace("extent given back", base, size);
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     if (unmapped)
         count_split(change);
     else if (from != base)
@@ -738,12 +741,12 @@ static HAK_COLD bool return_range(char *base, size_t size, bool dirty, bool unma
     if (!unmapped && !add_joined(base, size, !emptied, open))
         return false; /* lost, for want of a record */
     if (!emptied)
-        hak_retain_kept(&retain, size);
+        hak_retain_kept(&extent_retain, size);
     return dirty ? emptied : unmapped;
 }
 
 /* The oldest dirty range, or as much of it as is due. */
-static bool return_oldest(uint64_t due) HAK_REQUIRES(lock)
+static bool return_oldest(uint64_t due) HAK_REQUIRES(extents_lock)
 {
     size_t size = hak_round_up((size_t)due, HAK_UNIT);
     char *base = take_end(oldest_extent(), &size);
@@ -754,29 +757,29 @@ bool hak_extent_release_due(uint32_t now_ms)
 {
     if (!HAK_PURGE && HAK_BIGCACHE && !hak_is_scarce())
         return false;
-    hak_os_lock(&lock);
-    hak_retain_tick(&retain, now_ms, hak_policy()->purge_delay_ms);
-    uint64_t due = hak_retain_due(&retain, extent_floor());
+    hak_os_lock(&extents_lock);
+    hak_retain_tick(&extent_retain, now_ms, hak_policy()->purge_delay_ms);
+    uint64_t due = hak_retain_due(&extent_retain, extent_floor());
     for (unsigned i = 0; due != 0 && oldest_extent() != NULL && i < AT_A_TIME; i++) {
         if (!return_oldest(due))
-            hak_retain_refused(&retain, now_ms);
-        due = hak_retain_due(&retain, extent_floor());
+            hak_retain_refused(&extent_retain, now_ms);
+        due = hak_retain_due(&extent_retain, extent_floor());
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     return due != 0;
 }
 
 /* The first clean range, or NULL. */
-static extent_t *any_clean(void) HAK_REQUIRES(lock)
+static extent_t *any_clean(void) HAK_REQUIRES(extents_lock)
 {
     hak_set_t clean = hak_set_of(filled[false]);
-    return clean != 0 ? LIST_FIRST(&lists[hak_set_first(clean)]) : NULL;
+    return clean != 0 ? LIST_FIRST(&extent_lists[hak_set_first(clean)]) : NULL;
 }
 
 size_t hak_extent_trim(bool unmap)
 {
     size_t bytes = 0;
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     /* Each step leaves a dirty range less, then a clean one, or the system refuses and it ends; should others go on adding,
      * after as many as there were records. */
     uint32_t rounds = records_used + 1;
@@ -795,41 +798,41 @@ size_t hak_extent_trim(bool unmap)
             break;
         bytes += size;
     }
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     return bytes;
 }
 
 bool hak_extent_holds(const char *end, const void *p)
 {
-    hak_os_lock(&lock);
+    hak_os_lock(&extents_lock);
     const extent_t *extent = extent_at(end, end);
     bool holds = extent != NULL && (uintptr_t)p - (uintptr_t)extent->base < extent->size;
-    hak_os_unlock(&lock);
+    hak_os_unlock(&extents_lock);
     return holds;
 }
 
 /* Unchecked: nobody else is at work yet. */
 void hak_extent_after_fork(void) HAK_LOCKS_UNCHECKED
 {
-    if (!hak_os_lock_reset(&lock))
+    if (!hak_os_lock_reset(&extents_lock))
         return;
     /* Another thread was moving ranges about: what was free is given up rather than trusted. */
     valid = records_used;
     SLIST_INIT(&unused);
     filled[0] = filled[1] = (hak_set_words_t){{0, 0}};
     for (unsigned list = 0; list < 2 * BINS; list++)
-        LIST_INIT(&lists[list]);
-    hak_age_clear(&queue);
-    retain = (hak_retain_t){0};
-    totals.clean = 0;
+        LIST_INIT(&extent_lists[list]);
+    hak_age_clear(&extent_queue);
+    extent_retain = (hak_retain_t){0};
+    extent_totals.clean = 0;
     ranges = 0;
 }
 
 hak_extent_view_t hak_extent_view(void)
 {
-    hak_os_lock(&lock);
-    hak_extent_view_t view = totals;
-    view.dirty = retain.free;
-    hak_os_unlock(&lock);
+    hak_os_lock(&extents_lock);
+    hak_extent_view_t view = extent_totals;
+    view.dirty = extent_retain.free;
+    hak_os_unlock(&extents_lock);
     return view;
 }

@@ -38,7 +38,7 @@
 
 hak_os_lock_t hak_heaps_lock = HAK_OS_LOCK(HEAPS);
 /* By owner; written once, before the owner's number is in any map entry. */
-static hak_heap_t *pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
+static hak_heap_t *heap_pieces[(HAK_OWNERS >> PIECE_SHIFT) + 1];
 /* The highest owner so far. release in new_heap, pairs with acquire in hak_heap_count: the heap is there. */
 static _Atomic uint32_t heap_count;
 /* A ring, by its last; changed under hak_heaps_lock. relaxed: whoever finds some takes the lock. */
@@ -133,7 +133,7 @@ static hak_heap_t *new_heap(void) HAK_REQUIRES(hak_heaps_lock)
     uint32_t owner = atomic_load_explicit(&heap_count, memory_order_relaxed) + 1;
     if (owner == HAK_OWNERS)
         return NULL;
-    hak_heap_t **piece = &pieces[owner >> PIECE_SHIFT];
+    hak_heap_t **piece = &heap_pieces[owner >> PIECE_SHIFT];
     if (*piece == NULL)
         *piece = hak_os_map(hak_round_up(PIECE_HEAPS * sizeof(hak_heap_t), HAK_OS_PAGE), HAK_OS_PAGE);
     if (*piece == NULL)
@@ -631,5 +631,5 @@ hak_heap_t *hak_heap_by_owner(uint32_t owner)
     /* acquire: pairs with the release in hak_slab_adopt; the caller has the owner from an entry that an adopter may have
      * written just now */
     atomic_thread_fence(memory_order_acquire);
-    return &pieces[owner >> PIECE_SHIFT][owner & (PIECE_HEAPS - 1)];
+    return &heap_pieces[owner >> PIECE_SHIFT][owner & (PIECE_HEAPS - 1)];
 }

@@ -18,7 +18,8 @@ SECONDS, STEP = 18.0, 0.05
 # The learner's own times are those of a service; here a phase is over in seconds. What strategies find by chance would
 # hide what sizes do.
 SETTINGS = {"HAKMEM_LEARN": "1", "HAKMEM_LEARN_WINDOW_MS": "20", "HAKMEM_LEARN_MIN_SAMPLES": "16",
-            "HAKMEM_FREEZE_SEC": "1", "HAKMEM_CANARY_FRAC": "20", "HAKMEM_DISABLE_ELO": "1"}
+            "HAKMEM_FREEZE_SEC": "1", "HAKMEM_CANARY_FRAC": "20", "HAKMEM_DISABLE_ELO": "1",
+            "HAKMEM_DISABLE_UCB": "1"}
 LEARN, FROZEN = 1, 2        # of `state`, core/mem/learner.def
 STATES = ("off", "learn", "frozen", "canary")
 

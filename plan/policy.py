@@ -38,7 +38,8 @@ _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
 @dataclass(frozen=True)
 class Row:
-    """A parameter. `scope` is run (a running program may change it) or build (constants of the build alone)."""
+    """A parameter. `scope` is run (a running program may change it), build (constants of the build alone), or start
+    (constants of the build, but the variant that learns takes them from a policy file as well)."""
     name: str
     unit: str
     lowest: int
@@ -164,10 +165,13 @@ def check_together(given, every, complain):
     if "large_max_kb" in every and every["large_max_kb"] < every["class_max_kb"]:
         complain("large_max_kb" if "large_max_kb" in given else "class_max_kb",
                  f"large_max_kb = {every['large_max_kb']} is below class_max_kb = {every['class_max_kb']}")
-    more = every.get("mid_dyn1", 0)
-    if more and (more % 16 or not every["tiny_max"] < more < every["mid_max_kb"] * 1024):
-        complain("mid_dyn1", f"mid_dyn1 = {more} is no multiple of 16 above tiny_max = {every['tiny_max']} and below "
-                 f"mid_max_kb = {every['mid_max_kb']}")
+    for name in ("mid_dyn1", "mid_dyn2"):
+        more = every.get(name, 0)
+        if more and (more % 16 or not every["tiny_max"] < more < every["mid_max_kb"] * 1024):
+            complain(name, f"{name} = {more} is no multiple of 16 above tiny_max = {every['tiny_max']} and below "
+                     f"mid_max_kb = {every['mid_max_kb']}")
+    if every.get("mid_dyn1", 0) == every.get("mid_dyn2", 0) != 0:
+        complain("mid_dyn2", f"mid_dyn2 = {every['mid_dyn2']} is the mid_dyn1")
 
 
 def parse(text: str, path, rows) -> Policy:

@@ -16,7 +16,8 @@ generated from [core/base/policy.def](../core/base/policy.def) by `python3 -m re
 of policy files, the environment variables and the search of [make learn](policy-search.md) come from the same table.
 
 Parameters of scope `run` can be set for one run, in variants that read options; those of scope `build` are compiled
-into tables and fast paths, so that a build alone sets them:
+into tables and fast paths, so that a build alone sets them. Those of scope `start` are compiled in as well; the variant
+`learning`, which tries them, takes them when the program starts:
 
 ```sh
 HAKMEM_BORROW=0 LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
@@ -28,9 +29,9 @@ HAKMEM_STATS=options LD_PRELOAD=build/clang-balanced/base/libhakmem.so ls
   policy file, single variable.
 - `HAKMEM_POLICY=FILE` reads a policy file when the program starts: `format = 1`, then a section `[values]` with a line
   `name = number` a parameter; other sections are for people and tools. A file that is bad in any line is named once on
-  stderr, with the line, and none of its values is used. One that asks for another value of scope `build` than was
-  compiled in is such a file, and one with a line of more than 255 bytes, unless that is a comment's end or in a section
-  for people. What is not of this form is refused by configure.py as well.
+  stderr, with the line, and none of its values is used. One that asks for another value of scope `build` (or `start`)
+  than was compiled in is such a file, and one with a line of more than 255 bytes, unless that is a comment's end or in
+  a section for people. What is not of this form is refused by configure.py as well.
 - `HAKMEM_POLICY_OUT=FILE` writes the policy in force, each value with its origin, when the program exits and whenever
   it gets SIGUSR1, unless it handles that signal itself. The file takes its name when it is whole. Programs that it
   starts write to the same file: the last one to exit is what is left.

@@ -37,6 +37,7 @@ OF_OPTIONS = {
     "HAKMEM_BUDGET_LARGE": "no budget for large",
     "HAKMEM_ACE_ENABLED": "controller always on",
     "HAKMEM_DISABLE_ELO": "strategies always on",
+    "HAKMEM_DISABLE_UCB": "thresholds always on",
     "HAKMEM_EVO_POLICY": "frozen from the start does not hold",
     "HAKMEM_EVO_SAMPLE": "refills of one sample",
     "HAKMEM_FREEZE_SEC": "freezing at one time",
@@ -116,7 +117,7 @@ def test_the_founding_names_are_answered():
     options = [row.name for row in options_doc.parse(options_doc.TABLE.read_text())]
     options += [f"HAKMEM_{row.name.upper()}" for row in policy.load_rows(ROOT)]
     founding = ("CAP_MID CAP_LARGE POOL_TLS_FREE SITE_RULES WRAP_TINY WRAP_L2 WRAP_L25 DISABLE_BATCH TINY_X SS_X FC_X "
-                "SLL_X WMAX_MID WMAX_LARGE MID_DYN1 FREEZE_SEC CANARY_FRAC EVO_POLICY EVO_SAMPLE LEARN "
+                "SLL_X WMAX_MID WMAX_LARGE MID_DYN1 MID_DYN2 FREEZE_SEC CANARY_FRAC EVO_POLICY EVO_SAMPLE LEARN "
                 "LEARN_WINDOW_MS TARGET_HIT_MID TARGET_HIT_LARGE CAP_STEP_MID CAP_STEP_LARGE BUDGET_MID BUDGET_LARGE "
                 "LEARN_MIN_SAMPLES ACE_ENABLED ACE_SAMPLE DISABLE_ELO PROF PROF_SAMPLE SIZE_HIST FRONT_STATS "
                 "MEM_TRACE STATS STATS_DUMP SAFE_FREE THP DISABLE_BIGCACHE").split()

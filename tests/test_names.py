@@ -16,7 +16,7 @@ NEEDS = ("matrix",)
 ROWS = options_doc.parse_names(options_doc.NAMES.read_text())
 # As the founders spelled those that stand for several.
 SPELLED = ("WRAP_TINY WRAP_L2 WRAP_L25 TINY_CAP TINY_MAG_CAP TINY_TLS_SLL SS_CACHE SS_ADOPT FC_CAP FC_ENABLE SLL_CAP "
-           "SLL_MULTIPLIER WMAX_MID WMAX_LARGE PROF PROF_SAMPLE MID_DYN2").split()
+           "SLL_MULTIPLIER WMAX_MID WMAX_LARGE PROF PROF_SAMPLE").split()
 # Threads and forked children that allocate; nothing of its own on stderr.
 PROGRAM = """
 import os, threading

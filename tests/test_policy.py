@@ -15,27 +15,31 @@ from plan import model, policy
 from report import policy_doc
 from tests.support import BUILD, ROOT
 
-NEEDS = ("build/clang-balanced/base/libhakmem.so",)
+NEEDS = ("build/clang-balanced/base/libhakmem.so", "build/clang-learning/base/libhakmem.so")
 BALANCED = BUILD / "clang-balanced" / "base" / "libhakmem.so"
+LEARNING = BUILD / "clang-learning" / "base" / "libhakmem.so"
 TABLE = ROOT / policy.TABLE
 # What a build may ask for; each row of scope `build` is in one of these.
 GEOMETRIES = ({"tiny_step": 32}, {"tiny_max": 512}, {"tiny_max": 2048, "tiny_step": 64},
-              {"mid_steps": 16, "mid_dyn1": 2064}, {"mid_steps": 4, "mid_max_kb": 8, "class_max_kb": 64},
+              {"mid_steps": 16, "mid_dyn1": 2064}, {"mid_dyn1": 5312, "mid_dyn2": 3120},
+              {"mid_dyn1": 3120, "mid_dyn2": 3136}, {"mid_steps": 4, "mid_max_kb": 8, "class_max_kb": 64},
               {"sweep_classes": 0}, {"mid_dyn1": 1504},
               {"mid_dyn1": 20016, "class_max_kb": 512, "large_max_kb": 1008, "mid_steps": 4})
 IMPOSSIBLE = (({"tiny_step": 48}, "no power of 2"), ({"large_max_kb": 500}, "no multiple of 16"),
               ({"class_max_kb": 512, "large_max_kb": 256}, "large_max_kb below class_max_kb"),
-              ({"mid_dyn1": 1500}, "mid_dyn1"), ({"mid_dyn1": 512}, "mid_dyn1"))
+              ({"mid_dyn1": 1500}, "mid_dyn1"), ({"mid_dyn1": 512}, "mid_dyn1"), ({"mid_dyn2": 32768}, "mid_dyn2"),
+              ({"mid_dyn1": 3120, "mid_dyn2": 3120}, "mid_dyn2"))
 # One value of each that differs from the default, all of them in one library; and what tells that it does something,
 # with the default and with this value. Each figure is another one than a library has that lacks this value alone.
-TURNED = {"sweep_classes": 0, "tiny_step": 64, "tiny_max": 512, "mid_steps": 4, "mid_dyn1": 7008, "mid_max_kb": 8,
-          "class_max_kb": 512, "large_max_kb": 1008}
+TURNED = {"sweep_classes": 0, "tiny_step": 64, "tiny_max": 512, "mid_steps": 4, "mid_dyn1": 7008, "mid_dyn2": 5008,
+          "mid_max_kb": 8, "class_max_kb": 512, "large_max_kb": 1008}
 EFFECTS = {
     "sweep_classes": ("refills_of_an_idle_bin() > 25", True, False),
     "tiny_step": ("usable(17)", 32, 64),
     "tiny_max": ("usable(650)", 656, 768),
     "mid_steps": ("usable(1100)", 1152, 1280),
     "mid_dyn1": ("usable(7000)", 7168, 7008),
+    "mid_dyn2": ("usable(5000)", 5120, 5008),
     "mid_max_kb": ("begin_slices(9000)", False, True),
     "class_max_kb": ("usable(400000)", 409600, 458752),
     "large_max_kb": ("usable(800000)", 851968, 802816),
@@ -95,7 +99,7 @@ def test_lines():
 
 
 def test_every_constant_of_a_build_is_tried_and_turned():
-    defaults = {row.name: row.default for row in policy.load_rows(ROOT) if row.scope == "build"}
+    defaults = {row.name: row.default for row in policy.load_rows(ROOT) if row.scope != "run"}
     assert set(defaults) == set(itertools.chain.from_iterable(GEOMETRIES)) == set(EFFECTS) == set(TURNED)
     assert [name for name, value in TURNED.items() if value == defaults[name]] == []
     assert [name for name, (_figure, before, after) in EFFECTS.items() if before == after] == []
@@ -148,6 +152,52 @@ def test_classes_of_any_geometry(values, tmp_path):
     run([*compiler_words(values, tmp_path), "-DHAK_OVERRIDE=0", "tests/unit/classes.c", "-lcmocka", "-o", program],
         cwd=ROOT)
     run([program])
+
+
+@pytest.mark.parametrize("values", GEOMETRIES, ids=str)
+def test_the_learner_knows_which_sizes_have_bins(values, tmp_path):
+    """Hits are requests of such sizes less refills; where other sizes are counted the rate means nothing."""
+    program = tmp_path / "tune"
+    sources = ["tests/unit/tune.c", *sorted(ROOT.glob("core/learn/*.c"))]
+    run([*compiler_words(values, tmp_path), "-DHAK_OVERRIDE=0", *sources, "-lcmocka", "-o", program], cwd=ROOT)
+    run([program])
+
+
+SIZES = (({}, 3328, 5632), ({"MID_DYN1": "3120"}, 3120, 5632), ({"MID_DYN2": "5312"}, 3328, 5312),
+         ({"MID_DYN1": "5312", "MID_DYN2": "3120"}, 3120, 5312))
+
+
+@pytest.mark.parametrize("given,one,other", SIZES, ids=str)
+def test_what_learns_takes_sizes_when_it_starts(given, one, other, tmp_path):
+    """From the environment and from a file: so candidates of a search are replayed and need no build."""
+    if not LEARNING.exists():
+        pytest.skip("no build of `learning`: run `make learn` or `make all`")
+    path = tmp_path / "a.toml"
+    policy.write(path, policy.Policy({name.lower(): int(value) for name, value in given.items()}))
+    for settings in ({f"HAKMEM_{name}": value for name, value in given.items()}, {"HAKMEM_POLICY": str(path)}):
+        result = run(["/usr/bin/python3", "-c", PROBE, "usable(3100)", "usable(5300)", "usable(262144)"],
+                     env={**os.environ, "LD_PRELOAD": str(LEARNING), "HAKMEM_BORROW": "0", **settings})
+        assert (result.stdout.split(), result.stderr) == ([str(one), str(other), "262144"], "")
+
+
+@pytest.mark.parametrize("values", ({"mid_dyn1": 3100}, {"mid_dyn2": 1024},
+                                    {"mid_dyn1": 3120, "mid_dyn2": 3120}), ids=str)
+def test_a_file_with_sizes_that_cannot_be_is_none(values, tmp_path):
+    if not LEARNING.exists():
+        pytest.skip("no build of `learning`: run `make learn` or `make all`")
+    path = tmp_path / "a.toml"
+    policy.write(path, policy.Policy({**values, "borrow": 3}))
+    result = run(["/bin/true"], env={"LD_PRELOAD": str(LEARNING), "HAKMEM_POLICY": str(path)})
+    assert result.stderr.count("hakmem: ") == 1 and "no value of the file is used" in result.stderr
+
+
+@pytest.mark.parametrize("given", ({"MID_DYN1": "3100"}, {"MID_DYN1": "512"}, {"MID_DYN2": "32768"},
+                                   {"MID_DYN1": "3120", "MID_DYN2": "3120"}), ids=str)
+def test_sizes_that_cannot_be_are_named_once(given):
+    if not LEARNING.exists():
+        pytest.skip("no build of `learning`: run `make learn` or `make all`")
+    result = run(["/bin/true"], env={"LD_PRELOAD": str(LEARNING), **{f"HAKMEM_{k}": v for k, v in given.items()}})
+    assert result.stderr.count("hakmem: ") == 1 and result.stderr.endswith("using 0 and 0\n")
 
 
 @pytest.mark.parametrize("values,sentence", IMPOSSIBLE, ids=str)

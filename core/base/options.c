@@ -84,7 +84,7 @@ static option_t policy_option(size_t index)
                        .needs = policy_needs[index],
                        .low = row->low,
                        .high = row->high,
-                       .run = row->run};
+                       .run = row->start};
     size_t at = strlen(option.name);
     for (const char *from = row->name; *from != 0 && at < sizeof option.name - 1; from++)
         option.name[at++] = (char)(*from >= 'a' && *from <= 'z' ? *from - 'a' + 'A' : *from);
@@ -291,6 +291,22 @@ static void read_file(const char *path)
         hak_policy_file_read(path, &starting_policy, option_origins);
 }
 
+/* Sizes that can be no classes: those of the build. */
+static void check_sizes(void)
+{
+    const hak_policy_t *built = hak_policy();
+    if (hak_policy_has_good_sizes(&starting_policy))
+        return;
+    hak_warn(
+        "HAKMEM_MID_DYN1=%u, HAKMEM_MID_DYN2=%u: each is 0, or a multiple of 16 above %u and below %u, and "
+        "not the other; using %u and %u",
+        (uint64_t)starting_policy.mid_dyn1, (uint64_t)starting_policy.mid_dyn2, (uint64_t)HAK_BUILT_tiny_max,
+        (uint64_t)HAK_BUILT_mid_max_kb << 10, (uint64_t)built->mid_dyn1, (uint64_t)built->mid_dyn2);
+    starting_policy.mid_dyn1 = built->mid_dyn1;
+    starting_policy.mid_dyn2 = built->mid_dyn2;
+    option_origins[HAK_POLICY_mid_dyn1] = option_origins[HAK_POLICY_mid_dyn2] = HAK_FROM_DEFAULT;
+}
+
 void hak_options_read(const char *(*lookup)(const char *name))
 {
     starting_policy = *hak_policy();
@@ -302,6 +318,7 @@ void hak_options_read(const char *(*lookup)(const char *name))
         const option_t option = option_at(i);
         read_option(i, &option, lookup(option.name));
     }
+    check_sizes();
     hak_policy_start(&starting_policy, option_origins);
 }
 

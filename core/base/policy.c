@@ -2,18 +2,22 @@
 /* policy.c: see policy.h. Any thread. */
 #include "base/policy.h"
 
+#include "base/classes.h"
 #include "base/options.h"
 
 #include <string.h>
 
 enum {
     SCOPE_build,
+    SCOPE_start,
     SCOPE_run
 };
 
+#define CAN_START(scope) ((scope) == SCOPE_run || (HAK_LEARNER && (scope) == SCOPE_start))
+
 const hak_policy_row_t hak_policy_rows[HAK_POLICIES] = {
 #define POLICY(field, unit, low, high, value, axis, scope, needs, sentence)                                  \
-    {#field, unit, sentence, low, high, SCOPE_##scope == SCOPE_run},
+    {#field, unit, sentence, low, high, SCOPE_##scope == SCOPE_run, CAN_START(SCOPE_##scope)},
 #include "base/policy.def"
 #undef POLICY
 };
@@ -48,23 +52,22 @@ static hak_policy_t *next_place(void)
 }
 
 /* Takes a value over, if the row allows it; false if that is no change. */
-static bool take_value(hak_policy_t *into, size_t row, uint32_t value)
+static bool take_value(hak_policy_t *into, size_t row, uint32_t value, bool begins)
 {
     const hak_policy_row_t *of = &hak_policy_rows[row];
-    if (!of->run || value < of->low || value > of->high || value == *hak_policy_value(into, row))
+    if (!(begins ? of->start : of->run) || value < of->low || value > of->high ||
+        value == *hak_policy_value(into, row))
         return false;
     *hak_policy_value(into, row) = value;
     return true;
 }
 
-void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
+static void put_in_force(const hak_policy_t *next, hak_origin_t origin, bool begins)
 {
-    if (!HAK_OPTIONS)
-        return;
     hak_policy_t wanted = *next;
     hak_policy_t *place = next_place();
     for (size_t row = 0; row < HAK_POLICIES; row++)
-        if (take_value(place, row, *hak_policy_value(&wanted, row)))
+        if (take_value(place, row, *hak_policy_value(&wanted, row), begins))
             atomic_store_explicit(&policy_origins[row], (uint8_t)origin, memory_order_relaxed);
     place->pool_floor_mb = place->purge_delay_ms != 0 ? place->retain_mb : 0;
     place->huge_floor_mb =
@@ -73,9 +76,39 @@ void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
     atomic_store_explicit(&hak_policy_in_force, place, memory_order_release);
 }
 
+void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
+{
+    if (HAK_OPTIONS)
+        put_in_force(next, origin, false);
+}
+
+#if HAK_LEARNER
+size_t hak_classes_more[2] = {HAK_BUILT_mid_dyn1 != 0 ? HAK_BUILT_mid_dyn1 : HAK_CLASS_MAX,
+                              HAK_BUILT_mid_dyn2 != 0 ? HAK_BUILT_mid_dyn2 : HAK_CLASS_MAX};
+#endif
+
+static void set_sizes(const hak_policy_t *policy)
+{
+#if HAK_LEARNER
+    hak_classes_more[0] = policy->mid_dyn1 != 0 ? policy->mid_dyn1 : HAK_CLASS_MAX;
+    hak_classes_more[1] = policy->mid_dyn2 != 0 ? policy->mid_dyn2 : HAK_CLASS_MAX;
+#else
+    (void)policy;
+#endif
+}
+
+bool hak_policy_has_good_sizes(const hak_policy_t *policy)
+{
+    return hak_is_more(policy->mid_dyn1) && hak_is_more(policy->mid_dyn2) &&
+           (policy->mid_dyn1 == 0 || policy->mid_dyn1 != policy->mid_dyn2);
+}
+
 void hak_policy_start(const hak_policy_t *first, const hak_origin_t *from)
 {
-    hak_policy_publish_from(first, HAK_FROM_DEFAULT);
+    if (HAK_OPTIONS) {
+        put_in_force(first, HAK_FROM_DEFAULT, true);
+        set_sizes(hak_policy());
+    }
     for (size_t row = 0; row < HAK_POLICIES; row++)
         atomic_store_explicit(&policy_origins[row], (uint8_t)from[row], memory_order_relaxed);
 }

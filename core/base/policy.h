@@ -78,7 +78,8 @@ typedef struct hak_policy_row {
     const char *unit;
     const char *sentence;
     uint32_t low, high;
-    bool run; /* may change while the program runs */
+    bool run;   /* may change while the program runs */
+    bool start; /* may be set before the first block */
 } hak_policy_row_t;
 
 extern const hak_policy_row_t hak_policy_rows[HAK_POLICIES] HAK_HIDDEN;
@@ -91,10 +92,12 @@ HAK_INLINE uint32_t *hak_policy_value(hak_policy_t *policy, size_t row)
 
 /* The policy that the process begins with, and where each value is from. Single thread, before the first block. */
 void hak_policy_start(const hak_policy_t *first, const hak_origin_t *from);
+/* Whether both further sizes of blocks can be, which a build's are: the compiler has looked. */
+bool hak_policy_has_good_sizes(const hak_policy_t *policy);
 /* The number of the row with this name, which is not terminated; HAK_POLICIES if there is none. */
 size_t hak_policy_find(const char *name, size_t length);
-/* Puts a learner's policy in force; *next is copied. Values out of their range, and those of scope build, stay as they are. Any
- * thread, at any time; without HAK_OPTIONS it changes nothing. */
+/* Puts a learner's policy in force; *next is copied. Values out of their range, and those of scopes build and start, stay as they
+ * are. Any thread, at any time; without HAK_OPTIONS it changes nothing. */
 void hak_policy_publish(const hak_policy_t *next);
 /* The same for whoever else changes something: the rows that change get this origin. */
 void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin);

@@ -86,7 +86,7 @@ static bool set_row(parser_t *parser, const char *name, uint32_t number)
         return refuse_line(parser, "a second value of ", name);
     if (number < hak_policy_rows[row].low || number > hak_policy_rows[row].high)
         return refuse_line(parser, "out of the range of ", name);
-    if (!hak_policy_rows[row].run && number != *hak_policy_value(&parser->policy, row))
+    if (!hak_policy_rows[row].start && number != *hak_policy_value(&parser->policy, row))
         return refuse_line(parser, "only configure.py --policy=FILE sets what is compiled in: ", name);
     parser->given[row] = true;
     *hak_policy_value(&parser->policy, row) = number;
@@ -189,6 +189,8 @@ static bool parse_file(parser_t *parser, int fd)
     } while (end == '\n');
     if (!parser->has_format)
         return refuse_line(parser, "the file has no line format = 1", "");
+    if (!hak_policy_has_good_sizes(&parser->policy))
+        return refuse_line(parser, "mid_dyn1 and mid_dyn2 can be no two sizes of blocks", "");
     return parser->has_values || refuse_line(parser, "the file has no section [" VALUES "]", "");
 }
 

@@ -2,6 +2,8 @@
 /* tune.c: see tune.h. No state. */
 #include "learn/tune.h"
 
+#include "base/classes.h"
+
 /* ns, as measured on one machine (docs/learning.md): only their proportions matter. */
 #define PRICE_REFILL      60.0
 #define PRICE_SLAB        250.0
@@ -10,8 +12,10 @@
 #define PRICE_FAULT       1500.0
 #define PRICE_MAJOR_FAULT 100000.0
 
-#define MID_BITS    11u /* the place of the least size above 1 KiB */
-#define LARGE_BITS  19u /* of the least size above 256 KiB */
+/* Places of the least size above 1 KiB, and above 256 KiB, in a window's sizes; where a build's policy has these limits, which are
+ * powers of two, since hits are requests of such sizes less the refills of their classes. */
+#define MID_BITS    (HAK_TINY_BITS + 1)
+#define LARGE_BITS  ((unsigned)__builtin_ctzl(HAK_CLASS_MAX) + 1)
 #define FIRST_ARM   0u
 #define BETTER      0.98   /* of the rival's cost: won; the inverse: lost */
 #define MUCH_BETTER 0.9    /* of the cost when it froze: a trial that is a reason to learn again */
@@ -28,9 +32,10 @@ static const bool populates[] = {false, true};
 
 static_assert(DELAYS * RETAINED * (sizeof populates / sizeof *populates) == HAK_ELO_STRATEGIES, "twelve");
 
-static bool populating(uint32_t strategy)
+/* As the strategy in force says; where none are tried the threshold is learned all the same, in all periods. */
+static bool populating(const hak_tune_t *tune)
 {
-    return populates[strategy / (DELAYS * RETAINED)];
+    return tune->goals.rate ? populates[tune->strategy / (DELAYS * RETAINED)] : tune->goals.back;
 }
 
 hak_tune_values_t hak_tune_values(const hak_tune_t *tune)
@@ -38,7 +43,7 @@ hak_tune_values_t hak_tune_values(const hak_tune_t *tune)
     uint32_t strategy = tune->strategy;
     return (hak_tune_values_t){.delay_percent = delays[strategy % DELAYS],
                                .retain_percent = retained[strategy / DELAYS % RETAINED],
-                               .populate_kb = populating(strategy) ? hak_ucb_kb(tune->ucb.now) : 0,
+                               .populate_kb = populating(tune) ? hak_ucb_kb(tune->ucb.now) : 0,
                                .mid_kb = tune->mid.cap_kb,
                                .large_kb = tune->large.cap_kb,
                                .bundle = (uint32_t)hak_max(tune->mid.bundle, tune->large.bundle)};
@@ -138,7 +143,7 @@ static bool crown(hak_tune_t *tune)
 static bool reward(hak_tune_t *tune, double cost, uint64_t now_ms)
 {
     double median = hak_p2_value(&tune->cost[0]);
-    if (!populating(tune->strategy) || median <= 0)
+    if (!tune->goals.back || !populating(tune) || median <= 0)
         return false;
     hak_ucb_reward(&tune->ucb, 1 / (1 + cost / median));
     return hak_ucb_step(&tune->ucb, now_ms, tune->goals.freeze_ms);

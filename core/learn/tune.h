@@ -35,6 +35,7 @@ typedef struct hak_tune_goals {
     uint64_t freeze_ms, window_ms;
     uint32_t min_samples, canary_percent;
     bool rate;    /* strategies (off: the first one, always) */
+    bool back;    /* the threshold (off: the first one, where a strategy backs memory ahead) */
     bool control; /* capacities */
 } hak_tune_goals_t;
 

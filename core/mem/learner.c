@@ -281,6 +281,7 @@ static hak_tune_goals_t read_goals(void)
         .min_samples = options->learn_min_samples,
         .canary_percent = options->canary_frac,
         .rate = !options->disable_elo,
+        .back = !options->disable_ucb,
         .control = options->ace_enabled,
     };
 }

@@ -428,8 +428,12 @@ static void test_parts_that_can_be_turned_off(void **state)
     RUN("windows", FAST, "HAKMEM_DISABLE_ELO=1");
     assert_int_equal(told("learner_strategy = "), 0);
     assert_true(told("learner_windows = ") > 50 && all_ratings_are_equal());
-    RUN("windows", FAST, "HAKMEM_DISABLE_ELO=0");
+    assert_in_range(told("HAKMEM_POPULATE_KB = "), 64, 2048); /* the threshold is learned all the same */
+    RUN("windows", FAST, "HAKMEM_DISABLE_ELO=1", "HAKMEM_DISABLE_UCB=1");
+    assert_int_equal(told("HAKMEM_POPULATE_KB = "), 0);
+    RUN("windows", FAST, "HAKMEM_DISABLE_ELO=0", "HAKMEM_DISABLE_UCB=1");
     assert_false(all_ratings_are_equal());
+    assert_int_equal(told("learner_threshold_kb = "), 64);
     RUN("mid", FAST, "HAKMEM_EVO_POLICY=frozen");
     assert_int_equal(told("threads="), 1);
     assert_int_equal(told("learner_state = "), FROZEN);

@@ -2,6 +2,7 @@
 /* The learner as a whole (learn/tune.h), against simulated programs: no thread, no clock, no allocator. */
 #include "suite.h"
 
+#include "base/classes.h"
 #include "learn/tune.h"
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ static const hak_tune_goals_t goals = {
     .min_samples = 256,
     .canary_percent = 5,
     .rate = true,
+    .back = true,
     .control = true,
 };
 
@@ -253,6 +255,65 @@ static void test_what_is_off_stays_off(void **state)
     assert_int_equal(hak_tune_values(&tune).bundle, HAK_ACE_BUNDLE);
 }
 
+/* Periods that the threshold was judged in, of so many under these parts of the learner; *populated: how many had memory backed
+ * ahead. */
+static uint32_t thresholds_judged(bool rate, bool back, int *populated)
+{
+    hak_tune_goals_t parts = goals;
+    parts.rate = rate;
+    parts.back = back;
+    begin(&parts);
+    *populated = 0;
+    for (int period = 0; period < 40; period++) {
+        *populated += hak_tune_values(&tune).populate_kb != 0;
+        for (uint32_t i = 0; i < HAK_ACE_WINDOWS; i++)
+            run_window(&steady);
+    }
+    return tune.ucb.plays;
+}
+
+static void test_strategies_and_threshold_are_apart(void **state)
+{
+    (void)state;
+    int populated;
+    assert_in_range(thresholds_judged(true, true, &populated), 5, 39);
+    assert_in_range(populated, 5, 35);
+    assert_int_equal(thresholds_judged(false, true, &populated), 40);
+    assert_int_equal(populated, 40);
+    assert_int_equal(thresholds_judged(true, false, &populated), 0);
+    assert_in_range(populated, 5, 35);
+    assert_int_equal(thresholds_judged(false, false, &populated), 0);
+    assert_int_equal(populated, 0);
+}
+
+/* The hit rate of mid and large after a window in which these were asked for, and each second one met no bin. */
+static void ask_for(unsigned bits, uint32_t *mid, uint32_t *large)
+{
+    begin(&goals);
+    now_ms += WINDOW;
+    totals.requests[bits] = 1000;
+    totals.slow = totals.refills = totals.refills_mid = totals.oversize = 500;
+    hak_tune_window(&tune, &totals, now_ms, 0);
+    *mid = tune.mid.hit;
+    *large = tune.large.hit;
+}
+
+/* Which have bins is the policy's of the build. */
+static void test_the_sizes_that_bins_have(void **state)
+{
+    (void)state;
+    const unsigned class_bits = (unsigned)__builtin_ctzl(HAK_CLASS_MAX);
+    uint32_t mid, large;
+    ask_for(HAK_TINY_BITS, &mid, &large);
+    assert_true(mid == HAK_ACE_ALL && large == HAK_ACE_ALL); /* nobody asked */
+    for (unsigned bits = HAK_TINY_BITS + 1; bits <= class_bits; bits++) {
+        ask_for(bits, &mid, &large);
+        assert_true(mid == HAK_ACE_ALL / 2 && large == HAK_ACE_ALL);
+    }
+    ask_for(class_bits + 1, &mid, &large);
+    assert_true(mid == HAK_ACE_ALL && large == HAK_ACE_ALL / 2);
+}
+
 /* The counts of a process, the memory that it holds, and so the cost. */
 static void test_memory_that_is_held_costs(void **state)
 {
@@ -280,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_strategies_differ_and_the_first_changes_nothing),
         cmocka_unit_test(test_a_strategy_governs_a_whole_period),
         cmocka_unit_test(test_what_is_off_stays_off),
+        cmocka_unit_test(test_strategies_and_threshold_are_apart),
+        cmocka_unit_test(test_the_sizes_that_bins_have),
         cmocka_unit_test(test_memory_that_is_held_costs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

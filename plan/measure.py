@@ -4,7 +4,7 @@
 from common.tree import AGAIN
 from plan.ninja import Edge
 from plan.library import compiled_stages
-from plan.project import STEADY, Config, workload_needs
+from plan.project import IDLE, STEADY, Config, workload_needs
 
 REPLAY = "build/bench/bench_replay"
 
@@ -59,7 +59,7 @@ def replay_edges(project, config) -> list:
     learning = Config("clang", "learning").tree.library("base")
     needs = {need for row in own_rows(project) for need in workload_needs(row)}
     return [Edge((config.tree.replay,), "replay", (project.policy,), implicit=(
-        learning, REPLAY, STEADY, *sorted(needs), "learn/judge.py", "learn/replay.py", "learn/record.py",
+        learning, REPLAY, STEADY, IDLE, *sorted(needs), "learn/judge.py", "learn/replay.py", "learn/record.py",
         "learn/costs.toml"), variables={"so": learning})]
 
 

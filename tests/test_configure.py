@@ -119,7 +119,8 @@ def test_a_policy_is_a_stage():
                      for room in ("policy", "select")] for stage in ("base", "policy", "train", "pgo")}
     assert tuned == {"base": [False, False], "policy": [True, False], "train": [False, True], "pgo": [False, True]}
     (replay,) = [edge for edge in plan.plan(WHOLE) if edge.rule == "replay"]
-    assert {"build/clang-learning/base/libhakmem.so", "build/workload/user1.json"} <= set(replay.implicit)
+    assert {"build/clang-learning/base/libhakmem.so", "build/workload/user1.json", "build/bench/bench_replay",
+            "build/bench/steady.so", "build/bench/idle.so"} <= set(replay.implicit)
 
 
 def test_a_policy_is_repeated():

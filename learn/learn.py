@@ -18,7 +18,7 @@ from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
 from common.scratch import Scratch
 from common.workloads import NAME
-from learn import attribute, objective, real, record, replay, search, space, table, verify
+from learn import attribute, objective, peaks, real, record, replay, search, space, table, verify
 from learn.runs import Runs
 from plan import own, policy
 
@@ -234,6 +234,12 @@ def weights_of(before: dict, of_commands=None) -> dict:
             / objective.copies_of(name) for name in before}
 
 
+def sizes_of(program: Path, traces: dict, before: dict, weights: dict, rows) -> tuple:
+    """Sizes that are worth a class of their own, the best first."""
+    parts = [(peaks.read(program, path), before[name]["live_bytes"], weights[name]) for name, path in traces.items()]
+    return tuple(peaks.found(peaks.shares(parts), {row.name: row.default for row in rows}))
+
+
 def judge_of(values: dict, aim, runs, repetitions: dict, limit: float = math.inf) -> attribute.Judge:
     """Who attributes: with the noise of the policy itself, as huge pages are not always to be had, and repeated, if
     there is time for that."""
@@ -282,12 +288,19 @@ def result(arguments, traces, before, found, rows, runs) -> policy.Policy:
     return policy.Policy(found.policy, provenance, figures, parameters)
 
 
+def refusal_of(one, rows, names: dict) -> str:
+    """What the best policy that is not allowed would bring and cost; "" where none gains."""
+    if one.near is None or one.near.score.value > -one.objective.floor:
+        return ""
+    return table.refused(one.objective, one.near.policy, one.figures(one.near.policy), rows, names)
+
+
 def next_step(arguments, found, out: Path, tried: int, parameters: int) -> str:
     """One sentence on what to run now."""
     if not found.policy and tried < parameters:
         return f"next: the same with more BUDGET; {tried} policies say little about {parameters} parameters"
     if not found.policy:
-        return "next: nothing; this program runs best under the library as it is"
+        return "next: nothing; this program runs well under the library as it is"
     words = f"TRAIN={quoted(arguments.train[0])} HOLDOUT='the same on another input'" if arguments.train else \
         "TRAIN='...'"
     words += "" if out == (POLICIES / "learned.toml").relative_to(ROOT) else f" POLICY={quoted(out)}"
@@ -318,7 +331,8 @@ def tell_of_ends(replayer, names):
 
 def learn(arguments, directory: Path, scratch: Path) -> int:
     """All of it, once it is alone."""
-    rows = space.searched(policy.load_rows(ROOT))
+    every = policy.load_rows(ROOT)
+    rows = space.searched(every)
     workloads = workloads_of(arguments)
     traces = traces_of(arguments, workloads, directory)
     names = names_of(arguments, traces)
@@ -330,13 +344,14 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
         say(f"going on with {len(runs.known)} replays of an earlier run, {runs.spent:.0f} s of {arguments.budget:g}")
     before, noise, repetitions = look(runs, names, arguments.budget)
     tell_of_ends(replayer, names)
-    warn_of_few(runs, arguments.budget, len(rows))
     replayer.allow(runs.each * WORKERS)
     aim = objective.Objective(arguments.goal, before, weights_of(before, given_weights(arguments)), noise)
+    where = space.Space(rows, sizes_of(arguments.replay, traces, before, aim.weights, every))
+    warn_of_few(runs, arguments.budget, len(where.rows))
     progress = Progress(arguments.budget)
     verifier = verifier_of(arguments, workloads, beside, scratch, directory / f"real-{arguments.goal}.json", of)
     limit = arguments.budget * (1 - verify.SHARE if verifier.seconds else 1)
-    one = search.Search(space.Space(rows), aim, runs, search.jobs_of(aim.weights, repetitions), limit, arguments.seed,
+    one = search.Search(where, aim, runs, search.jobs_of(aim.weights, repetitions), limit, arguments.seed,
                         progress)
     best = one.run()
     progress.end()
@@ -348,11 +363,11 @@ def learn(arguments, directory: Path, scratch: Path) -> int:
     policy.write(out, dataclasses.replace(result(arguments, traces, before, found, rows, runs), notes=notes))
     shown = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     print(table.table(f"learned for {arguments.goal}: {len(runs.known)} replays, {runs.spent:.0f} s; {one.ended}",
-                      names, before, found, rows, runs.tried))
+                      names, before, found, rows, runs.tried, refusal_of(one, rows, names)))
     for sentence in replayer.failures[:1]:
         print(f"{len(replayer.failures)} replays failed, and their policies were not taken: {sentence}")
     print("", *notes, sep="\n")
-    print(f"\nwritten: {shown}\n{next_step(arguments, found, shown, runs.tried, len(rows))}")
+    print(f"\nwritten: {shown}\n{next_step(arguments, found, shown, runs.tried, len(where.rows))}")
     return 0
 
 

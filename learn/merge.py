@@ -42,7 +42,7 @@ def merge_value(row, weighted) -> int:
 
 def merge_values(weighted, rows) -> dict:
     """Of (values of a policy, weight)s."""
-    built = [row for row in rows if row.scope == "build"]
+    built = [row for row in rows if row.scope != "run"]
     shapes = [(tuple(values.get(row.name, row.default) for row in built), weight) for values, weight in weighted]
     shape = dict(zip((row.name for row in built), vote(shapes)))
     found = {}

@@ -86,7 +86,7 @@ class Search:
         self.elo, self.ucb = Elo(moves.STRATEGIES), Ucb1(space.names)
         self.seen = {()}
         # Taken from the end: in the order of core/base/policy.def, which begins with what moves most memory.
-        self.probes = [*space.probes((first, last)), *space.nearby(), *space.probes((middle,)),
+        self.probes = [*space.size_probes(), *space.probes((first, last)), *space.nearby(), *space.probes((middle,)),
                        *space.joint_probes()][::-1]
         self.elite = [Candidate({}, "default", (), Score(0.0, 0.0), True)]
         self.singles: list = []     # policies of one parameter that every job has seen

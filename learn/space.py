@@ -25,9 +25,14 @@ FLOORS = {
 
 
 def searched(rows) -> tuple:
-    """The rows that a search may change, from where it may."""
+    """The rows that a search may change, from where it may: those that a run can set."""
     return tuple(replace(row, lowest=max(row.lowest, FLOORS.get(row.name, row.lowest)))
-                 for row in rows if row.scope == "run")
+                 for row in rows if row.scope != "build")
+
+
+def is_size(row) -> bool:
+    """Whether it is one more size of blocks: any may be tried that the traces are full of, and no other."""
+    return row.scope == "start"
 
 
 def ladder(row) -> tuple:
@@ -60,13 +65,16 @@ def middle(rungs) -> int:
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters of a search."""
+    """The parameters of a search. `sizes` are those that are worth a class, the best first."""
     rows: tuple
+    sizes: tuple = ()
     ladders: dict = field(default_factory=dict)
     by_name: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        object.__setattr__(self, "ladders", {row.name: ladder(row) for row in self.rows})
+        object.__setattr__(self, "rows", tuple(row for row in self.rows if self.sizes or not is_size(row)))
+        object.__setattr__(self, "ladders", {row.name: (0, *sorted(self.sizes)) if is_size(row) else ladder(row)
+                                             for row in self.rows})
         object.__setattr__(self, "by_name", {row.name: row for row in self.rows})
 
     @property
@@ -87,17 +95,29 @@ class Space:
 
     def change(self, policy: dict, changes: dict) -> dict:
         """The policy with other values; those that are the default leave it."""
-        made = {**policy, **changes}
+        made = self.in_order({**policy, **changes})
         return {name: made[name] for name in self.names if name in made and made[name] != self.by_name[name].default}
+
+    def in_order(self, policy: dict) -> dict:
+        """Equal policies alike: of the sizes no two the same, the smaller one first."""
+        names = [row.name for row in self.rows if is_size(row)]
+        sizes = sorted({policy.get(name, 0) for name in names} - {0})
+        return {**policy, **dict(zip(names, sizes + [0] * (len(names) - len(sizes))))}
+
+    def size_probes(self) -> list:
+        """Each size alone, then the two that save most."""
+        names = [row.name for row in self.rows if is_size(row)]
+        pairs = [dict(zip(names, self.sizes))] if min(len(self.sizes), len(names)) > 1 else []
+        return [{name: size} for name in names[:1] for size in self.sizes] + pairs
 
     def nearby(self) -> list:
         """Each parameter a rung below and above its default: where the ends of a range are out of the question."""
-        return [{row.name: value} for row in self.rows
+        return [{row.name: value} for row in self.rows if not is_size(row)
                 for value in dict.fromkeys(self.rung({}, row.name, steps) for steps in (-1, 1)) if value != row.default]
 
     def probes(self, places) -> list:
         """Changes that show first what each parameter does, at these places of its ladder."""
-        return [{name: value} for name, rungs in self.ladders.items()
+        return [{name: value} for name, rungs in self.ladders.items() if not is_size(self.by_name[name])
                 for value in dict.fromkeys(rungs[place(rungs)] for place in places)
                 if value != self.by_name[name].default]
 
@@ -124,8 +144,10 @@ class Space:
         return rungs[(rungs.index(value) + rungs.index(self.by_name[name].default)) // 2] if value in rungs else value
 
     def middle(self, policy: dict, name: str, direction: int) -> int:
-        """Half way to the next rung: what the ladder leaves out."""
+        """Half way to the next rung: what the ladder leaves out. Between two sizes is none of the program's."""
         value = self.value(policy, name)
+        if is_size(self.by_name[name]):
+            return value
         return (value + self.rung(policy, name, direction)) // 2
 
 

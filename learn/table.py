@@ -10,6 +10,8 @@ SHOWN = {"time_us": ("modelled time, ms", "time"), "peak_bytes": ("peak memory, 
          "end_bytes": ("memory at the end, MiB", "at the end")}
 UNITS = {"time_us": 1e3, "peak_bytes": 1 << 20, "end_bytes": 1 << 20}
 UNIT = 6      # a longer unit is a sentence, which core/base/policy.def has
+WORSE = {"faults": "page faults", "program_calls": "system calls", "instructions": "instructions of the library"}
+LITTLE = 0.001      # a smaller change is not worth a word
 HEAD = ("", "before", "after", "change")
 
 
@@ -78,13 +80,28 @@ def parameter_lines(parts, rows) -> list:
     return columns(body, indent="  ")
 
 
-def none_found(tried: int) -> str:
-    """A search that ended with the default: what that says."""
+def none_found(tried: int, refusal: str = "") -> str:
+    """A search that ended with the default: what that says. `refusal` is what would have gained."""
+    if refusal:
+        return f"of {tried:,} policies that were tried those that bring anything make another figure worse by more " \
+            f"than {(GUARD - 1) * 100:.0f} %:\n  {refusal}"
     return f"no parameter brings anything: the defaults are as good for this as any of {tried:,} policies that were " \
         "tried" if tried else "the time was up before any policy was tried: nothing is known; give more BUDGET"
 
 
-def table(head: str, names: dict, before: dict, found, rows, tried: int) -> str:
+def refused(aim, policy: dict, figures: dict, rows, names: dict) -> str:
+    """A policy that gains and is not allowed, with the figure that it makes worst."""
+    known, changes = {row.name: row for row in rows}, aim.change(figures)
+    words = ", ".join(f"{name} {word_of(known[name], value)}" for name, value in policy.items())
+    worst, workload, name = max((aim.ratio(workload, name, figures[workload]), workload, name)
+                                for workload, name in aim.exceeded(figures))
+    gains = ", ".join(f"{short} {percent(changes[key])}" for key, (_title, short) in SHOWN.items()
+                      if changes[key] < -LITTLE)
+    return f"{words}: {gains}, but {WORSE.get(name, SHOWN.get(name, (name, name))[1])} of {names[workload]} " \
+        f"{percent(worst - 1)}"
+
+
+def table(head: str, names: dict, before: dict, found, rows, tried: int, refusal: str = "") -> str:
     """All of it. `names` are workload -> what people call it, `tried` is the number of policies."""
     sections = [(name, weighed_rows(before[workload], found.figures[workload])) for workload, name in names.items()]
     lines = [head, "", *figure_lines([*sections, ("what the time is made of", parts_rows(before, found.figures))]), ""]
@@ -92,5 +109,5 @@ def table(head: str, names: dict, before: dict, found, rows, tried: int) -> str:
         lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
                   f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]
     elif not found.policy:
-        lines.append(none_found(tried))
+        lines.append(none_found(tried, refusal))
     return "\n".join(lines)

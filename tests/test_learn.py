@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from common.errors import Failure, UserError
-from learn import attribute, bandit, learn, merge, moves, objective, runs, search, space
+from learn import attribute, bandit, learn, merge, moves, objective, peaks, runs, search, space, table
 from plan import policy
 from tests.support import ROOT
 from tests.test_properties import torn
@@ -369,7 +369,7 @@ def test_a_search_stays_above_the_floors():
     """What other patterns would pay for is not tried; each floor lies between the row's least and its default."""
     rows = policy.load_rows(ROOT)
     searched = {row.name: row for row in space.searched(rows)}
-    assert set(searched) == {row.name for row in rows if row.scope == "run"} and set(space.FLOORS) <= set(searched)
+    assert set(searched) == {row.name for row in rows if row.scope != "build"} and set(space.FLOORS) <= set(searched)
     for row in rows:
         floor = space.FLOORS.get(row.name)
         if floor is not None:
@@ -454,7 +454,7 @@ def test_calls_are_the_programs():
 
 def test_what_is_guarded_beside_the_weights():
     """More page faults or system calls forbid a policy, whatever it gains; a few of them are none."""
-    before = {"time_us": 100, "peak_bytes": 100, "byte_operations": 100, "end_bytes": 100, "faults": 1000,
+    before = {"time_us": 100, "peak_bytes": 100, "byte_operations": 100, "end_bytes": 100, "faults": 9000,
               "program_calls": 12, "instructions": 1e6}
     aim = objective.Objective("time", {"w": before}, {"w": 1}, {})
 
@@ -462,9 +462,28 @@ def test_what_is_guarded_beside_the_weights():
         return aim.score({"w": {**before, "time_us": 50, **figures}}).allowed
 
     assert allowed() and allowed(program_calls=22) and not allowed(program_calls=23)
-    assert allowed(faults=1020) and not allowed(faults=1030) and not allowed(instructions=1.03e6)
+    assert allowed(faults=9180) and not allowed(faults=9190) and not allowed(instructions=1.03e6)
     assert not allowed(end_bytes=103)
-    assert aim.exceeded({"w": {**before, "faults": 1100}}) == [("w", "faults")]
+    assert aim.exceeded({"w": {**before, "faults": 9900}}) == [("w", "faults")]
+
+
+def test_what_would_gain_and_is_not_allowed_is_said():
+    """The defaults are not the best then: they are what makes nothing worse."""
+    before = {"time_us": 100, "peak_bytes": 100, "byte_operations": 100, "end_bytes": 100, "faults": 100,
+              "program_calls": 100, "instructions": 100}
+    aim = objective.Objective("time", {"w": before}, {"w": 1}, {})
+    after = {**before, "time_us": 50, "program_calls": 150, "end_bytes": 104}
+    said = table.refused(aim, {"keep": 3}, {"w": after}, ROWS, {"w": "app"})
+    assert said == "keep 3 KiB: time -50.00 %, but system calls of app +50.00 %"
+    assert table.none_found(12, said).endswith(f"worse by more than 2 %:\n  {said}")
+
+    def dear(values, _workload):
+        return {**before, "time_us": 100 - (values.get("keep", 64) > 64) * 50, "end_bytes": 100 + 5 * bool(values)}
+
+    one, _clock = searched(budget=30, clock=Clock(dear))
+    assert one.best.policy == {} and "time -50.00 %, but at the end of app" in learn.refusal_of(one, ROWS, {"w": "app"})
+    one, _clock = searched(budget=30, clock=Clock(lambda _values, _workload: before))
+    assert learn.refusal_of(one, ROWS, {"w": "app"}) == ""
 
 
 def test_huge_faults_are_told_from_small_ones():
@@ -486,6 +505,83 @@ def test_goals_weigh_what_is_guarded():
     assert all(tuple(weights) == objective.WEIGHED for weights in objective.GOALS.values())
 
 
+# sizes that are worth a class
+
+DEFAULTS = {each.name: each.default for each in policy.load_rows(ROOT)}
+
+
+def test_classes_are_those_of_the_library():
+    sizes = peaks.classes(DEFAULTS)
+    assert sizes[:4] == [1024, 1152, 1280, 1408] and sizes[-2:] == [30720, 32768] and len(sizes) == 41
+    assert peaks.classes({**DEFAULTS, "mid_steps": 4, "tiny_max": 512, "mid_max_kb": 8})[:3] == [512, 640, 768]
+
+
+def test_the_sizes_whose_rounding_loses_most():
+    """3,104 bytes have blocks of 3,328, 5,312 of 5,632. What fits, is tiny, or rare is none."""
+    blocks = {48: 9000, 2048: 900, 3104: 1000, 5312: 1000, 9008: 2}
+    live = sum(size * number for size, number in blocks.items())
+    shares = peaks.shares([(blocks, live, 1.0)])
+    assert peaks.found(shares, DEFAULTS) == [5312, 3104]
+    assert peaks.saved(shares, peaks.classes(DEFAULTS), 5312) == pytest.approx(1000 * 320 / live)
+    assert peaks.found({}, DEFAULTS) == [] == peaks.found(peaks.shares([({48: 1}, 48, 1)]), DEFAULTS)
+
+
+def test_one_class_serves_the_sizes_below_it_too():
+    """And the next one is judged with it there."""
+    assert peaks.found({1056: 1e-3, 1072: 1e-3, 1040: 1e-6}, DEFAULTS) == [1072, 1056]
+    assert peaks.found({1056: 1e-4, 1072: 1e-3}, DEFAULTS) == [1072]
+
+
+def test_sizes_count_as_their_traces_do():
+    shares = peaks.shares([({1040: 10}, 10400, 3.0), ({2064: 10, 1040: 1}, 20640, 1.0)])
+    assert shares == {1040: pytest.approx(3 / 4 * 10 / 10400 + 1 / 4 / 20640), 2064: pytest.approx(1 / 4 * 10 / 20640)}
+    assert peaks.found(shares, DEFAULTS)[0] == 1040
+
+
+def sizes_space(sizes):
+    """A space with two rows for sizes."""
+    return space.Space(space.searched(policy.load_rows(ROOT)), sizes)
+
+
+def test_sizes_are_parameters_where_there_are_any():
+    assert not {"mid_dyn1", "mid_dyn2"} & set(sizes_space(()).names)
+    here = sizes_space((5312, 3104))
+    assert here.ladders["mid_dyn1"] == here.ladders["mid_dyn2"] == (0, 3104, 5312)
+    assert here.size_probes() == [{"mid_dyn1": 5312}, {"mid_dyn1": 3104}, {"mid_dyn1": 5312, "mid_dyn2": 3104}]
+    assert sizes_space((5312,)).size_probes() == [{"mid_dyn1": 5312}]
+    assert all("mid_dyn" not in name for probe in (*here.nearby(), *here.probes((space.first, space.last)))
+               for name in probe)
+    assert here.middle({"mid_dyn1": 3104}, "mid_dyn1", 1) == 3104
+
+
+def test_equal_sizes_are_one_policy():
+    here = sizes_space((5312, 3104))
+    assert here.change({}, {"mid_dyn2": 5312}) == {"mid_dyn1": 5312}
+    assert here.change({"mid_dyn1": 5312}, {"mid_dyn2": 3104}) == {"mid_dyn1": 3104, "mid_dyn2": 5312}
+    assert here.change({"mid_dyn1": 5312}, {"mid_dyn2": 5312, "borrow": 1}) == {"mid_dyn1": 5312, "borrow": 1}
+    assert here.change({"mid_dyn1": 3104, "mid_dyn2": 5312}, {"mid_dyn1": 0}) == {"mid_dyn1": 5312}
+
+
+def test_a_search_finds_the_size_that_pays():
+    rows = (row("keep", 0, 65536, 64), policy.Row("mid_dyn1", "bytes", 0, 32768, 0, "count", "start", "ANY", "One."),
+            policy.Row("mid_dyn2", "bytes", 0, 32768, 0, "count", "start", "ANY", "Two."))
+
+    def figures(values, _workload):
+        """One size pays, another costs time, the third changes nothing."""
+        sizes = {values.get("mid_dyn1"), values.get("mid_dyn2")}
+        assert None in sizes or len(sizes) == 2
+        return {"time_us": 1000.0 + 10 * (1040 in sizes), "peak_bytes": 1e6 - 1e5 * (5312 in sizes),
+                "byte_operations": 1e7}
+
+    clock = Clock(figures)
+    known = runs.Runs(clock.replay, clock=clock)
+    aim = objective.Objective("balanced", {"w": figures({}, "w")}, {"w": 1.0}, {"w": {}})
+    one = search.Search(space.Space(rows, (1040, 5312, 3104)), aim, known, search.jobs_of({"w": 1.0}, {"w": 1}), 60, 1)
+    best = one.run().policy
+    judge = attribute.Judge(aim, known, search.jobs_of({"w": 1.0}, {"w": 1}))
+    assert attribute.attribute(judge, best).policy == {"mid_dyn1": 5312}
+
+
 # policy files
 
 TABLE = policy.load_rows(ROOT)
@@ -496,7 +592,7 @@ def values_of(row):
     """Of one parameter, such as a file may have."""
     if "power" in row.unit:
         return st.sampled_from([power for power in POWERS if row.lowest <= power <= row.highest])
-    if row.name == "mid_dyn1":
+    if row.scope == "start":
         return st.just(0) | st.integers(2048 // 16 + 1, 8192 // 16 - 1).map(lambda number: number * 16)
     step = 16 if "multiple" in row.unit else 1
     return st.integers(row.lowest // step, row.highest // step).map(lambda number: number * step)
@@ -504,7 +600,8 @@ def values_of(row):
 
 def is_possible(values) -> bool:
     """Together, too."""
-    return values.get("large_max_kb", 512) >= values.get("class_max_kb", 256)
+    more = [values[name] for name in ("mid_dyn1", "mid_dyn2") if values.get(name)]
+    return values.get("large_max_kb", 512) >= values.get("class_max_kb", 256) and len(more) == len(set(more))
 
 
 VALUES = st.fixed_dictionaries({}, optional={each.name: values_of(each) for each in TABLE}).filter(is_possible)

@@ -107,6 +107,13 @@ def test_the_default_may_be_best(place, capsys):
     assert "as good for this as any of 1,200 policies" in table.none_found(1200)
 
 
+def test_a_size_that_the_trace_is_full_of(place, capsys):
+    """It gets a class of its own, if that pays."""
+    assert learn.main(arguments(place, *trace(place, "peaked 10"))) == 0
+    assert learned(place).values["mid_dyn1"] == 5312 and "mid_dyn2" not in learned(place).values
+    assert re.search(r"mid_dyn1 +0 bytes +5,312 bytes ", capsys.readouterr().out)
+
+
 def test_no_time_for_any_policy(place, capsys, monkeypatch):
     """It does not say that the defaults are best: nothing was tried, as three looks take all the time."""
     monkeypatch.setattr(learn, "Runs", lambda *words: counted(*words, each=0.5))

@@ -366,7 +366,17 @@ def test_csv_and_stat(program, tmp_path):
     assert str(program) in text and "lifetimes in calls" in text and re.search(r"below +8192 +\d{4}", text)
 
 
-@pytest.mark.parametrize("words", [(), ("--json",), ("--csv",), ("--stat",)])
+def test_sizes_at_the_peak(program, tmp_path):
+    """Rounded up to 16 bytes; all of them together are what is in use at the peak."""
+    _done, path = traced(program, "kinds", tmp_path)
+    rows = [tuple(map(int, line.split())) for line in replayed(path, "--sizes").stdout.splitlines()]
+    peak = json.loads(replayed(path, "--json").stdout)["peak_live_bytes"]
+    assert rows == sorted(set(rows)) and all(size % 16 == 0 and number > 0 for size, number in rows)
+    small = sum((size - 15) * number for size, number in rows)
+    assert 0 < small <= peak
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--csv",), ("--stat",), ("--sizes",)])
 def test_figures_that_cannot_be_printed(program, tmp_path, words):
     """A full disk behind stdout is no success."""
     _done, path = traced(program, "kinds", tmp_path)
@@ -432,7 +442,7 @@ def test_mutated_traces_never_crash(sample, tmp_path_factory, which, changes, le
     data[20:24] = bytes(4) if len(data) > 24 and not changes else data[20:24]
     path = tmp_path_factory.getbasetemp() / "mutated"
     path.write_bytes(data)
-    for words in (("--check",), ("--stat",), ("--touch=none", "--json")):
+    for words in (("--check",), ("--stat",), ("--sizes",), ("--touch=none", "--json")):
         done = finished(["prlimit", "--as=4000000000", "--", REPLAY, path, *words], path.parent, {})
         assert done.returncode in (0, 2), done.stderr
         assert done.returncode == 0 or done.stderr.count("\n") == 1

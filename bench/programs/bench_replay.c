@@ -556,9 +556,11 @@ static void read_copies(const char *word)
 }
 
 static const char HELP[] =
-    "bench_replay FILE [--json | --csv | --stat | --check] [--touch=none|first|all] [--seconds=S] [--copies=N]: executes a trace\n"
+    "bench_replay FILE [--json | --csv | --stat | --sizes | --check] [--touch=none|first|all] [--seconds=S]\n"
+    "    [--copies=N]: executes a trace\n"
     "  --json, --csv   the figures as one object, or as a head and a row\n"
     "  --stat          executes nothing; sizes, lifetimes, live bytes, sites, threads\n"
+    "  --sizes         executes nothing; at the live peak how many blocks of each size\n"
     "  --check         executes nothing; only reads all of the trace\n"
     "  --seconds       how long the recorded program took, for the library's clock; needs steady.so\n"
     "  --copies        each block so many times (1): what the program would do on more of the same\n"
@@ -611,7 +613,7 @@ int main(int argc, char **argv)
         return printed();
     }
     const bool json = bench_flag(&argc, argv, "--json"), csv = bench_flag(&argc, argv, "--csv");
-    const bool stat = bench_flag(&argc, argv, "--stat");
+    const bool stat = bench_flag(&argc, argv, "--stat"), sizes = bench_flag(&argc, argv, "--sizes");
     const bool only_check = bench_flag(&argc, argv, "--check");
     read_touch(bench_option(&argc, argv, "--touch"));
     read_seconds(bench_option(&argc, argv, "--seconds"));
@@ -619,7 +621,9 @@ int main(int argc, char **argv)
     open_trace(argc, argv);
     if (stat)
         stat_print(&trace);
-    if (stat || only_check)
+    if (sizes)
+        stat_print_sizes(&trace);
+    if (stat || sizes || only_check)
         return printed();
     replay();
     report(json, csv);

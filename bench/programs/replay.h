@@ -111,5 +111,8 @@ void model_look(void);
 
 /* Prints sizes, lifetimes, the live curve, sites and threads. */
 void stat_print(trace_t *trace);
+/* Prints how many blocks of each size there are when most bytes are in use: a line `bytes blocks` each, in steps of 16, up to
+ * 64 KiB. */
+void stat_print_sizes(trace_t *trace);
 
 #endif

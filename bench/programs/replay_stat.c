@@ -13,6 +13,8 @@ enum {
     CURVE = 32,   /* rows */
     PLACES = 20,  /* rows */
     THREADS = 20, /* rows */
+    STEP = 16,    /* bytes between the sizes of blocks */
+    SIZES = (64 << 10) / STEP + 1,
 };
 
 typedef struct place {
@@ -213,4 +215,45 @@ void stat_print(trace_t *trace)
     qsort(seen.threads, trace->threads + 1u, sizeof *seen.threads, by_calls);
     print_places(trace);
     print_threads(trace);
+}
+
+/* --- sizes at the peak -------------------------------------------------------------------------------------------- */
+
+static uint64_t live_of[SIZES]; /* blocks, by the steps of their size */
+
+static uint64_t *place_of(uint64_t size)
+{
+    static uint64_t beyond;
+    const uint64_t steps = size / STEP + (size % STEP != 0);
+    return steps < SIZES ? &live_of[steps] : &beyond;
+}
+
+/* Bytes in use after an event. */
+static uint64_t follow(const trace_t *trace, const event_t *event, uint64_t live)
+{
+    const bool takes = trace_gives(event->kind) || event->kind == TRACE_REALLOC;
+    block_t *block = &trace->blocks[event->block];
+    if (event->kind == TRACE_REALLOC || event->kind == TRACE_FREE) {
+        live -= block->size;
+        --*place_of(block->size);
+    }
+    if (!takes)
+        return live;
+    block->size = event->size;
+    ++*place_of(block->size);
+    return live + block->size;
+}
+
+void stat_print_sizes(trace_t *trace)
+{
+    cursor_t cursor = {.released = trace_memory(trace->blocks_at_once * sizeof(uint32_t)),
+                       .ended = trace_memory(trace->threads + 1u)};
+    uint64_t live = 0;
+    event_t event;
+    trace_rewind(trace, &cursor);
+    while (live < trace->peak_live && trace_next(&cursor, &event) > 0)
+        live = follow(trace, &event, live);
+    for (uint64_t steps = 1; steps < SIZES; steps++)
+        if (live_of[steps] != 0)
+            printf("%" PRIu64 " %" PRIu64 "\n", steps * STEP, live_of[steps]);
 }

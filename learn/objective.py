@@ -29,6 +29,7 @@ GOALS = {
 }
 GUARD = 1.02            # no figure may get worse by more, whatever the others gain
 ALLOWED = {"program_calls": 10, "faults": 10}    # so many more are none: starting a program makes hundreds
+PAID = 256              # page faults that a further system call must save to be none: one for a huge page saves 511
 ALONE = 1.05            # nor by more by what one parameter changes, whatever the other parameters gain
 LEAST = 0.01            # of a score: what is less is none
 PAGE, HUGE_PAGES = 4096, 512
@@ -111,6 +112,11 @@ def figures(shown: dict, costs=None, beside=0, calls=0) -> dict:
             "live_bytes": found.get("peak_live_bytes", 0), **parts}
 
 
+def allowed(name: str, faults_saved: float = 0.0) -> float:
+    """By how many a figure may be more, whatever share that is."""
+    return max(ALLOWED.get(name, 0), faults_saved / PAID if name == "program_calls" else 0)
+
+
 def cost_of(figure: str) -> float:
     """Nanoseconds that one of a figure costs."""
     return next(cost.ns for cost in load_costs() if cost.figure == figure)
@@ -173,7 +179,8 @@ class Objective:
     def excess(self, workload: str, name: str, after: dict, most: float = GUARD) -> float:
         """By what share a figure is beyond the guard, noise left aside; 0 when it is allowed."""
         old, new = self.before[workload].get(name, 0), after.get(name, 0)
-        if new - old <= ALLOWED.get(name, 0):
+        saved = self.before[workload].get("faults", 0) - after.get("faults", 0)
+        if new - old <= allowed(name, saved):
             return 0.0
         return max(0.0, self.ratio(workload, name, after) - most - self.noise.get(workload, {}).get(name, 0.0))
 

@@ -107,7 +107,8 @@ def table(head: str, names: dict, before: dict, found, rows, tried: int, refusal
     lines = [head, "", *figure_lines([*sections, ("what the time is made of", parts_rows(before, found.figures))]), ""]
     if found.parts:
         lines += [*parameter_lines(found.parts, rows), "  (each: the policy with it against the policy without it; as "
-                  f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %)"]
+                  f"a whole it makes no figure worse by more than {(GUARD - 1) * 100:.0f} %, system calls that save "
+                  "page faults aside)"]
     elif not found.policy:
         lines.append(none_found(tried, refusal))
     return "\n".join(lines)

@@ -464,6 +464,9 @@ def test_what_is_guarded_beside_the_weights():
     assert allowed() and allowed(program_calls=22) and not allowed(program_calls=23)
     assert allowed(faults=9180) and not allowed(faults=9190) and not allowed(instructions=1.03e6)
     assert not allowed(end_bytes=103)
+    # A call that asks for a huge page saves 511 faults: one for 256 is none.
+    assert allowed(program_calls=32, faults=9000 - 20 * 256)
+    assert not allowed(program_calls=33, faults=9000 - 20 * 256)
     assert aim.exceeded({"w": {**before, "faults": 9900}}) == [("w", "faults")]
 
 

@@ -71,6 +71,14 @@ def test_what_varies_decides_nothing():
     assert verify.ratio("calls", [100], [110]) == 1.0 and verify.ratio("calls", [100], [111]) == 1.11
 
 
+def test_calls_that_save_faults_are_none():
+    """Thirty huge pages save 9,000 faults, and are asked for by thirty calls; forty calls for that are too many."""
+    for calls, left in ((1.03, {"huge": 1}), (1.04, {})):
+        made = verifier({"huge": {"calls": calls, "faults": 0.1}}).verify({"huge": 1})
+        assert made.policy == left, calls
+    assert verifier({"calls": {"calls": 1.03}}).verify({"calls": 1}).policy == {}
+
+
 def test_the_time_is_kept():
     """What there is no time for is not looked at, and named; a policy that loses and cannot be looked into goes."""
     made = verifier({"bad": {"peak": 1.1}}, budget=12.5).verify({"bad": 1, "good": 1})

@@ -51,12 +51,14 @@ RUN        = $(PYTHON) -E -Xutf8
 MODULE     = $(RUN) -m
 TREES      = $$($(RUN) -c 'import json; print(*("--build " + c["tree"] for c in json.load(open("build/configured.json"))))')
 # One at a time of what configures, builds or looks at a build of this tree, to the end of the recipe. What a killed one
-# left running holds the lock until it ends: it may still write.
+# left running holds the lock until it ends: it may still write. Who waits looks each second whether its make still runs.
 ALONE      = { { mkdir -p build && true >>build/.lock; } 2>/dev/null || \
 	{ echo 'make: build/ cannot be written to: make it writable, or take a clone of your own' >&2; false; }; } && \
 	exec 9>>build/.lock || exit 2; flock -n 9 || \
-	{ echo 'make: another build of this tree is still running; waiting for it' >&2; flock -w 3600 9; } || \
-	{ echo 'make: it has not ended within an hour; end it and run the same command again' >&2; exit 1; };
+	{ echo 'make: another build of this tree is still running; waiting for it' >&2; waited=0; \
+	until flock -w 1 9; do kill -0 $$PPID 2>/dev/null || exit 1; waited=$$((waited + 1)); test $$waited -lt 3600 || \
+	{ echo 'make: it has not ended within an hour; end it and run the same command again' >&2; exit 1; }; done; \
+	kill -0 $$PPID 2>/dev/null || exit 1; };
 CONFIGURE  = { test -z "$(CHOSEN)" -a -f build.ninja || $(RUN) configure.py $(OPTIONS); }
 # make hands SIGTERM to the shell of a recipe, and that to nobody: ninja gets it when the shell has ended.
 BUILD      = setpriv --pdeathsig TERM $(NINJA)

@@ -8,6 +8,7 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 
 import contextlib
 import dataclasses
+import difflib
 import functools
 import glob
 import math
@@ -33,6 +34,11 @@ OPEN_FILES = 1024
 PORT = "port"       # what `ready` says of a server that is waited for by its port
 UNITS = {"ns": 1e-6, "us": 1e-3, "\u00b5s": 1e-3, "ms": 1.0, "s": 1e3}
 LOGS = {what: f"{what}.log" for what in ("prepare", "server", "load", "stop")}     # in the run's directory
+PLACEHOLDERS = ("port", "dir", "root", "requests", "seconds")
+FILLED = ("start", "load", "held", "stop", "prepare", "input", "ready", "directory", "environment", "files")
+# Of a shell, make or git, {word} behind one of these signs is their own.
+_BRACED = re.compile(r"(?<![$%@#\\{])\{([A-Za-z_]+)\}")
+ALIKE = 0.75        # of a word's letters; awk's {print} has two thirds of {port}'s
 LEAST = {"requests": 1, "counted": 0, "seconds": 1, "times": 1, "held_times": 1, "timeout": 1, "stop_timeout": 1}
 
 
@@ -91,7 +97,8 @@ class Run:
 def load(path) -> Server:
     """The file, checked."""
     server = tables.make(Server, tables.parse(path), str(path))
-    for wrong in (*_wrong_values(server), *_wrong_patterns(server), *_wrong_names(server), *_untold(server),
+    for wrong in (*_wrong_values(server), *_wrong_patterns(server), *_wrong_names(server),
+                  *_misspelt(server, Path(path).read_text()), *_untold(server),
                   *_wrong_input(server, Path(path).parent)):
         raise UserError(f"{path}: {wrong}")
     return server
@@ -137,6 +144,32 @@ def _wrong_names(server: Server):
             pwd.getpwnam(server.user)
         except KeyError:
             yield f"user: there is no user '{server.user}'"
+
+
+def _texts(value):
+    """All strings of a key's value."""
+    return (value,) if isinstance(value, str) else value.values() if isinstance(value, Mapping) else value
+
+
+def _nearest(word: str) -> str:
+    """The placeholder that a word is a misspelling of, by the letters that it shares in their order, or all of them in
+    another one; "" when it is of none."""
+    alike = {name: difflib.SequenceMatcher(None, word, name).ratio() + (sorted(word) == sorted(name))
+             for name in PLACEHOLDERS}
+    near = max(alike, key=alike.get)
+    return near if alike[near] >= ALIKE else ""
+
+
+def _misspelt(server: Server, text: str):
+    """A {word} that is nearly one of ours: it would be handed on as it stands. `text` is that of the file."""
+    lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
+    for key in FILLED:
+        for word in _BRACED.findall("\n".join(_texts(getattr(server, key)))):
+            near = _nearest(word.lower())
+            if near and word not in PLACEHOLDERS:
+                number = next((at for at, line in enumerate(lines, 1) if f"{{{word}}}" in line), 0)
+                yield f"line {number}: {key}: {{{word}}} stands for nothing; write {{{near}}}, or put the line into a " \
+                      "script if the program is to get it as it is"
 
 
 def _wrong_input(server: Server, here: Path):
@@ -245,7 +278,7 @@ class Session:
         self.port = ports.free_port()
         self.counting = counting
         self.values = {"port": str(self.port), "dir": str(scratch), "root": str(paths.ROOT),
-                       **self.server.length(counting)}
+                       **self.server.length(counting)}      # of each of PLACEHOLDERS
         self.as_user = {"user": self.server.user, "group": pwd.getpwnam(self.server.user).pw_gid,
                         "extra_groups": []} if self.server.user and os.geteuid() == 0 else {}
         self.log = scratch / LOGS["server"]

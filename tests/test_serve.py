@@ -235,6 +235,28 @@ def test_wrong_files(tmp_path, text, words):
         own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
 
 
+@pytest.mark.parametrize("line, words", [
+    ("load = ['/bin/ls', '-p{prot}']", "line 3: load: {prot} stands for nothing; write {port}, or put"),
+    ("load = ['/bin/ls']\nprepare = ['ls',\n # {Requests}\n '{Requests}']", "line 6: prepare: .* write {requests}"),
+    ("load = ['/bin/ls']\n[files]\na = \"\"\"\nx\n{dirs}/y\"\"\"", "line 7: files: {dirs} .* write {dir}, or"),
+    ("load = ['/bin/ls']\n[environment]\nA = '{second}'", "line 5: environment: .*write {seconds}"),
+])
+def test_misspelt_placeholders(tmp_path, line, words):
+    """With the file, the line and the right word, before anything runs."""
+    (tmp_path / "s.toml").write_text(f"# {{prot}}\nstart = ['/bin/ls', '{{port}}']\n{line}\n")
+    with pytest.raises(UserError, match=f"s.toml: {words}"):
+        own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE)
+
+
+def test_braces_of_others(tmp_path):
+    """What awk, a shell or git means by them is handed on."""
+    words = ["{print}", "${ports}", "@{upstream}", "{a,b}", "{}", "{host}", "{{ports}}"]
+    (tmp_path / "s.toml").write_text(f"start = ['/bin/ls', '{{port}}']\nload = ['/bin/ls', '{' '.join(words)}']\n")
+    assert serve.load(tmp_path / "s.toml").load[1].split() == words
+    assert {*serve.Session(own.workload("user1", str(tmp_path / "s.toml"), 1, SOURCE), tmp_path, False).values} == {
+        *serve.PLACEHOLDERS}
+
+
 def test_a_directory_is_no_file(tmp_path):
     (tmp_path / "s.toml").mkdir()
     with pytest.raises(UserError, match="s.toml cannot be read: Is a directory"):

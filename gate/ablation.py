@@ -6,6 +6,7 @@ build is touched. `--variants` compares the variants of variants/ instead. Both 
 """
 
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ OFF = {
     "sampling": {"HAKMEM_PROF": "0"},
 }
 OVERHEAD = 0.001        # the most that a feature may cost which is compiled in and off
+LINE = 100
 WITH, WITHOUT, SWITCHED_OFF = "with", "without", "off"
 SHOWN = (("instructions", "ir_alloc"), ("page faults", "page_faults"), ("peak memory", "peak_rss_kib"))
 
@@ -112,8 +114,8 @@ def overhead(row: dict, metric="ir_total"):
     return effects.ratio(found[SWITCHED_OFF], found[WITHOUT], metric) if SWITCHED_OFF in found else None
 
 
-def ablation_table(record: dict) -> str:
-    """A line a feature: its price and its gain, with against without."""
+def ablation_rows(record: dict) -> list:
+    """Cells, under a head: a row a feature, its price and its gain, with against without."""
     body = [("feature", "has it", "instr/op", *(title for title, _metric in SHOWN), "time", "off: allocator",
              "off: program")]
     for row in record["features"]:
@@ -124,12 +126,20 @@ def ablation_table(record: dict) -> str:
                      row["time"]["text"] if row["time"] else "-",
                      "no switch" if off is None else change(overhead(row, "ir_alloc")),
                      "-" if off is None else change(off) + (" !" if off - 1 > OVERHEAD else "")))
-    lines = columns(body)
-    lines.append(f"with the feature against without, of {record['base']} ({record['toolchain']}), in "
-                 f"{', '.join(record['workloads'])}; `has it`: the variant does; `off`:")
-    lines.append("instructions of the allocator, and of the whole program, when the feature is compiled in and the "
-                 f"environment turns it off, against compiled out; ! is above {OVERHEAD:.1%}")
-    return "\n".join(lines)
+    return body
+
+
+def explanation(record: dict) -> str:
+    """What the cells are."""
+    return (f"with the feature against without, of {record['base']} ({record['toolchain']}), in "
+            f"{', '.join(record['workloads'])}; `has it`: the variant does; `off`: instructions of the allocator, and "
+            "of the whole program, when the feature is compiled in and the environment turns it off, against compiled "
+            f"out; ! is above {OVERHEAD:.1%}")
+
+
+def ablation_table(record: dict) -> str:
+    """For a terminal."""
+    return "\n".join([*columns(ablation_rows(record)), *textwrap.wrap(explanation(record), LINE)])
 
 
 def variants_table(record: dict) -> str:

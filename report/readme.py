@@ -23,7 +23,7 @@ from gate import ablation, effects, gate
 from bench import bench, over_time, proof_table, ranking
 from report import report, results
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "policy-search.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "policy-search.md", ROOT / "docs" / "benchmarks.md")
 NOT_YET = "none"        # the source of a block of which nothing is on record
 BLOCK = re.compile(r"<!-- derived: (\S+) (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 TREE = "clang-bench_minimal"
@@ -225,6 +225,22 @@ def proof_block(source: str) -> str:
     return "\n".join([*lines, *said]) + "\n"
 
 
+def ablation_block(source: str) -> str:
+    """What each feature costs and brings."""
+    if source == NOT_YET:
+        return "No ablation with time is on record yet: `make ablation` makes one.\n"
+    record = named("ablation", source)
+    said = textwrap.fill(f"{ablation.explanation(record)}; recorded {record['time'][:10]}.", WIDTH, **WHOLE)
+    return "\n".join([*markdown(ablation.ablation_rows(record)), "", said[0].upper() + said[1:]]) + "\n"
+
+
+def last_ablation(found):
+    """The newest one of all features that has their time; None without."""
+    every = {feature.name for feature in model.load_features(ROOT)}
+    return records.newest((record for record in found if record["kind"] == "ablation" and
+                           {row["feature"] for row in record["features"] if row["time"]} >= every), "ablation")
+
+
 def goal_block(_source: str) -> str:
     """The size of the benchmark set; of the table itself."""
     rows = bench.load_benchmarks()
@@ -233,15 +249,15 @@ def goal_block(_source: str) -> str:
 
 
 KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "memory": memory_block,
-         "variants": variants_block, "proof": proof_block, "set": goal_block}
+         "variants": variants_block, "ablation": ablation_block, "proof": proof_block, "set": goal_block}
 
 
 def newest(kind: str, source: str) -> str:
     """The source of the newest record of a kind; of runs, of the same tree."""
     if kind == "set":
         return source
-    if kind == proof_table.KIND:
-        found = records.newest(on_record(), proof_table.KIND)
+    if kind in (proof_table.KIND, "ablation"):
+        found = last_ablation(on_record()) if kind == "ablation" else records.newest(on_record(), kind)
         return found["time"] if found else NOT_YET
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)
@@ -309,7 +325,7 @@ def main(argv) -> int:
                         "says")
     parser.add_argument("--update", action="store_true", help="take the newest record of each kind")
     parser.add_argument("--keep", action="store_true", help="with --update: make the text again from the same records")
-    parser.add_argument("--page", type=Path, action="append", help="(default: README and docs/policy-search.md)")
+    parser.add_argument("--page", type=Path, action="append", help="(default: README, policy-search.md, benchmarks.md)")
     arguments = parser.parse_args(argv)
     wrong = []
     for page in arguments.page or PAGES:

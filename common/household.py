@@ -19,6 +19,9 @@ from common.proc import GRACE_SECONDS, STARTING, interrupts_wait, of_threads
 PR_SET_CHILD_SUBREAPER = 36
 VALGRIND = ("callgrind-", "memcheck-", "none-")     # how its processes begin to call themselves
 TRACER_GRACE = 15       # times as long as others
+# What ends a program that does not mind SIGTERM, where SIGKILL would take with it what valgrind has counted: hardly any
+# program minds these, and none leaves a core.
+UNHEARD = (signal.SIGPWR, signal.SIGVTALRM)
 _LIBC = ctypes.CDLL(None)
 
 
@@ -72,6 +75,13 @@ def name_of(pid: int) -> str:
         return "?"
 
 
+def is_counted(pid: int) -> bool:
+    """Whether it runs under valgrind, whatever it calls itself."""
+    with contextlib.suppress(OSError):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(VALGRIND)
+    return False
+
+
 def send(pids, number):
     """A signal to each that still is."""
     for pid in pids:
@@ -94,6 +104,14 @@ def _end_all_of(directory):
             return
         send(found, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def _told_otherwise(pids) -> set:
+    """Those of them that count: they are asked by other signals, which reach one that was stopped, too."""
+    counted = set(filter(is_counted, pids))
+    for number in (*UNHEARD, signal.SIGCONT):
+        send(counted, number)
+    return counted
 
 
 class Guardian:
@@ -159,17 +177,18 @@ class Household:
 
     def end(self):
         """Ask what is left to end, wait a little, then end it. A tracer ends when nothing is left to trace, and writes
-        what it has seen."""
+        what it has seen; valgrind writes when its program is ended by any signal that it sees."""
         self._aside = set()
         remaining = self.remaining()
-        begun, tracers = time.monotonic(), {pid for pid in remaining if name_of(pid) == self.tracer}
-        self.left = sorted(name_of(pid) for pid in remaining - tracers)
-        send(remaining - tracers, signal.SIGTERM)
+        begun, waited = time.monotonic(), {pid for pid in remaining if name_of(pid) == self.tracer}
+        self.left = sorted(name_of(pid) for pid in remaining - waited)
+        send(remaining - waited, signal.SIGTERM)
         ended = set(remaining)
         while remaining:
             late = time.monotonic() - begun
             if late > self.grace:
-                send(remaining - tracers if late < TRACER_GRACE * self.grace else remaining, signal.SIGKILL)
+                waited |= _told_otherwise(remaining - waited)
+                send(remaining - waited if late < TRACER_GRACE * self.grace else remaining, signal.SIGKILL)
             time.sleep(0.005)
             reap(ended)
             remaining = self.remaining()

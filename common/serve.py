@@ -168,8 +168,8 @@ def _misspelt(server: Server, text: str):
             near = _nearest(word.lower())
             if near and word not in PLACEHOLDERS:
                 number = next((at for at, line in enumerate(lines, 1) if f"{{{word}}}" in line), 0)
-                yield f"line {number}: {key}: {{{word}}} stands for nothing; write {{{near}}}, or put the line into a " \
-                      "script if the program is to get it as it is"
+                yield f"line {number}: {key}: {{{word}}} stands for nothing; write {{{near}}}, or put the line into " \
+                      "a script if the program is to get it as it is"
 
 
 def _wrong_input(server: Server, here: Path):

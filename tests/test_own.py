@@ -536,6 +536,37 @@ def test_a_daemon_ends_with_the_run(shop, tmp_path):
     assert proc_state(pid) == "Z"       # or nothing at all
 
 
+DEAF = """
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(void)
+{
+    int ends[2];
+    char done = 0;
+    if (pipe(ends) != 0 || signal(SIGTERM, SIG_IGN) == SIG_ERR)
+        return 1;
+    pid_t worker = fork();
+    for (int i = 0; i < (worker == 0 ? 5000 : 2000); i++)
+        free(malloc(50));
+    if (worker == 0 && write(ends[1], &done, 1) == 1 && setsid() != -1)
+        kill(getpid(), STOP);
+    while (worker == 0)
+        sleep(1);
+    return read(ends[0], &done, 1) != 1;
+}
+"""
+
+
+@pytest.mark.parametrize("stop", ["0", "SIGSTOP"])
+def test_a_worker_that_minds_no_sigterm_is_counted(shop, tmp_path, stop):
+    """As training counts it: what ends it lets valgrind write, also when it was stopped."""
+    (tmp_path / "d.c").write_text(DEAF)
+    proc.run([needs("gcc", "gcc"), "-fno-builtin", f"-DSTOP={stop}", tmp_path / "d.c", "-o", tmp_path / "deaf"])
+    assert 7000 <= counted_mallocs(shop, tmp_path / "deaf") < 7300
+
+
 def test_messages_name_the_program(shop):
     """Not what it is run by."""
     one_sentence(trained(shop, "/bin/sh -c 'exit 3'"), 1, "/bin/sh failed with exit 3")

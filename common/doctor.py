@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from common.paths import ROOT
 # Another apt-get may run, that of a `make` that was killed among them: wait for it.
 INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", "-o", "DPkg::Lock::Timeout=600"]
 APT_TIMEOUT = 1800
+LEAST_FILE = 128 << 20      # the counters of a training run have 65 MiB, without what a workload writes
 DEBIANS = "/usr/bin/python3"
 EXAMPLE = """example: python3 -m common.doctor                      show the table
          python3 -m common.doctor --install --group build   install what `make pgo` lacks (as root)"""
@@ -148,11 +150,21 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
+def check_limits():
+    """UserError where a compiler would end with pages of its own stack."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_FILE:
+        raise UserError(f"a file may have {limit:,} bytes here, and a build writes some of {LEAST_FILE >> 20} MiB: "
+                        "`ulimit -f unlimited`, or as much as is allowed")
+
+
 def main(argv) -> int:
     """0 when every required tool is there; --install makes it so."""
     arguments = parse(argv)
     groups = arguments.group or discovery.GROUPS
     needs = gather(groups)
+    if arguments.install:
+        check_limits()
     if not (arguments.check or arguments.install):
         print_table(needs, sys.stdout)
     lacking = [need for need in needs if need.lacking]

@@ -2,7 +2,9 @@
 """The two ways a tool stops: the user asked for something wrong (exit 2), or the work failed (exit 1)."""
 
 import contextlib
+import errno
 import os
+import resource
 import signal
 import stat
 import sys
@@ -23,9 +25,16 @@ class Failure(Exception):
     """The request was right and the work failed. Exit 1."""
 
 
+def limited() -> str:
+    """The user's limit for files, for who came to it."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return "" if limit == resource.RLIM_INFINITY else \
+        f" (files may have {limit:,} bytes here: `ulimit -f unlimited`, or as much as is allowed)"
+
+
 def describe(error: OSError) -> str:
     """What the system refused: a full disk, a directory that may not be written, a file that is gone."""
-    reason = error.strerror or str(error) or type(error).__name__
+    reason = (error.strerror or str(error) or type(error).__name__) + (limited() if error.errno == errno.EFBIG else "")
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
     return f"{' -> '.join(names)}: {reason}" if names else reason
 
@@ -56,6 +65,15 @@ def given(path):
         raise UserError(f"{path} is no text: byte {error.start} is not of UTF-8") from None
     except OSError as error:
         raise UserError(describe(error)) from None
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Context manager: what the system refuses is of this file. It names those that it opens, none that it writes."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from common.errors import Failure
+from common.errors import Failure, naming
 from common.shapes import SHAPES, fits
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -91,8 +91,11 @@ def append_line(path, line: str):
         if before and os.pread(stream.fileno(), 1, before - 1) != b"\n":
             data = b"\n" + data
         try:
-            if stream.write(data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+            with naming(path):
+                written = stream.write(data)
+                if written != len(data):
+                    stream.write(data[written:])    # says why
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             stream.truncate(before)
             raise

@@ -16,13 +16,14 @@ import time
 from dataclasses import dataclass
 
 from common import files
-from common.errors import Failure, UserError
+from common.errors import Failure, UserError, limited
 
 TAIL_LINES, LONGEST_LINE = 20, 400
 LARGEST_FILE = 2 << 30      # a workload that writes without end must not fill the disk
 SHOWN_BYTES = 1 << 20       # of each end of an output that may come to so much
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+BEYOND = (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
 GRACE_SECONDS = 2.0     # between asking a process to end and ending it
 LONGEST_POLL = 2 ** 31 - 1      # milliseconds
 LEAST_ROOM = 1 << 20
@@ -77,7 +78,7 @@ def ends(stream) -> str:
 
 def beyond(returncode: int, file_limit, stdout) -> str:
     """That it was ended by, or met, the limit of a file's size; "" when it was not."""
-    met = returncode in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ) or stdout and os.path.exists(stdout) and \
+    met = returncode in BEYOND or stdout and os.path.exists(stdout) and \
         os.path.getsize(stdout) >= file_limit
     return f"; its output, or a file that it wrote, came to the limit of {file_limit >> 20:,} MiB, or to its own" \
         if met else ""
@@ -213,6 +214,8 @@ def run(argv, *, cwd=None, env=None, timeout=600, log=None, check=True, stdin=No
     where = f"; log: {log}" if log else ""
     if file_limit is not None:
         where = beyond(result.returncode, file_limit, stdout) + where
+    elif result.returncode in BEYOND:
+        where = f"; a file that it wrote came to the limit{limited()}{where}"
     shown = tail(result.stderr or result.stdout)
     if expired:
         raise Failure(f"{name} {EXPIRED} {timeout:g} s and was killed{where}{full()}{shown}")

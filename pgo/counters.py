@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import proc
 from common.arguments import Parser
-from common.errors import Failure, guard
+from common.errors import Failure, guard, naming
 from common.paths import PYTHON, ROOT
 from common.scratch import SETTING
 
@@ -45,7 +45,7 @@ class Process:
 def make(scratch: Path):
     """An empty file, sparse, which every user may write."""
     path = scratch / NAME
-    with open(path, "wb") as stream:
+    with naming(path), open(path, "wb") as stream:
         stream.write(_HEADER.pack(MAGIC, SLOTS, STRIDE, 0, 0))
         stream.truncate(PAGE + SLOTS * (RECORD + STRIDE))
     path.chmod(0o666)

@@ -240,6 +240,28 @@ def test_a_limit_of_the_user(tmp_path):
     assert runner.communicate(timeout=60)[0] == "16\n"
 
 
+def test_a_limit_for_files_is_said(tmp_path):
+    """Which file of ours, or which tool, and what to do; before a build, in place of a compiler's stack."""
+    source = f"""
+from pathlib import Path
+from common import doctor, errors, files, proc
+from pgo import counters
+place = Path('{tmp_path}')
+for call in (lambda _: counters.make(place), lambda _: files.append_line(place / 'r.jsonl', 'x' * 20000),
+             lambda _: proc.run(['/usr/bin/head', '-c', '20000', '/dev/zero'], stdout=place / 'out'),
+             lambda _: doctor.main(['--install', '--group', 'build'])):
+    print(errors.guard(call, []))
+"""
+    runner = child(source, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
+    said, complained = runner.communicate(timeout=60)
+    assert said.split() == ["1", "1", "1", "2"], complained
+    expected = ("counters: File too large", "r.jsonl: File too large", "head failed with signal SIGXFSZ; a file that",
+                "a file may have")
+    for line, words in zip(complained.splitlines(), expected, strict=True):
+        assert words in line and "8,192 bytes here" in line and "`ulimit -f unlimited`" in line, complained
+    assert not (tmp_path / "r.jsonl").read_bytes()
+
+
 # Git
 
 

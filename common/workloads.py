@@ -2,6 +2,7 @@
 """The workload table: bench/workloads.toml, and the user's own commands that `configure.py --train` recorded."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,11 @@ class Workload:
     def as_dict(self) -> dict:
         """For JSON."""
         return dataclasses.asdict(self)
+
+    @property
+    def program(self) -> str:
+        """What people call an own command or server; a row of the table has a name."""
+        return os.path.basename(self.command[0]) if self.own else self.name
 
     def programs(self) -> tuple[str, ...]:
         """Names of the project's own benchmark programs in the command."""
@@ -155,6 +161,14 @@ def resolved(root, row: Workload) -> Workload:
         return row
     found = files.read_fields(path, "given", "command")
     return dataclasses.replace(row, command=tuple(found["command"])) if tuple(found["given"]) == row.command else row
+
+
+def titles(rows) -> dict:
+    """Name of a row -> what tables, which are of one role, call it: for own ones the program, with the row where
+    another one of that role has that, too."""
+    of_roles = [(row.role, row.program) for row in rows]
+    return {row.name: f"{row.program} ({row.name})" if row.own and of_roles.count((row.role, row.program)) > 1
+            else row.program for row in rows}
 
 
 def select(workloads, names) -> tuple:

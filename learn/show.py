@@ -4,7 +4,7 @@ parameters brought where it was learned."""
 
 import sys
 
-from common import files
+from common import files, workloads
 from common.arguments import Parser
 from common.errors import guard
 from common.paths import ROOT
@@ -30,6 +30,12 @@ def parts_of(parameters, rows) -> list:
     return found
 
 
+def title_of(recorded: str, titles: dict) -> str:
+    """What people call a process of a workload: the program, and which one of its processes."""
+    name, dot, process = recorded.partition(".")
+    return f"{titles.get(name, name)}{dot and f', process {process}'}"
+
+
 def shown(tree: Tree, rows) -> str:
     """The text; "" where no policy was given."""
     if not tree.has_policy:
@@ -39,7 +45,8 @@ def shown(tree: Tree, rows) -> str:
     head = "compiled in" if verdict["accepted"] else "left out"
     lines = [f"{tree.label}: the policy is {head}", f"  {verdict['sentence']}"]
     if replays["workloads"]:
-        lines += table.figure_lines([(name, table.weighed_rows(row["before"], row["after"]))
+        titles = workloads.titles(workloads.load_workloads(ROOT))
+        lines += table.figure_lines([(title_of(name, titles), table.weighed_rows(row["before"], row["after"]))
                                      for name, row in replays["workloads"].items()])
     for title, listed in (("what each parameter brings there", "parts"), ("and where it was learned", "parameters")):
         if parts := parts_of(replays[listed], rows):

@@ -48,13 +48,16 @@ def phony_edges(project) -> list:
     return [Edge((name,), "phony", inputs) for name, inputs in groups.items()]
 
 
+PAGE_SOURCES = ("report/report.py", "report/report.html.j2", "report/charts.py", "report/heatmap.py")
+
+
 def report_edge(project) -> Edge:
     """The report page over all configurations."""
     needs = tuple(need for config in project.configs for need in
                   (*measure.measures(project, config), config.tree.wall, config.tree.select("ship.json"),
                    *map(config.tree.gate, project.stages[1:])))
     return Edge(("build/report/index.html",), "report",
-                implicit=(*needs, "report/report.py", "results/seals.jsonl"),
+                implicit=(*needs, *measure.own_results(project), *PAGE_SOURCES, "results/seals.jsonl"),
                 variables={"trees": " ".join(f"--build {config.tree}" for config in project.configs)})
 
 

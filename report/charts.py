@@ -25,3 +25,8 @@ def write(drawn, path: Path):
     drawn.savefig(out, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None, dpi=DPI)
     pyplot.close(drawn)
     files.write_atomic(path, out.getvalue())
+
+
+def label(text: str) -> str:
+    """A name that anybody may have given: neither a formula nor bytes that are no text."""
+    return text.encode(errors="replace").decode().replace("$", r"\$")

@@ -14,11 +14,12 @@ from common.paths import BUILD, ROOT
 from common.tree import STAGES, Tree, build_tree
 from measure import golden, wall
 from gate import gate
-from bench import canary, over_time, proof_table
+from bench import canary, over_time, own, proof_table
 from report import charts, results
 
 MEMORY_PICTURE, CANARY_PICTURE = "memory.svg", "canary.svg"
 WIDTH = 3.2             # inches of a chart
+LETTERS = 45            # of its labels, which fit below it
 BIN_SECONDS = 0.2       # of a point of bench_over_time's curve
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PAIR = "pair64"         # the pattern that stands for "an operation"
@@ -88,7 +89,7 @@ def workload_rows(stage, evidence, base) -> list:
         for name, _title in METRICS:
             name = name or branch_metric(record["metrics"])
             figures.append((record["metrics"].get(name), before["metrics"].get(name) if before else None))
-        found.append(WorkloadRow(stage, record["workload"], record["role"], tuple(figures)))
+        found.append(WorkloadRow(stage, record.get("title", record["workload"]), record["role"], tuple(figures)))
     return found
 
 
@@ -222,7 +223,7 @@ def plot_memory(record: dict, path: Path):
                       label=name)
         axis.set_title(row, fontsize=8)
         axis.tick_params(labelsize=7)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])      # who returns everything has a line, too
     _legend_beside(axes)
     figure.supxlabel("seconds", fontsize=8)
     figure.supylabel("MiB resident beyond what lives", fontsize=8)
@@ -247,14 +248,21 @@ def plot_canary(record: dict, path: Path):
     charts.write(figure, path)
 
 
+def turned(labels) -> dict:
+    """How labels below a chart stand: side by side, or aslant where they would run into each other."""
+    room = LETTERS / max(1, len(labels))
+    return {"rotation": 30, "ha": "right"} if max(map(len, labels), default=0) > room else {}
+
+
 def plot(tree: Tree, path: Path):
     """Bars of the held-out workloads' metrics: what each stage changed against base, in percent."""
     material = gate.load_gates().material
-    names = [row.name for row in workloads.load_workloads(ROOT)]
+    titles = workloads.titles(workloads.load_workloads(ROOT))
     stages = tree.built_stages()
-    evidence = {stage: gate.evidence_of(tree, stage, names) for stage in stages}
+    evidence = {stage: gate.evidence_of(tree, stage, list(titles)) for stage in stages}
     shown = [name for name, record in sorted(evidence["base"].measures.items())
              if record["role"] == "holdout" and record["metrics"]["ir_alloc"] >= material.instructions]
+    labels = [charts.label(titles[name]) for name in shown]
     figure, axes = charts.figure(1, len(PLOTTED), (WIDTH * len(PLOTTED), 3))
     later = [stage for stage in stages if stage != "base"]
     for axis, (metric, title) in zip(axes[0], PLOTTED):
@@ -267,7 +275,7 @@ def plot(tree: Tree, path: Path):
             axis.bar([at + position * 0.8 / len(later) for at in range(len(shown))], values, 0.8 / len(later),
                      label=stage)
         axis.set_xticks([at + 0.4 - 0.4 / len(later) for at in range(len(shown))] if later else [],
-                        shown if later else [], fontsize=7)
+                        labels if later else [], fontsize=7, **turned(labels))
         axis.tick_params(axis="y", labelsize=7)
         axis.axhline(0, color="black", linewidth=0.6)
         axis.set_title(title, fontsize=8)
@@ -276,13 +284,23 @@ def plot(tree: Tree, path: Path):
     charts.write(figure, path)
 
 
-def render_page(results, pictures, memory=None, learner=None, proof=None) -> str:
+def own_of(trees) -> dict:
+    """Label -> what was found about own commands and servers, where there are any."""
+    if not any(row.own for row in workloads.load_workloads(ROOT)):
+        return {}
+    return {tree.label: files.read_fields(tree.own, "commands")["commands"] for tree in trees if tree.own.exists()}
+
+
+def render_page(results, pictures, memory=None, learner=None, proof=None, commands=None) -> str:
     """The page; `pictures` maps a label to (bars, heat map) file names, `memory` is a record of memory over time,
-    `learner` one of a workload that changes, `proof` one of learned policies."""
+    `learner` one of a workload that changes, `proof` one of learned policies, `commands` is of own_of."""
     import jinja2
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text()).render(
+        own={label: [(own.caption(entry).strip(), own.table_of(entry)) for entry in found]
+             for label, found in (commands or {}).items()},
+        judged={label: any(entry["role"] == "holdout" for entry in found) for label, found in (commands or {}).items()},
         results=results, pictures=pictures, memory=memory, memory_picture=MEMORY_PICTURE, learner=learner,
         canary_picture=CANARY_PICTURE, proof=proof, head=HEAD, cells=_cells,
         learner_rows=canary.cells(learner["figures"]) if learner else (),
@@ -310,7 +328,7 @@ def write_page(trees, results, path: Path):
         plot_memory(memory, path.parent / MEMORY_PICTURE)
     if learner:
         plot_canary(learner, path.parent / CANARY_PICTURE)
-    files.write_atomic(path, render_page(results, pictures, memory, learner, proof))
+    files.write_atomic(path, render_page(results, pictures, memory, learner, proof, own_of(trees)))
 
 
 def main(argv) -> int:

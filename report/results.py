@@ -24,6 +24,7 @@ SHIPPED = "shipped"
 def run_record(tree: Tree, now: float) -> dict:
     """Everything measured of a build tree, raw: every derived number can be computed again."""
     rows = workloads.load_workloads(ROOT)
+    titles = workloads.titles(rows)
     stages = {}
     for stage in tree.built_stages():
         evidence = gate.evidence_of(tree, stage, [row.name for row in rows])
@@ -34,8 +35,8 @@ def run_record(tree: Tree, now: float) -> dict:
         raise UserError(f"{tree.root} holds no measurement: run `make pgo` first")
     ship = tree.select("ship.json")
     return {**records.common_fields("run", now), "tree": tree.label, "stages": stages,
-            "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight,
-                                 "loop": bool(row.programs())} for row in rows},
+            "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight, "loop": bool(row.programs()),
+                                 **({"title": titles[row.name]} if row.own else {})} for row in rows},
             "shipped": files.read_json(ship)["stage"] if ship.exists() else "",
             "wall": files.read_json(tree.wall) if tree.wall.exists() else None}
 
@@ -59,7 +60,7 @@ def record_tree(tree: Tree, now: float, output=None) -> bool:
 # looking back
 
 def roles_of(record: dict) -> dict:
-    """workload -> role, gate, weight, loop; of old records by the present table."""
+    """workload -> role, gate, weight, loop, of own ones title; of old records by the present table."""
     if "roles" in record:
         return record["roles"]
     return {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight, "loop": bool(row.programs())}

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from common import doctor, records
+from common import doctor, records, workloads
 from common.errors import Failure, UserError, guard
 from common.proc import run
 from common.tree import Tree
+from common.workloads import Workload
 from plan import model, policy
 from measure import callgrind, golden, wall
 from gate import ab, ablation, effects
 from bench import bench, ranking, study as bench_study
-from report import heatmap, readme, report, results
+from learn import show
+from report import charts, heatmap, readme, report, results
 from tests.support import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -231,12 +233,45 @@ def test_report_shows_every_effect_by_workload_and_role():
     assert "fully associative" in text
 
 
+def test_own_commands_go_by_their_programs():
+    """In every table, old records apart; with the row where two of a role have the same."""
+    rows = [Workload("git", "holdout", ("git", "log")), Workload("user1", "train", ("/opt/lua5.4", "a"), own=True),
+            Workload("held1", "holdout", ("/x/jq",), own=True), Workload("held2", "holdout", ("/bin/git",), own=True),
+            Workload("user2", "train", ("/bin/git",), own=True)]
+    titles = workloads.titles(rows)
+    assert titles == {"git": "git", "user1": "lua5.4", "held1": "jq", "held2": "git (held2)", "user2": "git"}
+    record = run_of("x", 1_000_000)
+    record["roles"]["py"]["title"] = "lua5.4"
+    text = report.render_table(report.of_record(record))
+    assert re.search(r"^ +lua5.4 +1,000,000", text, re.M) and not re.search("^ +py ", text, re.M)
+    assert show.title_of("held1.2", titles) == "jq, process 2" and show.title_of("gone", titles) == "gone"
+
+
+def test_labels_of_charts_do_not_meet():
+    """Long names stand aslant; a name is neither a formula nor bytes that are no text."""
+    assert report.turned(["git", "jq", "perl"]) == {} == report.turned([])
+    assert report.turned(["a-program-of-mine"] * 3)["rotation"]
+    assert charts.label("a$b$\udce9") == r"a\$b\$?"
+
+
 def test_page_shows_every_stage_by_workload():
     pytest.importorskip("jinja2")
     page = report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("bars.svg", "heat.svg")})
     assert page.count("<td>git</td>") == 2 and page.count("<td>py</td>") == 2
     assert "<h3>pgo (ships), held out" in page and "<th>D1 misses</th>" in page
     assert "<td>999,000<small>-0.1 %</small></td>" in page      # below the figure: a table of eleven columns fits
+
+
+def test_page_begins_with_own_commands():
+    """What the terminal shows first; the command is text, whatever it holds."""
+    pytest.importorskip("jinja2")
+    line = {"subject": "glibc", "time": "1.000", "peak_kib": 1024, "faults": 5, "share": 0.5}
+    entry = {"role": "train", "command": "lua '<b>'", "seconds": 0.5, "rounds": 9, "floor": 0.01, "lines": [line]}
+    page = report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("bars.svg", "heat.svg")},
+                              commands={"x": [entry]})
+    assert page.index("TRAIN    lua &#39;&lt;b&gt;&#39;") < page.index("<td>50.0 %</td>") < page.index("<td>base</td>")
+    assert "Judged on what it was trained on" in page
+    assert "Your program" not in report.render_page([report.of_record(run_of("x", 1_000_000))], {"x": ("b", "h")})
 
 
 def test_a_page_is_no_wider_than_a_window():
@@ -484,6 +519,25 @@ def test_ablation_table():
     assert lines[1].split() == "stats yes +2.00 +10.00 % 0 +100.00 % ~1.001 [0.99, 1.01] +1.00 % +1.00 % !".split()
     assert lines[2].split() == "harden no +59.00 +100.00 % 0 - - no switch -".split()
     assert ablation.overhead(record["features"][0]) == pytest.approx(1.01)
+
+
+def test_an_ablation_is_shown_by_the_docs(monkeypatch):
+    """The newest one of all features with their time; without one, how to make it."""
+    features = [{"feature": feature.name, "compiled_in": True, "time": {"text": "1.020 [1.01, 1.03]"},
+                 "figures": {"with": measured(42.0, 1100), "without": measured(40.0, 1000)}}
+                for feature in model.load_features(ROOT)]
+    whole = {"kind": "ablation", "time": "2030-01-01T00:00:00Z", "base": "balanced", "toolchain": "clang",
+             "workloads": ["git"], "features": features}
+    few = {**whole, "time": "2030-01-02", "features": features[:1]}
+    untimed = {**whole, "time": "2030-01-03", "features": [{**row, "time": None} for row in features]}
+    assert readme.last_ablation([few, untimed]) is None and readme.last_ablation([whole, few, untimed]) is whole
+    monkeypatch.setattr(readme, "on_record", lambda: (whole, few, untimed))
+    source = readme.newest("ablation", "none")
+    text = readme.ablation_block(source)
+    assert source == whole["time"] and "| 1.020 [1.01, 1.03] |" in text
+    assert f"| {features[0]['feature']} | yes | +2.00 | +10.00 % |" in text
+    assert "With the feature against without, of balanced" in text and "recorded 2030-01-01." in text
+    assert "make ablation" in readme.ablation_block("none")
 
 
 def test_settings_reach_the_program():

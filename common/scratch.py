@@ -15,6 +15,7 @@ from common.errors import UserError
 
 SETTING = "HAKMEM_"         # how names in the environment begin that tell the library what to do
 LONGEST_ROOM = 400          # pgo/slots.c has 512 bytes for a file below
+USUAL_ROOM = "/tmp"
 STALE_SECONDS = 24 * 3600   # no run lasts that long
 
 PINNED_ENV = {
@@ -40,7 +41,7 @@ def own_setting(environment) -> str:
 
 def room_for_runs() -> Path:
     """$TMPDIR, else /tmp: it must be one from which programs may be run."""
-    room = Path(os.environ.get("TMPDIR") or "/tmp")
+    room = Path(os.environ.get("TMPDIR") or USUAL_ROOM)
     if not room.is_dir():
         raise UserError(f"TMPDIR names {room}, which is no directory")
     if set(str(room.absolute())) & set(" :"):
@@ -51,6 +52,11 @@ def room_for_runs() -> Path:
         raise UserError(f"TMPDIR names a directory with {length} bytes in its name, more than {LONGEST_ROOM}; set "
                         "TMPDIR to another one")
     return room.absolute()
+
+
+def longer_names() -> int:
+    """By how many bytes the names of runs are longer than usual, which programs show in what they ask for."""
+    return len(os.fsencode(room_for_runs())) - len(USUAL_ROOM)
 
 
 def sweep(room: Path):

@@ -174,11 +174,12 @@ def evidence_from(paths) -> Evidence:
 
 
 def check_same_workloads(before: Evidence, after: Evidence):
-    """Failure when a workload's program or input changed between the two sides."""
+    """Failure when a workload's program, input or place changed between the two sides."""
     for name, record in sorted(before.measures.items()):
         other = after.measures.get(name)
         if other is not None and record["digest"] != other["digest"]:
-            raise Failure(f"workload '{name}' changed between the two measurements: measure both again")
+            raise Failure(f"workload '{name}' changed between the two measurements (its program, an input, or TMPDIR to "
+                          "a name of another length): measure both again, as a build does without its measure/")
 
 
 def _in_scope(record, scope, material):

@@ -23,6 +23,7 @@ from common.errors import Failure, UserError, guard, tell
 from common.launch import launch
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, FORGET, INPUTS, ROOT
+from common.scratch import longer_names
 from common.tree import LIBRARY
 from measure import callgrind, elf, flow
 
@@ -255,8 +256,11 @@ def programs_of(workload) -> list:
 
 
 def workload_digest(workload) -> str:
-    """What is run: command, environment, inputs and program. Measurements compare only when it is the same."""
+    """What is run: command, environment, inputs and program, and how long the names of its files are. Measurements
+    compare only when it is the same."""
     digest = hashlib.sha256(repr((workload.command, sorted(workload.env.items()))).encode(errors="surrogateescape"))
+    if more := longer_names():
+        digest.update(f"names longer by {more}\n".encode())
     for name in programs_of(workload):
         digest.update(f"{files.sha256(name)}\n".encode())
     for top in [INPUTS / name for name in workload.inputs] + [BENCH_PROGRAMS / name for name in workload.programs()]:

@@ -17,14 +17,38 @@ def are_metrics(value) -> bool:
             for name, inner in value.items())
 
 
+def are_lines(value, of_server: bool) -> bool:
+    """The rows of an own command's table (bench/own.py): a figure is None where it was not to be had."""
+    said = ("cpu_us", "requests") if of_server else ("share",)
+    maybe = ("peak_kib", "p50", "p99") if of_server else ("peak_kib", "faults")
+    return fits(value, [dict]) and all(
+        isinstance(line.get("subject"), str) and isinstance(line.get("time"), str)
+        and all(is_figure(line.get(name)) for name in said)
+        and all(name in line and (line[name] is None or is_figure(line[name])) for name in maybe) for line in value)
+
+
+def is_own(value) -> bool:
+    """What was found about an own command or server."""
+    return fits(value, {"role": str, "command": str, "rounds": is_figure, "floor": is_figure, "lines": list,
+                        str: lambda _: True}) and (value.get("server") or is_figure(value.get("seconds"))) and \
+        are_lines(value["lines"], bool(value.get("server")))
+
+
+ESTIMATE = {"text": str, "warnings": [str], str: lambda _: True}
 SHAPES = {
-    **dict.fromkeys(("digest", "note", "role", "sentence", "so", "stage", "toolchain", "variant", "workload"), str),
+    **dict.fromkeys(("digest", "label", "note", "role", "sentence", "so", "stage", "toolchain", "variant", "verdict",
+                     "workload"), str),
     "accepted": bool,
+    "against": {str: {str: ESTIMATE}},
     "command": [str],
+    "commands": [is_own],
+    "control": ESTIMATE,
+    "floor": is_figure,
     "given": [str],
     "metrics": are_metrics,
     "patterns": {str: {"malloc": is_figure, "free": is_figure, "together": is_figure, str: is_figure}},
     "provenance": dict,
+    "rounds": is_figure,
     "weight": is_figure,
 }
 

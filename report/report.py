@@ -94,9 +94,9 @@ def workload_rows(stage, evidence, base) -> list:
 
 
 def _sum(evidence, metric, material):
-    found = [record["metrics"][metric] for record in evidence.measures.values()
+    found = [record["metrics"].get(metric) for record in evidence.measures.values()
              if record["role"] == "holdout" and record["metrics"]["ir_alloc"] >= material.instructions]
-    return sum(found) if found else None
+    return sum(found) if found and None not in found else None
 
 
 def stage_row(stage, verdict, evidence, base, times, shipped, material) -> StageRow:
@@ -105,7 +105,7 @@ def stage_row(stage, verdict, evidence, base, times, shipped, material) -> Stage
     compared = gate.compare(base, evidence, "ir_alloc", "holdout", material)
     against = times["against"] if times else {}
     reference = times["reference"] if times else ""
-    text = next((record["metrics"]["text_bytes"] for record in evidence.measures.values()), None)
+    text = next((record["metrics"].get("text_bytes") for record in evidence.measures.values()), None)
     return StageRow(
         stage, golden_row["together"] if golden_row else None, compared[2] if compared else None,
         _sum(evidence, "i1_miss_alloc", material), _sum(evidence, "lines99", material), text,
@@ -270,8 +270,9 @@ def plot(tree: Tree, path: Path):
             values = []
             for name in shown:
                 record = evidence[stage].measures.get(name)
-                before = evidence["base"].measures[name]["metrics"][metric]
-                values.append((record["metrics"][metric] / before - 1) * 100 if record and before else 0)
+                before = evidence["base"].measures[name]["metrics"].get(metric)
+                after = record["metrics"].get(metric) if record else None
+                values.append((after / before - 1) * 100 if after is not None and before else 0)
             axis.bar([at + position * 0.8 / len(later) for at in range(len(shown))], values, 0.8 / len(later),
                      label=stage)
         axis.set_xticks([at + 0.4 - 0.4 / len(later) for at in range(len(shown))] if later else [],

@@ -21,6 +21,13 @@ LEAST_INSTRUCTIONS = "ir_alloc"
 SHIPPED = "shipped"
 
 
+def wall_of(tree: Tree):
+    """What was timed; None where nothing was to be."""
+    if not tree.wall.exists() or files.read_json(tree.wall) is None:
+        return None
+    return files.read_fields(tree.wall, "reference", "rounds", "control", "floor", "against", "seconds")
+
+
 def run_record(tree: Tree, now: float) -> dict:
     """Everything measured of a build tree, raw: every derived number can be computed again."""
     rows = workloads.load_workloads(ROOT)
@@ -30,15 +37,16 @@ def run_record(tree: Tree, now: float) -> dict:
         evidence = gate.evidence_of(tree, stage, [row.name for row in rows])
         stages[stage] = {"library": files.sha256(tree.library(stage)), "golden": evidence.golden,
                          "metrics": {name: record["metrics"] for name, record in evidence.measures.items()},
-                         "gate": files.read_json(tree.gate(stage)) if tree.gate(stage).exists() else None}
+                         "gate": files.read_fields(tree.gate(stage), "verdict", "sentence", "accepted")
+                         if tree.gate(stage).exists() else None}
     if not any(row["metrics"] for row in stages.values()):
         raise UserError(f"{tree.root} holds no measurement: run `make pgo` first")
     ship = tree.select("ship.json")
     return {**records.common_fields("run", now), "tree": tree.label, "stages": stages,
             "roles": {row.name: {"role": row.role, "gate": row.gate, "weight": row.weight, "loop": bool(row.programs()),
                                  **({"title": titles[row.name]} if row.own else {})} for row in rows},
-            "shipped": files.read_json(ship)["stage"] if ship.exists() else "",
-            "wall": files.read_json(tree.wall) if tree.wall.exists() else None}
+            "shipped": files.read_fields(ship, "stage")["stage"] if ship.exists() else "",
+            "wall": wall_of(tree)}
 
 
 def is_new(record: dict, before) -> bool:

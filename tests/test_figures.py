@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common import doctor, records, workloads
+from common import doctor, files, records, workloads
 from common.errors import Failure, UserError, guard
 from common.proc import run
 from common.tree import Tree
@@ -19,7 +19,7 @@ from common.workloads import Workload
 from plan import model, policy
 from measure import callgrind, golden, wall
 from gate import ab, ablation, effects
-from bench import bench, ranking, study as bench_study
+from bench import bench, own, ranking, study as bench_study
 from learn import show
 from report import charts, heatmap, readme, report, results
 from tests.support import ROOT
@@ -213,6 +213,36 @@ def test_a_tree_is_recorded_once(tmp_path, capsys):
     (line,) = records.read(out)
     assert line["tree"] == "clang-x" and line["roles"]["git"]["role"] == "holdout" and line["commit"]
     assert records.verify(out.parent) == []
+
+
+@pytest.mark.parametrize("name, text", [
+    ("select/ship.json", "{}"), ("wall.json", '{"rounds": 3}'), ("gate/pgo.json", '{"accepted": true}'),
+    ("wall.json", '{"reference": "base", "rounds": 3, "control": {}, "floor": 0, "against": {}, "seconds": {}}')])
+def test_what_another_version_left_is_a_sentence(tmp_path, name, text):
+    """JSON, but not what a step writes: which file, and what to do."""
+    tree = Tree(tmp_path / "clang-x")
+    for stage in ("base", "pgo"):
+        tree.library(stage).parent.mkdir(parents=True)
+        tree.library(stage).write_bytes(b"library")
+        metrics = run_of("x", 1_000_000)["stages"]["base"]["metrics"]["git"]
+        files.write_json(tree.measure(stage, "git"), {
+            "workload": "git", "role": "holdout", "weight": 1, "digest": "", "metrics": metrics,
+            "provenance": {"source": files.sha256(tree.library(stage))}})
+    files.write_atomic(tree.root / name, text)
+    with pytest.raises(Failure, match=f"{name} does not say .*delete it and build again"):
+        results.run_record(tree, 0)
+    files.write_atomic(tree.wall, "null")
+    assert results.wall_of(tree) is None
+
+
+@pytest.mark.parametrize("commands", [[1], [{"role": "train"}], [{
+    "role": "train", "command": "x", "rounds": 3, "floor": 0, "seconds": 1, "lines": [{"subject": "glibc"}]}]])
+def test_a_table_of_another_version_is_a_sentence(tmp_path, monkeypatch, commands):
+    """Of the user's own commands."""
+    files.write_json(Tree(tmp_path / "clang-x").own, {"label": "clang-x", "stage": "pgo", "commands": commands})
+    monkeypatch.setattr(own.workloads, "load_workloads", lambda _root: [Workload("u", "train", ("/x",), own=True)])
+    with pytest.raises(Failure, match="own.json does not say commands as it should"):
+        own.main(["--build", str(tmp_path / "clang-x")])
 
 
 def test_make_pgo_appends():

@@ -103,6 +103,8 @@ help: ## Show this list
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \
+	    test '$(origin PYTHON)' = file || { \
+	        echo $(call quote,make: PYTHON names '$(PYTHON)' and no such program is there: leave it out) >&2; exit 2; }; \
 	    test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
 	        echo 'make: $(PYTHON) is missing; run: apt-get install python3' >&2; exit 2; }; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3; }

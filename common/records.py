@@ -18,6 +18,16 @@ from common.paths import ROOT
 SCHEMA = 2
 SCHEMAS = (1, SCHEMA)       # 1 has neither commit, nor roles, nor what ships
 RESULTS = ROOT / "results"
+# What is read of the records of a kind, whoever reads them.
+NEEDED = {kind: {"time": str, **more} for kind, more in {
+    "run": {"tree": str, "stages": dict, "machine": dict},
+    "variants": {"figures": dict, "timed": dict, "reference": str, "workloads": list},
+    "ablation": {"features": list, "base": str, "workloads": list},
+    "study-memory": {"scale": (int, float), "figures": dict},
+    "study-canary": {"figures": dict},
+    "proof": {"programs": (dict, list), "budget": (int, float), "goal": str, "machine": dict},
+}.items()}
+MEND = "restore it as it was committed: git checkout -- results"
 SEALS = "seals.jsonl"
 UNKNOWN = "unknown"
 
@@ -87,22 +97,24 @@ def _seals_of(path: Path) -> list:
             row = json.loads(line)
             found.append((row["file"], int(row["lines"]), row["sha256"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise Failure(f"{path} line {number} is no seal ({error})") from None
+            raise Failure(f"{path} line {number} is no seal ({error}); {MEND}") from None
     return found
 
 
 def verify(directory: Path) -> list:
     """One sentence for each file that is not what its seals say."""
-    wrong, contents, sealed = [], {}, {}
+    wrong, contents, sealed, broken = [], {}, {}, set()
     for name, count, sha256 in _seals_of(directory / SEALS):
         path = directory / name
         if path not in contents:
             contents[path] = _lines(path) if path.exists() else []
-        if count < sealed.get(path, 0):
-            wrong.append(f"{path}: its seals do not grow")
+        before = sealed.get(path, 0)
+        if count < before:
+            wrong.append(f"{path}: its seals do not grow; {MEND}")
         sealed[path] = count
-        if digest(contents[path][:count]) != sha256:
-            wrong.append(f"{path}: lines 1 to {count} are not those that were sealed")
+        if path not in broken and digest(contents[path][:count]) != sha256:
+            broken.add(path)    # all later seals are, too
+            wrong.append(f"{path}: lines {before + 1} to {count} are not those that were sealed; {MEND}")
     for path in sorted(directory.glob("*.jsonl")):
         count = len(_lines(path))
         if path.name != SEALS and sealed.get(path, 0) != count:
@@ -119,13 +131,16 @@ def rows(path: Path, accept) -> list:
             found.append(accept(json.loads(line)))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             why = "no JSON" if isinstance(error, json.JSONDecodeError) else error
-            raise Failure(f"{path} line {number} is not a result ({why})") from None
+            raise Failure(f"{path} line {number} is not a result ({why}); {MEND}") from None
     return found
 
 
 def _accept(record: dict) -> dict:
     if record["schema"] not in SCHEMAS:
         raise ValueError(f"schema {record['schema']}")
+    for name, kind in NEEDED.get(record.get("kind"), {}).items():
+        if not isinstance(record.get(name), kind):
+            raise ValueError(f"a {record['kind']} without its {name}")
     return record
 
 

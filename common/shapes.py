@@ -42,7 +42,7 @@ SHAPES = {
     "against": {str: {str: ESTIMATE}},
     "command": [str],
     "commands": [is_own],
-    "control": ESTIMATE,
+    "control": {"text": str, str: lambda _: True},
     "floor": is_figure,
     "given": [str],
     "metrics": are_metrics,

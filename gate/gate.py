@@ -178,8 +178,8 @@ def check_same_workloads(before: Evidence, after: Evidence):
     for name, record in sorted(before.measures.items()):
         other = after.measures.get(name)
         if other is not None and record["digest"] != other["digest"]:
-            raise Failure(f"workload '{name}' changed between the two measurements (its program, an input, or TMPDIR to "
-                          "a name of another length): measure both again, as a build does without its measure/")
+            raise Failure(f"workload '{name}' changed between the two measurements (program, input, or TMPDIR to "
+                          "a name of other length): measure both, as a build does without its measure/")
 
 
 def _in_scope(record, scope, material):

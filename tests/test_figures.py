@@ -132,6 +132,26 @@ def test_a_rewritten_result_is_seen(tmp_path, change):
     assert any("are not those that were sealed" in wrong for wrong in records.verify(tmp_path))
 
 
+def test_the_changed_line_is_named_once(tmp_path):
+    """Not with every seal behind it; and how to have it back."""
+    path = tmp_path / "2030.jsonl"
+    for tree in "abcd":
+        records.append(path, {"schema": 2, "kind": "x", "tree": tree})
+    path.write_text(path.read_text().replace('"b"', '"B"'))
+    assert records.verify(tmp_path) == [f"{path}: lines 2 to 2 are not those that were sealed; {records.MEND}"]
+
+
+@pytest.mark.parametrize("record, lacks", [({"kind": "run"}, "a run without its time"), (
+    {"kind": "run", "time": "x", "tree": "x"}, "a run without its stages"),
+    ({"kind": "study-memory", "time": "x"}, "a study-memory without its scale")])
+def test_a_record_that_lacks_something_is_named(tmp_path, record, lacks):
+    """By its line: who reads it would say which key is missing, and not where."""
+    records.append(tmp_path / "2030.jsonl", {"schema": 2, **record})
+    with pytest.raises(Failure, match=rf"2030.jsonl line 1 is not a result \({lacks}\); restore it"):
+        records.everything(tmp_path)
+    assert records.everything()
+
+
 def test_a_line_without_a_seal_is_seen(tmp_path):
     path = tmp_path / "2030.jsonl"
     records.append(path, {"schema": 2})

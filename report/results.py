@@ -115,8 +115,16 @@ def value_of(record: dict, metric: str, stage: str, workload: str):
     return stats.geometric_mean(values) if min(values) > 0 else sum(values) / len(values)
 
 
+def _programs(record: dict, stage: str, workload: str) -> tuple:
+    """What a value is about: runs that were judged by other programs have nothing to be compared by."""
+    roles = roles_of(record)
+    stage = shipped_of(record) if stage == SHIPPED else stage
+    return tuple(sorted((name, roles[name].get("title", "")) for name in record["stages"][stage]["metrics"]
+                        if name in roles and (name == workload if workload else roles[name]["role"] == "holdout")))
+
+
 def history(runs, metric, stage, workload, tree="") -> str:
-    """One line a run: when, which commit, the metric, its change against the run of the same tree before."""
+    """One line a run: when, which commit, the metric, its change against the run before it of equal programs."""
     rows, before = [("time", "commit", "tree", metric, "change")], {}
     for record in runs:
         if record.get("kind") != "run" or tree and record["tree"] != tree:
@@ -124,9 +132,9 @@ def history(runs, metric, stage, workload, tree="") -> str:
         value = value_of(record, metric, stage, workload)
         if value is None:
             continue
-        old = before.get(record["tree"])
-        change = gate.percent(value / old - 1) if old else "-"
-        before[record["tree"]] = value
+        key = record["tree"], _programs(record, stage, workload)
+        change = gate.percent(value / before[key] - 1) if before.get(key) else "-"
+        before[key] = value
         rows.append((record["time"], record.get("commit", records.UNKNOWN), record["tree"], f"{value:,.2f}", change))
     if len(rows) == 1:
         raise UserError(f"no run on record has {metric} of {stage}{f' under {workload}' if workload else ''}"

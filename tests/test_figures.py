@@ -177,6 +177,21 @@ def run_of(tree, instructions, commit="abc", shipped="pgo", page_faults=None):
             "stages": stages, "roles": roles, "shipped": shipped, "wall": None, "machine": {}}
 
 
+def test_history_compares_equal_programs():
+    """A run that was judged by another program has no change; the one behind it is compared with the one before."""
+    other = run_of("a", 5_000)
+    for stage in other["stages"].values():
+        stage["metrics"]["mine"] = stage["metrics"].pop("git")
+    other["roles"] = {"mine": {**other["roles"]["git"], "title": "lua"}, "py": other["roles"]["py"]}
+    lines = results.history([run_of("a", 1_000_000), other, run_of("a", 1_100_000)], "i1_miss_alloc", "base", "git")
+    assert len(lines.splitlines()) == 3 and lines.split()[-2:] == ["+10.00", "%"]
+    record = [run_of("a", 1_000_000), other, run_of("a", 1_100_000)]
+    for row in other["stages"].values():
+        row["metrics"]["mine"]["ir_alloc"] = 500_000
+    lines = results.history(record, "ir_alloc", "base", "").splitlines()[1:]
+    assert [line.split("  ")[-1].strip() for line in lines] == ["-", "-", "+10.00 %"]
+
+
 def test_history_shows_a_metric_over_commits():
     records = [run_of("a", 1_000_000, "one"), run_of("b", 500_000, "two"), run_of("a", 1_100_000, "three"),
                {"kind": "ablation"}]

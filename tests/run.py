@@ -87,7 +87,7 @@ def most_expensive(cpu) -> list:
 def check_built():
     """Say what to build when there is nothing to test yet."""
     if not libraries():
-        raise UserError("there is no libhakmem.so to test: run `make`, or name one in HAK_SO")
+        raise UserError("there is no libhakmem.so to test: run `make all`, or name one in HAK_SO")
     missing = [row.name for row in ctests() if not program_of(row).exists() and row.kind != "plugin"]
     if missing:
         raise UserError(f"{len(missing)} test programs are not built ({missing[0]}, ...): run `make tests`")

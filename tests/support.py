@@ -87,7 +87,7 @@ def main_library() -> Path:
     """The library that real programs run with: the shipped one where there is one, else the first build."""
     found = libraries()
     if not found:
-        pytest.skip("no libhakmem.so yet: run `make`")
+        pytest.skip("no libhakmem.so yet: run `make all`")
     preferred = [so for so in found if so == SHIPPED] or [so for so in found if "bench_minimal" in str(so)] or found
     return preferred[0]
 

@@ -172,7 +172,7 @@ def test_program(run, outcomes, request, record_property):
 
 def test_there_is_a_library_to_test():
     """A run without any library must not look like a success."""
-    assert libraries(), "no libhakmem.so: run `make`, or name one in HAK_SO"
+    assert libraries(), "no libhakmem.so: run `make all`, or name one in HAK_SO"
 
 
 @pytest.mark.parametrize("so", libraries(), ids=[label(so) for so in libraries()])

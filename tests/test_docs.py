@@ -108,7 +108,7 @@ def check_module(words):
 def check_preloaded(settings, words):
     """LD_PRELOAD=... program: runs, when the library that the document names can be had."""
     if not libraries():
-        pytest.skip("no libhakmem.so yet: run `make`")
+        pytest.skip("no libhakmem.so yet: run `make all`")
     named = ROOT / settings["LD_PRELOAD"]
     so = named if named.exists() else libraries()[0]
     environment = [f"{name}={value}" for name, value in {**settings, "LD_PRELOAD": so}.items()]

@@ -179,8 +179,8 @@ def main(argv) -> int:
     arguments = parser.parse_args(argv)
     rows = [row for row in workloads.load_workloads(ROOT) if row.own]
     if not arguments.output:
-        found = [files.read_fields(path, "commands", "label", "stage") for path in (Tree(root).own for root in arguments.build)
-                 if rows and path.exists()]
+        paths = [Tree(root).own for root in arguments.build]
+        found = [files.read_fields(path, "commands", "label", "stage") for path in paths if rows and path.exists()]
         for result in found:
             print(render(result), end="\n\n")
         return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from common import clone, lock
+from common import clone, household, lock
 from common.errors import guard
 from tests import programs
 from tests.outside import MAKEFILE, PYTHON, child, make
@@ -89,6 +89,21 @@ def test_a_second_configuration_waits(configured):
     assert (configured / "build.ninja").read_bytes() == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_make_that_is_ended_waits_no_longer(configured, number):
+    """Nor does its shell, which nobody sees and which would build as soon as it may."""
+    before = (configured / "build.ninja").read_bytes()
+    with lock.taken(configured / "build" / ".lock"):
+        waiting = subprocess.Popen(["make", "-s", "-o", "build-tools", "configured", f"TRAIN=/bin/echo {LONG}"],
+                                   cwd=configured, stderr=subprocess.PIPE, text=True)
+        assert "still running" in waiting.stderr.readline()
+        shells = household.descendants()
+        waiting.send_signal(number)
+        waiting.wait(20)
+        programs.wait_until(lambda: not shells & household.parents().keys(), "the end of its shell")
+    assert (configured / "build.ninja").read_bytes() == before
+
+
 def test_tools_hold_the_same_lock(tmp_path, monkeypatch):
     """Who is started by its holder goes on; anybody else waits, and says so."""
     monkeypatch.setattr(lock, "LOCK", tmp_path / ".lock")
@@ -130,7 +145,7 @@ def test_what_is_ignored_stays_so():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("call", [f"proc.run(['/bin/sleep', '{LONG}'])", "Guardian('/nonexistent').__enter__()"],
+@pytest.mark.parametrize("call", [f"proc.run(['/bin/sleep', '{LONG}'])", f"Guardian('/absent/{LONG}').__enter__()"],
                          ids=["run", "guardian"])
 def test_an_interrupt_while_the_interpreter_forks(call):
     """It comes in a hook of fork, where Python would only report what it raises."""

@@ -170,6 +170,16 @@ def test_a_program_that_is_built_again_meanwhile(tmp_path):
     assert counting.workload_digest(row) != before
 
 
+def test_a_tmpdir_of_another_length(monkeypatch, tmp_path):
+    """Programs show in their counts how long the names of their files are: not compared, either."""
+    row = Workload("w", "train", ("/bin/true",), "s")
+    digests = []
+    for room in ("", "/tmp", "/run", str(tmp_path), str(tmp_path)):
+        monkeypatch.setenv("TMPDIR", room)
+        digests.append(counting.workload_digest(row))
+    assert digests[0] == digests[1] == digests[2] != digests[3] == digests[4]
+
+
 def test_a_library_that_is_missing():
     """Of another place than the clone."""
     with pytest.raises(UserError, match="/nonexistent/x.so is missing: build it first"):
@@ -247,6 +257,14 @@ def test_common_words_in_the_environment(configured):
     assert "--name='learned' --goal='balanced'" in shown[0] and "--trace" not in shown[0]
     assert "--stage='shipped'" in shown[1] and " -k " not in shown[2]
     assert "--name='pc'" in make(configured, "-n", "learn", "TRAIN=x", "NAME=pc").stdout
+
+
+def test_a_python_that_is_missing():
+    """Of the user's own choice: nothing is installed in its place."""
+    done = subprocess.run(["make", "-s", "history", "PYTHON=no-such-python"], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "PATH": "/usr/bin:/bin"}, check=False)
+    assert done.returncode == 2 and done.stdout == "", done.stderr
+    assert done.stderr.startswith("make: PYTHON names 'no-such-python' and no such program is there: leave it out\n")
 
 
 def test_zero_clones(configured):

@@ -86,10 +86,14 @@ HAK_INLINE void *hak_family_aligned(size_t align, size_t size)
     return hak_family_aligned_kind(align, size, HAK_KIND_MALLOC);
 }
 
-/* memalign takes any alignment: glibc's rounds it up to a power of two. */
+/* memalign takes any alignment: glibc's rounds it up to a power of two. EINVAL for what no power of two is above. */
 HAK_INLINE void *hak_family_memalign(size_t align, size_t size)
 {
     size_t power = HAK_ALIGN;
+    if (align > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
     while (power < align && power <= HAK_REQUEST_MAX)
         power *= 2;
     return hak_family_aligned(power, size);

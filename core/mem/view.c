@@ -92,7 +92,7 @@ void hak_memory_view(hak_memory_view_t *view)
     uint32_t heaps = hak_heap_count();
     for (uint32_t owner = 1; owner <= heaps; owner++) {
         hak_heap_t *heap = hak_heap_by_owner(owner);
-        if (heap == NULL || !lock_for_a_look(heap))
+        if (!lock_for_a_look(heap))
             continue;
         classless += add_slabs(view, heap);
         hak_os_unlock(&heap->lock);

@@ -180,6 +180,25 @@ static void test_memalign_rounds_the_alignment_up(void **state)
     }
 }
 
+/* No power of two is above them: glibc says EINVAL (its bug 16038); 2^63 is one, and too much. */
+static void test_memalign_cannot_round_up(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t align;
+        int error;
+    } cases[] = {{SIZE_MAX, EINVAL},
+                 {SIZE_MAX / 2 + 2, EINVAL},
+                 {SIZE_MAX / 2 + 1, ENOMEM},
+                 {SIZE_MAX / 4 + 1, ENOMEM}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        errno = 0;
+        void *block = memalign(opaque(cases[i].align), 4096);
+        if (block != NULL || errno != cases[i].error)
+            fail_msg("memalign(%zu, 4096): block %p, errno %d", cases[i].align, block, errno);
+    }
+}
+
 static void test_failed_resize_keeps_the_block(void **state)
 {
     (void)state;
@@ -232,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_blocks_are_interchangeable),
         cmocka_unit_test(test_aligned_alloc_refuses_what_is_no_power_of_two),
         cmocka_unit_test(test_memalign_rounds_the_alignment_up),
+        cmocka_unit_test(test_memalign_cannot_round_up),
         cmocka_unit_test(test_failed_resize_keeps_the_block),
         cmocka_unit_test(test_malloc_trim_says_whether_it_gave_back),
     };

@@ -23,13 +23,14 @@ typedef struct row {
 
 enum {
     SCOPE_run,
+    SCOPE_start, /* only what learns takes those */
     SCOPE_build
 };
 
 static row_t rows[] = {
     {"HAKMEM_MODE", "minimal|fast|balanced", 0, 0, false, "", "ANY"},
 #define POLICY(field, unit, low, high, value, axis, scope, needs, sentence)                                  \
-    {"HAKMEM_" #field, unit, low, high, SCOPE_##scope == SCOPE_build, unit, #needs},
+    {"HAKMEM_" #field, unit, low, high, SCOPE_##scope != SCOPE_run, unit, #needs},
 #include "base/policy.def"
 #undef POLICY
 #define OPTION(field, name, low, high, value, unit, needs, sentence)                                         \

@@ -71,7 +71,7 @@ static hak_slices_t chunk_lists HAK_GUARDED_BY(pool_lock);
 static hak_age_t chunk_queue HAK_GUARDED_BY(pool_lock) = HAK_AGE_EMPTY(chunk_queue);
 /* A forked child relies on what follows each chunk there, and on nothing else. */
 static chunks_t all HAK_GUARDED_BY(pool_lock);
-/* Reserved address space that is not yet chunks. */
+/* Reserved address space that is not yet chunks; inaccessible in hardened. */
 static char *region HAK_GUARDED_BY(pool_lock), *region_end HAK_GUARDED_BY(pool_lock);
 /* The system has been told to back it by huge pages. */
 static bool region_thp HAK_GUARDED_BY(pool_lock);
@@ -273,6 +273,8 @@ static bool reserve_region(void) HAK_REQUIRES(pool_lock)
         }
         region_thp = hak_policy()->thp == HAK_THP_ON;
         hak_os_thp(at, size, region_thp);
+        if (HAK_HARDEN)
+            hak_os_forbid(at, size);
         region = at;
         region_end = at + size;
         pool_totals.reserved += size;
@@ -329,12 +331,14 @@ static HAK_NOINLINE bool open_closed(hak_slices_t set) HAK_REQUIRES(pool_lock)
     return opened;
 }
 
-/* Makes slices accessible that are about to be taken: of one of the first single blocks just these, else all that are closed. */
+/* Makes slices accessible that are about to be taken: of one of the first single blocks, and in hardened, just these, else all that
+ * are closed. */
 HAK_INLINE bool open_for(const chunk_t *chunk, hak_slices_t mask, bool single) HAK_REQUIRES(pool_lock)
 {
     if (hak_likely(chunk != closed_chunk) || (mask & closed) == 0)
         return true;
-    return open_closed(single && beside_closed < BESIDE_CLOSED ? mask & closed : closed);
+    bool just_these = HAK_HARDEN || (single && beside_closed < BESIDE_CLOSED);
+    return open_closed(just_these ? mask & closed : closed);
 }
 
 /* For one of the first single blocks, until one finds no place: between slices that stay closed, so that what lies right beside
@@ -392,6 +396,8 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(pool_lock
     if (region == region_end && !reserve_region())
         return false;
     chunk_t *chunk = (chunk_t *)(void *)region;
+    if (HAK_HARDEN && !hak_os_make_writable(chunk, HAK_CHUNK))
+        return false;
     region += HAK_CHUNK;
     bool thp = hak_thp_is_due(&thp_cost, slices * HAK_SLICE, single, dense_bytes());
     if (thp != region_thp)
@@ -403,7 +409,7 @@ static bool add_fresh_chunk(unsigned slices, bool single) HAK_REQUIRES(pool_lock
         hak_thp_touched(&thp_cost, hak_os_now_ns() - before);
     bool first = LIST_EMPTY(&all);
     begin_chunk(chunk, whole, thp);
-    if (HAK_CHECK_LINKS && first && !thp && hak_policy()->populate_kb == 0)
+    if (HAK_LINK_CHECKS && first && !thp && hak_policy()->populate_kb == 0)
         close_most(chunk); /* last: a child that is forked meanwhile knows the chunk */
     return true;
 }

@@ -71,13 +71,13 @@ static HAK_NOINLINE bool is_looked_at(const char *address, size_t size)
 
 #endif
 
-void hak_guard_forbid(void *address, size_t size)
+bool hak_guard_forbid(void *address, size_t size)
 {
 #if HAK_HARDEN
     if (is_looked_at(address, size))
-        return;
+        return false;
 #endif
-    hak_os_forbid(address, size);
+    return hak_os_forbid(address, size);
 }
 
 bool hak_guard_is_underrun(const void *p)

@@ -5,8 +5,9 @@
 
 #include "base/bits.h"
 
-/* Makes memory inaccessible that is in no slab, unless another thread is looking at it this moment. Any thread, with any lock. */
-void hak_guard_forbid(void *address, size_t size);
+/* Makes memory inaccessible that is in no slab, unless another thread is looking at it this moment, or the system refuses. True if
+ * it is now. Any thread, with any lock. */
+bool hak_guard_forbid(void *address, size_t size);
 /* What of a chunk is made inaccessible. Each slice is two mappings, of which the system has 65,530 for a process. */
 typedef enum hak_guard_extent {
     HAK_GUARD_NOTHING,

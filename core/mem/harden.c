@@ -142,17 +142,49 @@ static bool is_huge(uint32_t entry)
     return hak_entry_kind(entry) == HAK_ENTRY_HUGE;
 }
 
-/* What was asked for a huge block; all of its bytes while it waits. */
-static size_t huge_asked(const void *p, uint32_t entry)
+/* What is written down of an oversize block: the bytes asked for, all of them while a huge one waits. Above that its note: 0 if it
+ * ends in a canary; if it is bare, 1, and above that its kind. A bare block ends with a page, and what follows is inaccessible: an
+ * overrun of it faults at its first byte, read or written. */
+#define LARGE_BITS 20u /* of the bytes of a large one */
+#define HUGE_BITS  47u
+
+static_assert(HAK_RUN_MOST * HAK_SLICE < (size_t)1 << LARGE_BITS || !HAK_HARDEN,
+              "the bytes of a large block");
+static_assert(HAK_ADDRESS_BITS <= HUGE_BITS, "the bytes of a huge block");
+
+static void set_asked(void *p, uint32_t entry, size_t asked, unsigned note)
 {
-    (void)entry;
-    return hak_huge_asked(p);
+    if (is_huge(entry)) {
+        hak_huge_set_asked(p, asked | (size_t)note << HUGE_BITS);
+        return;
+    }
+#if HAK_HARDEN
+    hak_slab_of(p)->asked = (uint32_t)(asked | (size_t)note << LARGE_BITS);
+#endif
 }
 
-static void set_huge_asked(void *p, uint32_t entry, size_t asked)
+static size_t asked_of(const void *p, uint32_t entry)
 {
-    (void)entry;
-    hak_huge_set_asked(p, asked);
+    if (is_huge(entry))
+        return hak_huge_asked(p) & (((size_t)1 << HUGE_BITS) - 1);
+#if HAK_HARDEN
+    return hak_slab_of(p)->asked & ((1u << LARGE_BITS) - 1);
+#else
+    return 0;
+#endif
+}
+
+static unsigned note_of(const void *p, uint32_t entry)
+{
+    if (hak_entry_in_slab(entry) || hak_is_zero_entry(entry))
+        return 0;
+    if (is_huge(entry))
+        return (unsigned)(hak_huge_asked(p) >> HUGE_BITS);
+#if HAK_HARDEN
+    return hak_slab_of(p)->asked >> LARGE_BITS;
+#else
+    return 0;
+#endif
 }
 
 /* Bytes behind the canary of a block in a slab. Few fit into its state; of more the next three states have seven bits each,
@@ -179,11 +211,7 @@ static size_t usable_of(const void *p, uint32_t entry)
         return 0;
     if (hak_entry_in_slab(entry))
         return hak_slab_of(p)->size - HAK_CANARY_BYTES - slack_of(p);
-#if HAK_HARDEN
-    if (!is_huge(entry))
-        return hak_slab_of(p)->asked;
-#endif
-    return huge_asked(p, entry);
+    return asked_of(p, entry);
 }
 
 static bool is_in_use(const void *p, uint32_t entry)
@@ -192,7 +220,7 @@ static bool is_in_use(const void *p, uint32_t entry)
         return false;
     if (is_huge(entry)) {
         size_t size = hak_oversize_size(p, entry);
-        return size != 0 && size != huge_asked(p, entry);
+        return size != 0 && size != asked_of(p, entry);
     }
     bool begins = hak_entry_in_slab(entry) || hak_is_zero_entry(entry) || hak_oversize_size(p, entry) != 0;
     return begins && *hak_harden_state(p) >= HAK_BLOCK_USED;
@@ -216,6 +244,9 @@ static unsigned kind_of(const void *p, uint32_t entry, size_t usable)
 {
     if (hak_is_zero_entry(entry))
         return *hak_harden_state(p) & ~HAK_BLOCK_USED;
+    unsigned note = note_of(p, entry);
+    if (note != 0)
+        return note >> 1;
     return (*canary_of(p, usable) ^ hak_harden_canary(p, 0)) >> HAK_KIND_AT & KIND_MOST;
 }
 
@@ -243,6 +274,15 @@ static size_t written_in_slack(const char *p, uint32_t entry, size_t usable)
     return at - usable;
 }
 
+static void check_canary(const void *p, uint32_t entry, size_t usable, unsigned kind, caller_t caller)
+{
+    if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
+        overrun(p, entry, usable, 0, caller);
+    size_t written = written_in_slack(p, entry, usable);
+    if (written != 0)
+        overrun(p, entry, usable, written, caller);
+}
+
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
 static size_t check(const void *p, uint32_t entry, caller_t caller)
 {
@@ -252,11 +292,8 @@ static size_t check(const void *p, uint32_t entry, caller_t caller)
     if (hak_is_zero_entry(entry))
         return usable;
     unsigned kind = kind_of(p, entry, usable);
-    if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
-        overrun(p, entry, usable, 0, caller);
-    size_t written = written_in_slack(p, entry, usable);
-    if (written != 0)
-        overrun(p, entry, usable, written, caller);
+    if (note_of(p, entry) == 0)
+        check_canary(p, entry, usable, kind, caller);
     if (!is_huge(entry) && hak_guard_is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; %s called from %x",
                   number(p), class_of(entry), caller.name, number(caller.site));
@@ -291,13 +328,10 @@ static void mark(void *p, size_t size, unsigned kind)
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry)) {
         set_slack(p, hak_slab_of(p)->size - HAK_CANARY_BYTES - size);
-    } else if (is_huge(entry)) {
-        set_huge_asked(p, entry, size);
     } else {
-#if HAK_HARDEN
-        hak_slab_of(p)->asked = (uint32_t)size;
-#endif
-        *hak_harden_state(p) = HAK_BLOCK_USED;
+        set_asked(p, entry, size, 0);
+        if (!is_huge(entry))
+            *hak_harden_state(p) = HAK_BLOCK_USED;
     }
     *canary_of(p, size) = hak_harden_canary(p, kind);
 }
@@ -347,10 +381,27 @@ static size_t with_guard(size_t size)
     return size + HAK_CANARY_BYTES + (size > HAK_CLASS_MAX - HAK_CANARY_BYTES ? HAK_OS_PAGE : 0);
 }
 
-static void guard_end(void *p, size_t asked)
+/* Bytes of it from its start to what is inaccessible. */
+static size_t accessible(const void *p, uint32_t entry, size_t asked)
 {
-    size_t size = hak_oversize_size(p, hak_map_get(p));
-    if (needed(asked) < size && atomic_load_explicit(&oversize_in_use, memory_order_relaxed) <= GUARDED_MOST)
+    return note_of(p, entry) != 0 ? asked : needed(asked);
+}
+
+/* Of one that is accessible to its end: writes down the end of a block of this kind, and closes what is behind. */
+static void end_oversize(void *p, size_t asked, unsigned kind)
+{
+    uint32_t entry = hak_map_get(p);
+    size_t size = hak_oversize_size(p, entry);
+    bool guards = atomic_load_explicit(&oversize_in_use, memory_order_relaxed) <= GUARDED_MOST;
+    if (guards && asked % HAK_OS_PAGE == 0 && asked != 0 && asked < size &&
+        hak_guard_forbid((char *)p + asked, size - asked)) {
+        set_asked(p, entry, asked, 1 | kind << 1);
+        if (!is_huge(entry))
+            *hak_harden_state(p) = HAK_BLOCK_USED;
+        return;
+    }
+    mark(p, asked, kind);
+    if (guards && needed(asked) < size)
         hak_guard_forbid((char *)p + needed(asked), size - needed(asked));
 }
 
@@ -358,7 +409,8 @@ static void guard_end(void *p, size_t asked)
 static bool open_end(void *p, uint32_t entry, size_t asked)
 {
     size_t size = hak_oversize_size(p, entry);
-    return needed(asked) >= size || hak_os_make_writable((char *)p + needed(asked), size - needed(asked));
+    size_t from = accessible(p, entry, asked);
+    return from >= size || hak_os_make_writable((char *)p + from, size - from);
 }
 
 /* Nothing of it shows afterwards. Where the system takes no pages back, those that were never touched are only read. */
@@ -366,7 +418,7 @@ static void empty_oversize(void *p, uint32_t entry, size_t size)
 {
     if (hak_os_discard(p, size))
         return;
-    size_t bytes = hak_min(size, needed(usable_of(p, entry)));
+    size_t bytes = hak_min(size, accessible(p, entry, usable_of(p, entry)));
     if (HAK_FILL_BYTE == 0)
         hak_huge_clear_pages(p, bytes);
     else
@@ -378,7 +430,7 @@ static void free_oversize(void *p, uint32_t entry)
     size_t size = hak_oversize_size(p, entry);
     empty_oversize(p, entry, size);
     if (is_huge(entry)) {
-        set_huge_asked(p, entry, size);
+        set_asked(p, entry, size, 0);
     } else {
         *hak_harden_state(p) = HAK_BLOCK_FREE;
         hak_slab_of(p)->clean = false;
@@ -404,9 +456,8 @@ static void *hand_out_oversize(void *p, size_t size, unsigned kind)
 {
     if (!is_huge(hak_map_get(p)))
         clear_large(p);
-    mark(p, size, kind);
     atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
-    guard_end(p, size);
+    end_oversize(p, size, kind);
     return p;
 }
 
@@ -462,6 +513,8 @@ void hak_harden_set_kind(void *p, unsigned kind)
         return;
     if (hak_is_zero_entry(entry))
         *hak_harden_state(p) = (uint8_t)(HAK_BLOCK_USED | kind);
+    else if (note_of(p, entry) != 0)
+        set_asked(p, entry, usable_of(p, entry), 1 | kind << 1);
     else
         *canary_of(p, usable_of(p, entry)) = hak_harden_canary(p, kind);
 }
@@ -531,7 +584,7 @@ static void clear_between(char *p, size_t before, size_t size, size_t bytes)
 static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
 {
     bool oversize = !hak_entry_in_slab(entry);
-    if (oversize && needed(size) == needed(before)) {
+    if (oversize && needed(size) == accessible(p, entry, before)) {
         clear_between(p, before, size, needed(size));
         mark(p, size, HAK_KIND_MALLOC);
         return p;
@@ -544,19 +597,20 @@ static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
     void *resized = hak_realloc_in_place(p, with_guard(size));
     if (resized == NULL) {
         if (oversize)
-            guard_end(p, before);
+            end_oversize(p, before, HAK_KIND_MALLOC);
         return NULL;
     }
     entry = hak_map_get(resized);
     bool in_slab = hak_entry_in_slab(entry);
     clear_between(resized, before, size,
                   in_slab ? hak_slab_of(resized)->size : hak_oversize_size(resized, entry));
-    mark(resized, size, HAK_KIND_MALLOC);
-    if (in_slab)
+    if (in_slab) {
+        mark(resized, size, HAK_KIND_MALLOC);
         return resized;
+    }
     if (!oversize)
         atomic_fetch_add_explicit(&oversize_in_use, 1, memory_order_relaxed);
-    guard_end(resized, size);
+    end_oversize(resized, size, HAK_KIND_MALLOC);
     return resized;
 }
 
@@ -574,7 +628,10 @@ static HAK_COLD void *realloc_from_libc(void *p, size_t size, size_t before)
 /* For a block that cannot be had smaller: it is kept, and is smaller by what is written about it. */
 static void *shrink_by_name(void *p, size_t size, size_t before)
 {
-    clear_between(p, before, size, before + HAK_CANARY_BYTES);
+    bool bare = note_of(p, hak_map_get(p)) != 0;
+    if (bare && size + HAK_CANARY_BYTES > before)
+        return p;
+    clear_between(p, before, size, bare ? before : before + HAK_CANARY_BYTES);
     mark(p, size, HAK_KIND_MALLOC);
     return p;
 }
@@ -604,7 +661,8 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
 size_t hak_harden_usable(const void *p, const void *site)
 {
     uint32_t entry = hak_map_find(p);
-    if (hak_unlikely(entry == 0))
-        return hak_unknown_size((void *)(uintptr_t)p);
+    size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size((void *)(uintptr_t)p) : 0;
+    if (theirs != 0 || (entry == 0 && !hak_chunk_holds(p) && !hak_huge_holds(p)))
+        return theirs;
     return check(p, entry, (caller_t){looked_at, site});
 }

@@ -25,8 +25,8 @@ bool hak_os_make_writable(void *address, size_t size);
 /* Makes what is mapped for reading writable, without losing what is in it (false when the system refuses); and back again. */
 bool hak_os_allow_writes(void *address, size_t size);
 void hak_os_make_readable(void *address, size_t size);
-/* From now on any access faults; advice, failure is ignored. */
-void hak_os_forbid(void *address, size_t size);
+/* From now on any access faults; false if the system refuses. */
+bool hak_os_forbid(void *address, size_t size);
 /* Takes a mapping away that no block ever lay in; may be called with a lock held. False when the system refuses (it has to
  * split a mapping and has no more): the memory is as it was. */
 bool hak_os_unmap(void *address, size_t size);

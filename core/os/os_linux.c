@@ -187,9 +187,9 @@ void hak_os_make_readable(void *address, size_t size)
     protect(address, size, PROT_READ);
 }
 
-void hak_os_forbid(void *address, size_t size)
+bool hak_os_forbid(void *address, size_t size)
 {
-    protect(address, size, PROT_NONE);
+    return protect(address, size, PROT_NONE) == 0;
 }
 
 bool hak_os_unmap(void *address, size_t size)

@@ -17,16 +17,17 @@ enum {
 
 static atomic_int state;
 
-void __real_hak_os_forbid(void *address, size_t size);
-void __wrap_hak_os_forbid(void *address, size_t size);
+bool __real_hak_os_forbid(void *address, size_t size);
+bool __wrap_hak_os_forbid(void *address, size_t size);
 
-void __wrap_hak_os_forbid(void *address, size_t size)
+bool __wrap_hak_os_forbid(void *address, size_t size)
 {
-    __real_hak_os_forbid(address, size);
+    bool forbidden = __real_hak_os_forbid(address, size);
     int idle = IDLE;
     if (atomic_compare_exchange_strong(&state, &idle, CLOSING))
         while (atomic_load(&state) == CLOSING)
             hak_pause();
+    return forbidden;
 }
 
 static void *begins(void *unused)

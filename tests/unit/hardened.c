@@ -91,6 +91,8 @@ static void test_what_is_said_names_the_call(void **state)
         expect_said("which is free; called from 0x");
         assert_int_equal(end_of(look_inside, block, 16), SIGABRT);
         expect_said("malloc_usable_size of 0x");
+        assert_int_equal(end_of(look_inside, block, size / 2 & ~(size_t)15), SIGABRT);
+        expect_said("malloc_usable_size of 0x");
         assert_int_equal(end_of(resize_inside, block, 16), SIGABRT);
         expect_said("realloc of 0x");
         block[size]++;
@@ -198,12 +200,15 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_no_line_has_a_secret),
     cmocka_unit_test(test_overruns_of_every_size),
     cmocka_unit_test(test_overruns_of_aligned_blocks),
+    cmocka_unit_test(test_whole_pages_end_with_their_last_byte),
+    cmocka_unit_test(test_ends_of_what_is_resized),
     cmocka_unit_test(test_underruns),
     cmocka_unit_test(test_underruns_of_which_the_front_goes_first),
     cmocka_unit_test(test_underruns_into_free_memory),
     cmocka_unit_test(test_runs_from_large_blocks_fault),
     cmocka_unit_test(test_freed_large_blocks_cannot_be_touched),
     cmocka_unit_test(test_the_block_freed_last_is_not_the_next),
+    cmocka_unit_test(test_a_megabyte_behind_the_first_block),
     cmocka_unit_test(test_the_order_is_random),
     cmocka_unit_test(test_forked_children_have_orders_of_their_own),
     cmocka_unit_test(test_blocks_that_are_carved_alone_come_at_random),
@@ -211,7 +216,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_the_largest_request_is_refused),
     cmocka_unit_test(test_any_other_size_is_wrong),
     cmocka_unit_test(test_what_is_written_into_a_free_block_is_gone),
-    /* Forks a thousand times: before those that leave 50 MB of page tables, which each fork copies. */
+    /* These fork a thousand times: before those that leave 50 MB of page tables, which each fork copies. */
+    cmocka_unit_test(test_a_byte_behind_the_canary),
     cmocka_unit_test(test_aligned_blocks_of_no_bytes),
     cmocka_unit_test(test_nothing_of_others_right_in_front),
     cmocka_unit_test(test_what_is_mapped_ahead_is_closed),
@@ -227,7 +233,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_refused_blocks_go_with_their_chunks),
     cmocka_unit_test(test_who_looks_in_front_does_not_fault),
     cmocka_unit_test(test_blocks_of_no_bytes),
-    cmocka_unit_test(test_a_byte_behind_the_canary),
     cmocka_unit_test(test_a_write_into_the_block_freed_last),
     /* Last: no chunk gets an inaccessible end after it. */
     cmocka_unit_test(test_chunks_with_an_inaccessible_end),
@@ -236,6 +241,8 @@ static const struct CMUnitTest tests[] = {
 int main(int argc, char **argv)
 {
     own_program = argv[0];
+    if (argc > 2)
+        return write_far_behind(strtoul(argv[2], NULL, 10));
     if (argc > 1)
         return print_order();
     return cmocka_run_group_tests(tests, NULL, NULL);

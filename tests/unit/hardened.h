@@ -37,6 +37,8 @@ extern char said[SAID];         /* by the last child */
 extern const char *own_program; /* as it was called */
 /* In a process of its own: where the first blocks lie within what is carved at a time. */
 int print_order(void);
+/* The same: writes a megabyte behind its first block, which has so many bytes. */
+int write_far_behind(size_t size);
 
 /* hardened_ends.c */
 void test_a_canary_tells_nothing(void **state);
@@ -45,6 +47,8 @@ void test_memory_is_zero_when_handed_out(void **state);
 void test_no_line_has_a_secret(void **state);
 void test_growing_by_little_makes_no_calls(void **state);
 void test_overruns_of_every_size(void **state);
+void test_whole_pages_end_with_their_last_byte(void **state);
+void test_ends_of_what_is_resized(void **state);
 void test_a_byte_behind_the_canary(void **state);
 void test_a_write_into_the_block_freed_last(void **state);
 void test_overruns_of_aligned_blocks(void **state);
@@ -70,6 +74,7 @@ void test_refused_blocks_are_not_lost(void **state);
 void test_refused_blocks_go_with_their_chunks(void **state);
 void test_who_looks_in_front_does_not_fault(void **state);
 void test_chunks_with_an_inaccessible_end(void **state);
+void test_a_megabyte_behind_the_first_block(void **state);
 void test_a_run_from_any_block_faults(void **state);
 void test_nothing_beside_huge_blocks(void **state);
 void test_nothing_of_others_right_in_front(void **state);

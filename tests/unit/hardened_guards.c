@@ -205,6 +205,28 @@ void test_chunks_with_an_inaccessible_end(void **state)
     assert_in_range(barred * 8 + ends * 2, 0, 50000); /* mappings, of 65,530 */
 }
 
+/* What a fresh process's first block of `size` has a megabyte behind its last byte. */
+int write_far_behind(size_t size)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    char *block = hakmem_alloc(size);
+    write_at(block, size - 1 + (1 << 20));
+    return 0;
+}
+
+void test_a_megabyte_behind_the_first_block(void **state)
+{
+    (void)state;
+    for (size_t size = 8; size <= 8 << 20; size *= 8) {
+        for (int i = 0; i < 12; i++) { /* slices that stay closed lie at random */
+            char command[300];
+            snprintf(command, sizeof command, "exec '%s' far %zu", own_program, size);
+            const int status = system(command);
+            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+        }
+    }
+}
+
 void test_a_run_from_any_block_faults(void **state)
 {
     (void)state;

@@ -74,7 +74,7 @@ static void resize_inside(char *block, size_t at)
     hakmem_resize(block + at, 5);
 }
 
-static void expect_said(const char *text)
+void expect_said(const char *text)
 {
     if (strstr(said, text) == NULL)
         fail_msg("not \"%s\": %s", text, said);

@@ -34,6 +34,7 @@ enum {
 };
 
 extern char said[SAID];         /* by the last child */
+void expect_said(const char *text);
 extern const char *own_program; /* as it was called */
 /* In a process of its own: where the first blocks lie within what is carved at a time. */
 int print_order(void);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time.
+"""Run pytest's items side by side: a plug-in that forks a process for each job, one a processor at a time and one more:
+there is always one that waits, for a server or for time to pass.
 
 A job is a file of tests, in its own order, so that a fixture of the module is made once, or a few that share one
 (TOGETHER). What has the mark `alone` measures time, or the memory of the whole machine: it runs when all others have
@@ -34,6 +35,8 @@ LONGEST = ("test_c.py", "test_own.py", "test_faults.py", "test_programs.py", "te
            "test_trace.py", "test_learn_tool.py", "test_operators.py", "test_fuzz.py", "test_misuse.py",
            "test_archive.py", "test_learner.py", "test_verify.py", "test_policy.py")
 
+# Of a job that runs programs side by side itself: how many of those processes it counts as.
+WIDTH = {"test_c.py": 2}
 # Files of tests that share a clone (tests/conftest.py): one job builds it for both.
 TOGETHER = {"test_end_to_end.py": "test_faults.py", "test_serve.py": "test_own.py",
             "test_ends.py": "test_requests.py"}
@@ -57,6 +60,11 @@ class Job:
         names = {file_of(item) for item in self.items}
         return names.pop() if len(names) == 1 else "alone"
 
+    @property
+    def width(self) -> int:
+        """As how many it counts."""
+        return WIDTH.get(self.file, 1)
+
 
 def jobs_of(items) -> tuple:
     """(jobs that run side by side, longest first; the one that runs after them, or None)."""
@@ -72,7 +80,8 @@ def jobs_of(items) -> tuple:
 
 
 class SideBySide:
-    """The plug-in. `processes` jobs run at a time. `cpu` tells afterwards what each file took of the processors."""
+    """The plug-in. `processes` jobs run at a time, and one more. `cpu` tells afterwards what each file took of the
+    processors."""
 
     def __init__(self, processes: int):
         self.processes = processes
@@ -95,11 +104,15 @@ class SideBySide:
         """Start jobs while there is room, and pass on what they report. After -x or --maxfail no other job begins."""
         with selectors.DefaultSelector() as running:
             while (waiting and not session.shouldfail) or running.get_map():
-                while waiting and not session.shouldfail and len(running.get_map()) < self.processes:
+                while waiting and not session.shouldfail and self.has_room(running):
                     job = waiting.pop(0)
                     running.register(start(session, job), selectors.EVENT_READ, job)
                 for key, _events in running.select():
                     self.hear(session, running, key.fileobj, key.data)
+
+    def has_room(self, running) -> bool:
+        """Whether another job may begin."""
+        return sum(key.data.width for key in running.get_map().values()) <= self.processes
 
     def hear(self, session, running, pipe, job):
         """What a job reports, or its end."""

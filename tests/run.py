@@ -97,7 +97,7 @@ def parse(argv):
     """(our options, what pytest is to select)"""
     parser = Parser(usage="example: python3 -m tests.run tests/test_c.py -k fork", description=__doc__)
     parser.add_argument("--jobs", type=at_least(1), default=os.cpu_count() or 1, metavar="N",
-                        help="how many run side by side (default: one a processor)")
+                        help="how many run side by side, beside one that waits (default: one a processor)")
     parser.add_argument("--build", action="store_true", help="build what the selected tests need, and no more")
     parser.add_argument("--check", action="store_true", help="the cheapest tests of each kind (tests/check.toml)")
     arguments, chosen = parser.parse_known_args(argv)

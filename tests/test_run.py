@@ -110,6 +110,19 @@ def test_jobs_are_files_but_for_marked_tests():
     assert parallel.jobs_of(items[:1])[1] is None
 
 
+def test_one_more_than_processors():
+    """The C programs, which run side by side in their job, count as two."""
+    def begun(processes, *names):
+        jobs, running = [parallel.Job([Item(f"{name}::x")]) for name in names], []
+        room = type("", (), {"get_map": lambda self: {n: type("", (), {"data": job}) for n, job in enumerate(running)}})
+        while jobs and parallel.SideBySide(processes).has_room(room()):
+            running.append(jobs.pop(0))
+        return len(running)
+    assert begun(2, "test_c.py", "test_a.py", "test_b.py") == 2
+    assert begun(2, "test_a.py", "test_b.py", "test_d.py", "test_e.py") == 3
+    assert begun(4, "test_c.py", *(f"test_{n}.py" for n in range(9))) == 4
+
+
 TINY = """
 import os, time, pytest
 from pathlib import Path

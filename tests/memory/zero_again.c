@@ -141,7 +141,7 @@ static void grown(void)
 
 int main(void)
 {
-    for (size = 2100; size < 300000; size = size * 6 / 5) {
+    for (size = 2100; size < 300000; size = size * 4 / 3) {
         for (int strays = STRAYS - 1; strays <= STRAYS + 1; strays++) {
             heap_taken_over(strays, 0);
             heap_taken_over(strays, STRAYS - 1);

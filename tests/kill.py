@@ -42,8 +42,8 @@ POLL = 0.008        # the shortest steps last a twentieth of a second; a look at
 FEW_PATTERNS = "--pattern pair64"
 FEW_ROUNDS = "--budget 1"
 
-# The shortest pipeline that there is: one small program trains, another one judges. Shells, since perl takes four
-# times as long to start under valgrind, and what judges runs there for each stage: of shells the one that starts soonest.
+# The shortest pipeline that there is: one small program trains, another one judges. Shells, since perl takes four times
+# as long to start under valgrind; what judges runs there for each stage, and of shells dash starts soonest.
 WORKLOADS = """\
 [[workload]]
 name = "words"

@@ -33,7 +33,7 @@ enum {
     SAID = 1024 /* bytes */
 };
 
-extern char said[SAID];         /* by the last child */
+extern char said[SAID]; /* by the last child */
 void expect_said(const char *text);
 extern const char *own_program; /* as it was called */
 /* In a process of its own: where the first blocks lie within what is carved at a time. */

@@ -49,13 +49,13 @@ static size_t first_bytes(const hak_policy_t *policy, uint32_t heaps)
                                            : hak_max(bytes * HAK_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
 }
 
-/* A bin of tiny sizes grows as far as 32 KiB (with 64 bench_sh8 takes 7 % fewer instructions, as much time, and 9 % more memory; all
- * others within 1 %); of mid sizes 1 MiB (a random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54
- * with 256 KiB), above them 256 KiB; less when many threads share that. The figures are those of the default policy. */
+/* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
+ * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
+ * less when many threads share that. The figures are those of the default policy. */
 static uint16_t last_cap(const hak_policy_t *policy, unsigned c, uint32_t heaps)
 {
     size_t size = hak_class_size(c);
-    size_t kib = size <= HAK_TINY_MAX  ? policy->bin_tiny_kb
+    size_t kib = size <= HAK_TINY_MAX  ? policy->bin_tiny_kb / (HAK_HARDEN ? 2 : 1)
                  : size <= HAK_MID_MAX ? policy->bin_mid_kb
                                        : policy->bin_run_kb;
     size_t bytes = kib << 10;

@@ -69,6 +69,8 @@ static _Atomic bool too_many;
 static bool left_open HAK_GUARDED_BY(extents_lock);
 /* `dirty` is extent_retain.free. */
 static hak_extent_view_t extent_totals HAK_GUARDED_BY(extents_lock);
+/* The most bytes that were in use or dirty together. */
+static uint64_t highest HAK_GUARDED_BY(extents_lock);
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
@@ -580,6 +582,33 @@ static HAK_COLD bool heap_gives_up(size_t size)
     return hak_chunk_move_to_extents();
 }
 
+static bool return_oldest(uint64_t due) HAK_REQUIRES(extents_lock);
+
+/* `size` bytes that were not dirty have been taken: how many dirty ones are to go back, or more would be in use and dirty together
+ * than ever before. */
+static uint64_t above_highest(size_t size) HAK_REQUIRES(extents_lock)
+{
+    uint64_t sum = extent_totals.live + extent_retain.free;
+    uint64_t above = hak_min(sum - hak_min(sum, highest), hak_min(extent_retain.free, size));
+    highest = hak_max(highest, sum - above);
+    return above;
+}
+
+/* Before memory that was not dirty is touched. What a dirty range has left behind a smaller block, or beside a clean one, is of no
+ * use to a larger block, and would make the peak as much higher. */
+static HAK_NOINLINE void make_room(size_t size)
+{
+    hak_os_lock(&extents_lock);
+    uint64_t above = above_highest(size);
+    for (unsigned i = 0; above != 0 && !extent_retain.refused && oldest_extent() != NULL && i < AT_A_TIME; i++) {
+        uint64_t before = extent_retain.free;
+        if (!return_oldest(above))
+            break;
+        above -= hak_min(above, before - hak_min(before, extent_retain.free));
+    }
+    hak_os_unlock(&extents_lock);
+}
+
 /* Nothing that is free fits. A request that the system refuses teaches nothing: a program that asked for 5 GiB in vain after each
  * burst of 64 MiB touched these anew every time. */
 static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, bool *zero, size_t live)
@@ -591,6 +620,8 @@ static HAK_NOINLINE char *take_fresh(size_t size, size_t align, bool zeroed, boo
     uint64_t beyond = hak_retain_beyond(&extent_retain, size);
     hak_os_unlock(&extents_lock);
     char *at = map_fresh(size, align, live);
+    if (at != NULL)
+        make_room(size);
     if (at != NULL && !is_clean_better(size, zeroed) && hak_extent_shares())
         learn_from_pool(beyond);
     return at;
@@ -603,8 +634,11 @@ char *hak_extent_take(size_t size, size_t align, bool zeroed, bool *zero)
     char *at = take_free(size, align, is_clean_better(size, zeroed), zero, &open);
     size_t live = extent_totals.live;
     hak_os_unlock(&extents_lock);
-    if (hak_likely(at != NULL && open_range(at, size, open)))
+    if (hak_likely(at != NULL && open_range(at, size, open))) {
+        if (*zero)
+            make_room(size);
         return at;
+    }
     if (at != NULL) {
         hak_extent_release(at, size, !*zero);
         return NULL;

@@ -2,7 +2,8 @@
 /* What stays of freed blocks at once, as a program may do nothing that needs the allocator from then on. Of huge ones it is in
  * proportion to what lives: a program that copies a table of 40 MiB into one of 80 is left with the new one and a quarter of it. Of
  * a burst of any size beside which little lives, a few MiB stay; also of blocks that are freed in any order, when those that bins
- * keep may each hold a slab. */
+ * keep may each hold a slab. And what stays makes no peak: of a range from which a smaller block was cut, or a part has gone back,
+ * the rest is of no use to the next block of the size that was freed. */
 #include "threads.h"
 
 enum {
@@ -67,6 +68,25 @@ static void check_huge(void)
     free(now);
 }
 
+/* What programs do that derive keys: two blocks at a time, small ones and large ones in turns, some of them zeroed. */
+static void check_peak(size_t zeroed)
+{
+    const size_t small = 4 * MIB + 32 * 1024;
+    const long start = resident_kib();
+    for (unsigned round = 0; round < 6; round++)
+        for (unsigned large = 0; large < 2; large++) {
+            const size_t size = large != 0 ? LIVE : small;
+            unsigned char *first = zeroed != 0 ? calloc(1, size) : malloc(size);
+            CHECK(first != NULL, "no block of %zu bytes", size);
+            memset(first, 1, size);
+            unsigned char *second = touched(size);
+            free(second);
+            free(first);
+        }
+    const long more = (peak_resident_kib() - start) >> 10;
+    CHECK(more <= 2 * LIVE / MIB + 8, "a peak of %ld MiB, where %d live", more, 2 * LIVE / MIB);
+}
+
 int main(void)
 {
     static const size_t sizes[] = {64, 8000, 200000, 4 * MIB};
@@ -77,5 +97,7 @@ int main(void)
         run_in_child(check_scattered, 48, "blocks of four sizes");
     }
     check_huge();
+    run_in_child(check_peak, 0, "blocks in turns");
+    run_in_child(check_peak, 1, "zeroed blocks in turns");
     return 0;
 }

@@ -600,7 +600,8 @@ static HAK_NOINLINE void make_room(size_t size)
 {
     hak_os_lock(&extents_lock);
     uint64_t above = above_highest(size);
-    for (unsigned i = 0; above != 0 && !extent_retain.refused && oldest_extent() != NULL && i < AT_A_TIME; i++) {
+    for (unsigned i = 0; above != 0 && !extent_retain.refused && oldest_extent() != NULL && i < AT_A_TIME;
+         i++) {
         uint64_t before = extent_retain.free;
         if (!return_oldest(above))
             break;

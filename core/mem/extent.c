@@ -21,6 +21,7 @@
 #define BINS          128u /* of any size */
 #define SCAN          32u  /* ranges of one bin that are looked at for the best fit */
 #define AT_A_TIME     16u  /* ranges that one call gives back */
+#define ROOM_LEARNS   8u   /* one in so many bytes that went back in vain stays the next time */
 #define SPLITS_MOST   1024u
 #define BULK_MOST     ((size_t)64 << 20) /* bytes mapped ahead, at most */
 #define BULK_PART     8u                 /* of what is live: as much is mapped ahead */
@@ -69,8 +70,9 @@ static _Atomic bool too_many;
 static bool left_open HAK_GUARDED_BY(extents_lock);
 /* `dirty` is extent_retain.free. */
 static hak_extent_view_t extent_totals HAK_GUARDED_BY(extents_lock);
-/* The most bytes that were in use or dirty together. */
-static uint64_t highest HAK_GUARDED_BY(extents_lock);
+/* Bytes: the most that was in use; how many may be dirty beside that; what went back for it, and was not asked for again. */
+static uint64_t most_live HAK_GUARDED_BY(extents_lock), room_spared HAK_GUARDED_BY(extents_lock);
+static uint64_t room_made HAK_GUARDED_BY(extents_lock);
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
@@ -584,14 +586,16 @@ static HAK_COLD bool heap_gives_up(size_t size)
 
 static bool return_oldest(uint64_t due) HAK_REQUIRES(extents_lock);
 
-/* `size` bytes that were not dirty have been taken: how many dirty ones are to go back, or more would be in use and dirty together
- * than ever before. */
-static uint64_t above_highest(size_t size) HAK_REQUIRES(extents_lock)
+/* `size` bytes that were not dirty have been taken: how many dirty ones are to go back for them. What did, and is asked for again,
+ * was too much: an eighth of it may stay the next time, until that is half of what lived at most. */
+static uint64_t room_to_make(size_t size) HAK_REQUIRES(extents_lock)
 {
-    uint64_t sum = extent_totals.live + extent_retain.free;
-    uint64_t above = hak_min(sum - hak_min(sum, highest), hak_min(extent_retain.free, size));
-    highest = hak_max(highest, sum - above);
-    return above;
+    uint64_t missed = hak_min(size, room_made);
+    room_made -= missed;
+    most_live = hak_max(most_live, (uint64_t)extent_totals.live);
+    room_spared = hak_min(room_spared + missed / ROOM_LEARNS, most_live / 2);
+    uint64_t sum = extent_totals.live + extent_retain.free, most = most_live + room_spared;
+    return hak_min(sum - hak_min(sum, most), hak_min(extent_retain.free, size));
 }
 
 /* Before memory that was not dirty is touched. What a dirty range has left behind a smaller block, or beside a clean one, is of no
@@ -599,13 +603,15 @@ static uint64_t above_highest(size_t size) HAK_REQUIRES(extents_lock)
 static HAK_NOINLINE void make_room(size_t size)
 {
     hak_os_lock(&extents_lock);
-    uint64_t above = above_highest(size);
+    uint64_t above = room_to_make(size);
     for (unsigned i = 0; above != 0 && !extent_retain.refused && oldest_extent() != NULL && i < AT_A_TIME;
          i++) {
         uint64_t before = extent_retain.free;
         if (!return_oldest(above))
             break;
-        above -= hak_min(above, before - hak_min(before, extent_retain.free));
+        uint64_t gone = before - hak_min(before, extent_retain.free);
+        room_made += gone;
+        above -= hak_min(above, gone);
     }
     hak_os_unlock(&extents_lock);
 }

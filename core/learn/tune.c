@@ -14,14 +14,14 @@
 
 /* Places of the least size above 1 KiB, and above 256 KiB, in a window's sizes; where a build's policy has these limits, which are
  * powers of two, since hits are requests of such sizes less the refills of their classes. */
-#define MID_BITS    (HAK_TINY_BITS + 1)
-#define LARGE_BITS  ((unsigned)__builtin_ctzl(HAK_CLASS_MAX) + 1)
-#define FIRST_ARM   0u
-#define BETTER      0.98   /* of the rival's cost: won; the inverse: lost */
-#define MUCH_BETTER 0.9    /* of the cost when it froze: a trial that is a reason to learn again */
-#define LEAD        48.0   /* points by which another has to be ahead of the leader: some games, not one */
-#define LEARN_MOST  12u    /* times HAKMEM_FREEZE_SEC, after which it freezes whatever wants to change */
-#define DRIFT       250000 /* parts of HAK_SHAPE_ALL */
+#define MID_BITS     (HAK_TINY_BITS + 1)
+#define CLASSED_BITS ((unsigned)__builtin_ctzl(HAK_CLASS_MAX) + 1)
+#define FIRST_ARM    0u
+#define BETTER       0.98   /* of the rival's cost: won; the inverse: lost */
+#define MUCH_BETTER  0.9    /* of the cost when it froze: a trial that is a reason to learn again */
+#define LEAD         48.0   /* points by which another has to be ahead of the leader: some games, not one */
+#define LEARN_MOST   12u    /* times HAKMEM_FREEZE_SEC, after which it freezes whatever wants to change */
+#define DRIFT        250000 /* parts of HAK_SHAPE_ALL */
 
 /* The strategies: all combinations of these. The first is the policy that was there. */
 static const uint16_t delays[] = {100, 25, 400}; /* percent */
@@ -171,9 +171,9 @@ static bool control(hak_tune_t *tune, const hak_tune_totals_t *window)
     if (!tune->goals.control)
         return false;
     const uint64_t *sizes = window->requests;
-    bool changed = hak_ace_fast(&tune->mid, &tune->goals.mid, sum_of(sizes, MID_BITS, LARGE_BITS),
+    bool changed = hak_ace_fast(&tune->mid, &tune->goals.mid, sum_of(sizes, MID_BITS, CLASSED_BITS),
                                 window->refills_mid, window->threads);
-    changed |= hak_ace_fast(&tune->large, &tune->goals.large, sum_of(sizes, LARGE_BITS, HAK_SHAPE_BINS),
+    changed |= hak_ace_fast(&tune->large, &tune->goals.large, sum_of(sizes, CLASSED_BITS, HAK_SHAPE_BINS),
                             window->oversize, window->threads);
     return changed;
 }

@@ -21,7 +21,6 @@ class Project:
     """Everything the plan is made from."""
     variants: Mapping
     sources: tuple          # of the library, in C
-    rare: tuple             # those of them that run rarely
     workloads: tuple
     inputs: tuple
     programs: tuple         # names of bench/programs/bench_*.c
@@ -30,6 +29,7 @@ class Project:
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
     policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
     recordings: tuple = ()  # traces of build/inputs
+    rare: tuple = ()        # those of the sources that run rarely
 
     @property
     def stages(self) -> tuple:

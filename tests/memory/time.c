@@ -28,10 +28,15 @@ static char *touched(size_t size)
     return block;
 }
 
+/* For a second and a half, and as many operations as that has room for: a thread looks at the clock at every so many. On a busy
+ * machine the pauses are longer. */
 static void work(size_t size, size_t touch)
 {
+    enum {
+        ROUNDS = 250
+    };
     const double end = seconds() + 1.5;
-    while (seconds() < end) {
+    for (int rounds = 0; rounds < ROUNDS || seconds() < end; rounds++) {
         for (int i = 0; i < 300; i++) {
             char *volatile block = malloc(size);
             for (size_t at = 0; at < touch; at += 4096)

@@ -152,39 +152,52 @@ static_assert(HAK_RUN_MOST * HAK_SLICE < (size_t)1 << LARGE_BITS || !HAK_HARDEN,
               "the bytes of a large block");
 static_assert(HAK_ADDRESS_BITS <= HUGE_BITS, "the bytes of a huge block");
 
+static unsigned asked_bits(uint32_t entry)
+{
+    return is_huge(entry) ? HUGE_BITS : LARGE_BITS;
+}
+
 static void set_asked(void *p, uint32_t entry, size_t asked, unsigned note)
 {
+    size_t written = asked | (size_t)note << asked_bits(entry);
     if (is_huge(entry)) {
-        hak_huge_set_asked(p, asked | (size_t)note << HUGE_BITS);
+        hak_huge_set_asked(p, written);
         return;
     }
 #if HAK_HARDEN
-    hak_slab_of(p)->asked = (uint32_t)(asked | (size_t)note << LARGE_BITS);
+    hak_slab_of(p)->asked = (uint32_t)written;
+#endif
+}
+
+static size_t written_of(const void *p, uint32_t entry)
+{
+    if (is_huge(entry))
+        return hak_huge_asked(p);
+#if HAK_HARDEN
+    return hak_slab_of(p)->asked;
+#else
+    return 0;
 #endif
 }
 
 static size_t asked_of(const void *p, uint32_t entry)
 {
-    if (is_huge(entry))
-        return hak_huge_asked(p) & (((size_t)1 << HUGE_BITS) - 1);
-#if HAK_HARDEN
-    return hak_slab_of(p)->asked & ((1u << LARGE_BITS) - 1);
-#else
-    return 0;
-#endif
+    return written_of(p, entry) & (((size_t)1 << asked_bits(entry)) - 1);
 }
 
 static unsigned note_of(const void *p, uint32_t entry)
 {
     if (hak_entry_in_slab(entry) || hak_is_zero_entry(entry))
         return 0;
-    if (is_huge(entry))
-        return (unsigned)(hak_huge_asked(p) >> HUGE_BITS);
-#if HAK_HARDEN
-    return hak_slab_of(p)->asked >> LARGE_BITS;
-#else
-    return 0;
-#endif
+    return (unsigned)(written_of(p, entry) >> asked_bits(entry));
+}
+
+/* The same of a block that is in use from now on. */
+static void begin_asked(void *p, uint32_t entry, size_t asked, unsigned note)
+{
+    set_asked(p, entry, asked, note);
+    if (!is_huge(entry))
+        *hak_harden_state(p) = HAK_BLOCK_USED;
 }
 
 /* Bytes behind the canary of a block in a slab. Few fit into its state; of more the next three states have seven bits each,
@@ -326,13 +339,10 @@ static void check_kind(const void *p, uint32_t entry, unsigned found, unsigned a
 static void mark(void *p, size_t size, unsigned kind)
 {
     uint32_t entry = hak_map_get(p);
-    if (hak_entry_in_slab(entry)) {
+    if (hak_entry_in_slab(entry))
         set_slack(p, hak_slab_of(p)->size - HAK_CANARY_BYTES - size);
-    } else {
-        set_asked(p, entry, size, 0);
-        if (!is_huge(entry))
-            *hak_harden_state(p) = HAK_BLOCK_USED;
-    }
+    else
+        begin_asked(p, entry, size, 0);
     *canary_of(p, size) = hak_harden_canary(p, kind);
 }
 
@@ -395,9 +405,7 @@ static void end_oversize(void *p, size_t asked, unsigned kind)
     bool guards = atomic_load_explicit(&oversize_in_use, memory_order_relaxed) <= GUARDED_MOST;
     if (guards && asked % HAK_OS_PAGE == 0 && asked != 0 && asked < size &&
         hak_guard_forbid((char *)p + asked, size - asked)) {
-        set_asked(p, entry, asked, 1 | kind << 1);
-        if (!is_huge(entry))
-            *hak_harden_state(p) = HAK_BLOCK_USED;
+        begin_asked(p, entry, asked, 1 | kind << 1);
         return;
     }
     mark(p, asked, kind);

@@ -104,28 +104,17 @@ static inline unsigned hak_class_of(size_t size)
     return size == 0 ? 1 : hak_class_of_tiny(size);
 }
 
-/* Whether a class is the one of a size that the policy adds, or behind it. */
-static inline bool hak_class_is_of(unsigned c, size_t size)
-{
-    return c == hak_class_of_mid(size);
-}
-
-static inline unsigned hak_class_is_behind(unsigned c, size_t size)
-{
-    return c > hak_class_of_mid(size);
-}
-
 /* Bytes in a block of a class 1..128. */
 static inline size_t hak_class_size(unsigned c)
 {
     if (c <= HAK_TINY_CLASSES)
         return (size_t)c * HAK_ALIGN;
-    if (HAK_HAS_DYN1 && hak_class_is_of(c, HAK_DYN1))
+    if (HAK_HAS_DYN1 && c == hak_class_of_mid(HAK_DYN1))
         return HAK_DYN1;
-    if (HAK_HAS_DYN2 && hak_class_is_of(c, HAK_DYN2))
+    if (HAK_HAS_DYN2 && c == hak_class_of_mid(HAK_DYN2))
         return HAK_DYN2;
-    unsigned above = c - HAK_TINY_CLASSES - 1 - (HAK_HAS_DYN1 && hak_class_is_behind(c, HAK_DYN1)) -
-                     (HAK_HAS_DYN2 && hak_class_is_behind(c, HAK_DYN2));
+    unsigned above = c - HAK_TINY_CLASSES - 1 - (HAK_HAS_DYN1 && c > hak_class_of_mid(HAK_DYN1)) -
+                     (HAK_HAS_DYN2 && c > hak_class_of_mid(HAK_DYN2));
     return (size_t)(HAK_STEPS + 1 + (above & (HAK_STEPS - 1)))
            << (HAK_TINY_BITS - HAK_STEP_BITS + (above >> HAK_STEP_BITS));
 }

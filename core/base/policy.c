@@ -83,15 +83,15 @@ void hak_policy_publish_from(const hak_policy_t *next, hak_origin_t origin)
 }
 
 #if HAK_LEARNER
-size_t hak_classes_more[2] = {HAK_BUILT_mid_dyn1 != 0 ? HAK_BUILT_mid_dyn1 : HAK_CLASS_MAX,
-                              HAK_BUILT_mid_dyn2 != 0 ? HAK_BUILT_mid_dyn2 : HAK_CLASS_MAX};
+#define MORE(size) ((size) != 0 ? (size_t)(size) : HAK_CLASS_MAX)
+size_t hak_classes_more[2] = {MORE(HAK_BUILT_mid_dyn1), MORE(HAK_BUILT_mid_dyn2)};
 #endif
 
 static void set_sizes(const hak_policy_t *policy)
 {
 #if HAK_LEARNER
-    hak_classes_more[0] = policy->mid_dyn1 != 0 ? policy->mid_dyn1 : HAK_CLASS_MAX;
-    hak_classes_more[1] = policy->mid_dyn2 != 0 ? policy->mid_dyn2 : HAK_CLASS_MAX;
+    hak_classes_more[0] = MORE(policy->mid_dyn1);
+    hak_classes_more[1] = MORE(policy->mid_dyn2);
 #else
     (void)policy;
 #endif

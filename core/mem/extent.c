@@ -592,7 +592,7 @@ static uint64_t room_to_make(size_t size) HAK_REQUIRES(extents_lock)
 {
     uint64_t missed = hak_min(size, room_made);
     room_made -= missed;
-    most_live = hak_max(most_live, (uint64_t)extent_totals.live);
+    most_live = hak_max(most_live, extent_totals.live);
     room_spared = hak_min(room_spared + missed / ROOM_LEARNS, most_live / 2);
     uint64_t sum = extent_totals.live + extent_retain.free, most = most_live + room_spared;
     return hak_min(sum - hak_min(sum, most), hak_min(extent_retain.free, size));

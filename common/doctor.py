@@ -3,7 +3,6 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 from common import proc, tools as discovery, workloads
 from common.arguments import Parser
-from common.errors import Failure, UserError, guard
+from common.errors import LIFT_FILE_LIMIT, Failure, UserError, file_limit, guard
 from common.paths import ROOT
 
 # Another apt-get may run, that of a `make` that was killed among them: wait for it.
@@ -152,10 +151,10 @@ def parse(argv):
 
 def check_limits():
     """UserError where a compiler would end with pages of its own stack."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if limit != resource.RLIM_INFINITY and limit < LEAST_FILE:
+    limit = file_limit()
+    if limit is not None and limit < LEAST_FILE:
         raise UserError(f"a file may have {limit:,} bytes here, and a build writes some of {LEAST_FILE >> 20} MiB: "
-                        "`ulimit -f unlimited`, or as much as is allowed")
+                        f"{LIFT_FILE_LIMIT}")
 
 
 def main(argv) -> int:

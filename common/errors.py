@@ -15,6 +15,7 @@ from common.early import program_name
 
 UNREAD = 141            # as a shell reports a program that SIGPIPE ended
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+LIFT_FILE_LIMIT = "`ulimit -f unlimited`, or as much as is allowed"
 
 
 class UserError(Exception):
@@ -25,11 +26,16 @@ class Failure(Exception):
     """The request was right and the work failed. Exit 1."""
 
 
+def file_limit():
+    """Bytes that a file may have by the user's limit; None without one."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def limited() -> str:
     """The user's limit for files, for who came to it."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return "" if limit == resource.RLIM_INFINITY else \
-        f" (files may have {limit:,} bytes here: `ulimit -f unlimited`, or as much as is allowed)"
+    limit = file_limit()
+    return "" if limit is None else f" (files may have {limit:,} bytes here: {LIFT_FILE_LIMIT})"
 
 
 def describe(error: OSError) -> str:

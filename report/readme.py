@@ -252,12 +252,16 @@ KINDS = {"run": run_block, "claims": claims_block, "ranking": ranking_block, "me
          "variants": variants_block, "ablation": ablation_block, "proof": proof_block, "set": goal_block}
 
 
+# What a page may say is not on record yet: kind -> its newest record.
+MAY_LACK = {proof_table.KIND: lambda found: records.newest(found, proof_table.KIND), "ablation": last_ablation}
+
+
 def newest(kind: str, source: str) -> str:
     """The source of the newest record of a kind; of runs, of the same tree."""
     if kind == "set":
         return source
-    if kind in (proof_table.KIND, "ablation"):
-        found = last_ablation(on_record()) if kind == "ablation" else records.newest(on_record(), kind)
+    if kind in MAY_LACK:
+        found = MAY_LACK[kind](on_record())
         return found["time"] if found else NOT_YET
     if kind == "ranking":
         return bench.last_full_study(ROOT / bench.RESULTS)

@@ -33,7 +33,7 @@ static const bool populates[] = {false, true};
 static_assert(DELAYS * RETAINED * (sizeof populates / sizeof *populates) == HAK_ELO_STRATEGIES, "twelve");
 
 /* As the strategy in force says; where none are tried the threshold is learned all the same, in all periods. */
-static bool populating(const hak_tune_t *tune)
+static bool is_populating(const hak_tune_t *tune)
 {
     return tune->goals.rate ? populates[tune->strategy / (DELAYS * RETAINED)] : tune->goals.back;
 }
@@ -43,7 +43,7 @@ hak_tune_values_t hak_tune_values(const hak_tune_t *tune)
     uint32_t strategy = tune->strategy;
     return (hak_tune_values_t){.delay_percent = delays[strategy % DELAYS],
                                .retain_percent = retained[strategy / DELAYS % RETAINED],
-                               .populate_kb = populating(tune) ? hak_ucb_kb(tune->ucb.now) : 0,
+                               .populate_kb = is_populating(tune) ? hak_ucb_kb(tune->ucb.now) : 0,
                                .mid_kb = tune->mid.cap_kb,
                                .large_kb = tune->large.cap_kb,
                                .bundle = (uint32_t)hak_max(tune->mid.bundle, tune->large.bundle)};
@@ -73,7 +73,7 @@ void hak_tune_init(hak_tune_t *tune, const hak_tune_goals_t *goals, const hak_tu
 }
 
 /* What came since the window began. */
-static hak_tune_totals_t difference(const hak_tune_totals_t *now, const hak_tune_totals_t *before)
+static hak_tune_totals_t totals_since(const hak_tune_totals_t *now, const hak_tune_totals_t *before)
 {
     hak_tune_totals_t window = *now;
     for (unsigned i = 0; i < HAK_SHAPE_BINS; i++)
@@ -119,7 +119,7 @@ static void enter_next(hak_tune_t *tune, hak_cycle_event_t event, uint64_t now_m
 /* --- LEARN -------------------------------------------------------------------------------------------------------- */
 
 /* The strategy of the period that ended, against that of the one before. */
-static void rate(hak_tune_t *tune, double cost)
+static void rate_strategy(hak_tune_t *tune, double cost)
 {
     if (tune->rival != tune->strategy && tune->rival_cost > 0) {
         bool won = cost<BETTER * tune->rival_cost, lost = BETTER * cost> tune->rival_cost;
@@ -130,7 +130,7 @@ static void rate(hak_tune_t *tune, double cost)
 }
 
 /* True if another strategy leads now. */
-static bool crown(hak_tune_t *tune)
+static bool crown_strategy(hak_tune_t *tune)
 {
     uint32_t best = hak_elo_best(&tune->elo);
     if (tune->elo.rating[best] < tune->elo.rating[tune->leader] + LEAD)
@@ -140,10 +140,10 @@ static bool crown(hak_tune_t *tune)
 }
 
 /* Tells the threshold what it earned: half of all when it cost the median. True if another is tried. */
-static bool reward(hak_tune_t *tune, double cost, uint64_t now_ms)
+static bool reward_threshold(hak_tune_t *tune, double cost, uint64_t now_ms)
 {
     double median = hak_p2_value(&tune->cost[0]);
-    if (!tune->goals.back || !populating(tune) || median <= 0)
+    if (!tune->goals.back || !is_populating(tune) || median <= 0)
         return false;
     hak_ucb_reward(&tune->ucb, 1 / (1 + cost / median));
     return hak_ucb_step(&tune->ucb, now_ms, tune->goals.freeze_ms);
@@ -152,13 +152,13 @@ static bool reward(hak_tune_t *tune, double cost, uint64_t now_ms)
 static bool end_period(hak_tune_t *tune, uint64_t now_ms, uint64_t random)
 {
     double cost = tune->period_cost / tune->in_period;
-    bool changed = reward(tune, cost, now_ms);
+    bool changed = reward_threshold(tune, cost, now_ms);
     tune->known_cost[tune->strategy] = cost;
     changed |= tune->goals.control && hak_ace_slow(&tune->mid, &tune->goals.mid);
     changed |= tune->goals.control && hak_ace_slow(&tune->large, &tune->goals.large);
     if (tune->goals.rate) {
-        rate(tune, cost);
-        changed |= crown(tune);
+        rate_strategy(tune, cost);
+        changed |= crown_strategy(tune);
         tune->strategy = hak_elo_pick(&tune->elo, random);
     }
     tune->in_period = 0;
@@ -166,7 +166,7 @@ static bool end_period(hak_tune_t *tune, uint64_t now_ms, uint64_t random)
     return changed;
 }
 
-static bool control(hak_tune_t *tune, const hak_tune_totals_t *window)
+static bool control_ace(hak_tune_t *tune, const hak_tune_totals_t *window)
 {
     if (!tune->goals.control)
         return false;
@@ -185,9 +185,10 @@ static bool is_settled(const hak_tune_t *tune, uint64_t now_ms)
     return still || now_ms - tune->since_ms >= LEARN_MOST * tune->goals.freeze_ms;
 }
 
-static void learn(hak_tune_t *tune, const hak_tune_totals_t *window, uint64_t now_ms, uint64_t random)
+static void learn_from_window(hak_tune_t *tune, const hak_tune_totals_t *window, uint64_t now_ms,
+                              uint64_t random)
 {
-    bool changed = control(tune, window);
+    bool changed = control_ace(tune, window);
     if (++tune->in_period == HAK_ACE_WINDOWS)
         changed |= end_period(tune, now_ms, random);
     if (changed)
@@ -214,7 +215,7 @@ static void learn_again(hak_tune_t *tune, uint64_t now_ms)
     enter_next(tune, HAK_CYCLE_DRIFT, now_ms);
 }
 
-static void judge(hak_tune_t *tune, double cost, uint64_t now_ms)
+static void judge_cost(hak_tune_t *tune, double cost, uint64_t now_ms)
 {
     tune->distance = hak_shape_distance(&tune->shape, &tune->frozen);
     double leading = tune->known_cost[tune->leader];
@@ -258,7 +259,7 @@ void hak_tune_window(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t no
         begin_look(tune, now, now_ms, random);
         return;
     }
-    hak_tune_totals_t window = difference(now, &tune->before);
+    hak_tune_totals_t window = totals_since(now, &tune->before);
     if (window.slow < tune->goals.min_samples) {
         extend_window(tune, now_ms);
         return;
@@ -270,11 +271,11 @@ void hak_tune_window(hak_tune_t *tune, const hak_tune_totals_t *now, uint64_t no
     for (unsigned i = 0; i < 3; i++)
         hak_p2_add(&tune->cost[i], cost);
     if (tune->state == HAK_CYCLE_CANARY) {
-        judge(tune, cost, now_ms);
+        judge_cost(tune, cost, now_ms);
         return;
     }
     tune->period_cost += cost;
-    learn(tune, &window, now_ms, random);
+    learn_from_window(tune, &window, now_ms, random);
 }
 
 uint64_t hak_tune_wait_ms(const hak_tune_t *tune)

@@ -226,7 +226,7 @@ static extent_t *extent_at(const char *p, const char *covered) HAK_REQUIRES(exte
 }
 
 /* The same, if it is of this kind. */
-static extent_t *neighbour(const char *p, const char *covered, bool dirty) HAK_REQUIRES(extents_lock)
+static extent_t *neighbour_of_kind(const char *p, const char *covered, bool dirty) HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = extent_at(p, covered);
     return extent != NULL && extent->dirty == dirty ? extent : NULL;
@@ -244,7 +244,7 @@ static void set_end_entries(const extent_t *extent, uint32_t entry) HAK_REQUIRES
 }
 
 /* Makes a range free. False if there is no memory for its record. */
-static bool add(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(extents_lock)
+static bool add_free_range(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(extents_lock)
 {
     extent_t *extent = new_record();
     if (extent == NULL)
@@ -315,8 +315,8 @@ static void move_end(extent_t *extent, size_t size) HAK_REQUIRES(extents_lock)
 /* Makes a range free, joined with free neighbours of its kind. False if there is no memory for a record. */
 HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_REQUIRES(extents_lock)
 {
-    extent_t *below = neighbour(base - 1, base, dirty);
-    extent_t *above = neighbour(base + size, base, dirty);
+    extent_t *below = neighbour_of_kind(base - 1, base, dirty);
+    extent_t *above = neighbour_of_kind(base + size, base, dirty);
     if (HAK_HARDEN && below != NULL)
         below->open |= above != NULL && above->open;
     if (below != NULL && above != NULL) {
@@ -328,14 +328,14 @@ HAK_INLINE bool add_joined(char *base, size_t size, bool dirty, bool open) HAK_R
     else if (above != NULL)
         move_begin(above, base);
     else
-        return add(base, size, dirty, open);
+        return add_free_range(base, size, dirty, open);
     if (HAK_HARDEN)
         note_joined(below != NULL ? below : above, open);
     return true;
 }
 
 /* Takes [at, at + size) out of a free range; what is left before and behind stays free. */
-HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(extents_lock)
+HAK_INLINE void cut_free_range(extent_t *extent, char *at, size_t size) HAK_REQUIRES(extents_lock)
 {
     size_t before = (size_t)(at - extent->base);
     size_t behind = extent->size - before - size;
@@ -351,7 +351,7 @@ HAK_INLINE void cut(extent_t *extent, char *at, size_t size) HAK_REQUIRES(extent
     else
         move_end(extent, before);
     if (before != 0 && behind != 0) /* without a record what is behind is lost to us, not to the system */
-        add(at + size, behind, dirty, extent->open);
+        add_free_range(at + size, behind, dirty, extent->open);
 }
 
 /* --- in front ----------------------------------------------------------------------------------------------------- *
@@ -378,7 +378,7 @@ static void put_front(char *at)
 /* What is at `base` is about to go: takes the unit in front of it away, if there is one. Returns where that begins, or `base`. */
 static char *take_front(char *base) HAK_REQUIRES(extents_lock)
 {
-    extent_t *front = HAK_HARDEN ? neighbour(base - 1, base, false) : NULL;
+    extent_t *front = HAK_HARDEN ? neighbour_of_kind(base - 1, base, false) : NULL;
     if (front == NULL || front->size != HAK_UNIT)
         return base;
     take_away(front);
@@ -506,7 +506,7 @@ static char *take_free(size_t size, size_t align, bool clean_first, bool *zero, 
     if (HAK_HARDEN)
         *open = extent->open;
     extent_totals.from_cache += extent->dirty;
-    cut(extent, at, size);
+    cut_free_range(extent, at, size);
     note_taken(size);
     return at;
 }
@@ -524,7 +524,7 @@ static void count_split(int change) HAK_REQUIRES(extents_lock)
 }
 
 /* Tells the system of huge pages for a fresh range, of which a block of `size` bytes is the beginning. */
-static void advise(char *base, size_t bytes, size_t size)
+static void advise_huge_pages(char *base, size_t bytes, size_t size)
 {
     const hak_policy_t *policy = hak_policy();
     if (policy->thp != HAK_THP_AUTO)
@@ -559,7 +559,7 @@ static char *map_fresh(size_t size, size_t align, size_t live)
         hak_os_unmap(base, bytes);
         return NULL;
     }
-    advise(base, bytes, size);
+    advise_huge_pages(base, bytes, size);
     bool open = bytes != size && close_range(base + size, bytes - size);
     hak_os_lock(&extents_lock);
     count_split(-split_by(base, bytes));
@@ -661,7 +661,7 @@ bool hak_extent_take_at(char *at, size_t size)
     bool dirty = there && extent->dirty;
     bool open = there && extent->open;
     if (there) {
-        cut(extent, at, size);
+        cut_free_range(extent, at, size);
         extent_totals.live += size;
     }
     hak_os_unlock(&extents_lock);
@@ -680,7 +680,7 @@ HAK_COLD char *hak_extent_take_chunk(bool dirty, hak_retain_t *pool)
     if (extent != NULL) {
         at = extent->base + extent->size - HAK_CHUNK;
         at -= (uintptr_t)at & (HAK_CHUNK - 1);
-        cut(extent, at, HAK_CHUNK);
+        cut_free_range(extent, at, HAK_CHUNK);
         hak_retain_move_rise(&extent_retain, pool, dirty ? HAK_CHUNK : 0);
         count_split(-1);
     } else if (dirty) { /* asked for first */

@@ -66,7 +66,7 @@ typedef struct caller {
 
 static const char looked_at[] = "malloc_usable_size";
 
-static uint64_t number(const void *p)
+static uint64_t number_of(const void *p)
 {
     return (uintptr_t)p;
 }
@@ -83,7 +83,7 @@ void hak_harden_corrupted(const void *block)
     uint32_t entry = hak_map_find(block);
     if (!hak_entry_in_slab(entry) || *hak_harden_state(block) != HAK_BLOCK_FREE)
         hak_fatal("corrupt list of free blocks: %x (class %u) is not free: state %u, expected %u",
-                  number(block), class_of(entry),
+                  number_of(block), class_of(entry),
                   hak_entry_in_slab(entry) ? (uint64_t)*hak_harden_state(block) : 0,
                   (uint64_t)HAK_BLOCK_FREE);
     size_t words = hak_slab_of(block)->size / sizeof *word;
@@ -95,15 +95,15 @@ void hak_harden_corrupted(const void *block)
     hak_fatal(
         "write after free of %x (class %u), or overrun of the block before it: at byte %u it is not as it "
         "was left",
-        number(block), class_of(entry), (uint64_t)(at * sizeof *word));
+        number_of(block), class_of(entry), (uint64_t)(at * sizeof *word));
 }
 
-static _Noreturn void refuse(const void *p, uint32_t entry, caller_t caller)
+static _Noreturn void refuse_block(const void *p, uint32_t entry, caller_t caller)
 {
-    uint64_t site = number(caller.site);
+    uint64_t site = number_of(caller.site);
     if (entry == 0)
         hak_fatal("%s of %x: not a block of this allocator, or freed before; called from %x", caller.name,
-                  number(p), site);
+                  number_of(p), site);
     bool in_slab = hak_entry_in_slab(entry);
     size_t at = (uintptr_t)p & (HAK_ALIGN - 1);
     if (in_slab)
@@ -112,27 +112,28 @@ static _Noreturn void refuse(const void *p, uint32_t entry, caller_t caller)
         at = hak_oversize_size(p, entry) == 0;
     bool free = at == 0 && (!in_slab || *hak_harden_state(p) != HAK_BLOCK_NONE);
     if (free && caller.name == looked_at)
-        hak_fatal("%s of %x (class %u), which is free; called from %x", caller.name, number(p),
+        hak_fatal("%s of %x (class %u), which is free; called from %x", caller.name, number_of(p),
                   class_of(entry), site);
     if (free)
-        hak_fatal("double free of %x (class %u); called from %x", number(p), class_of(entry), site);
+        hak_fatal("double free of %x (class %u); called from %x", number_of(p), class_of(entry), site);
     if (!in_slab)
         hak_fatal("%s of %x: not the start of a block (above %u bytes), or freed before; called from %x",
-                  caller.name, number(p), (uint64_t)HAK_CLASS_MAX, site);
+                  caller.name, number_of(p), (uint64_t)HAK_CLASS_MAX, site);
     hak_fatal("%s of %x: not the start of a block (class %u, blocks of %u bytes, %u bytes into its block); "
               "called from %x",
-              caller.name, number(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, site);
+              caller.name, number_of(p), class_of(entry), (uint64_t)hak_slab_of(p)->size, (uint64_t)at, site);
 }
 
 /* Byte `at` behind those asked for was written, or one of the canary's, if that is 0. */
-static _Noreturn void overrun(const void *p, uint32_t entry, size_t usable, uint64_t at, caller_t caller)
+static _Noreturn void abort_overrun(const void *p, uint32_t entry, size_t usable, uint64_t at,
+                                    caller_t caller)
 {
     uint64_t canary = hak_harden_canary(p, 0);
     const char *end = (const char *)p + usable;
     while (at < HAK_CANARY_BYTES - 1 && end[at] == (char)(canary >> (8 * at)))
         at++;
     hak_fatal("overrun of %x (class %u, %u bytes): byte %u behind them was written; %s called from %x",
-              number(p), class_of(entry), (uint64_t)usable, at, caller.name, number(caller.site));
+              number_of(p), class_of(entry), (uint64_t)usable, at, caller.name, number_of(caller.site));
 }
 
 /* --- what is known of a block ------------------------------------------------------------------------------------- */
@@ -240,7 +241,7 @@ static bool is_in_use(const void *p, uint32_t entry)
 }
 
 /* Bytes of an oversize block from its start to the first page that nothing of it needs. */
-static size_t needed(size_t asked)
+static size_t bytes_needed(size_t asked)
 {
     return hak_round_up(asked + HAK_CANARY_BYTES, HAK_OS_PAGE);
 }
@@ -275,7 +276,9 @@ static bool is_kind(unsigned kind)
  * all are. Looked at is all of it: what ran under the next block wrote at its end, and free is about to fill that. */
 static size_t written_in_slack(const char *p, uint32_t entry, size_t usable)
 {
-    size_t end = hak_entry_in_slab(entry) ? hak_slab_of(p)->size : HAK_FILL_BYTE == 0 ? needed(usable) : 0;
+    size_t end = hak_entry_in_slab(entry) ? hak_slab_of(p)->size
+                 : HAK_FILL_BYTE == 0     ? bytes_needed(usable)
+                                          : 0;
     size_t at = usable + HAK_CANARY_BYTES;
     size_t lines = hak_round_up(at, HAK_ALIGN);
     while (at < hak_min(lines, end) && p[at] == (char)HAK_FILL_BYTE)
@@ -290,17 +293,17 @@ static size_t written_in_slack(const char *p, uint32_t entry, size_t usable)
 static void check_canary(const void *p, uint32_t entry, size_t usable, unsigned kind, caller_t caller)
 {
     if (*canary_of(p, usable) != hak_harden_canary(p, kind) || !is_kind(kind))
-        overrun(p, entry, usable, 0, caller);
+        abort_overrun(p, entry, usable, 0, caller);
     size_t written = written_in_slack(p, entry, usable);
     if (written != 0)
-        overrun(p, entry, usable, written, caller);
+        abort_overrun(p, entry, usable, written, caller);
 }
 
 /* Aborts unless p, whose map entry this is, begins a block in use with a whole canary. Returns its usable bytes. */
-static size_t check(const void *p, uint32_t entry, caller_t caller)
+static size_t check_block(const void *p, uint32_t entry, caller_t caller)
 {
     if (entry == 0 || !is_in_use(p, entry))
-        refuse(p, entry, caller);
+        refuse_block(p, entry, caller);
     size_t usable = usable_of(p, entry);
     if (hak_is_zero_entry(entry))
         return usable;
@@ -309,7 +312,7 @@ static size_t check(const void *p, uint32_t entry, caller_t caller)
         check_canary(p, entry, usable, kind, caller);
     if (!is_huge(entry) && hak_guard_is_underrun(p))
         hak_fatal("underrun of %x (class %u), or overrun of the block before it; %s called from %x",
-                  number(p), class_of(entry), caller.name, number(caller.site));
+                  number_of(p), class_of(entry), caller.name, number_of(caller.site));
     return usable;
 }
 
@@ -331,12 +334,12 @@ static void check_kind(const void *p, uint32_t entry, unsigned found, unsigned a
         !hak_kinds_are_known(found == HAK_KIND_MALLOC || asked == HAK_KIND_MALLOC))
         return;
     hak_fatal("free of %x (class %u), which is of %s (alignment %u), by %s (alignment %u); called from %x",
-              number(p), class_of(entry), from[found & form], align_in(found), by[asked & form],
-              align_in(asked), number(site));
+              number_of(p), class_of(entry), from[found & form], align_in(found), by[asked & form],
+              align_in(asked), number_of(site));
 }
 
 /* Writes down that the block at p is in use for a request of `size`, and its canary. */
-static void mark(void *p, size_t size, unsigned kind)
+static void mark_used(void *p, size_t size, unsigned kind)
 {
     uint32_t entry = hak_map_get(p);
     if (hak_entry_in_slab(entry))
@@ -392,9 +395,9 @@ static size_t with_guard(size_t size)
 }
 
 /* Bytes of it from its start to what is inaccessible. */
-static size_t accessible(const void *p, uint32_t entry, size_t asked)
+static size_t bytes_accessible(const void *p, uint32_t entry, size_t asked)
 {
-    return note_of(p, entry) != 0 ? asked : needed(asked);
+    return note_of(p, entry) != 0 ? asked : bytes_needed(asked);
 }
 
 /* Of one that is accessible to its end: writes down the end of a block of this kind, and closes what is behind. */
@@ -408,16 +411,16 @@ static void end_oversize(void *p, size_t asked, unsigned kind)
         begin_asked(p, entry, asked, 1 | kind << 1);
         return;
     }
-    mark(p, asked, kind);
-    if (guards && needed(asked) < size)
-        hak_guard_forbid((char *)p + needed(asked), size - needed(asked));
+    mark_used(p, asked, kind);
+    if (guards && bytes_needed(asked) < size)
+        hak_guard_forbid((char *)p + bytes_needed(asked), size - bytes_needed(asked));
 }
 
 /* Makes the end accessible again; where it was already, nothing changes. False when the system has no more mappings. */
 static bool open_end(void *p, uint32_t entry, size_t asked)
 {
     size_t size = hak_oversize_size(p, entry);
-    size_t from = accessible(p, entry, asked);
+    size_t from = bytes_accessible(p, entry, asked);
     return from >= size || hak_os_make_writable((char *)p + from, size - from);
 }
 
@@ -426,7 +429,7 @@ static void empty_oversize(void *p, uint32_t entry, size_t size)
 {
     if (hak_os_discard(p, size))
         return;
-    size_t bytes = hak_min(size, accessible(p, entry, usable_of(p, entry)));
+    size_t bytes = hak_min(size, bytes_accessible(p, entry, usable_of(p, entry)));
     if (HAK_FILL_BYTE == 0)
         hak_huge_clear_pages(p, bytes);
     else
@@ -480,7 +483,7 @@ static void *hand_out(void *p, size_t size, unsigned kind)
         size_t bytes = hak_slab_of(p)->size;
         hak_harden_hand_out(p, bytes, 0, kind);
         *(hak_word_anywhere_t *)((char *)p + bytes - HAK_CANARY_BYTES) = (uint64_t)HAK_FILL_WORD;
-        mark(p, size, kind);
+        mark_used(p, size, kind);
     }
     if (HAK_CHECKS)
         memset(p, 0xa5, hak_min(size, POISON_MOST));
@@ -555,11 +558,11 @@ void hak_harden_free_slow(void *p, size_t asked, unsigned kind, const void *site
     uint32_t entry = hak_map_find(p);
     if (entry == 0 && hak_unknown_free(p))
         return;
-    size_t usable = check(p, entry, (caller_t){"free", site});
+    size_t usable = check_block(p, entry, (caller_t){"free", site});
     check_kind(p, entry, kind_of(p, entry, usable), kind, site);
     if (asked != HAK_ANY_SIZE && asked != usable)
-        hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number(p),
-                  (uint64_t)asked, (uint64_t)usable, number(site));
+        hak_fatal("free of %x with the wrong size: %u, expected %u; called from %x", number_of(p),
+                  (uint64_t)asked, (uint64_t)usable, number_of(site));
 #if HAK_HARDEN
     hak_thread.window = (uintptr_t)p >> 32;
 #endif
@@ -574,8 +577,8 @@ void hak_harden_free_slow(void *p, size_t asked, unsigned kind, const void *site
 void hak_harden_check_align(const void *p, size_t align, const void *site)
 {
     if (((uintptr_t)p & (align - 1)) != 0)
-        hak_fatal("free of %x with the wrong alignment: %u, expected at most %u; called from %x", number(p),
-                  (uint64_t)align, number(p) & -number(p), number(site));
+        hak_fatal("free of %x with the wrong alignment: %u, expected at most %u; called from %x",
+                  number_of(p), (uint64_t)align, number_of(p) & -number_of(p), number_of(site));
 }
 
 /* What a block that shrank or grew in place must not show: the old canary, and what was between the new end and the old. */
@@ -592,9 +595,9 @@ static void clear_between(char *p, size_t before, size_t size, size_t bytes)
 static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
 {
     bool oversize = !hak_entry_in_slab(entry);
-    if (oversize && needed(size) == accessible(p, entry, before)) {
-        clear_between(p, before, size, needed(size));
-        mark(p, size, HAK_KIND_MALLOC);
+    if (oversize && bytes_needed(size) == bytes_accessible(p, entry, before)) {
+        clear_between(p, before, size, bytes_needed(size));
+        mark_used(p, size, HAK_KIND_MALLOC);
         return p;
     }
     if (oversize && !open_end(p, entry, before))
@@ -613,7 +616,7 @@ static void *resize_marked(void *p, size_t size, size_t before, uint32_t entry)
     clear_between(resized, before, size,
                   in_slab ? hak_slab_of(resized)->size : hak_oversize_size(resized, entry));
     if (in_slab) {
-        mark(resized, size, HAK_KIND_MALLOC);
+        mark_used(resized, size, HAK_KIND_MALLOC);
         return resized;
     }
     if (!oversize)
@@ -640,7 +643,7 @@ static void *shrink_by_name(void *p, size_t size, size_t before)
     if (bare && size + HAK_CANARY_BYTES > before)
         return p;
     clear_between(p, before, size, bare ? before : before + HAK_CANARY_BYTES);
-    mark(p, size, HAK_KIND_MALLOC);
+    mark_used(p, size, HAK_KIND_MALLOC);
     return p;
 }
 
@@ -660,7 +663,7 @@ void *hak_harden_realloc(void *p, size_t size, const void *site)
     size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size(p) : 0;
     if (theirs != 0)
         return realloc_from_libc(p, size, theirs);
-    size_t before = check(p, entry, (caller_t){"realloc", site});
+    size_t before = check_block(p, entry, (caller_t){"realloc", site});
     unsigned kind = kind_of(p, entry, before);
     check_kind(p, entry, kind, HAK_KIND_MALLOC, site);
     bool stays = !moves_for_checks(before, size) && size <= HAK_REQUEST_MAX && !hak_is_zero_entry(entry);
@@ -681,5 +684,5 @@ size_t hak_harden_usable(const void *p, const void *site)
     size_t theirs = hak_unlikely(entry == 0) ? hak_unknown_size((void *)(uintptr_t)p) : 0;
     if (theirs != 0 || (entry == 0 && !hak_chunk_holds(p) && !hak_huge_holds(p)))
         return theirs;
-    return check(p, entry, (caller_t){looked_at, site});
+    return check_block(p, entry, (caller_t){looked_at, site});
 }

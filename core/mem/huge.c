@@ -49,7 +49,7 @@ void hak_huge_set_asked(void *p, size_t asked)
 }
 
 /* Writes a block down. The map is covered there. */
-static void publish(char *base, size_t size)
+static void publish_block(char *base, size_t size)
 {
     size_t slices = size >> HAK_SLICE_SHIFT;
     set_part(base, 1, slices >> HAK_HUGE_PART_BITS);
@@ -57,7 +57,7 @@ static void publish(char *base, size_t size)
     hak_map_set(base, hak_entry((uint32_t)(slices & PART_MASK), HAK_ENTRY_HUGE));
 }
 
-static void forget(char *base, size_t size)
+static void forget_block(char *base, size_t size)
 {
     for (unsigned slice = 0; slice < (HAK_HARDEN ? ASKED_SLICE + 3 : ASKED_SLICE); slice++)
         hak_map_set(base + slice * HAK_SLICE, 0);
@@ -76,7 +76,7 @@ void *hak_huge_take(size_t size, size_t align, bool zeroed, bool *zero)
     char *base = hak_extent_take(size, hak_max(align, HAK_UNIT), zeroed, zero);
     if (base == NULL)
         return NULL;
-    publish(base, size);
+    publish_block(base, size);
     atomic_fetch_add_explicit(&huge_blocks, 1, memory_order_relaxed);
     hak_trace("huge taken", base, size);
     return base;
@@ -87,21 +87,21 @@ void hak_huge_release(void *p, uint32_t entry)
     size_t size = hak_huge_slices(p, entry) << HAK_SLICE_SHIFT;
     atomic_fetch_sub_explicit(&huge_blocks, 1, memory_order_relaxed);
     hak_trace("huge released", p, size);
-    forget(p, size);
+    forget_block(p, size);
     release_range(p, size, true);
 }
 
 /* The block in place, shorter. */
-static void *shrink(char *base, size_t before, size_t size)
+static void *shrink_block(char *base, size_t before, size_t size)
 {
     hak_map_set(base + before - HAK_SLICE, 0);
-    publish(base, size);
+    publish_block(base, size);
     release_range(base + size, before - size, true);
     return base;
 }
 
 /* The system makes a mapping longer where it is. What is new is covered afterwards: of a request that it refuses nothing stays. */
-static bool lengthen(char *base, size_t before, size_t size, bool *movable)
+static bool lengthen_mapping(char *base, size_t before, size_t size, bool *movable)
 {
     if (!hak_os_resize(base, before, size, movable))
         return false;
@@ -117,21 +117,21 @@ static void *grow_in_place(char *base, size_t before, size_t size, bool *movable
 {
     if (hak_extent_take_at(base + before, size - before)) {
         hak_map_set(base + before - HAK_SLICE, 0);
-        publish(base, size);
+        publish_block(base, size);
         return base;
     }
-    if (!lengthen(base, before, size, movable))
+    if (!lengthen_mapping(base, before, size, movable))
         return NULL;
     hak_extent_moved(before, size);
     hak_map_set(base + before - HAK_SLICE, 0);
-    publish(base, size);
+    publish_block(base, size);
     return base;
 }
 
 /* Tells of a block at another place what was told of it here. */
 static void publish_moved(char *target, size_t size, size_t asked)
 {
-    publish(target, size);
+    publish_block(target, size);
     if (HAK_HARDEN)
         hak_huge_set_asked(target, asked);
 }
@@ -181,7 +181,7 @@ static bool move_pieces(char *base, size_t size, char *target)
 static bool move_pages(char *base, size_t before, char *target, size_t size, bool movable)
 {
     size_t asked = HAK_HARDEN ? hak_huge_asked(base) : 0;
-    forget(base, before);
+    forget_block(base, before);
     if (!(movable ? hak_os_move(base, before, target, size) : move_pieces(base, before, target))) {
         publish_moved(base, before, asked);
         return false;
@@ -192,12 +192,12 @@ static bool move_pages(char *base, size_t before, char *target, size_t size, boo
     return true;
 }
 
-static void copy(char *base, size_t before, char *target, size_t size)
+static void copy_block(char *base, size_t before, char *target, size_t size)
 {
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the map has no entry for NULL */
     memcpy(target, base, before);
-    publish(target, size);
-    forget(base, before);
+    publish_block(target, size);
+    forget_block(base, before);
     release_range(base, before, true);
 }
 
@@ -226,7 +226,7 @@ static bool is_sparse(const char *base, size_t size)
 
 /* The block at another place, longer; NULL when there is none, or the system refuses. It is asked to move at once only what it said
  * that it could: another thread may have got the place of a target that was gone before we have it back. */
-static void *move(char *base, size_t before, size_t size, bool movable)
+static void *move_block(char *base, size_t before, size_t size, bool movable)
 {
     bool zero;
     char *target = hak_extent_take(size, HAK_UNIT, false, &zero);
@@ -234,7 +234,7 @@ static void *move(char *base, size_t before, size_t size, bool movable)
         return NULL;
     /* hardened leaves nothing where a block was; and to copy pages that were never touched would touch them */
     if (!HAK_HARDEN && !zero && before <= COPY_MOST && !is_sparse(base, before)) {
-        copy(base, before, target, size);
+        copy_block(base, before, target, size);
         return target;
     }
     if (move_pages(base, before, target, size, movable))
@@ -253,10 +253,10 @@ void *hak_huge_resize(void *p, uint32_t entry, size_t size)
     if (size == before)
         return p;
     if (size < before)
-        return shrink(p, before, size);
+        return shrink_block(p, before, size);
     bool movable = false;
     void *grown = grow_in_place(p, before, size, &movable);
-    return grown != NULL ? grown : move(p, before, size, movable);
+    return grown != NULL ? grown : move_block(p, before, size, movable);
 }
 
 /* Entries are in the first few slices and in the last one of a block, and in both ends of a free range. */

@@ -43,7 +43,7 @@ const hak_learned_t hak_learned[HAK_LEARNED] = {
 /* relaxed: a thread that sees it late counts, or leaves out, a refill. */
 _Atomic bool hak_learner_watches;
 
-/* release in want, pairs with acquire in start_if_due: the next thread finds what this one learned. */
+/* release in want_learner, pairs with acquire in start_if_due: the next thread finds what this one learned. */
 static _Atomic uint32_t state;
 /* Since when it is WANTED, and in which process: a child of vfork has another number, and our memory. relaxed: written before
  * state. */
@@ -66,7 +66,7 @@ static uint64_t bytes_first;
 
 /* --- what the program's threads do -------------------------------------------------------------------------------- */
 
-static void want(void)
+static void want_learner(void)
 {
     atomic_store_explicit(&wanted_ms, hak_os_now_ms(), memory_order_relaxed);
     atomic_store_explicit(&process, hak_call(SYS_getpid, 0, 0, 0, 0, 0, 0), memory_order_relaxed);
@@ -86,7 +86,7 @@ void hak_learner_load(void)
     if (options->evo_policy == HAK_EVO_FROZEN)
         atomic_store_explicit(&values[HAK_LEARNED_state], HAK_CYCLE_FROZEN + 1, memory_order_relaxed);
     else
-        want();
+        want_learner();
 }
 
 void hak_learner_after_fork(void)
@@ -94,7 +94,7 @@ void hak_learner_after_fork(void)
     if (atomic_load_explicit(&state, memory_order_relaxed) == OFF)
         return;
     begun = false;
-    want();
+    want_learner();
 }
 
 void hak_learner_note_memory(void)
@@ -121,7 +121,7 @@ uint64_t hak_learner_value(unsigned row)
 
 /* --- what its thread reads ---------------------------------------------------------------------------------------- */
 
-static uint64_t counted(hak_counter_t counter)
+static uint64_t counter_total(hak_counter_t counter)
 {
     uint64_t sum = 0;
     for (uint32_t owner = 1, heaps = hak_heap_count(); owner <= heaps; owner++)
@@ -140,16 +140,16 @@ static uint32_t live_heaps(void)
 /* Takes no lock: a child that is forked meanwhile would give up what it guards. */
 static hak_tune_totals_t read_totals(void)
 {
-    hak_tune_totals_t totals = {.refills = counted(HAK_COUNTER_refills),
-                                .refills_mid = counted(HAK_COUNTER_refills_mid),
-                                .oversize = counted(HAK_COUNTER_large_blocks),
-                                .slabs = counted(HAK_COUNTER_slabs_made),
+    hak_tune_totals_t totals = {.refills = counter_total(HAK_COUNTER_refills),
+                                .refills_mid = counter_total(HAK_COUNTER_refills_mid),
+                                .oversize = counter_total(HAK_COUNTER_large_blocks),
+                                .slabs = counter_total(HAK_COUNTER_slabs_made),
                                 .purges = atomic_load_explicit(&purge_calls, memory_order_relaxed),
                                 .used = atomic_load_explicit(&used_bytes, memory_order_relaxed),
                                 .held = atomic_load_explicit(&held_bytes, memory_order_relaxed),
                                 .threads = live_heaps()};
-    totals.slow = totals.refills + counted(HAK_COUNTER_previous_refills) + totals.oversize +
-                  counted(HAK_COUNTER_remote_batches);
+    totals.slow = totals.refills + counter_total(HAK_COUNTER_previous_refills) + totals.oversize +
+                  counter_total(HAK_COUNTER_remote_batches);
     for (unsigned i = 0; i < HAK_SHAPE_BINS; i++)
         totals.requests[i] = atomic_load_explicit(&hak_histogram[i], memory_order_relaxed);
     struct rusage usage = {0};
@@ -221,7 +221,7 @@ static bool publish_values(void)
     return changed;
 }
 
-static void show(unsigned row, uint64_t value)
+static void show_row(unsigned row, uint64_t value)
 {
     atomic_store_explicit(&values[row], value, memory_order_relaxed);
 }
@@ -231,33 +231,33 @@ static void show_percentiles(unsigned row, const hak_p2_t *percentiles, double u
     double values_of[3];
     hak_p2_values(percentiles, 3, values_of);
     for (unsigned i = 0; i < 3; i++)
-        show(row + i, (uint64_t)(values_of[i] * unit));
+        show_row(row + i, (uint64_t)(values_of[i] * unit));
 }
 
 static void show_all(const hak_tune_totals_t *totals, bool changed)
 {
     uint64_t bytes = totals->used + totals->held;
-    show(HAK_LEARNED_state, tune.state + 1);
-    show(HAK_LEARNED_windows, tune.windows);
-    show(HAK_LEARNED_looks, tune.looks);
-    show(HAK_LEARNED_drifts, tune.drifts);
-    show(HAK_LEARNED_drift, tune.distance);
-    show(HAK_LEARNED_changes, hak_learner_value(HAK_LEARNED_changes) + changed);
-    show(HAK_LEARNED_strategy, tune.strategy);
-    show(HAK_LEARNED_leader, tune.leader);
-    show(HAK_LEARNED_threshold_kb, hak_ucb_kb(tune.ucb.now));
-    show(HAK_LEARNED_hit_mid, tune.mid.hit);
-    show(HAK_LEARNED_hit_large, tune.large.hit);
-    show(HAK_LEARNED_cap_mid_kb, tune.mid.cap_kb);
-    show(HAK_LEARNED_cap_large_kb, tune.large.cap_kb);
-    show(HAK_LEARNED_bundle, hak_tune_values(&tune).bundle);
-    show(HAK_LEARNED_faults_minor, totals->faults_minor);
-    show(HAK_LEARNED_faults_major, totals->faults_major);
-    show(HAK_LEARNED_grown, bytes > bytes_first ? bytes - bytes_first : 0);
+    show_row(HAK_LEARNED_state, tune.state + 1);
+    show_row(HAK_LEARNED_windows, tune.windows);
+    show_row(HAK_LEARNED_looks, tune.looks);
+    show_row(HAK_LEARNED_drifts, tune.drifts);
+    show_row(HAK_LEARNED_drift, tune.distance);
+    show_row(HAK_LEARNED_changes, hak_learner_value(HAK_LEARNED_changes) + changed);
+    show_row(HAK_LEARNED_strategy, tune.strategy);
+    show_row(HAK_LEARNED_leader, tune.leader);
+    show_row(HAK_LEARNED_threshold_kb, hak_ucb_kb(tune.ucb.now));
+    show_row(HAK_LEARNED_hit_mid, tune.mid.hit);
+    show_row(HAK_LEARNED_hit_large, tune.large.hit);
+    show_row(HAK_LEARNED_cap_mid_kb, tune.mid.cap_kb);
+    show_row(HAK_LEARNED_cap_large_kb, tune.large.cap_kb);
+    show_row(HAK_LEARNED_bundle, hak_tune_values(&tune).bundle);
+    show_row(HAK_LEARNED_faults_minor, totals->faults_minor);
+    show_row(HAK_LEARNED_faults_major, totals->faults_major);
+    show_row(HAK_LEARNED_grown, bytes > bytes_first ? bytes - bytes_first : 0);
     show_percentiles(HAK_LEARNED_cost_p50, tune.cost, 1000);
     show_percentiles(HAK_LEARNED_refill_p50, refill_time, 1);
     for (unsigned i = 0; i < HAK_ELO_STRATEGIES; i++)
-        show(HAK_LEARNED_rating_0 + i, (uint64_t)(tune.elo.rating[i] > 0 ? tune.elo.rating[i] : 0));
+        show_row(HAK_LEARNED_rating_0 + i, (uint64_t)(tune.elo.rating[i] > 0 ? tune.elo.rating[i] : 0));
 }
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
@@ -342,7 +342,7 @@ static void *run_learner(void *mask)
     if (go_on)
         atomic_store_explicit(&state, OFF, memory_order_relaxed); /* frozen for ever */
     else
-        want();
+        want_learner();
     return NULL;
 }
 

@@ -16,7 +16,7 @@
 #define STRAYS          8u
 #define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 
-/* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate: what
+/* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate_place: what
  * was done to the block. */
 static _Atomic(void *) quarantine[QUARANTINE];
 /* Large ones for which there was no place when the system refused to make them accessible, linked by `in_class` of their runs.
@@ -76,7 +76,7 @@ static void quarantine_anywhere(void *p)
 }
 
 /* Takes out what waits at a place; where it was when it cannot be freed. True if a block was. */
-static bool vacate(unsigned place)
+static bool vacate_place(unsigned place)
 {
     void *p = atomic_exchange_explicit(&quarantine[place], NULL, memory_order_acq_rel);
     if (p == NULL)
@@ -90,7 +90,7 @@ static bool vacate(unsigned place)
 void hak_quarantine_oversize(void *p, size_t size)
 {
     unsigned place = (unsigned)(hak_thread_random() % (hak_is_scarce() ? PLACES_SCARCE : QUARANTINE));
-    vacate(place);
+    vacate_place(place);
     bool waits =
         size <= QUARANTINE_SIZE && atomic_load_explicit(&quarantine[place], memory_order_relaxed) == NULL;
     if (!waits && end_quarantine(p))
@@ -190,7 +190,7 @@ bool hak_quarantine_flush_oversize(bool all)
         void *p = atomic_load_explicit(&quarantine[i], memory_order_relaxed);
         if (p == NULL || p == last)
             continue;
-        any |= vacate(i);
+        any |= vacate_place(i);
     }
     any |= free_refused(last);
     for (unsigned i = 0; i < STRAYS; i++)

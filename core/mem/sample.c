@@ -144,7 +144,7 @@ static hak_countdown_t *countdown_of(hak_heap_t *heap, unsigned c)
     return &heap->class[c].countdown;
 }
 
-static uint32_t draw(hak_heap_t *heap, unsigned c, unsigned gap)
+static uint32_t draw_gap(hak_heap_t *heap, unsigned c, unsigned gap)
 {
     if (gap == HAK_GAP_BYTES)
         return (hak_sample_on & ON_BYTES) != 0 ? draw_bytes(&heap->draws, hak_class_size(c)) : HAK_GAP_NONE;
@@ -157,7 +157,7 @@ static bool draw_if_due(hak_heap_t *heap, unsigned c, unsigned gap)
     uint32_t *left = &countdown_of(heap, c)->gap[gap];
     bool due = *left == 0;
     if (due)
-        *left = draw(heap, c, gap);
+        *left = draw_gap(heap, c, gap);
     else if (*left != HAK_GAP_NONE)
         --*left;
     return due;
@@ -170,7 +170,7 @@ void hak_sample_begin_heap(hak_heap_t *heap)
     heap->draws = shared_random() | 1;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         for (unsigned gap = 0; gap < HAK_GAPS; gap++)
-            countdown_of(heap, c)->gap[gap] = draw(heap, c, gap);
+            countdown_of(heap, c)->gap[gap] = draw_gap(heap, c, gap);
 }
 
 uint32_t hak_sample_left(const hak_heap_t *heap, unsigned c)
@@ -253,7 +253,7 @@ static void *take_from_nobody(unsigned c)
 }
 
 /* Tells those who want to know of it. No lock is held: unwinding may meet the loader's. */
-static void tell(const void *p, size_t size)
+static void tell_of_sample(const void *p, size_t size)
 {
     hak_frames_t frames;
     hak_frames_walk(&frames);
@@ -271,7 +271,7 @@ static void *take_sampled(unsigned c)
     busy = true;
     void *block = take_from_nobody(c);
     if (block != NULL)
-        tell(block, hak_class_size(c));
+        tell_of_sample(block, hak_class_size(c));
     busy = false;
     return block;
 }
@@ -322,7 +322,7 @@ void *hak_sample_oversize(void *p)
     if (unit_of(shared_random()) > chance_of(size))
         return p;
     busy = true;
-    tell(p, size);
+    tell_of_sample(p, size);
     busy = false;
     return p;
 }

@@ -52,7 +52,7 @@ static void put_number(uint64_t value) HAK_REQUIRES(record_lock)
     put_byte((unsigned)value);
 }
 
-static void stop(hak_sink_end_t end) HAK_REQUIRES(record_lock)
+static void stop_recording(hak_sink_end_t end) HAK_REQUIRES(record_lock)
 {
     hak_sink_finish(&sink, end, events, atomic_load_explicit(&lost, memory_order_relaxed));
     hak_blocks_clear(&blocks);
@@ -68,7 +68,7 @@ static bool begin_event(hak_record_kind_t kind) HAK_REQUIRES(record_lock)
     if (!sink.open)
         return false;
     if (!hak_sink_make_room(&sink, events, atomic_load_explicit(&lost, memory_order_relaxed))) {
-        stop(HAK_SINK_FULL);
+        stop_recording(HAK_SINK_FULL);
         return false;
     }
     put_byte(kind);
@@ -110,7 +110,7 @@ static void begin_child(void) HAK_REQUIRES(record_lock)
     if (broken)
         blocks = (hak_blocks_t){.places = NULL}; /* its memory is left alone: it may be in any state */
     if (!hak_sink_begin_in_child(&sink, HAK_SINK_CHILD | (broken ? HAK_SINK_UNKNOWN : 0)))
-        stop(HAK_SINK_FULL);
+        stop_recording(HAK_SINK_FULL);
     else
         put_snapshot();
 }
@@ -132,26 +132,26 @@ static void mind_thread(void) HAK_REQUIRES(record_lock)
 }
 
 /* Whether events can be written, by the calling thread. */
-static bool ready(void) HAK_REQUIRES(record_lock)
+static bool can_record(void) HAK_REQUIRES(record_lock)
 {
     if (forked)
         begin_child();
     if (sink.open && hak_blocks_prepare(&blocks))
         mind_thread();
     else if (sink.open)
-        stop(HAK_SINK_MEMORY);
+        stop_recording(HAK_SINK_MEMORY);
     return sink.open;
 }
 
 /* True: the caller may write events, and holds the lock. */
-static bool enter(void) HAK_TRIES(record_lock)
+static bool enter_record(void) HAK_TRIES(record_lock)
 {
     if (hak_os_lock_is_mine(&record_lock)) { /* a signal handler in the middle of this */
         atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
         return false;
     }
     hak_os_lock(&record_lock);
-    if (ready())
+    if (can_record())
         return true;
     hak_os_unlock(&record_lock);
     return false;
@@ -185,7 +185,7 @@ void hak_record_finish(void)
         return;
     hak_os_lock(&record_lock);
     if (!forked)
-        stop(HAK_SINK_ENDED);
+        stop_recording(HAK_SINK_ENDED);
     hak_os_unlock(&record_lock);
 }
 
@@ -193,7 +193,7 @@ void hak_record_thread_ends(void)
 {
     if (!hak_record_is_on() || self.number == 0 || self.generation != hak_os_generation())
         return;
-    if (!enter())
+    if (!enter_record())
         return;
     begin_event(HAK_RECORD_END);
     self.ended = true;
@@ -263,7 +263,7 @@ void hak_record_take(hak_record_kind_t kind, const void *p, size_t size, unsigne
 {
     if (p == NULL)
         return;
-    if (!enter())
+    if (!enter_record())
         return;
     enter_block(kind, (uintptr_t)p, (hak_blocks_entry_t){.size = size, .align = align}, site);
     hak_os_unlock(&record_lock);
@@ -274,7 +274,7 @@ void hak_record_free(const void *p)
     hak_blocks_entry_t entry;
     if (!hak_record_is_on() || self.busy)
         return;
-    if (!enter())
+    if (!enter_record())
         return;
     if (hak_blocks_take(&blocks, (uintptr_t)p, &entry))
         put_free(&entry);
@@ -286,7 +286,7 @@ hak_record_held_t hak_record_hold(const void *p)
     hak_blocks_entry_t entry;
     hak_record_held_t held = {.known = false};
     self.busy = true;
-    if (!enter())
+    if (!enter_record())
         return held;
     if (hak_blocks_take(&blocks, (uintptr_t)p, &entry))
         held = (hak_record_held_t){entry.size, entry.number, entry.align, true};
@@ -313,7 +313,7 @@ void hak_record_resized(hak_record_held_t held, const void *before, const void *
     self.busy = false;
     if (p == NULL && !held.known)
         return;
-    if (!enter())
+    if (!enter_record())
         return;
     hak_blocks_entry_t entry = {
         .address = (uintptr_t)before, .size = held.size, .number = held.number, .align = held.align};

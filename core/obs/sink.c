@@ -253,7 +253,7 @@ bool hak_sink_begin_in_child(hak_sink_t *sink, uint32_t flags)
 /* --- out ---------------------------------------------------------------------------------------------------------- */
 
 /* The file, if it is still the one that was begun. */
-static int reopen(const hak_sink_t *sink)
+static int reopen_file(const hak_sink_t *sink)
 {
     hak_os_file_t now;
     int file = hak_os_file_open(sink->path, false);
@@ -271,9 +271,9 @@ static bool is_of_parent(void)
     return atomic_load_explicit(&hak_os_mark.word, memory_order_relaxed) == 0;
 }
 
-static bool flush(hak_sink_t *sink)
+static bool flush_sink(hak_sink_t *sink)
 {
-    int file = is_of_parent() ? -1 : reopen(sink);
+    int file = is_of_parent() ? -1 : reopen_file(sink);
     if (file < 0)
         return false;
     bool done = hak_os_file_write(file, sink->bytes, sink->used, sink->at);
@@ -292,7 +292,7 @@ bool hak_sink_make_room(hak_sink_t *sink, uint64_t events, uint64_t lost)
         hak_sink_finish(sink, HAK_SINK_LIMIT, events, lost);
         return false;
     }
-    if (sink->used < hak_min(HAK_SINK_BUFFER, FIRST_PART + sink->at / 4) || flush(sink))
+    if (sink->used < hak_min(HAK_SINK_BUFFER, FIRST_PART + sink->at / 4) || flush_sink(sink))
         return true;
     hak_sink_finish(sink, HAK_SINK_FULL, events, lost);
     return false;
@@ -303,10 +303,10 @@ void hak_sink_finish(hak_sink_t *sink, hak_sink_end_t end, uint64_t events, uint
     if (!sink->open)
         return;
     sink->open = false;
-    if (sink->used != 0 && !flush(sink)) /* what was there before counts */
+    if (sink->used != 0 && !flush_sink(sink)) /* what was there before counts */
         end = HAK_SINK_FULL;
     header_t header = {.end = end, .bytes = sink->at, .events = events, .lost = lost};
-    int file = is_of_parent() ? -1 : reopen(sink);
+    int file = is_of_parent() ? -1 : reopen_file(sink);
     if (file < 0)
         return;
     size_t from = offsetof(header_t, end);

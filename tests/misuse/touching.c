@@ -181,12 +181,25 @@ void overrun_into_free(void)
     touching = 0;
 }
 
-/* Of small blocks one that begins no page: what lies in front of that may be accessible or not. */
+/* A block with another one right in front of it, or so near that there is no room for a page between. */
+static char *get_behind_another(void)
+{
+    char *blocks[64];
+    for (;;) { /* ends: blocks of one size lie side by side */
+        for (size_t i = 0; i < many(); i++)
+            blocks[i] = get();
+        for (size_t i = 0; i < many() * many(); i++) {
+            const uintptr_t block = (uintptr_t)blocks[i / many()], other = (uintptr_t)blocks[i % many()];
+            if (other < block && block - other <= 2 * size + 64 && (size >= 4096 || block % 4096 != 0))
+                return blocks[i / many()];
+        }
+    }
+}
+
+/* What lies in front of the first block of a page, or of more pages for blocks of a size, may be accessible or not. */
 static void underrun(size_t by)
 {
-    char *block = get_among_others();
-    while (size < 4096 && (uintptr_t)block % 4096 == 0)
-        block = get_among_others();
+    char *block = size > MID ? get_among_others() : get_behind_another();
     touching = 1;
     memset((char *)escape(block) - by, 9, by);
     touching = 0;

@@ -161,15 +161,16 @@ void test_the_order_is_random(void **state)
         }
         assert_int_equal(pclose(child), 0);
     }
-    /* Two in a row are neighbours once in 18 times: 250 of 4500, give or take 15; four in a row in no more than a few of 300. */
+    /* Two in a row are neighbours once in 18 times: 250 of 4500, give or take 15. Six in a row, which would be a run of five, are
+     * there once in 7,000 times, eight of them once in eight million. */
     assert_in_range(in_order, 150, 350);
-    assert_in_range(longest, 1, 4);
+    assert_in_range(longest, 1, 6);
     double chi = 0;
     for (int at = 0; at < IN_PAGE; at++) {
         const double expected = (double)ORDERS / IN_PAGE;
         chi += (begins[at] - expected) * (begins[at] - expected) / expected;
     }
-    assert_true(chi < 95); /* of 35 degrees of freedom: once in ten million */
+    assert_true(chi < 120); /* of 35 degrees of freedom: 105 is reached once in 20 million times */
 }
 
 /* Writes where the blocks lie that it is given. */

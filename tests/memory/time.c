@@ -7,7 +7,8 @@
 #include "check.h"
 
 enum {
-    COUNT = 400
+    COUNT = 400,
+    ROUNDS = 250 /* at least, with a pause after each: on a busy machine few would be a second and a half's */
 };
 
 static const size_t MIB = 1 << 20;
@@ -28,13 +29,9 @@ static char *touched(size_t size)
     return block;
 }
 
-/* For a second and a half, and as many operations as that has room for: a thread looks at the clock at every so many. On a busy
- * machine the pauses are longer. */
+/* For a second and a half, and as many operations as that has room for: a thread looks at the clock at every so many. */
 static void work(size_t size, size_t touch)
 {
-    enum {
-        ROUNDS = 250
-    };
     const double end = seconds() + 1.5;
     for (int rounds = 0; rounds < ROUNDS || seconds() < end; rounds++) {
         for (int i = 0; i < 300; i++) {
@@ -108,7 +105,8 @@ static void only_allocating(void)
     const long before = resident_kib();
     teach_to_keep();
     long taken = 0;
-    for (const double end = seconds() + 1.5; seconds() < end;) {
+    const double end = seconds() + 1.5;
+    for (int rounds = 0; rounds < ROUNDS || seconds() < end; rounds++) {
         for (int i = 0; i < 100; i++) {
             *touched(64) = 1;
             taken += 64;

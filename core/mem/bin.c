@@ -220,7 +220,7 @@ static void *cut_list(void *list, uint32_t most, uint32_t *length)
 
 /* A list that comes back is as long as it was, and grows by up to a cap before it is set aside again: where a thread frees
  * more than it allocates, and allocates now and then, each time. Nobody has counted, so it is counted here, once in a while. */
-static HAK_NOINLINE void *shorten(hak_heap_t *heap, unsigned c, void *list)
+static HAK_NOINLINE void *shorten_returned(hak_heap_t *heap, unsigned c, void *list)
 {
     uint32_t length;
     uint32_t caps = heap->class[c].uncounted_most > 1 ? 2 : 1; /* what was too long before will be so again */
@@ -244,7 +244,7 @@ HAK_INLINE void *take_back(hak_heap_t *heap, unsigned c)
 {
     void *list = take_previous(heap, c);
     if (list != NULL && hak_unlikely(--heap->class[c].uncounted == 0))
-        return shorten(heap, c, list);
+        return shorten_returned(heap, c, list);
     return list;
 }
 
@@ -295,7 +295,7 @@ static void begin_counted(hak_heap_t *heap, unsigned c, void *list, uint32_t mos
 }
 
 /* Calls that the bin has met are counted. */
-static void book(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
+static void book_calls(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
 {
     uint32_t length;
     cut_list(bin->head, UINT32_MAX, &length);
@@ -305,7 +305,7 @@ static void book(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
 /* Half of what is left may stay in the bin as blocks, so that as many frees fit, too, before this is done again. */
 static HAK_COLD void full_counted(hak_heap_t *heap, hak_bin_t *bin, unsigned c)
 {
-    book(heap, bin, c);
+    book_calls(heap, bin, c);
     begin_counted(heap, c, bin->head, (uint32_t)hak_min(bin->cap / 2, hak_sample_left(heap, c) / 2));
     hak_tick(heap);
 }
@@ -336,7 +336,7 @@ void hak_bin_full(size_t offset)
 }
 
 /* The class's bin begins anew with this list, of which the first block is the caller's. */
-static void *begin(hak_heap_t *heap, unsigned c, void *list)
+static void *begin_bin(hak_heap_t *heap, unsigned c, void *list)
 {
     hak_bin_t *bin = &hak_thread.bins[c];
     heap->class[c].ran_out = true;
@@ -385,11 +385,11 @@ static void send_remote(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
         hak_remote_send(heap, c);
 }
 
-static void empty(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
+static void empty_bin(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
 {
     flush_quarantine(bin, c);
     if (hak_sample_is_on())
-        book(heap, bin, c);
+        book_calls(heap, bin, c);
     if (bin->head != NULL)
         hak_slab_put_list(heap, bin->head);
     if (has_previous(heap, c))
@@ -418,14 +418,14 @@ HAK_INLINE bool is_idle(const hak_heap_t *heap, const hak_bin_t *bin, unsigned c
 
 /* Empties bins that were not used since the sweep came by last: their slabs may serve other classes. A few
  * classes at each refill; a bin of tinier ones is too little memory for the work. */
-HAK_INLINE void sweep(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
+HAK_INLINE void sweep_idle_bins(hak_heap_t *heap) HAK_REQUIRES(heap->lock)
 {
     unsigned c = heap->swept;
     for (unsigned i = 0; i < SWEEP_CLASSES; i++) {
         c = c < HAK_MID_CLASSES ? c + 1 : SWEEP_FIRST;
         hak_bin_t *bin = &hak_thread.bins[c];
         if (is_idle(heap, bin, c))
-            empty(heap, bin, c);
+            empty_bin(heap, bin, c);
         bin->seen = state_of(bin);
     }
     heap->swept = c;
@@ -439,7 +439,7 @@ void hak_bins_sweep(hak_heap_t *heap)
         if (is_idle(heap, bin, c)) {
             bin->cap = heap->first_caps[c];
             heap->class[c].grown = GROWN_NOT;
-            empty(heap, bin, c);
+            empty_bin(heap, bin, c);
         }
         bin->seen = state_of(bin);
     }
@@ -476,7 +476,7 @@ static HAK_NOINLINE void *take_of_group(hak_heap_t *heap, unsigned c) HAK_REQUIR
  * their number varies much, and what one class lacks the next one has. Example: malloc(5000) finds no block of 5,120 bytes in
  * slabs, and gets one of 5,632 that was freed before; but each 17th time (`borrow` of the policy is 16) a class gets its own all
  * the same, as one must that is never freed to. NULL if there is none to spare. */
-HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
+HAK_INLINE void *borrow_block(hak_heap_t *heap, unsigned c)
 {
     if (heap->class[c].may_borrow-- == 0) {
         heap->class[c].may_borrow = (uint8_t)hak_policy()->borrow;
@@ -499,7 +499,7 @@ HAK_INLINE void *borrow(hak_heap_t *heap, unsigned c)
 HAK_INLINE void *take_higher(hak_heap_t *heap, unsigned c, bool exact) HAK_REQUIRES(heap->lock)
 {
     if (c > HAK_TINY_CLASSES && c < HAK_MID_CLASSES)
-        return exact || hak_slab_has_free(heap, c) ? NULL : borrow(heap, c);
+        return exact || hak_slab_has_free(heap, c) ? NULL : borrow_block(heap, c);
     bool begins = c <= HAK_TINY_CLASSES && LIST_EMPTY(hak_heap_slabs(heap, c));
     return hak_unlikely(begins) && !exact ? take_of_group(heap, c) : NULL;
 }
@@ -508,7 +508,7 @@ HAK_INLINE void *take_higher(hak_heap_t *heap, unsigned c, bool exact) HAK_REQUI
 HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, bool exact, bool *zero)
 {
     hak_os_lock(&heap->lock);
-    sweep(heap);
+    sweep_idle_bins(heap);
     void *block = take_higher(heap, c, exact);
     if (block == NULL)
         bin->head = zero == NULL ? hak_slab_take_blocks(heap, c) : hak_slab_take_zero(heap, c, zero);
@@ -522,7 +522,7 @@ HAK_INLINE void *fill_from_slabs(hak_heap_t *heap, hak_bin_t *bin, unsigned c, b
 }
 
 /* The bin is empty and has no previous list. Compiled twice: calloc's question would cost each other refill six instructions. */
-HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
+HAK_INLINE void *refill_bin(unsigned c, bool exact, bool *zero)
 {
     hak_heap_t *heap = hak_thread.heap != NULL ? hak_thread.heap : hak_heap_attach_at_need();
     if (heap == NULL)
@@ -534,7 +534,7 @@ HAK_INLINE void *refill(unsigned c, bool exact, bool *zero)
     void *borrowed = bin->head != NULL ? NULL : fill_from_slabs(heap, bin, c, exact, zero);
     if (borrowed != NULL || bin->head == NULL)
         return borrowed;
-    void *block = begin(heap, c, bin->head);
+    void *block = begin_bin(heap, c, bin->head);
     hak_tick(heap); /* a thread that never frees comes by nowhere else */
     return block;
 }
@@ -551,7 +551,7 @@ static uint64_t watched_begins(hak_heap_t *heap, unsigned c)
 static HAK_NOINLINE void *refill_watched(unsigned c, bool exact)
 {
     uint64_t since_ns = watched_begins(hak_thread.heap, c);
-    void *block = refill(c, exact, NULL);
+    void *block = refill_bin(c, exact, NULL);
     hak_learner_refill_ended(since_ns);
     return block;
 }
@@ -560,7 +560,7 @@ static HAK_NOINLINE void *refill_any(unsigned c, bool exact)
 {
     if (hak_learner_is_watching())
         return refill_watched(c, exact);
-    return refill(c, exact, NULL);
+    return refill_bin(c, exact, NULL);
 }
 
 /* Of what malloc finds when its bin is empty: what is laid aside, what others sent, what is in the slabs. */
@@ -587,7 +587,7 @@ static void *refill_counted(unsigned c, bool *zero)
     if (heap == NULL)
         return block != NULL ? block : take_by_borrowing(c);
     hak_bin_t *bin = &hak_thread.bins[c];
-    book(heap, bin, c);
+    book_calls(heap, bin, c);
     bool timed;
     block = hak_sample_call(heap, c, &timed);
     begin_counted(heap, c, bin->head, UINT32_MAX);
@@ -627,7 +627,7 @@ void *hak_bin_refill(unsigned c, bool exact)
     if (list == NULL)
         return refill_any(c, exact);
     hak_count_add(&heap->counters, HAK_COUNTER_previous_refills, 1);
-    void *block = begin(heap, c, list);
+    void *block = begin_bin(heap, c, list);
     return hak_likely(heap->class[c].grown != GROWN_NOT) ? block : grow_bin(heap, c, block);
 }
 
@@ -639,7 +639,7 @@ void *hak_bin_refill_zero(unsigned c, bool *zero)
     if (heap == NULL || !has_previous(heap, c)) {
         if (hak_learner_is_watching())
             watched_begins(heap, c);
-        return refill(c, false, zero);
+        return refill_bin(c, false, zero);
     }
     return hak_bin_refill(c, false);
 }
@@ -649,7 +649,7 @@ void hak_bins_book(void)
     if (!hak_sample_is_on() || hak_thread.heap == NULL)
         return;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
-        book(hak_thread.heap, &hak_thread.bins[c], c);
+        book_calls(hak_thread.heap, &hak_thread.bins[c], c);
 }
 
 /* At all of a heap that is new: what is wrong with a small program is seen at the next size that it asks for. Of a pointer into a
@@ -672,7 +672,7 @@ void hak_bins_empty(hak_thread_t *thread, hak_heap_t *heap)
     heap->runs_taken = 0;
     for (unsigned c = 1; c < HAK_CLASSES; c++)
         if (hak_sample_is_on() || holds_blocks(heap, &thread->bins[c], c))
-            empty(heap, &thread->bins[c], c);
+            empty_bin(heap, &thread->bins[c], c);
 }
 
 /* A thread that took few runs: what it leaves cannot be in many slabs. Not in hardened, where states lie with the slabs. */
@@ -692,7 +692,7 @@ static void *take_long(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock)
 }
 
 /* The first blocks of the bin, or of what was set aside before, stay for the heap's next thread; the others go into the slabs. */
-static void leave(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
+static void leave_bin(hak_heap_t *heap, hak_bin_t *bin, unsigned c) HAK_REQUIRES(heap->lock)
 {
     void *list = bin->head != NULL ? bin->head : take_long(heap, c);
     bin->head = NULL;
@@ -724,10 +724,10 @@ void hak_bins_end(hak_thread_t *thread, hak_heap_t *heap)
     bool little = holds_little(heap);
     for (unsigned c = 1; c <= HAK_MID_CLASSES; c++)
         if (!little || thread->bins[c].head != NULL)
-            leave(heap, &thread->bins[c], c);
+            leave_bin(heap, &thread->bins[c], c);
     for (unsigned c = HAK_MID_CLASSES + 1; c < HAK_CLASSES; c++)
         if (thread->bins[c].head != NULL || (!little && has_previous(heap, c)))
-            empty(heap, &thread->bins[c], c);
+            empty_bin(heap, &thread->bins[c], c);
     atomic_store_explicit(&heap->holds, HAK_HOLDS_LITTLE, memory_order_release); /* as in set_aside */
     send_all(heap);
 }

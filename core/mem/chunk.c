@@ -171,7 +171,7 @@ HAK_INLINE hak_slices_t places_in(const chunk_t *chunk, unsigned slices) HAK_REQ
 }
 
 /* Where a run begins, of the places that are free for it. */
-HAK_INLINE unsigned choose(hak_slices_t runs, unsigned slices, hak_run_t what)
+HAK_INLINE unsigned choose_run(hak_slices_t runs, unsigned slices, hak_run_t what)
 {
     return what == HAK_RUN_BACK ? hak_slices_behind(runs, slices) : hak_set_first(runs);
 }
@@ -185,7 +185,7 @@ HAK_INLINE bool find_run(unsigned slices, hak_run_t what, chunk_t **chunk, unsig
         *chunk = LIST_FIRST(&by_longest[slices + hak_set_first(chunk_lists >> slices)]);
         hak_slices_t runs = places_in(*chunk, slices);
         if (runs != 0) {
-            *first = choose(runs, slices, what);
+            *first = choose_run(runs, slices, what);
             return true;
         }
         relink_chunk(*chunk, hak_slices_longest_run((*chunk)->free));
@@ -218,7 +218,7 @@ static bool find_beside(unsigned slices, hak_run_t what, uint16_t owner, chunk_t
             hak_slices_t own = runs & hak_groups_equal(at->taker, (hak_groups_t){0} + owner);
             if (own != 0) {
                 *chunk = at;
-                *first = choose(own, slices, what);
+                *first = choose_run(own, slices, what);
                 return true;
             }
             used |= (runs & at->dirty) != 0;
@@ -228,7 +228,7 @@ static bool find_beside(unsigned slices, hak_run_t what, uint16_t owner, chunk_t
     }
     if (vacant == 0 || used)
         return false;
-    *first = choose(vacant, slices, what);
+    *first = choose_run(vacant, slices, what);
     return true;
 }
 
@@ -478,7 +478,7 @@ bool hak_chunk_has_room(unsigned slices, unsigned align)
 
 /* Slices of a chunk were taken that are zero, from `first` to `end`: these, unless they have pages, and some behind them get
  * pages now. Those that go back to the system later get none ahead of their use. */
-static HAK_NOINLINE void populate(chunk_t *chunk, size_t first, size_t end, uint32_t kib)
+static HAK_NOINLINE void populate_slices(chunk_t *chunk, size_t first, size_t end, uint32_t kib)
 {
     end = hak_min(end + (kib >> (HAK_SLICE_SHIFT - 10)), HAK_CHUNK_SLICES - HAK_CHUNK_TAIL);
     hak_os_lock(&pool_lock);
@@ -493,7 +493,7 @@ static HAK_NOINLINE void populate(chunk_t *chunk, size_t first, size_t end, uint
 HAK_INLINE hak_slab_t *begin_run(chunk_t *chunk, unsigned first, unsigned slices, bool clean)
 {
     if (clean && hak_unlikely(hak_policy()->populate_kb != 0))
-        populate(chunk, first, first + slices, hak_policy()->populate_kb);
+        populate_slices(chunk, first, first + slices, hak_policy()->populate_kb);
     hak_slab_t *run = (hak_slab_t *)(void *)chunk + first;
     run->back = 0;
     run->slices = (uint8_t)slices;

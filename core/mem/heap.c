@@ -152,7 +152,7 @@ static hak_heap_t *new_heap(void) HAK_REQUIRES(hak_heaps_lock)
 }
 
 /* The heap is the calling thread's from here on, though not yet in hak_thread.heap. */
-static hak_heap_t *claim(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
+static hak_heap_t *claim_heap(hak_heap_t *heap) HAK_REQUIRES(hak_heaps_lock)
 {
     hak_thread.claimed = heap;
     if (heap->generation != hak_os_generation())
@@ -182,7 +182,7 @@ static hak_heap_t *take_orphan(void) HAK_REQUIRES(hak_heaps_lock)
     last->next_orphan = heap->next_orphan;
     if (heap == last)
         atomic_store_explicit(&orphans, NULL, memory_order_relaxed);
-    return claim(heap);
+    return claim_heap(heap);
 }
 
 /* True of a heap that nobody gives up any more: its thread has ended, by the exit system call, or after libc had made its last
@@ -209,7 +209,7 @@ static HAK_NOINLINE hak_heap_t *find_abandoned(void)
         bool mine = is_abandoned(heap, self); /* nobody was faster */
         if (mine) {
             atomic_store_explicit(&heap->thread, 0, memory_order_relaxed);
-            claim(heap);
+            claim_heap(heap);
         }
         hak_os_unlock(&hak_heaps_lock);
         if (mine)
@@ -232,7 +232,7 @@ static hak_heap_t *find_heap(void)
     hak_os_lock(&hak_heaps_lock);
     heap = take_orphan();
     if (heap == NULL && (heap = new_heap()) != NULL)
-        claim(heap);
+        claim_heap(heap);
     hak_os_unlock(&hak_heaps_lock);
     return heap;
 }
@@ -436,7 +436,7 @@ static size_t idle_after_ms(void)
     return hak_max(hak_policy()->purge_delay_ms, IDLE_MS);
 }
 
-static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
+static bool heap_sleeps(hak_heap_t *heap, uint32_t now_ms)
 {
     uint32_t seen_ms = atomic_load_explicit(&heap->seen_ms, memory_order_relaxed);
     uint32_t idle_ms = hak_tick_since(seen_ms, now_ms);
@@ -446,7 +446,7 @@ static bool sleeps(hak_heap_t *heap, uint32_t now_ms)
 /* A heap whose thread sleeps, or has ended. Large blocks go back with what was set aside, and pages of blocks that are free in its
  * slabs: those in its bins, which nobody reaches, may be in any of them. Of a few slabs, as the visitor wants to go on with its own
  * work; false if it has to come again. */
-static bool visit(hak_heap_t *heap)
+static bool visit_heap(hak_heap_t *heap)
 {
     hak_oversize_flush_cache(heap);
     bool holds = atomic_load_explicit(&heap->holds, memory_order_relaxed) != HAK_HOLDS_NOTHING ||
@@ -474,7 +474,8 @@ bool hak_heaps_flush_unattended(uint32_t now_ms)
         atomic_store_explicit(&visited, 0, memory_order_relaxed);
     for (unsigned i = 0; i < VISITS && atomic_load_explicit(&visited, memory_order_relaxed) < count; i++) {
         uint32_t owner = atomic_fetch_add_explicit(&visited, 1, memory_order_relaxed) + 1;
-        if (owner > count || !sleeps(hak_heap_by_owner(owner), now_ms) || visit(hak_heap_by_owner(owner)))
+        if (owner > count || !heap_sleeps(hak_heap_by_owner(owner), now_ms) ||
+            visit_heap(hak_heap_by_owner(owner)))
             continue;
         atomic_store_explicit(&visited, owner - 1, memory_order_relaxed);
         break;
@@ -553,7 +554,7 @@ static void salvage_slab(const void *first, uint32_t owner)
 /* Somebody who does not exist here was at the slabs of the calling thread's heap, with its lock: the lists that lead to them may
  * be in any state. What is in the bins, and in use, is sound: the heap goes on with that, and with slabs to come.
  * Unchecked: the holder of the lock does not exist. */
-static void salvage(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
+static void salvage_heap(hak_heap_t *heap) HAK_LOCKS_UNCHECKED
 {
     if (heap == NULL || atomic_load_explicit(&heap->state, memory_order_seq_cst) != HAK_HEAP_LOST)
         return;
@@ -605,8 +606,8 @@ static void begin_another_order(void)
 HAK_COLD bool hak_heaps_after_fork(void)
 {
     begin_another_order();
-    salvage(hak_thread.heap);
-    salvage(hak_thread.claimed);
+    salvage_heap(hak_thread.heap);
+    salvage_heap(hak_thread.claimed);
     keep_own(hak_thread.heap);
     keep_own(hak_thread.claimed);
     /* Tried, because a thread that was made since may hold it and wait for this repair; or the caller itself holds it. */

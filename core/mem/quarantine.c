@@ -16,8 +16,8 @@
 #define STRAYS          8u
 #define QUARANTINE_SIZE ((size_t)256 << 20) /* bytes of one of them, at most */
 
-/* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate_place: what
- * was done to the block. */
+/* Freed large and huge blocks; whoever exchanges one holds it. release when it is put there, pairs with acquire in vacate_place:
+ * what was done to the block. */
 static _Atomic(void *) quarantine[QUARANTINE];
 /* Large ones for which there was no place when the system refused to make them accessible, linked by `in_class` of their runs.
  * release when one is put there, pairs with acquire in free_refused: the link. Taken all at once, so none is met twice. */

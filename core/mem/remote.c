@@ -75,7 +75,7 @@ void hak_remote_flush_unattended(hak_heap_t *heap)
     }
 }
 
-static void push(hak_heap_t *heap, const hak_batch_t *batch)
+static void push_batch(hak_heap_t *heap, const hak_batch_t *batch)
 {
     if (hak_thread.heap != NULL)
         hak_count_add(&hak_thread.heap->counters, HAK_COUNTER_remote_batches, 1);
@@ -96,7 +96,7 @@ static void push(hak_heap_t *heap, const hak_batch_t *batch)
 
 void hak_remote_push(hak_heap_t *heap, void *p)
 {
-    push(heap, &(hak_batch_t){.first = p, .last = p, .blocks = 1});
+    push_batch(heap, &(hak_batch_t){.first = p, .last = p, .blocks = 1});
 }
 
 /* Frees until blocks of a class are sent. */
@@ -127,13 +127,13 @@ void hak_remote_send_list(void *list)
             continue;
         }
         if (made[i].entry != 0)
-            push(hak_heap_by_owner(hak_entry_owner(made[i].entry)), batch);
+            push_batch(hak_heap_by_owner(hak_entry_owner(made[i].entry)), batch);
         made[i].entry = entry;
         *batch = (hak_batch_t){.first = block, .last = block, .blocks = 1};
     }
     for (unsigned i = 0; i < OWNERS; i++)
         if (made[i].entry != 0)
-            push(hak_heap_by_owner(hak_entry_owner(made[i].entry)), &made[i].batch);
+            push_batch(hak_heap_by_owner(hak_entry_owner(made[i].entry)), &made[i].batch);
 }
 
 /* The class's remote blocks: the heap has none afterwards. That a policy may have changed since the first of them spoils
@@ -156,7 +156,7 @@ void hak_remote_send(hak_heap_t *heap, unsigned c)
     hak_batch_t batch;
     uint32_t owner = take_remote(heap, c, &batch);
     if (hak_likely(owner != 0))
-        push(hak_heap_by_owner(owner), &batch);
+        push_batch(hak_heap_by_owner(owner), &batch);
     else
         hak_remote_send_list(batch.first);
 }
@@ -174,7 +174,7 @@ static void keep_each(void *block, size_t offset)
 
 /* A batch goes into the bin at this offset. In one piece, though the bin then holds up to a batch more than its cap; that is more
  * than as much again only where the blocks are so large that three of them are a cap. */
-static void keep(const hak_batch_t *batch, size_t offset)
+static void keep_batch(const hak_batch_t *batch, size_t offset)
 {
     if (!HAK_RINGS || hak_sample_is_on() || batch->blocks > hak_thread.bins[offset / HAK_BIN_BYTES].cap) {
         keep_each(batch->first, offset);
@@ -203,7 +203,7 @@ static HAK_NOINLINE void batch_full(hak_heap_t *heap, unsigned c)
     heap->class[c].remote_keep = hak_thread.bins[c].cap;
     hak_batch_t batch;
     take_remote(heap, c, &batch);
-    keep(&batch, c * HAK_BIN_BYTES);
+    keep_batch(&batch, c * HAK_BIN_BYTES);
 }
 
 void hak_remote_init(hak_heap_t *heap)
@@ -287,9 +287,9 @@ static void drain_batches(hak_heap_t *heap, void *inbox)
         inbox = hak_batch_untie(inbox, hak_entry_class(entry), &batch);
         hak_link_set(batch.last, NULL);
         if (hak_likely(hak_entry_owner(entry) == heap->owner))
-            keep(&batch, hak_entry_bin(entry));
+            keep_batch(&batch, hak_entry_bin(entry));
         else
-            push(hak_heap_by_owner(hak_entry_owner(entry)), &batch);
+            push_batch(hak_heap_by_owner(hak_entry_owner(entry)), &batch);
         hak_count_add(&heap->counters, HAK_COUNTER_inbox_blocks, batch.blocks);
     }
 }

@@ -115,7 +115,7 @@ static unsigned new_slices(unsigned c)
 
 /* Blocks that are carved one at a time would come in order, and an enemy could tell where the next one lies: so all of them
  * count as purged, of which any is taken. Not in debug, which would have to fill them. */
-static void shuffle(hak_slab_t *slab)
+static void shuffle_blocks(hak_slab_t *slab)
 {
     slab->purged = (1u << slab->capacity) - 1;
     for (uint32_t i = 0; i < slab->capacity; i++)
@@ -137,7 +137,7 @@ static hak_slab_t *make_slab(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lo
     slab->class = (uint16_t)c;
     hak_slab_set_inverse(slab);
     if (HAK_HARDEN && HAK_FILL_BYTE == 0 && c >= PURGED_FIRST && c <= HAK_MID_CLASSES)
-        shuffle(slab);
+        shuffle_blocks(slab);
     set_entries(slab, hak_heap_entry(heap, c));
     list_slab(heap, slab);
     hak_count_add(&heap->counters, HAK_COUNTER_slabs_made, 1);
@@ -233,7 +233,7 @@ static HAK_COLD _Noreturn void too_many_back(const hak_slab_t *slab, const void 
 }
 
 /* After blocks came back: the slab has some to take, or is empty and is released. */
-static void settle(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
+static void settle_slab(hak_heap_t *heap, hak_slab_t *slab) HAK_REQUIRES(heap->lock)
 {
     if (!slab->listed)
         list_slab(heap, slab);
@@ -250,7 +250,7 @@ static void put_chain(hak_heap_t *heap, hak_slab_t *slab, void *first, void *las
     hak_link_set(last, slab->free);
     slab->free = first;
     slab->free_count += n;
-    settle(heap, slab);
+    settle_slab(heap, slab);
 }
 
 static bool in_same_slice(const void *a, const void *b)
@@ -316,7 +316,7 @@ static void *carve_shuffled(hak_slab_t *slab, char *first, size_t n)
 }
 
 /* One of a set; any, where an enemy could tell the lowest beforehand. */
-static uint32_t pick(uint32_t set)
+static uint32_t pick_block(uint32_t set)
 {
     uint32_t skipped =
         HAK_HARDEN ? (uint32_t)(hak_thread_random() >> 32) % (uint32_t)__builtin_popcount(set) : 0;
@@ -349,7 +349,7 @@ static bool is_as_purged(void *block)
  * others are there. */
 static HAK_NOINLINE void *take_purged(hak_slab_t *slab)
 {
-    uint32_t index = pick(slab->purged);
+    uint32_t index = pick_block(slab->purged);
     void *block = block_at(slab, index);
     if ((HAK_HARDEN || HAK_CHECK_LINKS) && !is_as_purged(block))
         purged_is_corrupted(block);
@@ -377,7 +377,7 @@ static size_t carved_at_a_time(const hak_slab_t *slab)
 }
 
 /* Blocks that were never handed out, at least one. Or a purged one. */
-static void *carve(hak_slab_t *slab)
+static void *carve_block(hak_slab_t *slab)
 {
     if (hak_unlikely(slab->purged != 0))
         return take_purged(slab);
@@ -411,7 +411,7 @@ void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c)
         return NULL;
     void *list = slab->free;
     if (list == NULL)
-        list = carve(slab);
+        list = carve_block(slab);
     slab->free = NULL;
     slab->free_count = 0;
     if (slab->carved == slab->capacity)
@@ -434,7 +434,7 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
         return NULL;
     if (slab->free == NULL) {
         uint32_t before = slab->carved;
-        slab->free = carve(slab);
+        slab->free = carve_block(slab);
         slab->free_count = slab->carved - before;
     }
     void *block = slab->free;
@@ -584,7 +584,7 @@ static void put_batch(const batch_t *batch)
         slab->free = block;
         slab->free_count++;
     }
-    settle(heap, slab);
+    settle_slab(heap, slab);
     unlock_owner(heap);
 }
 

@@ -149,6 +149,14 @@ def given_policy(arguments, repeat: str) -> str:
     return str(path)
 
 
+def compiled(path: str, repeat: str, rows) -> tuple:
+    """What the libraries must have compiled in by which a policy is judged; no command of the user's, no judge."""
+    if not path or repeat or not rows:
+        return ()
+    table = policy.load_rows(ROOT)
+    return policy.builds(policy.read(path, table).values, table)
+
+
 def leftovers(project) -> tuple:
     """What an earlier configuration with a policy left, which would be taken for this one's."""
     return () if project.policy else tuple(path for config in project.configs for path in (
@@ -169,12 +177,12 @@ def load(arguments):
                         f"{', '.join(row.name for row in inputs)}")
     programs = tuple(sorted(path.name for path in (ROOT / "bench" / "programs").glob("bench_*.c")))
     repeat = repeated(arguments.repeat, configs)
-    sources = model.load_sources(ROOT)
+    sources, given = model.load_sources(ROOT), given_policy(arguments, repeat)
     project = Project(variants=variants, sources=sources.c, rare=sources.rare, workloads=chosen + rows, inputs=inputs,
                       recordings=recordings,
                       programs=programs, configs=configs,
                       tests=tuple(row for row in model.load_tests(ROOT, variants) if not row.program),
-                      repeat=repeat, policy=given_policy(arguments, repeat))
+                      repeat=repeat, policy=given, compiled=compiled(given, repeat, rows))
     return project, rows
 
 

@@ -8,6 +8,7 @@ from common import files, paths
 from common.errors import UserError
 
 LIBRARY = "libhakmem.so"
+JUDGED = "judged"   # below it the libraries that a policy is judged by where it has values that a build alone sets
 STAGES = ("base", "policy", "pgo", "layout", "bolt")
 GIVEN = "policy"    # the stage that is there only where a policy was given
 AGAIN = "again"     # in place of a stage's name: the base library, measured a second time
@@ -19,6 +20,11 @@ NOTES = "gcov"      # gcc: the directory that both compiles name with -dumpbase:
 def stages_of(given: bool) -> tuple:
     """The stages of a build with a policy, or without."""
     return tuple(stage for stage in STAGES if given or stage != GIVEN)
+
+
+def judged(values) -> str:
+    """In place of a stage's name: the library that has these values of a policy compiled in."""
+    return f"{JUDGED}/{'_'.join(f'{name}-{value}' for name, value in sorted(values.items()))}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Tree:
 
     def tuned(self, room: str) -> Path:
         """Searched before core/: base/policy.def in it has a policy's values as defaults. Room `policy`: of the policy
-        that was given; `select`: of what the gate let through."""
+        that was given; `select`: of what the gate let through; `judged/...`: of a library that it is judged by."""
         return self.root / room / "tuned"
 
     def tuned_table(self, room: str) -> Path:

@@ -11,6 +11,7 @@ from common.errors import UserError, guard
 from common.paths import BUILD, ROOT
 from common.scratch import Scratch
 from learn import attribute, learn, objective, record, replay, search
+from learn.builds import Builds
 from learn.runs import Runs
 from plan import policy
 
@@ -36,17 +37,17 @@ def note(rows, held: bool) -> str:
     return f"by replay of {of}" + ("" if held else ", on which it is trained: no HOLDOUT was given")
 
 
-def replayer_of(rows, so: Path, place: Path, scratch: Path) -> replay.Replayer:
+def replayer_of(rows, so: Path, place: Path, scratch: Path, builds=None) -> replay.Replayer:
     """Of these commands; what was recorded in `place` before is not recorded again."""
     place.mkdir(parents=True, exist_ok=True)
     traces = record.recorded(rows, so, record.MEGABYTES, place, learn.say)
-    return replay.Replayer(so, traces, scratch, beside=record.beside(place))
+    return replay.Replayer(so, traces, scratch, beside=record.beside(place), builds=builds)
 
 
 def judge(rows, values, named, so: Path, place: Path, scratch: Path) -> dict:
     """`workloads`: of each figures before and after, its weight, and how far equal replays differ; `parts`: what each
     parameter alone changes in these runs. `named` is what people call the policy."""
-    replayer = replayer_of(rows, so, place, scratch)
+    replayer = replayer_of(rows, so, place, scratch, Builds(so, values, policy.load_rows(ROOT)))
     traces = replayer.traces
     runs = Runs(replayer, workers=learn.WORKERS)
     before, noise, _repetitions = replay.look(runs, list(traces))

@@ -17,10 +17,12 @@ from common.errors import Failure, UserError
 from common.paths import BENCH_PROGRAMS, STEADY
 from common.scratch import PINNED_ENV
 from learn import objective
+from learn.builds import Builds
 from plan import policy
 from pgo.train import FIXED_ADDRESSES
 
 PROGRAM = "bench_replay"
+SAME_LENGTH = "libhakme{:x}.so"     # of all libraries: the length of a name moves what a program asks for
 TRACE_IS_BAD = 2            # its exit status
 # How a recording ended before its program (docs/trace.md).
 EARLY = {2: "at its largest size (HAKMEM_TRACE_MB, --trace-mb)", 3: "where its file could not be written",
@@ -44,9 +46,10 @@ def fixed_addresses() -> list:
 class Replayer:
     """replay(values, workload) -> figures, or None when the program failed under these values. `scratch` has a name
     that LD_PRELOAD can have; `traces` are name -> path, `beside` name -> what the trace does not say
-    (learn/record.py)."""
+    (learn/record.py), `builds` the libraries of values that `so` does not take (learn/builds.py)."""
 
-    def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM, beside=None):
+    def __init__(self, so: Path, traces: dict, scratch: Path, program: Path = BENCH_PROGRAMS / PROGRAM, beside=None,
+                 builds=None):
         if not program.exists():
             raise UserError(f"{program} is missing: build it first (`ninja bench`)")
         self.traces, self.scratch, self.program = traces, scratch, program
@@ -55,12 +58,17 @@ class Replayer:
         self.failures: list = []        # what went wrong under a policy, in words
         self.cut: set = set()           # names of traces that nobody ended
         self.short: dict = {}           # and of those that end before their program -> where
-        names = []
-        for path in (BENCH_PROGRAMS / STEADY, so):
-            target = scratch / path.name
-            target.write_bytes(path.read_bytes())
-            names.append(str(target))
-        self.front = [*fixed_addresses(), "/usr/bin/env", f"LD_PRELOAD={':'.join(names)}"]
+        self.builds = builds or Builds(so)
+        steady = self.copy(BENCH_PROGRAMS / STEADY, STEADY)
+        words = [*fixed_addresses(), "/usr/bin/env"]
+        self.fronts = {path: [*words, f"LD_PRELOAD={steady}:{self.copy(path, SAME_LENGTH.format(number))}"]
+                       for number, path in enumerate(self.builds.libraries.values())}
+
+    def copy(self, path: Path, name: str) -> Path:
+        """Below `scratch`."""
+        target = self.scratch / name
+        target.write_bytes(path.read_bytes())
+        return target
 
     def file_of(self, values: dict) -> Path:
         """The candidate as a policy file. Equal ones are one file."""
@@ -72,11 +80,13 @@ class Replayer:
     def command(self, values: dict, workload: str) -> list:
         """What is run."""
         name, _star, copies = workload.partition(objective.TIMES)
-        return [*self.front, *([f"HAKMEM_POLICY={self.file_of(values)}"] if values else []), self.program,
-                self.traces[name], "--json", f"--seconds={self.beside[name]['seconds']:g}",
-                *([f"--copies={copies}"] if copies else [])]
+        given = [f"HAKMEM_POLICY={self.file_of(values)}"] if values else []
+        return [*self.fronts[self.builds.library(values)], *given, self.program, self.traces[name], "--json",
+                f"--seconds={self.beside[name]['seconds']:g}", *([f"--copies={copies}"] if copies else [])]
 
     def __call__(self, values: dict, workload: str):
+        if self.builds.library(values) is None:
+            return self.failed(values, workload, "no build has such values together")
         words = self.command(values, workload)
         name = objective.recorded(workload)
         try:

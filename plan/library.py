@@ -4,9 +4,10 @@
 from pathlib import PurePosixPath
 
 from common.paths import EXPORTS
+from common.tree import judged
 from plan import policy
 from plan.ninja import Edge
-from plan.project import compiler, flags_name
+from plan.project import LEARNING, compiler, flags_name
 
 
 def gcc_names(config, source) -> str:
@@ -79,6 +80,20 @@ def policy_edges(project, config) -> list:
         policy.TABLE, "learn/bake.py", "plan/policy.py"))]
     return [*bake, *compile_edges(project, config, "policy", lambda _source: (flag, table, ())),
             link_edge(project, config, "policy"), artifact_edge(config, "policy")]
+
+
+def judged_edges(project) -> list:
+    """For the judge of a policy: the variant that learns with the values that it does not take when it starts."""
+    edges = []
+    for values in project.compiled:
+        stage = judged(values)
+        table = LEARNING.tree.tuned_table(stage)
+        extra = f"-iquote {LEARNING.tree.tuned(stage)}", (table,), ()
+        edges += [Edge((table,), "bake_values", (policy.TABLE,), implicit=("learn/bake.py", "plan/policy.py"),
+                       variables={"values": ",".join(f"{name}={value}" for name, value in values.items())}),
+                  *compile_edges(project, LEARNING, stage, lambda _source, extra=extra: extra),
+                  link_edge(project, LEARNING, stage)]
+    return edges
 
 
 def pgo_edges(project, config) -> list:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Edges of measuring: counts, golden figures, wall clock, the user's own commands; and what is made of counts."""
 
-from common.tree import AGAIN
+from common.tree import AGAIN, judged
 from plan.ninja import Edge
 from plan.library import compiled_stages
-from plan.project import IDLE, STEADY, Config, workload_needs
+from plan.project import IDLE, LEARNING, STEADY, workload_needs
 
 REPLAY = "build/bench/bench_replay"
 
@@ -56,11 +56,12 @@ def replay_edges(project, config) -> list:
     """What the policy changes for the user's own commands: those held out, or, without any, those it is trained on."""
     if not project.policy:
         return []
-    learning = Config("clang", "learning").tree.library("base")
+    learning = LEARNING.tree.library("base")
+    tuned = tuple(LEARNING.tree.library(judged(values)) for values in project.compiled)
     needs = {need for row in own_rows(project) for need in workload_needs(row)}
     return [Edge((config.tree.replay,), "replay", (project.policy,), implicit=(
-        learning, REPLAY, STEADY, IDLE, *sorted(needs), "learn/judge.py", "learn/replay.py", "learn/record.py",
-        "learn/costs.toml"), variables={"so": learning})]
+        learning, *tuned, REPLAY, STEADY, IDLE, *sorted(needs), "learn/judge.py", "learn/builds.py", "learn/replay.py",
+        "learn/record.py", "learn/costs.toml"), variables={"so": learning})]
 
 
 def training_counts(project, config) -> tuple:

@@ -73,6 +73,7 @@ def plan(project) -> list:
         edges += config_edges(project, config)
     for config in every_config(project):
         edges += [] if config in project.configs else library.base_edges(project, config)
+    edges += library.judged_edges(project)
     edges += programs.program_edges(project) + programs.input_edges(project) + programs.record_edges(project)
     edges += programs.resolve_edges(project)
     edges += tests.test_edges(project)

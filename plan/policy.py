@@ -174,6 +174,32 @@ def check_together(given, every, complain):
         complain("mid_dyn2", f"mid_dyn2 = {every['mid_dyn2']} is the mid_dyn1")
 
 
+def can_be(values, rows) -> bool:
+    """Whether a build can have these values together."""
+    def complain(_key, sentence):
+        raise UserError(sentence)
+
+    try:
+        check_values(values, rows, complain)
+    except UserError:
+        return False
+    return True
+
+
+def compiled(values, rows) -> dict:
+    """Those that a build alone sets, where they are not the defaults anyway."""
+    defaults = {row.name: row.default for row in rows if row.scope == "build"}
+    return {name: value for name, value in values.items() if value != defaults.get(name, value)}
+
+
+def builds(values, rows) -> tuple:
+    """What libraries must have compiled in that are to run under a policy, and under it without each of its parameters:
+    each such set of values once, beside none. What cannot be together is left out."""
+    every = [values, *({other: values[other] for other in values if other != name} for name in values)]
+    found = [compiled(one, rows) for one in every if can_be(one, rows)]
+    return tuple(one for number, one in enumerate(found) if one and one not in found[:number])
+
+
 def parse(text: str, path, rows) -> Policy:
     """A policy file's text; one that cannot be used is a UserError: FILE:LINE: sentence."""
     document = _document(path, text)

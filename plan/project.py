@@ -28,6 +28,7 @@ class Project:
     configs: tuple = ()     # those that are built whole; the first ships to dist/
     repeat: str = ""        # the dist/repeat of an earlier build (`--repeat`), or ""
     policy: str = ""        # a policy file (`--policy`); of a repeated build the table that was made of it; or ""
+    compiled: tuple = ()    # of libraries that it is judged by, the values that a build alone sets (plan.policy.builds)
     recordings: tuple = ()  # traces of build/inputs
     rare: tuple = ()        # those of the sources that run rarely
 
@@ -68,6 +69,9 @@ class Config:
     def names(self) -> dict:
         """The variables by which a tool is told whose files it makes."""
         return {"toolchain": self.toolchain, "variant": self.variant}
+
+
+LEARNING = Config("clang", "learning")      # whose libraries policies are judged by
 
 
 def flags_name(config) -> str:

@@ -174,6 +174,16 @@ def test_a_policy_that_sets_nothing(clone):
     assert configure(clone, "--variant=bench_minimal").returncode == 0      # as the next test finds it
 
 
+def test_what_a_policy_is_judged_by(clone):
+    """Libraries with what a running one does not take, where a command tells what to replay."""
+    (clone / "p.toml").write_text("format = 1\n[values]\ntiny_step = 32\nborrow = 4\n")
+    words = ["--variant=bench_minimal", "--policy=p.toml"]
+    for more, found in ((["--train=/bin/true"], True), ([], False)):
+        assert configure(clone, *words, *more).returncode == 0
+        assert ("build/clang-learning/judged/tiny_step-32/libhakmem.so" in (clone / "build.ninja").read_text()) == found
+    assert configure(clone, "--variant=bench_minimal").returncode == 0      # as the next test finds it
+
+
 def test_no_output_is_made_twice():
     """Ninja would refuse it; with several configurations, and with a policy, too."""
     project = dataclasses.replace(WHOLE, variants={"tiny": VARIANT, "other": VARIANT},

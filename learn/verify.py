@@ -16,7 +16,6 @@ from learn.objective import GUARD
 
 ROUNDS = {real.PLAIN: 5, real.CALLS: 3, real.INSTRUCTIONS: 1}
 SERVER_ROUNDS = {real.PLAIN: 3, real.INSTRUCTIONS: 1}     # each is started, loaded and stopped
-WATCHED = {"calls": "program_calls"}    # what the guard calls them
 SHARE = 0.3             # of the budget
 
 
@@ -41,7 +40,7 @@ class Late(Exception):
 def ratio(name: str, before, after, faults_saved: float = 0.0) -> float:
     """Of a figure, where it is worse for certain; else 1."""
     old, new = statistics.median(before), statistics.median(after)
-    if new - old <= objective.allowed(WATCHED.get(name, name), faults_saved) or min(after) <= max(before):
+    if new - old <= objective.allowed(name, faults_saved) or min(after) <= max(before):
         return 1.0
     return new / old if old > 0 else math.inf
 

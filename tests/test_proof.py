@@ -10,6 +10,7 @@ from common import backing, files, idle, paths, proc, records
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, FORGET
 from bench import canary, proof, proof_table
+from learn import objective
 from report import readme
 from tests.support import ROOT
 
@@ -55,6 +56,22 @@ def test_a_few_system_calls_are_none():
     few["figures"]["generic"] = {**PLAIN, "syscalls": [30]}
     few["figures"]["tailored"]["syscalls"] = [40]
     assert proof_table.worse(few) == []
+
+
+def test_calls_that_save_page_faults_are_none():
+    """The learner takes them, as a huge page is asked for by one call: so no proof holds them against it, and the other
+    way round."""
+    def changed(faults, calls):
+        found = program()
+        found["figures"]["tailored"] |= {"faults": [9000 - faults] * 3, "syscalls": [700 + calls]}
+        return found
+
+    for faults, calls in ((0, 15), (15 * 256 - 1, 15), (15 * 256, 15), (15 * 256, 16), (-11, 0), (-400, 0)):
+        judge = objective.Objective("balanced", {"w": {"faults": 9000, "program_calls": 700}}, {"w": 1.0}, {})
+        learner = judge.exceeded({"w": {"faults": 9000 - faults, "program_calls": 700 + calls}})
+        same = [{"faults": "page faults", "program_calls": "system calls"}[figure] for _workload, figure in learner]
+        assert proof_table.worse(changed(faults, calls)) == same
+    assert proof_table.worse(changed(15 * 256, 15)) == [] and proof_table.worse(changed(0, 15)) == ["system calls"]
 
 
 def test_system_calls_that_vary_decide_nothing(monkeypatch):

@@ -23,6 +23,7 @@ from common.launch import launch
 from common.machine import machine
 from common.paths import BUILD, IDLE, PYTHON, ROOT
 from common.scratch import Scratch
+from common.steps import Steps
 from common.tree import GIVEN, Tree
 from learn import judge, learn, objective
 from measure import counting, wall
@@ -65,23 +66,6 @@ class Options:
     seconds: float
     idle: float
     results: Path | None
-
-
-class Say:
-    """A line for each step, with the time since the start."""
-
-    def __init__(self, of: int, stream=None, clock=time.monotonic):
-        self.of, self.stream, self.clock = of, stream or sys.stderr, clock
-        self.begun, self.number, self.name = clock(), 0, ""
-
-    def program(self, number: int, name: str):
-        """What the next lines are about."""
-        self.number, self.name = number, name
-
-    def __call__(self, text: str):
-        spent = self.clock() - self.begun
-        print(f"proof: {spent / 60:4.1f} min, {self.number}/{self.of} {self.name}: {text}", file=self.stream,
-              flush=True)
 
 
 # what is compared
@@ -242,7 +226,7 @@ def prove_all(options: Options, say) -> dict:
     """Program -> figures; {"failure": sentence} of one that could not be run."""
     found, fixed = {}, None
     for number, row in enumerate(options.programs, 1):
-        say.program(number, row.name)
+        say.begin(number, row.name)
         found[row.name] = kept(row, options)
         if found[row.name]:
             say("was measured before the interruption")
@@ -328,7 +312,7 @@ def main(argv) -> int:
     if not learn.LIBRARY.exists():
         raise UserError(f"{learn.LIBRARY} is missing: build it first (`make proof` does)")
     with learn.alone(PLACE):
-        made = record(prove_all(options, Say(len(options.programs))), options)
+        made = record(prove_all(options, Steps("proof", len(options.programs))), options)
     print(proof_table.render(made))
     return 1 if any("failure" in found for found in made["programs"].values()) else 0
 

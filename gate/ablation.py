@@ -16,6 +16,7 @@ from common.arguments import Parser, seconds
 from common.columns import columns
 from common.errors import Failure, UserError, guard
 from common.paths import BUILD, PYTHON, ROOT
+from common.steps import Steps
 from common.tree import Tree
 from plan import model
 from gate import ab, effects, gate
@@ -92,15 +93,28 @@ def build(variants: dict, toolchain: str) -> dict:
     return {name: tree / path for name, path in wanted.items()}
 
 
-def ablate(pair: Pair, libraries, rows, seconds: float) -> dict:
+def ablate(pair: Pair, libraries, rows, seconds: float, say) -> dict:
     """One feature: figures with, without, and with but switched off; time of with against without."""
     subjects = [effects.Subject(WITH, libraries[f"with_{pair.feature}"]),
                 effects.Subject(WITHOUT, libraries[f"without_{pair.feature}"])]
-    timed = effects.times(subjects, rows, WITHOUT, seconds)
+    timed = times(subjects, rows, WITHOUT, seconds, say)
     if pair.feature in OFF and pair.having["options"]:
         subjects.append(effects.Subject(SWITCHED_OFF, libraries[f"with_{pair.feature}"], OFF[pair.feature]))
     return {"feature": pair.feature, "compiled_in": pair.compiled_in, "time": timed.get(WITH),
-            "figures": effects.figures(subjects, rows)}
+            "figures": figures(subjects, rows, say)}
+
+
+def times(subjects, rows, reference: str, seconds: float, say) -> dict:
+    """As of effects; it is said."""
+    if seconds > 0:
+        say(f"time, {seconds:g} s")
+    return effects.times(subjects, rows, reference, seconds)
+
+
+def figures(subjects, rows, say) -> dict:
+    """As of effects; it is said."""
+    say(f"instructions, memory and page faults of {len(rows)} programs under {len(subjects)} libraries")
+    return effects.figures(subjects, rows)
 
 
 def change(value) -> str:
@@ -164,21 +178,27 @@ def run_ablation(arguments, rows) -> dict:
     for pair in chosen:
         texts[f"with_{pair.feature}"] = variant_text(base, pair.having)
         texts[f"without_{pair.feature}"] = variant_text(base, pair.lacking)
-    libraries = build(texts, arguments.toolchain)
+    say = Steps("ablation", len(chosen))
+    say(f"building {len(texts)} libraries")
+    libraries, found = build(texts, arguments.toolchain), []
+    for number, pair in enumerate(chosen, 1):
+        say.begin(number, pair.feature)
+        found.append(ablate(pair, libraries, rows, arguments.seconds, say))
     return {**records.common_fields("ablation", time.time()), "base": base.name, "toolchain": arguments.toolchain,
-            "workloads": [row.name for row in rows],
-            "features": [ablate(pair, libraries, rows, arguments.seconds) for pair in chosen]}
+            "workloads": [row.name for row in rows], "features": found}
 
 
 def run_variants(arguments, rows) -> dict:
     """The record of a comparison of the variants."""
     names = list(model.load_variants(ROOT))
+    say = Steps("variants", len(names))
+    say(f"building {len(names)} libraries")
     libraries = build(dict.fromkeys(names), arguments.toolchain)
     subjects = [effects.Subject(name, libraries[name]) for name in names]
     return {**records.common_fields("variants", time.time()), "reference": "bench_minimal",
             "toolchain": arguments.toolchain, "workloads": [row.name for row in rows],
-            "timed": effects.times(subjects, rows, "bench_minimal", arguments.seconds),
-            "figures": effects.figures(subjects, rows)}
+            "timed": times(subjects, rows, "bench_minimal", arguments.seconds, say),
+            "figures": figures(subjects, rows, say)}
 
 
 def parse(argv):

@@ -586,6 +586,21 @@ def test_ablation_table():
     assert ablation.overhead(record["features"][0]) == pytest.approx(1.01)
 
 
+def test_each_step_is_said(monkeypatch, capsys):
+    """Half an hour of nothing looks like a tool that hangs: a line a step, on a terminal and elsewhere."""
+    monkeypatch.setattr(ablation, "build", lambda names, _toolchain: dict.fromkeys(names))
+    monkeypatch.setattr(effects, "times", lambda *_words: {})
+    monkeypatch.setattr(effects, "figures", lambda *_words: {})
+    asked = ablation.parse(["--feature", "stats", "--feature", "purge", "--seconds", "7"])
+    ablation.run_ablation(asked, effects.held_out(["git", "jq"]))
+    ablation.run_variants(ablation.parse(["--variants", "--seconds", "0"]), [])
+    counted = "instructions, memory and page faults of 2 programs under 3 libraries"
+    assert capsys.readouterr().err.splitlines()[:7] == [f"ablation:  0.0 min, {line}" for line in (
+        "building 4 libraries", "1/2 stats: time, 7 s", f"1/2 stats: {counted}", "2/2 purge: time, 7 s",
+        f"2/2 purge: {counted}")] + [f"variants:  0.0 min, {line}" for line in (
+            "building 8 libraries", "instructions, memory and page faults of 0 programs under 8 libraries")]
+
+
 def test_an_ablation_is_shown_by_the_docs(monkeypatch):
     """The newest one of all features with their time; without one, how to make it."""
     features = [{"feature": feature.name, "compiled_in": True, "time": {"text": "1.020 [1.01, 1.03]"},

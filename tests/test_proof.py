@@ -9,6 +9,7 @@ import pytest
 from common import backing, files, idle, paths, proc, records
 from common.errors import Failure, UserError, guard
 from common.paths import BENCH_PROGRAMS, FORGET
+from common.steps import Steps
 from bench import canary, proof, proof_table
 from learn import objective
 from report import readme
@@ -164,7 +165,7 @@ def test_an_interrupted_proof_goes_on(place, monkeypatch):
         return program()
 
     monkeypatch.setattr(proof, "prove", prove)
-    say = proof.Say(2, open(place / "log", "w"))
+    say = Steps("proof", 2, open(place / "log", "w"))
     with pytest.raises(KeyboardInterrupt):
         proof.prove_all(given, say)
     made = proof.record(proof.prove_all(given, say), given)
@@ -185,7 +186,7 @@ def test_a_program_may_fail(place, monkeypatch):
         return program()
 
     monkeypatch.setattr(proof, "prove", prove)
-    found = proof.prove_all(options(place), proof.Say(2, open(place / "log", "w")))
+    found = proof.prove_all(options(place), Steps("proof", 2, open(place / "log", "w")))
     assert found["git"] == {"failure": "git failed with exit 1"} and proof_table.verdict(found["perl"])
 
 

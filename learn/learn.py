@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import files, lock
 from common.arguments import Parser, at_least, check_weights, result_file, seconds, shared_library, weights
-from common.errors import UserError, guard
+from common.errors import UserError, check_file, guard
 from common.machine import machine
 from common.paths import BENCH_PROGRAMS, BUILD, ROOT
 from common.scratch import Scratch
@@ -143,8 +143,9 @@ def given_traces(arguments) -> dict:
     given = {}
     for number, word in enumerate(arguments.trace, 1):
         path = Path(arguments.here or os.getcwd(), word)
+        check_file(path)
         if not path.is_file():
-            raise UserError(f"--trace {word}: no such file")
+            raise UserError(f"--trace {word}: {'it is a directory: give a file' if path.is_dir() else 'no such file'}")
         given[f"trace{number}"] = path
     return given
 

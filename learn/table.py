@@ -85,8 +85,8 @@ def none_found(tried: int, refusal: str = "") -> str:
     if refusal:
         return f"of {tried:,} policies that were tried those that bring anything make another figure worse by more " \
             f"than {(GUARD - 1) * 100:.0f} %:\n  {refusal}"
-    return f"no parameter brings anything: the defaults are as good for this as any of {tried:,} policies that were " \
-        "tried" if tried else "the time was up before any policy was tried: nothing is known; give more BUDGET"
+    return f"the defaults are as good for this as any of {tried:,} policies that were tried" if tried else \
+        "the time was up before any policy was tried: nothing is known; give more BUDGET"
 
 
 def refused(aim, policy: dict, figures: dict, rows, names: dict) -> str:

@@ -403,7 +403,7 @@ def test_lost_contents_are_seen(program, tmp_path):
 @pytest.mark.parametrize("make, sentence", [
     (lambda data: b"", "it is empty"), (lambda data: b"ELF" * 100, "it does not begin as one"),
     (lambda data: data[:70], "is cut within its header"), (lambda data: data[:8] + b"\2" + data[9:], "has version 2"),
-    (lambda data: data[:-1], "its header contradicts itself"), (lambda data: data[:-1] + b"\xff", "is no event"),
+    (lambda data: data[:-1], "bytes are left, copy it whole"), (lambda data: data[:-1] + b"\xff", "is no event"),
     (lambda data: data[:20] + b"\x63" + data[21:], "its header contradicts itself")])
 def test_what_is_no_trace(program, tmp_path, make, sentence):
     _done, path = traced(program, "kinds", tmp_path)

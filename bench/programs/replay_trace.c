@@ -233,7 +233,10 @@ static void read_header(trace_t *trace)
     at = header_string(trace, at, trace->first, id, sizeof id);
     at = header_string(trace, at, trace->first, trace->library, sizeof trace->library);
     at = header_string(trace, at, trace->first, id, sizeof id);
-    if (at == 0 || trace->end >= ENDS || (!trace->cut && (bytes < length || bytes > trace->size)))
+    if (at != 0 && trace->end < ENDS && !trace->cut && bytes > trace->size)
+        bench_usage_error("%s was cut: %llu of its %llu bytes are left, copy it whole", trace->path,
+                          (unsigned long long)trace->size, (unsigned long long)bytes);
+    if (at == 0 || trace->end >= ENDS || (!trace->cut && bytes < length))
         bench_usage_error("%s is damaged: its header contradicts itself", trace->path);
     if (!trace->cut)
         trace->size = (size_t)bytes;

@@ -16,7 +16,7 @@ from common import early  # noqa: E402
 if __name__ == "__main__":
     early.begin()
 
-from common import files, serve, tools, workloads  # noqa: E402
+from common import files, tools, workloads  # noqa: E402
 from common.arguments import Parser, check_weights, seconds, weights  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
 from common.paths import EXPORTS, PYTHON, ROOT  # noqa: E402
@@ -78,6 +78,14 @@ def what_runs(row) -> tuple:
     return row.command, row.env, row.server
 
 
+def has_held_load(row) -> bool:
+    """Whether it is a server whose file has a load to judge by."""
+    if not row.server:
+        return False
+    from common import serve
+    return bool(serve.load(row.server).held)
+
+
 def own_rows(arguments, chosen) -> tuple:
     """The rows of --train and --holdout. Together those of a role weigh as much as all others of that role, or more
     where their own weights need it."""
@@ -86,7 +94,7 @@ def own_rows(arguments, chosen) -> tuple:
     for option, role, name in (("--train", "train", "user"), ("--holdout", "holdout", "held")):
         commands = list(getattr(arguments, option[2:]))
         if role == "holdout" and not commands:
-            commands = [row.sentence.partition(": ")[2] for row in rows if row.server and serve.load(row.server).held]
+            commands = [row.sentence.partition(": ")[2] for row in rows if has_held_load(row)]
         counts = role == "train" and arguments.weights or [1] * len(commands)
         others = max(sum(row.weight for row in chosen if row.role == role), sum(counts))
         shares = [-(-others * count // sum(counts)) for count in counts]
@@ -94,7 +102,7 @@ def own_rows(arguments, chosen) -> tuple:
         rows += [own.workload(f"{name}{number}", command, share, source)
                  for number, (command, share) in enumerate(zip(commands, shares), 1)]
     for row in rows:
-        if row.role == "holdout" and not (row.server and serve.load(row.server).held) and any(
+        if row.role == "holdout" and not has_held_load(row) and any(
                 other.role == "train" and what_runs(other) == what_runs(row) for other in rows):
             raise UserError(f"--holdout: {row.sentence.partition(': ')[2]} is trained on as well; give another "
                             f"{'file, or a load as `held` in it' if row.server else 'command'}, or leave --holdout out")

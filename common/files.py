@@ -4,7 +4,6 @@
 import contextlib
 import ctypes
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -148,12 +147,14 @@ def write_json(path, obj) -> bool:
 
 def sha256(path) -> str:
     """Hexadecimal digest of one file's content."""
+    import hashlib
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def source_hash(root) -> str:
     """One digest over the names and contents of everything the library is compiled from."""
+    import hashlib
     root = Path(root)
     digest = hashlib.sha256()
     for room in SOURCE_ROOMS:

@@ -11,7 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from common import paths, proc, serve
+from common import paths, proc
 from common.errors import Failure, UserError, tell
 from common.household import Guardian, Household
 from common.paths import FORGET, STEADY
@@ -143,6 +143,7 @@ def launch(workload, so, *, wrapper=(), extra_env=None, timeout=None, keep=None,
 
 def _serve(workload, so, wrapper, keep, beside, idle, extra_env, timeout) -> proc.Result:
     """The same for a server; it has the real clock. `seconds` is its processor time for the load."""
+    from common import serve
     counting = any("callgrind" in word for word in wrapper)
 
     def keep_loaded(scratch):

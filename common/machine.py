@@ -2,7 +2,6 @@
 """What this machine is, as far as results depend on it. Never the host's name."""
 
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,5 +42,6 @@ def cpu_model() -> str:
 
 def machine() -> Machine:
     """This one."""
+    import platform
     return Machine(platform.machine(), " ".join(platform.libc_ver()).strip(), cpu_model(), os.cpu_count() or 1,
                    platform.release())

@@ -4,7 +4,6 @@
 import contextlib
 import os
 import re
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +61,7 @@ def sockets_of(pids):
 
 def free_port() -> int:
     """One that nobody listens on, of either kind of address."""
+    import socket
     while True:
         with socket.socket() as probe:
             probe.bind((LOOPBACKS[0], 0))
@@ -72,6 +72,7 @@ def free_port() -> int:
 
 def answers(port: int) -> bool:
     """Whether somebody listens."""
+    import socket
     for address in LOOPBACKS:
         with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=5):
             return True

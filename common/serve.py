@@ -8,7 +8,6 @@ directory), {root} (the clone), {requests} and {seconds} (how long a load is, fr
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import glob
 import math
@@ -154,6 +153,7 @@ def _texts(value):
 def _nearest(word: str) -> str:
     """The placeholder that a word is a misspelling of, by the letters that it shares in their order, or all of them in
     another one; "" when it is of none."""
+    import difflib
     alike = {name: difflib.SequenceMatcher(None, word, name).ratio() + (sorted(word) == sorted(name))
              for name in PLACEHOLDERS}
     near = max(alike, key=alike.get)

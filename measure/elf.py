@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 
 from common.errors import Failure, UserError
 
@@ -135,8 +134,15 @@ def _check_tables(file, size: int):
             raise ValueError(f"its section {section.name} is not within the file")
 
 
+def _opened(data: bytes):
+    """pyelftools' view. Reading its modules takes as long as the start of a Python, and not all that import this one
+    open a file."""
+    from elftools.elf.elffile import ELFFile
+    return ELFFile(io.BytesIO(data))
+
+
 def _parse(data: bytes, path: Path) -> Elf:
-    file = ELFFile(io.BytesIO(data))
+    file = _opened(data)
     _check_tables(file, len(data))
     if (file.elfclass, file.little_endian, file["e_machine"]) != (64, True, "EM_X86_64"):
         raise ValueError(f"{file['e_machine']}, {file.elfclass} bits, is not x86-64")
@@ -179,7 +185,7 @@ def with_one_text(data: bytes, path) -> bytes:
     strays = [section.name for section in code if section.name.startswith(".text.") and section.address > last.address]
     if strays:
         raise Failure(f"{path} has {', '.join(strays)} apart from .text: its counts would miss that code")
-    header = ELFFile(io.BytesIO(data)).header
+    header = _opened(data).header
     place = header["e_shoff"] + library.sections.index(code[at]) * header["e_shentsize"] + SIZE_IN_SECTION_HEADER
     changed = bytearray(data)
     struct.pack_into("<Q", changed, place, last.address + last.size - code[at].address)

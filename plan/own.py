@@ -15,7 +15,6 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import serve
 from common.errors import UserError
 from common.scratch import own_setting
 from common.workloads import Workload
@@ -146,6 +145,7 @@ def watched(program: str, words, here: str) -> tuple:
 
 def server(name: str, path: str, command: str, weight: int, source: Source) -> Workload:
     """A row for a server's file. Its programs are looked up when it runs; those that are here now are watched."""
+    from common import serve
     described = serve.load(path)
     try:
         found = [serve.find_program(words[0], described) for words in (described.start, described.load, described.held)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What all edges are made from: the tables, the configurations, and how a compiler is called for one of them."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,7 @@ class Config:
     toolchain: str
     variant: str
 
-    @property
+    @functools.cached_property
     def tree(self) -> Tree:
         """build/<toolchain>-<variant>"""
         return Tree(Path("build") / f"{self.toolchain}-{self.variant}")

@@ -53,12 +53,12 @@ def command_of(place, words, role="train"):
 
 
 def test_a_program_is_learned_and_judged_by_another_input(place, capsys, monkeypatch):
-    """In 15 seconds, beside other tests: the policy gains, no figure pays more than 2 %, the library takes it
+    """In half a minute, beside other tests: the policy gains, no figure pays more than 2 %, the library takes it
     without a word, and held-out replays show what it changes."""
     out = place / "app.toml"
     # So large a program that a huge page more or less at its peak is no fiftieth of it.
     words = ["--train", f"{PYTHON} grows.py 60000", "--here", str(place), "-o", str(out)]
-    for budget in ("15", "120"):        # that may be too few replays on a busy machine; it goes on then
+    for budget in ("30", "120"):        # half a minute may be too few replays on a busy machine; it goes on then
         assert learn.main([*words, "--budget", budget]) == 0
         shown = capsys.readouterr().out
         made = policy.read(out, policy.load_rows(ROOT))

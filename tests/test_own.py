@@ -533,7 +533,10 @@ def test_a_daemon_ends_with_the_run(shop, tmp_path):
     done = trained(shop, f"{PYTHON} {tmp_path}/daemon.py")
     assert done.returncode == 0 and "running, which was ended with it" in done.stderr
     pid = int((tmp_path / "pid").read_text())
-    assert proc_state(pid) == "Z"       # or nothing at all
+    deadline = time.monotonic() + 20        # a third of what it would sleep: what was killed may not have run since
+    while proc_state(pid) != "Z" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert proc_state(pid) == "Z"           # or nothing at all
 
 
 DEAF = """

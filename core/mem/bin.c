@@ -354,8 +354,6 @@ static void *take_by_borrowing(unsigned c)
         return NULL;
     hak_os_is_locked(&heap->lock);
     void *block = hak_slab_take_one(heap, c);
-    if (block != NULL)
-        hak_link_unseal(block);
     hak_heap_unlock_one(heap);
     return block;
 }
@@ -461,15 +459,9 @@ static HAK_NOINLINE void *take_of_group(hak_heap_t *heap, unsigned c) HAK_REQUIR
     if (group == c || heap->class[c].may_borrow == 0 || hak_heap_count() <= HAK_SHARES)
         return NULL;
     heap->class[c].may_borrow--;
-    hak_bin_t *bin = &hak_thread.bins[group];
+    hak_bin_ref_t bin = hak_bin_at(group * HAK_BIN_BYTES);
     void *block = bin->head;
-    if (block != NULL)
-        bin->head = hak_link_next(block);
-    else
-        block = hak_slab_take_one(heap, group);
-    if (block != NULL)
-        hak_link_unseal(block);
-    return block;
+    return block != NULL ? hak_bin_pop(bin, block) : hak_slab_take_one(heap, group);
 }
 
 /* A block of the next class, instead of the first touch of more memory. Of mid sizes few blocks of a class are live, so

@@ -247,8 +247,6 @@ static void *take_from_nobody(unsigned c)
     void *block = hak_slab_take_one(heap, c);
     hak_os_unlock(&heap->lock);
     hak_remote_flush_unattended(heap); /* somebody may have found the lock taken */
-    if (block != NULL)
-        hak_link_unseal(block);
     return block;
 }
 

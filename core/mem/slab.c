@@ -442,6 +442,7 @@ void *hak_slab_take_one(hak_heap_t *heap, unsigned c)
     slab->free_count--;
     if (slab->free == NULL && slab->carved == slab->capacity)
         unlist_slab(heap, slab);
+    hak_link_unseal(block);
     return block;
 }
 

@@ -94,7 +94,7 @@ HAK_INLINE size_t hak_slab_place(const void *p)
 void *hak_slab_take_blocks(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* The same. *zero becomes true if it is one block that is known to be zero, but for its link. */
 void *hak_slab_take_zero(hak_heap_t *heap, unsigned c, bool *zero) HAK_REQUIRES(heap->lock);
-/* One block of the class, or NULL. */
+/* One block of the class, to hand out, or NULL. */
 void *hak_slab_take_one(hak_heap_t *heap, unsigned c) HAK_REQUIRES(heap->lock);
 /* Puts a list of blocks back, of any slabs; what turns out to belong to another heap is sent there. Slabs that get empty
  * are released. */

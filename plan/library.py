@@ -26,8 +26,9 @@ def compiled_stages(project) -> tuple:
 
 
 def tuned(project, config, room: str) -> tuple:
-    """(flag, what it needs) of a compile with the table of the policy that was given (room `policy`) or let through
-    (`select`); nothing where no policy was given. Such a table is found before the one of core/."""
+    """(flag, what it needs) of a compile with the table of the policy that was given (room `policy`), let through
+    (`select`) or has a library that it is judged by (`judged/...`); nothing where no policy was given. Such a table is
+    found before the one of core/."""
     if not project.policy:
         return "", ()
     return f"-iquote {config.tree.tuned(room)}", (config.tree.tuned_table(room),)
@@ -87,11 +88,10 @@ def judged_edges(project) -> list:
     edges = []
     for values in project.compiled:
         stage = judged(values)
-        table = LEARNING.tree.tuned_table(stage)
-        extra = f"-iquote {LEARNING.tree.tuned(stage)}", (table,), ()
-        edges += [Edge((table,), "bake_values", (policy.TABLE,), implicit=("learn/bake.py", "plan/policy.py"),
+        flag, table = tuned(project, LEARNING, stage)
+        edges += [Edge(table, "bake_values", (policy.TABLE,), implicit=("learn/bake.py", "plan/policy.py"),
                        variables={"values": ",".join(f"{name}={value}" for name, value in values.items())}),
-                  *compile_edges(project, LEARNING, stage, lambda _source, extra=extra: extra),
+                  *compile_edges(project, LEARNING, stage, lambda _source, flag=flag, table=table: (flag, table, ())),
                   link_edge(project, LEARNING, stage)]
     return edges
 

@@ -23,6 +23,7 @@ from plan import own
 from plan.ninja import render
 from pgo import resolve, train
 from tests import kill
+from tests.programs import wait_until
 from tests.shop import BASE, TOOLCHAINS, so_of, take_built
 from tests.support import ROOT, needs
 from tests.test_faults import mounted, one_sentence, proc_state, tool
@@ -533,10 +534,8 @@ def test_a_daemon_ends_with_the_run(shop, tmp_path):
     done = trained(shop, f"{PYTHON} {tmp_path}/daemon.py")
     assert done.returncode == 0 and "running, which was ended with it" in done.stderr
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 20        # a third of what it would sleep: what was killed may not have run since
-    while proc_state(pid) != "Z" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert proc_state(pid) == "Z"           # or nothing at all
+    # Or nothing at all. What was killed may not have run since; a third of what it would sleep is enough for that.
+    wait_until(lambda: proc_state(pid) == "Z", "the daemon's end", seconds=20)
 
 
 DEAF = """

@@ -3,6 +3,7 @@
 
 import functools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -141,3 +142,8 @@ def needs(program: str, package: str) -> str:
 def copy_of_sources(to: Path) -> Path:
     """A clean clone with the changes of this tree."""
     return clone.copy(to)
+
+
+def recipe_of(goal) -> str:
+    """The commands of a goal of the Makefile."""
+    return re.search(rf"^{goal}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]

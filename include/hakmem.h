@@ -31,11 +31,12 @@
 /* What a compiler may know of these functions: none throws, so that C++ needs no clean-up around a call; the block is new, how
  * long it is, whether a result must be used. No parameter is declared nonnull, since NULL means something to each of them.
  * `malloc` is given without a deallocator, since free will do as well as hakmem_free. All are spelled with underscores: a program
- * may have macros of these names, such as malloc. */
+ * may have macros of these names, such as malloc. The list has parentheses of its own: C before C99 and C++ before C++11 have no
+ * macros of any number of arguments. */
 #if defined(__GNUC__) && !defined(HAKMEM_NO_ATTRIBUTES)
-#define HAKMEM_ATTRIBUTES(...) __attribute__((__VA_ARGS__))
+#define HAKMEM_ATTRIBUTES(list) __attribute__(list)
 #else
-#define HAKMEM_ATTRIBUTES(...)
+#define HAKMEM_ATTRIBUTES(list)
 #endif
 
 #ifdef __cplusplus
@@ -43,44 +44,44 @@ extern "C" {
 #endif
 
 /* Version and variant: "0.1.0 bench_minimal". Static storage, never NULL. */
-HAKMEM_ATTRIBUTES(__nothrow__, __returns_nonnull__, __const__)
+HAKMEM_ATTRIBUTES((__nothrow__, __returns_nonnull__, __const__))
 const char *hakmem_version(void);
 
 /* A block of at least `size` bytes, aligned to 16; its contents are not determined. Size 0: a block that is no other
  * one's address and must not be accessed. NULL and ENOMEM: memory is out, or `size` is above 2^46 bytes. */
-HAKMEM_ATTRIBUTES(__nothrow__, __malloc__, __alloc_size__(1), __warn_unused_result__)
+HAKMEM_ATTRIBUTES((__nothrow__, __malloc__, __alloc_size__(1), __warn_unused_result__))
 void *hakmem_alloc(size_t size);
 
 /* The same for `count` times `size` bytes, all zero. NULL and ENOMEM also when the product is more than a size_t
  * holds; a product of 0 is a block of size 0. */
-HAKMEM_ATTRIBUTES(__nothrow__, __malloc__, __alloc_size__(1, 2), __warn_unused_result__)
+HAKMEM_ATTRIBUTES((__nothrow__, __malloc__, __alloc_size__(1, 2), __warn_unused_result__))
 void *hakmem_alloc_zeroed(size_t count, size_t size);
 
 /* The same as hakmem_alloc, aligned to `align` bytes, which must be a power of two: NULL and EINVAL for any other, 0
  * among them. `size` need not be a multiple of it. NULL and ENOMEM as above, also for an `align` above 2^46. */
-HAKMEM_ATTRIBUTES(__nothrow__, __malloc__, __alloc_align__(1), __alloc_size__(2), __warn_unused_result__)
+HAKMEM_ATTRIBUTES((__nothrow__, __malloc__, __alloc_align__(1), __alloc_size__(2), __warn_unused_result__))
 void *hakmem_alloc_aligned(size_t align, size_t size);
 
 /* The block with another size, in its place or moved; what both sizes hold is kept. An alignment above 16 is not kept
  * by a move. NULL for `block`: as hakmem_alloc. Size 0 for a block: it is freed and NULL returned, as glibc has it,
  * errno unchanged. NULL and ENOMEM otherwise: the old block is as it was. */
-HAKMEM_ATTRIBUTES(__nothrow__, __alloc_size__(2), __warn_unused_result__)
+HAKMEM_ATTRIBUTES((__nothrow__, __alloc_size__(2), __warn_unused_result__))
 void *hakmem_resize(void *block, size_t size);
 
 /* Ends a block. NULL does nothing. Keeps errno. */
-HAKMEM_ATTRIBUTES(__nothrow__)
+HAKMEM_ATTRIBUTES((__nothrow__))
 void hakmem_free(void *block);
 
 /* How many bytes of a block may be used: at least what was asked for (in the variants hardened and debug exactly
  * that). 0 for NULL and for pointers into the program, its stacks and libraries. One that leads nowhere may fault, as under glibc,
  * but in hardened and debug; these end the program where it leads to what was a block of theirs, or into the middle of one. */
-HAKMEM_ATTRIBUTES(__nothrow__)
+HAKMEM_ATTRIBUTES((__nothrow__))
 size_t hakmem_usable_size(const void *block);
 
 /* Gives unused memory back to the system at once, whatever the purge delay says: what the calling thread holds, what others
  * have set aside, all that finished ones left, and the pool. Only the bins of other threads stay as they are. 1 if any memory
  * was given back, else 0. Takes milliseconds. */
-HAKMEM_ATTRIBUTES(__nothrow__)
+HAKMEM_ATTRIBUTES((__nothrow__))
 int hakmem_trim(void);
 
 /* Writes options, memory and counters to a file descriptor: as text for people (`json` 0), whose form may change, or
@@ -102,7 +103,7 @@ int hakmem_trim(void);
  *            "requests_upto_N", where it has the histogram
  *
  * The values are not of one moment: other threads go on meanwhile. */
-HAKMEM_ATTRIBUTES(__nothrow__)
+HAKMEM_ATTRIBUTES((__nothrow__))
 void hakmem_stats_print(int fd, int json);
 
 /* --- call sites (docs/call-sites.md) ---
@@ -115,12 +116,12 @@ void hakmem_stats_print(int fd, int json);
 /* A block as hakmem_alloc gives it, for the place `site`: any address that stands for it and stays what it is, such as
  * HAK_CALLSITE(), one of a static object, or __builtin_return_address(0) in a wrapper. It is never read through. NULL: no
  * place, which is not watched. */
-HAKMEM_ATTRIBUTES(__nothrow__, __malloc__, __alloc_size__(1), __warn_unused_result__)
+HAKMEM_ATTRIBUTES((__nothrow__, __malloc__, __alloc_size__(1), __warn_unused_result__))
 void *hakmem_alloc_at(size_t size, const void *site);
 
 /* Ends a block, whose site is told of it. `size` is what was asked for: the variants hardened and debug end the program when it is
  * not, as for free_sized of C23. NULL does nothing. Keeps errno. */
-HAKMEM_ATTRIBUTES(__nothrow__)
+HAKMEM_ATTRIBUTES((__nothrow__))
 void hakmem_free_at(void *block, size_t size);
 
 /* The place where this stands, a `const void *` that is the same each time: the text "file:line", which the tools show. Two on one

@@ -8,14 +8,19 @@
  *   run        adjacent slices of one chunk.
  *   slab       a run cut into blocks of one class.
  *   large      a run that is one block, above the largest class and at most HAK_LARGE_MAX bytes.
- *   huge       a block with a mapping of its own, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
+ *   range      address space in whole units of 64 KiB; a free one is an `extent` in names (extent.h).
+ *   huge       a block that is a range by itself, above HAK_LARGE_MAX bytes. (Huge pages of the system are `thp` here.)
  *   oversize   a block above the largest class: large or huge. Each heap has a small cache of freed ones.
  *   big cache  the free ranges that huge blocks have left (extent.h). Only options, features and statistics have this name.
+ *   window     of the map: what covers 4 GiB of addresses (map.h); of time: what is not used in one is given up (retain.h, tick.h).
  *   heap       the slabs of one thread, and the inbox into which other threads put blocks of these slabs.
  *   owner      a heap's number, 1..HAK_OWNERS-1; written beside the class into the map, for each slice.
+ *   orphan     a heap whose thread has ended: another thread takes it over, or its slabs one by one.
+ *   entry      a slice's word in the map: owner and class, or what else lies there (map.h).
  *   bin        a thread's list of free blocks of one class: the fast path of malloc pops, that of free pushes.
  *   previous   the list that was in a bin when it was last full: a bin and it are two magazines, the loaded and the previous.
  *   remote     said of a block of another heap's slab. Freed ones are collected in batches, which are sent to their owners.
+ *   stray      a block that a thread takes or frees without having a heap.
  *   unknown    said of a pointer that leads to no block of ours: libc's malloc may know it.
  *   quarantine freed blocks that are not for use yet (variants with HAK_HARDEN).
  *   clean      said of a slice whose bytes are known to be zero; otherwise it is dirty.

@@ -60,7 +60,7 @@ def longer_names() -> int:
 
 
 def sweep(room: Path):
-    """Remove what killed tools left, of runs and of other work. Only one that lives removes its own directory."""
+    """Remove what killed tools left, of runs and of other work, once it is old: a tool that lives removes its own."""
     for path in (*room.glob("hakmem.????????"), *room.glob("hakmem-*.????????")):
         with contextlib.suppress(OSError):
             found = path.stat(follow_symlinks=False)
@@ -69,8 +69,8 @@ def sweep(room: Path):
 
 
 class Scratch:
-    """Context manager: /tmp/hakmem.XXXXXXXX, removed at the end. Always this path length. Other users may enter it and
-    make files in it, since a program may become another user."""
+    """Context manager: hakmem.XXXXXXXX in the room for runs, removed at the end. Of root's, other users may make files
+    in it, since a program may become another user."""
 
     def __init__(self):
         self.path = None

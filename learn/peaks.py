@@ -27,7 +27,7 @@ def classes(built: dict) -> list:
 
 
 def saved(blocks: dict, sizes: list, size: int) -> float:
-    """Bytes that one more class saves. `sizes` are those that there are."""
+    """Bytes that one more class saves, as a share like the blocks. `sizes` are those that there are."""
     place = bisect.bisect_left(sizes, size)
     below, above = sizes[place - 1], sizes[place]
     return (above - size) * sum(number for other, number in blocks.items() if below < other <= size)

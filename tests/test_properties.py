@@ -359,7 +359,7 @@ def test_provenance_of_anything(fields):
 @steady
 @given(torn(CALLGRIND) | st.text(max_size=40))
 def test_callgrind_output(text):
-    """The reader's totals are those of its functions."""
+    """A figure for each event, in the totals and of every function."""
     found = accepts(callgrind.parse, text)
     if found:
         assert len(found.totals) == len(found.events)

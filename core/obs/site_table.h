@@ -44,7 +44,7 @@ typedef struct hak_site_facts {
 typedef struct hak_site_view {
     uintptr_t site;
     uint64_t count, total, max; /* calls, bytes, bytes */
-    uint64_t ended;             /* blocks whose end was seen, by hak_free_cs */
+    uint64_t ended;             /* blocks whose end was seen, by hakmem_free_at */
     uint64_t lifetime;          /* of these on average, in calls */
     uint64_t kept;              /* calls that were served by a block that the site kept */
     hak_site_policy_t policy;

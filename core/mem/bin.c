@@ -3,6 +3,7 @@
 #include "mem/bin.h"
 
 #include "base/policy.h"
+#include "mem/caps.h"
 #include "mem/free_slow.h"
 #include "mem/learner.h"
 #include "mem/remote.h"
@@ -21,8 +22,6 @@
 #define PUT_BACK_MOST 15u /* as far as they are counted */
 /* Frees that fill a bin once PUT_BACK_MOST lists went back: bursts of 64 B take 1.6 % more instructions, with 32 3.8 %. */
 #define FULL_SOONER 64u
-/* Of a bin's first size each heap has at least so much, however many share it. */
-#define FIRST_LEAST ((size_t)4 << 10)
 /* The number of previous lists that come back before one is counted doubles each time that it turns out to be short, as far as
  * these. */
 #define UNCOUNTED_TINY 64u
@@ -33,48 +32,6 @@ enum {
     GROWN_ONCE,
     GROWN_FULLY /* as far as the policy allows */
 };
-
-/* Frees until a bin is full, for that many bytes; at most what the policy says (256). At least three; but where many heaps share,
- * one: three of each size would be 1 MiB of mid sizes, and 8 of runs, that nobody reaches when the thread goes to sleep. */
-static uint16_t cap_of(const hak_policy_t *policy, unsigned c, size_t bytes, uint32_t heaps)
-{
-    size_t least = heaps > HAK_SHARES ? 1 : 3;
-    return (uint16_t)hak_min(hak_max(bytes / hak_class_size(c), least), policy->bin_blocks);
-}
-
-/* Bytes with which a bin begins. As many heaps as HAK_SHARES may each have that much; more of them share it. */
-static size_t first_bytes(const hak_policy_t *policy, uint32_t heaps)
-{
-    size_t bytes = (size_t)policy->bin_first_kb << 10;
-    return hak_likely(heaps <= HAK_SHARES) ? bytes
-                                           : hak_max(bytes * HAK_SHARES / heaps, hak_min(bytes, FIRST_LEAST));
-}
-
-/* A bin grows as far as 64 KiB, half of that where states, too, stay with slabs of which it has a block; of mid sizes 1 MiB (a
- * random malloc and free of 1 to 32 KiB are 43 instructions with that, 48 with 512 KiB, 54 with 256 KiB), above them 256 KiB;
- * less when many threads share that. The figures are those of the default policy. */
-static uint16_t last_cap(const hak_policy_t *policy, unsigned c, uint32_t heaps)
-{
-    size_t size = hak_class_size(c);
-    size_t kib = size <= HAK_TINY_MAX  ? policy->bin_tiny_kb / (HAK_HARDEN ? 2 : 1)
-                 : size <= HAK_MID_MAX ? policy->bin_mid_kb
-                                       : policy->bin_run_kb;
-    size_t bytes = kib << 10;
-    if (hak_unlikely(heaps > HAK_SHARES))
-        bytes = hak_max(bytes * HAK_SHARES / heaps, first_bytes(policy, heaps));
-    return cap_of(policy, c, bytes, heaps);
-}
-
-/* Nobody else reaches what is in a bin, so a thread that went to sleep holds it. A bin of mid sizes therefore begins small, and
- * grows as its blocks go to and fro. One of tiny sizes is full-size while threads are few: where threads come and go, none lives
- * long enough for its bins to grow (user time of larson_burst 0.94 of what it is with 16 KiB at first); not so in hardened, where
- * states lie with the slabs. One of runs keeps a few blocks anyway. */
-static uint16_t first_cap(const hak_policy_t *policy, unsigned c, uint32_t heaps)
-{
-    bool many = heaps > HAK_SHARES;
-    bool small = c <= HAK_MID_CLASSES && (HAK_HARDEN || c > HAK_TINY_CLASSES || many);
-    return small ? cap_of(policy, c, first_bytes(policy, heaps), heaps) : last_cap(policy, c, heaps);
-}
 
 /* Previous lists are short: nobody has set one aside since a thread left them. Its own thread's to ask. */
 static bool holds_little(hak_heap_t *heap)
@@ -94,7 +51,7 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
         return block;
     hak_bin_t *bin = &hak_thread.bins[c];
     const hak_policy_t *policy = hak_policy();
-    uint16_t last = last_cap(policy, c, hak_heaps_sharing());
+    uint16_t last = hak_caps_last(policy, c, hak_heaps_sharing());
     bin->cap = (uint16_t)hak_min(policy->bin_growth * bin->cap, last);
     heap->class[c].grown = bin->cap == last ? GROWN_FULLY : GROWN_ONCE;
     heap->grew = true;
@@ -105,20 +62,6 @@ static HAK_NOINLINE void *grow_bin(hak_heap_t *heap, unsigned c, void *block)
 HAK_INLINE uint32_t frees_of_empty(hak_heap_t *heap, const hak_bin_t *bin, unsigned c)
 {
     return hak_sample_is_on() ? hak_sample_frees(heap, c, 0, bin->cap) : bin->cap;
-}
-
-/* The caps are a division each, of 128: a third of what a thread's start and end cost. So the heap remembers them for its next
- * thread. */
-static void learn_first_caps(hak_heap_t *heap)
-{
-    const hak_policy_t *policy = hak_policy();
-    uint32_t heaps = hak_heaps_sharing();
-    if (heap->first_caps[1] != 0 && heap->caps_version == policy->version && heap->caps_heaps == heaps)
-        return;
-    for (unsigned c = 1; c < HAK_CLASSES; c++)
-        heap->first_caps[c] = first_cap(policy, c, heaps);
-    heap->caps_version = policy->version;
-    heap->caps_heaps = heaps;
 }
 
 static void forget_growth(hak_heap_t *heap)
@@ -132,7 +75,7 @@ static void forget_growth(hak_heap_t *heap)
 void hak_bins_reset(hak_thread_t *thread)
 {
     hak_heap_t *heap = thread->heap;
-    learn_first_caps(heap);
+    hak_caps_learn(heap);
     for (unsigned c = 1; c < HAK_CLASSES; c++) {
         thread->bins[c].cap = heap->first_caps[c];
         thread->bins[c].frees_left = frees_of_empty(heap, &thread->bins[c], c);
@@ -535,7 +478,7 @@ HAK_INLINE void *refill_bin(unsigned c, bool exact, bool *zero)
 static uint64_t watched_begins(hak_heap_t *heap, unsigned c)
 {
     if (c > HAK_MID_CLASSES && heap != NULL)
-        hak_thread.bins[c].cap = last_cap(hak_policy(), c, hak_heaps_sharing());
+        hak_thread.bins[c].cap = hak_caps_last(hak_policy(), c, hak_heaps_sharing());
     return hak_learner_refill_begins(heap, c);
 }
 

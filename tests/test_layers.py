@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The allocator's files: one includes only files of its own layer and of those beneath it; what a header declares is in
-the .c of its name; a function is found by its prefix; and no two files have a static function, a variable or a macro
-of one name."""
+the .c of its name; a function is found by its prefix; no two files have a static function, a variable or a macro of
+one name; and what a header declares or a macro defines is used."""
 
+import collections
 import re
 from pathlib import Path
 
@@ -24,6 +25,7 @@ AROUND = re.compile(r"\bHAK_[A-Z_]+\([^()]*\)|\bHAK_HIDDEN\b|(?<=\b_Atomic)\([^(
 VARIABLES = re.compile(r"^(?!typedef|extern|return)([a-z_][\w *,]* [\w *,]+?)(?: =|;)|^} (?!\w+_t;)(\w+);"
                        r"|^static [\w *]+\(\*(\w+)\)\(", re.MULTILINE)
 DEFINES = re.compile(r"^# *define (\w+)", re.MULTILINE)
+EXTERN = re.compile(r"^extern [^;(]*?\b(hak_\w+)(?:\[\w*\])? HAK_HIDDEN;", re.MULTILINE)
 ROW = re.compile(r"^\| prefixes that are no file's, and single names \| (.*) \|$", re.MULTILINE)
 LISTED = re.compile(r"((?:`hak_\w+` )+)(\w+)\.[ch]\b")
 # What a header declares and another file than the .c of its name defines, with the reason.
@@ -123,6 +125,17 @@ def shared_names(core: Path) -> list[str]:
             for name, names in sorted(files.items()) if len(names) > 1]
 
 
+def unused(core: Path) -> list[str]:
+    """The functions and variables of headers that stand nowhere but where they are declared and defined, and the macros
+    of any file that stand nowhere else."""
+    texts = {path: COMMENT.sub("", path.read_text()) for path in sorted(core.rglob("*")) if path.suffix in CODE}
+    words = collections.Counter(re.findall(r"\w+", "\n".join(texts.values())))
+    made = [name for path, text in texts.items() if path.suffix == ".h"
+            for name in (*DECLARED.findall(text), *EXTERN.findall(text))]
+    macros = [name for path, text in texts.items() if path.suffix != ".def" for name in own_macros(text)]
+    return sorted({name for name in made if words[name] <= 2} | {name for name in macros if words[name] <= 1})
+
+
 def test_includes_point_downwards():
     """The rule, over all of core/."""
     assert list((ROOT / "core").rglob("*.c")), "core/ has no sources"
@@ -205,3 +218,19 @@ def test_a_shared_name_is_seen(tmp_path):
                                   "typedef struct place {\n    int field;\n} place_t;\nstatic void (*first)(int n);\n")
     assert shared_names(tmp_path) == [f"{name} is static in a.c and b.c" for name in
                                       ("MOST", "find", "first", "last", "n")]
+
+
+def test_what_is_made_is_used():
+    """By the allocator: not by its tests alone."""
+    assert unused(ROOT / "core") == []
+
+
+def test_what_is_not_used_is_seen(tmp_path):
+    """The check itself: a function, a variable and a macro that comments alone name."""
+    (tmp_path / "a.h").write_text("void hak_a_use(int n);\nvoid hak_a_drop(void);\nextern int hak_a_kept HAK_HIDDEN;\n"
+                                  "extern const char *const hak_a_names[MOST] HAK_HIDDEN;\n#define LEAST 3\n")
+    (tmp_path / "a.c").write_text("#define MOST 3\n/* LEAST, hak_a_drop, hak_a_names */\nint hak_a_kept;\n"
+                                  "const char *const hak_a_names[MOST] = {0};\n"
+                                  "void hak_a_drop(void)\n{\n}\n\nvoid hak_a_use(int n)\n{\n}\n")
+    (tmp_path / "b.c").write_text("int b(void)\n{\n    hak_a_use(hak_a_kept);\n}\n")
+    assert unused(tmp_path) == ["LEAST", "hak_a_drop", "hak_a_names"]

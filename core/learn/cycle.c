@@ -2,8 +2,6 @@
 /* cycle.c: see cycle.h. No state but the table. */
 #include "learn/cycle.h"
 
-const char *const hak_cycle_names[HAK_CYCLE_STATES] = {"learn", "frozen", "canary"};
-
 static const uint8_t transitions[HAK_CYCLE_STATES][HAK_CYCLE_EVENTS] = {
     /*                       STABLE             DUE                CALM              DRIFT */
     [HAK_CYCLE_LEARN] = {HAK_CYCLE_FROZEN, HAK_CYCLE_LEARN, HAK_CYCLE_LEARN, HAK_CYCLE_LEARN},

@@ -22,8 +22,6 @@ typedef enum hak_cycle_event {
     HAK_CYCLE_EVENTS
 } hak_cycle_event_t;
 
-extern const char *const hak_cycle_names[HAK_CYCLE_STATES] HAK_HIDDEN;
-
 /* What a state becomes by an event; itself where the event means nothing to it. */
 hak_cycle_state_t hak_cycle_next(hak_cycle_state_t state, hak_cycle_event_t event);
 

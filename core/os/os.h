@@ -15,8 +15,10 @@
 /* Anonymous private memory, zero, readable and writable, not backed until touched, aligned to `align` (a power of
  * two, at least HAK_OS_PAGE). Sizes are multiples of HAK_OS_PAGE. NULL when the system refuses. */
 void *hak_os_map(size_t size, size_t align);
-/* The same by libc's name, so that whoever watches that sees it; as hak_os_release. */
+/* The same by libc's name, so that whoever watches that sees it; as hak_os_release. From HAK_OS_JUDGED on the system is asked to
+ * refuse what it could never back, as far as its vm.overcommit_memory says so: a program gets NULL, not the end of it later. */
 void *hak_os_map_seen(size_t size, size_t align);
+#define HAK_OS_JUDGED ((size_t)256 << 20)
 /* As hak_os_map, at exactly `address`; NULL when something is there already, or the system refuses. `writable` false: it can only
  * be read, as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);

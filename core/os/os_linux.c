@@ -95,11 +95,17 @@ static long map_once(void *address, size_t size, int protection, int flags, bool
     return answer;
 }
 
+/* What the flag that spares memory from being counted would hide: that no machine has as much as is asked for at once. */
+static bool is_judged(size_t size, bool seen)
+{
+    return seen && size >= HAK_OS_JUDGED;
+}
+
 static void *map_memory(void *address, size_t size, int protection, int wanted, bool seen)
 {
     static const int without[] = {0, MAP_NORESERVE, MAP_FIXED_NOREPLACE, MAP_NORESERVE | MAP_FIXED_NOREPLACE};
     int refused = atomic_load_explicit(&refused_flags, memory_order_relaxed);
-    int optional = wanted | MAP_NORESERVE;
+    int optional = wanted | (is_judged(size, seen) ? 0 : MAP_NORESERVE);
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (i != 0 && (optional & ~refused & without[i]) != without[i])
             continue; /* asked for already without these */

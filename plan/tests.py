@@ -37,15 +37,37 @@ def own_edges(test, toolchain) -> list:
 
 
 def library_edges(project, test, toolchain) -> list:
-    """The library's sources, in the test's variant and for its sanitizer. Tests that agree in these share them. Of
-    debug information they have what a backtrace shows: variables too would be a sixth of the compiling."""
+    """The library's sources, in the test's variant and for its sanitizer, but for those that it shares with the
+    library. Tests that agree in these share the rest. Of debug information they have what a backtrace shows: variables
+    too would be a sixth of the compiling."""
     sanitize = test.callbacks or test.sanitize
     room = f"{test.variant}-{(sanitize or 'plain').replace(',', '-')}"
     flags = f"-O1 -g1 -pthread -Wall -Wextra -Icore -Iinclude $no_builtin $defines_{test.variant} -DHAK_OVERRIDE=0"
     flags += f" {sanitizing(sanitize)}"
-    wanted = [source for source in project.sources
-              if not test.layers or PurePosixPath(source).parts[1] in test.layers]
-    return compiles(wanted, f"build/tests/obj/{room}", toolchain, flags)
+    return compiles([source for source in wanted(project, test) if not is_shared(source, test)],
+                    f"build/tests/obj/{room}", toolchain, flags)
+
+
+def wanted(project, test) -> list:
+    """The library's sources that a test is linked with."""
+    return [source for source in project.sources if not test.layers or layer(source) in test.layers]
+
+
+def layer(source) -> str:
+    """Of core/."""
+    return PurePosixPath(source).parts[1]
+
+
+def is_shared(source, test) -> bool:
+    """Whether a test is linked with the object of the library itself: what the sanitizers do not change, below the
+    names of the C library, which a test's program must not have twice."""
+    return not (test.callbacks or test.sanitize) and layer(source) != "api"
+
+
+def shared_objects(project, test, toolchain) -> tuple:
+    """Those of the library's base stage."""
+    return Config(toolchain, test.variant).objects([source for source in wanted(project, test)
+                                                    if is_shared(source, test)], "base")
 
 
 def link_edge(test, toolchain, objects) -> Edge:
@@ -67,5 +89,7 @@ def test_edges(project) -> list:
         toolchain = "clang" if test.kind == "fuzz" else "gcc"
         made = own_edges(test, toolchain) + (library_edges(project, test, toolchain) if test.whitebox else [])
         edges |= {edge.outputs: edge for edge in made}
-        edges[(target(test),)] = link_edge(test, toolchain, [name for edge in made for name in edge.outputs])
+        objects = [name for edge in made for name in edge.outputs]
+        shared = shared_objects(project, test, toolchain) if test.whitebox else ()
+        edges[(target(test),)] = link_edge(test, toolchain, [*objects, *map(str, shared)])
     return list(edges.values())

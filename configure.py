@@ -19,7 +19,7 @@ if __name__ == "__main__":
 from common import files, tools, workloads  # noqa: E402
 from common.arguments import Parser, check_weights, seconds, weights  # noqa: E402
 from common.errors import UserError, guard  # noqa: E402
-from common.paths import EXPORTS, PYTHON, ROOT  # noqa: E402
+from common.paths import EXPORTS, PLACES, PYTHON, ROOT  # noqa: E402
 from plan import model, ninja, own, plan, policy  # noqa: E402
 from plan.gate import REPEATED_POLICY  # noqa: E402
 from plan.project import Config, Project, flag_lines  # noqa: E402
@@ -205,7 +205,7 @@ def template_values(project, argv) -> dict:
              "llvm_bin": Path(found["clang"]).resolve().parent}
     values = {name: ninja.escape_value(shlex.quote(str(word))) for name, word in words.items()}
     return values | {
-        "exports": EXPORTS, "python": ninja.escape_value(shlex.join(PYTHON)),
+        "exports": EXPORTS, "places": PLACES, "python": ninja.escape_value(shlex.join(PYTHON)),
         "launcher": ninja.escape_value(parse(argv).launcher),
         "flags": f"configure_args = {ninja.escape_value(shlex.join(argv))}\n\n{flag_lines(project)}",
     }

@@ -9,6 +9,7 @@ BUILD = ROOT / "build"
 BENCH_PROGRAMS = BUILD / "bench"
 INPUTS = BUILD / "inputs"
 EXPORTS = "core/api/hakmem.map"
+PLACES = "core/api/hakmem.ld"
 # The interpreter, for tools that are called by tools: neither the locale nor the environment of the user changes it.
 PYTHON = (sys.executable, "-E", "-Xutf8")
 # Of build/bench: what is preloaded into runs that are counted.

@@ -3,7 +3,7 @@
 
 from pathlib import PurePosixPath
 
-from common.paths import EXPORTS
+from common.paths import EXPORTS, PLACES
 from common.tree import GIVEN, LIBRARY
 from plan.library import compiled_stages
 from plan.measure import again, measures
@@ -85,6 +85,6 @@ def ship_edges(project, config) -> list:
     every = [name for stage in compiled_stages(project) for name in config.objects(project.sources, stage)]
     return [Edge(outputs, "ship", implicit=(
         *map(tree.library, project.stages), *every, *(tree.root / name for name in repeated(bool(project.policy))),
-        config.profile(), EXPORTS, "include/hakmem.h", "LICENSE", "ship/ship.py"),
+        config.profile(), EXPORTS, PLACES, "include/hakmem.h", "LICENSE", "ship/ship.py"),
         order_only=tuple(tree.artifact(stage) for stage in project.stages if stage != "layout"),
         variables={"directory": directory, "tree": tree, **config.names})]

@@ -3,7 +3,7 @@
 
 from pathlib import PurePosixPath
 
-from common.paths import EXPORTS
+from common.paths import EXPORTS, PLACES
 from common.tree import judged
 from plan import policy
 from plan.ninja import Edge
@@ -55,8 +55,8 @@ def link_variables(project, config, link="$link_so") -> dict:
 
 def link_edge(project, config, stage) -> Edge:
     """Objects of the stage -> library."""
-    return Edge((config.tree.library(stage),), "link", config.objects(project.sources, stage), implicit=(EXPORTS,),
-                variables=link_variables(project, config))
+    return Edge((config.tree.library(stage),), "link", config.objects(project.sources, stage),
+                implicit=(EXPORTS, PLACES), variables=link_variables(project, config))
 
 
 def artifact_edge(config, stage, order=None) -> Edge:
@@ -120,7 +120,7 @@ def ordered_link(project, config, target, order, more="") -> Edge:
     """Link the objects that were let through in an order."""
     objects = config.tree.select("objects.rsp")
     every = [name for stage in compiled_stages(project) for name in config.objects(project.sources, stage)]
-    return Edge((target,), "link_ordered", implicit=(objects, order, *every, EXPORTS),
+    return Edge((target,), "link_ordered", implicit=(objects, order, *every, EXPORTS, PLACES),
                 variables={**link_variables(project, config), "objects": objects, "order": order, "more": more})
 
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Few pages of the library itself are a process's own: the variables that each process writes lie together, apart from tables of
- * which it touches a word and from what is written once. Nor are unwinding tables brought in with what is read at the start. */
+ * which it touches a word and from what is written once. Nor are unwinding tables brought in with what is read at the start, unless
+ * BOLT has written them. */
 #define _GNU_SOURCE
 #include <link.h>
+#include <stdbool.h>
 
 #include "check.h"
 
 static const uintptr_t PAGE = 4096;
-
 static const uint64_t PRESENT = UINT64_C(1) << 63, OF_A_FILE = UINT64_C(1) << 61;
 
 struct found {
@@ -33,6 +34,18 @@ static int own_pages(int pagemap, uintptr_t start, uintptr_t end)
     return own;
 }
 
+/* BOLT writes new tables, behind the code that it writes, in one segment. */
+static bool is_among_code(const struct dl_phdr_info *info, uintptr_t address)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        if (header->p_type == PT_LOAD && (header->p_flags & PF_X) &&
+            address - info->dlpi_addr - header->p_vaddr < header->p_memsz)
+            return true;
+    }
+    return false;
+}
+
 static int look(struct dl_phdr_info *info, size_t size, void *argument)
 {
     struct found *found = argument;
@@ -47,7 +60,7 @@ static int look(struct dl_phdr_info *info, size_t size, void *argument)
             found->own += own_pages(found->pagemap, start, start + header->p_memsz);
             found->writable += header->p_memsz;
         }
-        if (header->p_type == PT_GNU_EH_FRAME)
+        if (header->p_type == PT_GNU_EH_FRAME && !is_among_code(info, start))
             found->tables += state_of(found->pagemap, start) != 0;
     }
     return 0;

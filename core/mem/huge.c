@@ -100,11 +100,10 @@ static void *shrink_block(char *base, size_t before, size_t size)
     return base;
 }
 
-/* The system makes a mapping longer where it is. What is new is covered afterwards: of a request that it refuses nothing stays.
- * From HAK_OS_JUDGED more on it is left to a new mapping, of which the system says whether there is as much. */
+/* The system makes a mapping longer where it is. What is new is covered afterwards: of a request that it refuses nothing stays. */
 static bool lengthen_mapping(char *base, size_t before, size_t size, bool *movable)
 {
-    if (size - before >= HAK_OS_JUDGED || !hak_os_resize(base, before, size, movable))
+    if (!hak_os_resize(base, before, size, movable))
         return false;
     if (hak_map_cover(base + before, size - before))
         return true;

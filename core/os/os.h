@@ -15,10 +15,9 @@
 /* Anonymous private memory, zero, readable and writable, not backed until touched, aligned to `align` (a power of
  * two, at least HAK_OS_PAGE). Sizes are multiples of HAK_OS_PAGE. NULL when the system refuses. */
 void *hak_os_map(size_t size, size_t align);
-/* The same by libc's name, so that whoever watches that sees it; as hak_os_release. From HAK_OS_JUDGED on the system is asked to
- * refuse what it could never back, as far as its vm.overcommit_memory says so: a program gets NULL, not the end of it later. */
+/* The same by libc's name, so that whoever watches that sees it; as hak_os_release. From 256 MiB on the system is asked to refuse
+ * what it could never back, as far as its vm.overcommit_memory says so: a program gets NULL, not the end of it later. */
 void *hak_os_map_seen(size_t size, size_t align);
-#define HAK_OS_JUDGED ((size_t)256 << 20)
 /* As hak_os_map, at exactly `address`; NULL when something is there already, or the system refuses. `writable` false: it can only
  * be read, as zero. */
 void *hak_os_map_at(void *address, size_t size, bool writable);
@@ -55,7 +54,7 @@ bool hak_os_release(void *address, size_t size);
 /* Gives the pages back; they read as zero afterwards. False when the system refuses: the bytes are as they were. */
 bool hak_os_discard(void *address, size_t size);
 /* Grows or shrinks a mapping where it is. False when the system refuses: *no_room tells that it lacks room there, and not, say,
- * that this is more than one mapping. */
+ * that this is more than one mapping. Growth by 256 MiB or more is refused: the system would not judge it, as it does a new one. */
 bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room);
 /* Moves a mapping onto `target`, a mapping of new_size bytes that it replaces. False when the system refuses: `target` may be gone
  * then. Linux takes it away before it asks whether it can move the other one (before 6.17 in each case, later in some). */

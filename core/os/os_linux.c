@@ -95,17 +95,18 @@ static long map_once(void *address, size_t size, int protection, int flags, bool
     return answer;
 }
 
-/* What the flag that spares memory from being counted would hide: that no machine has as much as is asked for at once. */
-static bool is_judged(size_t size, bool seen)
+/* The flag that spares memory from being counted would hide that no machine has as much as is asked for at once: so much is asked
+ * for without it. A mapping that has it grows unjudged. */
+static bool is_judged(size_t more)
 {
-    return seen && size >= HAK_OS_JUDGED;
+    return more >= (size_t)256 << 20;
 }
 
 static void *map_memory(void *address, size_t size, int protection, int wanted, bool seen)
 {
     static const int without[] = {0, MAP_NORESERVE, MAP_FIXED_NOREPLACE, MAP_NORESERVE | MAP_FIXED_NOREPLACE};
     int refused = atomic_load_explicit(&refused_flags, memory_order_relaxed);
-    int optional = wanted | (is_judged(size, seen) ? 0 : MAP_NORESERVE);
+    int optional = wanted | (seen && is_judged(size) ? 0 : MAP_NORESERVE);
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (i != 0 && (optional & ~refused & without[i]) != without[i])
             continue; /* asked for already without these */
@@ -256,6 +257,9 @@ static long resize(void *address, size_t old_size, size_t new_size)
 
 bool hak_os_resize(void *address, size_t old_size, size_t new_size, bool *no_room)
 {
+    *no_room = false;
+    if (new_size > old_size && is_judged(new_size - old_size))
+        return false;
     long answer = resize(address, old_size, new_size);
     *no_room = answer == -ENOMEM;
     return !hak_call_failed(answer);

@@ -36,38 +36,29 @@ def own_edges(test, toolchain) -> list:
     return compiles(test.sources, f"build/tests/obj/{test.name}", toolchain, " ".join(filter(None, words)))
 
 
-def library_edges(project, test, toolchain) -> list:
-    """The library's sources, in the test's variant and for its sanitizer, but for those that it shares with the
-    library. Tests that agree in these share the rest. Of debug information they have what a backtrace shows: variables
-    too would be a sixth of the compiling."""
-    sanitize = test.callbacks or test.sanitize
-    room = f"{test.variant}-{(sanitize or 'plain').replace(',', '-')}"
-    flags = f"-O1 -g1 -pthread -Wall -Wextra -Icore -Iinclude $no_builtin $defines_{test.variant} -DHAK_OVERRIDE=0"
-    flags += f" {sanitizing(sanitize)}"
-    return compiles([source for source in wanted(project, test) if not is_shared(source, test)],
-                    f"build/tests/obj/{room}", toolchain, flags)
-
-
-def wanted(project, test) -> list:
-    """The library's sources that a test is linked with."""
-    return [source for source in project.sources if not test.layers or layer(source) in test.layers]
-
-
 def layer(source) -> str:
     """Of core/."""
     return PurePosixPath(source).parts[1]
 
 
-def is_shared(source, test) -> bool:
-    """Whether a test is linked with the object of the library itself: what the sanitizers do not change, below the
-    names of the C library, which a test's program must not have twice."""
-    return not (test.callbacks or test.sanitize) and layer(source) != "api"
+def library_sources(project, test) -> tuple:
+    """(the sources whose objects are the library's own, those that are compiled for such tests). Own objects serve
+    where no sanitizer changes them, but for the layer with the C library's names, which no program may have twice."""
+    wanted = [source for source in project.sources if not test.layers or layer(source) in test.layers]
+    if test.callbacks or test.sanitize:
+        return [], wanted
+    return ([source for source in wanted if layer(source) != "api"],
+            [source for source in wanted if layer(source) == "api"])
 
 
-def shared_objects(project, test, toolchain) -> tuple:
-    """Those of the library's base stage."""
-    return Config(toolchain, test.variant).objects([source for source in wanted(project, test)
-                                                    if is_shared(source, test)], "base")
+def library_edges(test, toolchain, sources) -> list:
+    """Sources of the library, in the test's variant and for its sanitizer. Tests that agree in these share them. Of
+    debug information they have what a backtrace shows: variables too would be a sixth of the compiling."""
+    sanitize = test.callbacks or test.sanitize
+    room = f"{test.variant}-{(sanitize or 'plain').replace(',', '-')}"
+    flags = f"-O1 -g1 -pthread -Wall -Wextra -Icore -Iinclude $no_builtin $defines_{test.variant} -DHAK_OVERRIDE=0"
+    flags += f" {sanitizing(sanitize)}"
+    return compiles(sources, f"build/tests/obj/{room}", toolchain, flags)
 
 
 def link_edge(test, toolchain, objects) -> Edge:
@@ -87,9 +78,10 @@ def test_edges(project) -> list:
     edges = {}
     for test in project.tests:
         toolchain = "clang" if test.kind == "fuzz" else "gcc"
-        made = own_edges(test, toolchain) + (library_edges(project, test, toolchain) if test.whitebox else [])
+        shared, compiled = library_sources(project, test) if test.whitebox else ([], [])
+        made = own_edges(test, toolchain) + library_edges(test, toolchain, compiled)
         edges |= {edge.outputs: edge for edge in made}
-        objects = [name for edge in made for name in edge.outputs]
-        shared = shared_objects(project, test, toolchain) if test.whitebox else ()
-        edges[(target(test),)] = link_edge(test, toolchain, [*objects, *map(str, shared)])
+        edges[(target(test),)] = link_edge(test, toolchain, [
+            *(name for edge in made for name in edge.outputs),
+            *Config(toolchain, test.variant).objects(shared, "base")])
     return list(edges.values())

@@ -37,13 +37,8 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* A program has pauses: without them most of the work would go by while a test waits for windows to pass. */
-static void pause_a_moment(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-/* Random sizes up to `most`, between `least` and that for so long; many blocks live, so that slow paths are entered. */
+/* Random sizes up to `most`, between `least` and that for so long; many blocks live, so that slow paths are entered. With
+ * pauses, as programs have them: a test waits for windows to pass. */
 static void churn(size_t least, size_t most, uint64_t ms)
 {
     const size_t places = most >= LARGE ? 16 : BLOCKS;
@@ -56,7 +51,7 @@ static void churn(size_t least, size_t most, uint64_t ms)
             CHECK(blocks[at] != NULL, "malloc(%zu)", size);
             memset(blocks[at], 1, size < 64 ? size : 64);
         }
-        pause_a_moment();
+        usleep(1000);
     }
 }
 
@@ -180,7 +175,7 @@ static void take_in_turns(size_t size, int turns)
             if (i % turns == turns - 1)
                 give_all();
         }
-        pause_a_moment();
+        usleep(1000);
     }
     print_statistics(1);
 }
